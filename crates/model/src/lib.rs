@@ -1,8 +1,26 @@
-//! The nouns of Pollux: resources, devices, enrollments, twins, events, ids, error codes, clock.
+//! The nouns of Pollux: resources, devices, enrollments, registrations, twins, events, ids, error codes, clock.
 //!
 //! No I/O, no async, no SQL, no wire types. Every other crate may know this one; it knows none of them.
+//! What a type here serializes to is its *stored* form (golden files in `store` keep it readable); what a protocol
+//! shows of it is decided in `edges`.
 
+pub mod device;
+pub mod digital_twin;
+pub mod enrollment;
+pub mod error;
+pub mod event;
+pub mod function;
+pub mod ids;
+pub mod partition_key;
+pub mod random;
+pub mod registration;
+pub mod resource;
 pub mod sas;
+pub mod secret;
 pub mod time;
 
+pub use error::{Error, ErrorCode, Result};
+pub use ids::{DeviceId, Etag, RegistrationId, ResourceName};
+pub use random::{Random, SystemRandom};
+pub use secret::{Key, KeyPair};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};

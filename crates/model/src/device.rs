@@ -1,0 +1,118 @@
+//! A device in its hub: the identity and the device twin.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{DeviceId, Etag, KeyPair, Timestamp};
+
+/// A device: its identity and its twin live and die together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Device {
+    /// Unique in the hub.
+    pub id: DeviceId,
+    /// Who it is and whether it may connect.
+    pub identity: Identity,
+    /// Its desired and reported state.
+    pub twin: DeviceTwin,
+}
+
+/// The identity registry's entry. Azure article "Understand the identity registry in your IoT hub".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Tells a device from an earlier one of the same id; decimal digits.
+    pub generation_id: String,
+    /// Changes with every change of the identity.
+    pub etag: Etag,
+    /// Whether it may connect.
+    pub status: Status,
+    /// Why, in the operator's words; up to 128 characters.
+    pub status_reason: Option<String>,
+    /// When the status last changed.
+    pub status_updated: Timestamp,
+    /// When the identity was made.
+    pub created: Timestamp,
+    /// How it proves who it is.
+    pub authentication: Authentication,
+    /// Whether it is an edge device.
+    pub iot_edge: bool,
+    /// The provisioning service that registered it, if one did: resource name and registration id.
+    pub provisioned_by: Option<ProvisionedBy>,
+}
+
+/// Which provisioning service registered a device, and under which id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProvisionedBy {
+    /// The DPS's resource name.
+    pub dps: String,
+    /// The registration id.
+    pub registration_id: String,
+}
+
+/// Whether a device may connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It may.
+    Enabled,
+    /// It may not; a live connection is cut.
+    Disabled,
+}
+
+impl Status {
+    /// `enabled` or `disabled`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// How a device proves who it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase")]
+pub enum Authentication {
+    /// By tokens signed with one of two keys.
+    Sas {
+        /// The keys.
+        keys: KeyPair,
+    },
+    /// By a certificate of a known thumbprint (SHA-1 or SHA-256, upper-case hex).
+    SelfSigned {
+        /// The one in use.
+        primary: Option<String>,
+        /// The one to come.
+        secondary: Option<String>,
+    },
+    /// By a certificate that a CA known to the hub signed, with the device id as common name.
+    CertificateAuthority,
+}
+
+/// The device twin. Azure article "Understand and use device twins in IoT Hub".
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeviceTwin {
+    /// Changes with every change of tags or desired properties by the service.
+    pub etag: Etag,
+    /// Grows by one with every change.
+    pub version: u64,
+    /// The model the device said it is of (Plug and Play), empty if none.
+    pub model_id: String,
+    /// What only the service side sees.
+    pub tags: Map<String, Value>,
+    /// What the service wants.
+    pub desired: TwinCollection,
+    /// What the device says.
+    pub reported: TwinCollection,
+}
+
+/// One side of a device twin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+pub struct TwinCollection {
+    /// The properties, without `$metadata` and `$version`.
+    pub properties: Map<String, Value>,
+    /// The tree of `$lastUpdated` and `$lastUpdatedVersion` that runs beside the properties.
+    pub metadata: Map<String, Value>,
+    /// Grows by one with every change; 1 at birth.
+    pub version: u64,
+}

@@ -1,0 +1,127 @@
+//! Enrollments: who may register with a provisioning service, and where they go.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::device::Status;
+use crate::{Etag, KeyPair, RegistrationId, Timestamp};
+
+/// An entry for one device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct IndividualEnrollment {
+    /// Whose entry it is (case folded).
+    pub registration_id: RegistrationId,
+    /// The id the device gets in the hub; the registration id when `None`.
+    pub device_id: Option<String>,
+    /// How the device proves who it is.
+    pub attestation: Attestation,
+    /// What individual and group entries share.
+    pub rules: EnrollmentRules,
+    /// Free text from the service side, handed to the webhook.
+    pub optional_device_information: Option<Map<String, Value>>,
+}
+
+/// An entry for all devices whose keys or certificates come from one root.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EnrollmentGroup {
+    /// Its id: letters, digits, `-` and others, up to 128; compared in lower case.
+    pub id: String,
+    /// How its devices prove who they are.
+    pub attestation: Attestation,
+    /// What individual and group entries share.
+    pub rules: EnrollmentRules,
+}
+
+/// What individual and group entries share.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EnrollmentRules {
+    /// A disabled entry refuses its devices.
+    pub status: Status,
+    /// Which hub a device goes to.
+    pub allocation: Allocation,
+    /// Host names of the hubs to choose from; empty: all that are linked.
+    pub hubs: Vec<String>,
+    /// Tags and desired properties a new device starts with.
+    pub initial_twin: Option<InitialTwin>,
+    /// What happens when a known device registers again.
+    pub reprovision: ReprovisionPolicy,
+    /// Whether the hub is told it is an edge device.
+    pub iot_edge: bool,
+    /// Changes with every change.
+    pub etag: Etag,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was last changed.
+    pub updated: Timestamp,
+}
+
+/// How a device proves who it is to the provisioning service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase")]
+pub enum Attestation {
+    /// By a token signed with one of two keys; devices of a group sign with keys derived from them.
+    SymmetricKey {
+        /// The keys.
+        keys: KeyPair,
+    },
+}
+
+/// Which hub a device goes to (Azure article "How to use allocation policies").
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "policy", rename_all = "camelCase")]
+pub enum Allocation {
+    /// By a hash of the registration id, weighted.
+    Hashed,
+    /// To the one hub given.
+    Static,
+    /// To the hub with the lowest latency for the device.
+    GeoLatency,
+    /// To the hub a webhook names.
+    Custom {
+        /// Where the webhook is; may carry a function key as `?code=`.
+        webhook: Webhook,
+    },
+}
+
+/// A custom allocation webhook.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Webhook {
+    /// The URL, with its `?code=`.
+    pub url: String,
+    /// The form of the request, such as `2019-03-31`.
+    pub api_version: String,
+}
+
+impl std::fmt::Debug for Webhook {
+    /// The query may carry the function key and stays out.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let url = self.url.split('?').next().unwrap_or_default();
+        f.debug_struct("Webhook").field("url", &url).field("api_version", &self.api_version).finish()
+    }
+}
+
+/// Tags and desired properties a device starts with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+pub struct InitialTwin {
+    /// Tags.
+    #[serde(default)]
+    pub tags: Map<String, Value>,
+    /// Desired properties.
+    #[serde(default)]
+    pub desired: Map<String, Value>,
+}
+
+/// What happens when a known device registers again (Azure article "IoT Hub Device reprovisioning concepts").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReprovisionPolicy {
+    /// Whether the allocation is made anew (else the device stays where it is).
+    pub update_hub_assignment: bool,
+    /// Whether its twin's state moves with it (else it starts from the initial twin).
+    pub migrate_device_data: bool,
+}
+
+impl Default for ReprovisionPolicy {
+    fn default() -> Self {
+        Self { update_hub_assignment: true, migrate_device_data: true }
+    }
+}

@@ -1,0 +1,134 @@
+//! Neutral error codes. Each edge has one exhaustive table from [`ErrorCode`] to its own words.
+
+/// The result of every rule.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, as a decision a caller can take. Protocol statuses are chosen from it in `edges`, never here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    // What any service may say.
+    /// A parameter, header or body does not have the form it must have.
+    InvalidArgument,
+    /// No credential, or one that does not hold.
+    Unauthorized,
+    /// A good credential without the right.
+    Forbidden,
+    /// The path or verb names nothing that exists.
+    NotFound,
+    /// `If-Match` or `If-None-Match` did not hold.
+    PreconditionFailed,
+    /// A body, message or name is larger than its limit.
+    TooLarge,
+    /// The caller sends faster than its limit.
+    Throttled,
+    /// A count limit of the service is reached.
+    QuotaExceeded,
+    /// A dependency is away; trying again later may help.
+    Unavailable,
+    /// A bug or a broken disk; the log knows more.
+    Internal,
+
+    // Resources.
+    /// No such resource, group or policy.
+    ResourceNotFound,
+    /// A resource of that kind and name exists.
+    ResourceExists,
+    /// The resource is still used by another.
+    ResourceInUse,
+
+    // Provisioning.
+    /// No such individual enrollment.
+    EnrollmentNotFound,
+    /// No such enrollment group.
+    EnrollmentGroupNotFound,
+    /// An enrollment of that id exists.
+    EnrollmentExists,
+    /// No registration record of that id.
+    RegistrationNotFound,
+    /// No operation of that id for that registration.
+    OperationNotFound,
+    /// The enrollment that decides for this device is disabled.
+    EnrollmentDisabled,
+    /// The custom allocation webhook failed or answered what it must not.
+    AllocationFailed,
+
+    // Hub.
+    /// No such device.
+    DeviceNotFound,
+    /// A device of that id exists.
+    DeviceExists,
+    /// The device is disabled.
+    DeviceDisabled,
+    /// The device is not connected.
+    DeviceNotOnline,
+
+    // Events.
+    /// No such namespace, event hub, consumer group or partition.
+    EventHubNotFound,
+
+    // Digital twins.
+    /// No such model.
+    ModelNotFound,
+    /// A model of that id exists.
+    ModelExists,
+    /// The models do not hold by DTDL.
+    ModelInvalid,
+    /// The model is used by another model.
+    ModelReferenced,
+    /// The model is decommissioned: no new twins of it.
+    ModelDecommissioned,
+    /// No such twin.
+    TwinNotFound,
+    /// The twin still has relationships.
+    RelationshipsNotDeleted,
+    /// No such relationship.
+    RelationshipNotFound,
+    /// A relationship of that id exists on that twin.
+    RelationshipExists,
+    /// The relationship's target is no twin.
+    TargetTwinNotFound,
+    /// The model has no such component.
+    ComponentNotFound,
+    /// A JSON Patch document is malformed or uses what is not allowed.
+    JsonPatchInvalid,
+    /// Contents do not hold by the model.
+    ValidationFailed,
+    /// A query does not parse or type-check.
+    QueryInvalid,
+
+    // Functions.
+    /// No such function or setting.
+    FunctionNotFound,
+    /// No such dead letter.
+    DeadLetterNotFound,
+}
+
+/// An error a caller is told. The message says what is wrong and what to change; it never carries a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// What it means.
+    pub code: ErrorCode,
+    /// What to tell a person.
+    pub message: String,
+}
+
+impl Error {
+    /// An error with a code and a message.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// [`ErrorCode::InvalidArgument`].
+    #[must_use]
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::InvalidArgument, message)
+    }
+
+    /// [`ErrorCode::Internal`]: the cause goes to the log, not to the caller.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self::new(ErrorCode::Internal, "an internal error occurred; the server's log says more")
+    }
+}

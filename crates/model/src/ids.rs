@@ -1,0 +1,149 @@
+//! Ids and their rules, each as its Azure article states it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Random;
+use crate::error::{Error, ErrorCode, Result};
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// The id as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::ops::Deref for $name {
+            type Target = str;
+            fn deref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_id! {
+    /// The name of a resource (a DPS, a hub, a namespace, …), unique among those of its kind: lower-case letters,
+    /// digits and inner hyphens, 3 to 50 characters. It is also the first label of the resource's host name.
+    ResourceName
+}
+
+text_id! {
+    /// A device's id in its hub: up to 128 of ASCII letters, digits and `-:.+%_#*?!(),=@;$'`; case matters
+    /// (Azure article "Understand the identity registry in your IoT hub").
+    DeviceId
+}
+
+text_id! {
+    /// A device's id in the provisioning service: up to 128 of ASCII letters, digits and `-._:`, the last of them a
+    /// letter, a digit or a hyphen; case does not matter, so it is kept in lower case for comparison and as it came for
+    /// display (Azure article "Terminology", section "Registration ID").
+    RegistrationId
+}
+
+text_id! {
+    /// An entity tag without quotes or weakness mark; each protocol dresses it as its own service does.
+    Etag
+}
+
+impl ResourceName {
+    /// Checks the rules above.
+    pub fn parse(text: &str) -> Result<Self> {
+        let bytes = text.as_bytes();
+        let inner = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
+        let edge = |b: Option<&u8>| b.is_some_and(|b| *b != b'-');
+        if (3..=50).contains(&bytes.len()) && bytes.iter().all(inner) && edge(bytes.first()) && edge(bytes.last()) {
+            return Ok(Self(text.into()));
+        }
+        Err(Error::new(
+            ErrorCode::InvalidArgument,
+            format!("'{}' is no resource name: use 3 to 50 lower-case letters, digits and inner hyphens", shown(text)),
+        ))
+    }
+}
+
+impl DeviceId {
+    /// Checks the rules above.
+    pub fn parse(text: &str) -> Result<Self> {
+        let good = |b: u8| b.is_ascii_alphanumeric() || b"-:.+%_#*?!(),=@;$'".contains(&b);
+        if (1..=128).contains(&text.len()) && text.bytes().all(good) {
+            return Ok(Self(text.into()));
+        }
+        Err(Error::new(
+            ErrorCode::InvalidArgument,
+            format!("'{}' is no device id: use 1 to 128 ASCII letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ '", shown(text)),
+        ))
+    }
+}
+
+impl RegistrationId {
+    /// Checks the rules above and folds to lower case.
+    pub fn parse(text: &str) -> Result<Self> {
+        let good = |b: u8| b.is_ascii_alphanumeric() || b"-._:".contains(&b);
+        let last = text.bytes().last().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if (1..=128).contains(&text.len()) && text.bytes().all(good) && last {
+            return Ok(Self(text.to_ascii_lowercase().into()));
+        }
+        Err(Error::new(
+            ErrorCode::InvalidArgument,
+            format!(
+                "'{}' is no registration id: use 1 to 128 ASCII letters, digits and - . _ :, ending with a letter, a digit or -",
+                shown(text)
+            ),
+        ))
+    }
+}
+
+impl Etag {
+    /// Any text a client may send back.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// A fresh tag: a random UUID.
+    #[must_use]
+    pub fn fresh(random: &dyn Random) -> Self {
+        Self(random.uuid().to_string().into())
+    }
+}
+
+/// At most the first 64 characters of foreign text, control characters escaped: for messages and logs.
+#[must_use]
+pub fn shown(text: &str) -> String {
+    let cut: String = text.chars().take(64).flat_map(char::escape_default).collect();
+    if text.chars().nth(64).is_some() { cut + "…" } else { cut }
+}

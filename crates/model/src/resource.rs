@@ -1,0 +1,331 @@
+//! Resources: the instances of each service that live side by side, in groups, with their own names, keys and data.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::{Etag, Key, KeyPair, ResourceName, Timestamp};
+
+/// The five kinds of resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResourceKind {
+    /// A device provisioning service.
+    Dps,
+    /// An IoT hub.
+    Hub,
+    /// An event hubs namespace.
+    Events,
+    /// A digital twins instance.
+    Twins,
+    /// A function app.
+    Functions,
+}
+
+impl ResourceKind {
+    /// Every kind, in the order they depend on each other when deleted.
+    pub const ALL: [Self; 5] = [Self::Dps, Self::Hub, Self::Functions, Self::Events, Self::Twins];
+
+    /// The word used in commands, paths and tables.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dps => "dps",
+            Self::Hub => "hub",
+            Self::Events => "events",
+            Self::Twins => "twins",
+            Self::Functions => "functions",
+        }
+    }
+}
+
+impl fmt::Display for ResourceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for ResourceKind {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
+            Error::invalid(format!("'{}' is no kind of resource: use dps, hub, events, twins or functions", crate::ids::shown(text)))
+        })
+    }
+}
+
+/// One instance of one service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resource {
+    /// Unique among resources of the same kind.
+    pub name: ResourceName,
+    /// The resource group it belongs to (and is deleted with).
+    pub group: String,
+    /// The host name clients use and the one handed out to devices (no port).
+    pub host_name: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Changes with every change.
+    pub etag: Etag,
+    /// What only this kind has.
+    pub properties: Properties,
+}
+
+impl Resource {
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> ResourceKind {
+        match self.properties {
+            Properties::Dps(_) => ResourceKind::Dps,
+            Properties::Hub(_) => ResourceKind::Hub,
+            Properties::Events(_) => ResourceKind::Events,
+            Properties::Twins(_) => ResourceKind::Twins,
+            Properties::Functions(_) => ResourceKind::Functions,
+        }
+    }
+
+    /// The shared access policy of that name (names compare without case).
+    #[must_use]
+    pub fn policy(&self, name: &str) -> Option<&Policy> {
+        let policies = match &self.properties {
+            Properties::Dps(dps) => &dps.policies,
+            Properties::Hub(hub) => &hub.policies,
+            Properties::Events(events) => &events.policies,
+            Properties::Twins(_) | Properties::Functions(_) => return None,
+        };
+        policies.iter().find(|policy| policy.name.eq_ignore_ascii_case(name))
+    }
+}
+
+/// What only one kind of resource has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Properties {
+    /// Of a provisioning service.
+    Dps(Dps),
+    /// Of a hub.
+    Hub(Hub),
+    /// Of an event hubs namespace.
+    Events(Events),
+    /// Of a digital twins instance.
+    Twins(Twins),
+    /// Of a function app.
+    Functions(Functions),
+}
+
+/// A device provisioning service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dps {
+    /// `0ne` and 8 upper-case hex digits; unique; what devices know.
+    pub id_scope: String,
+    /// Shared access policies.
+    pub policies: Vec<Policy>,
+    /// Hubs that devices can be assigned to, in the order they were linked.
+    pub linked_hubs: Vec<LinkedHub>,
+}
+
+/// A hub linked to a provisioning service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkedHub {
+    /// The hub's resource name.
+    pub hub: ResourceName,
+    /// 1 to 1000; more devices go to the heavier hub.
+    pub allocation_weight: u32,
+    /// Whether allocation policies may pick it.
+    pub apply_allocation_policy: bool,
+}
+
+/// An IoT hub.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hub {
+    /// Shared access policies.
+    pub policies: Vec<Policy>,
+    /// Where routes can lead.
+    pub endpoints: Vec<RoutingEndpoint>,
+    /// Message routes, in no order: each is tried.
+    pub routes: Vec<Route>,
+}
+
+/// A place a route leads to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoutingEndpoint {
+    /// Its name among the hub's endpoints.
+    pub name: String,
+    /// The event hubs namespace of this deployment.
+    pub namespace: ResourceName,
+    /// The event hub in it.
+    pub event_hub: String,
+}
+
+/// A message route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Its name among the hub's routes.
+    pub name: String,
+    /// Which messages it looks at.
+    pub source: RouteSource,
+    /// The routing query; `true` takes all.
+    pub condition: String,
+    /// The endpoint's name.
+    pub endpoint: String,
+    /// Whether it is in force.
+    pub enabled: bool,
+}
+
+/// What a route looks at (Azure article "Use IoT Hub message routing", names as in the ARM resource).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RouteSource {
+    /// Device-to-cloud messages.
+    DeviceMessages,
+    /// Device created, device deleted.
+    DeviceLifecycleEvents,
+    /// Device twin updated or replaced.
+    TwinChangeEvents,
+    /// Device connected, device disconnected.
+    DeviceConnectionStateEvents,
+}
+
+impl RouteSource {
+    /// The ARM name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DeviceMessages => "DeviceMessages",
+            Self::DeviceLifecycleEvents => "DeviceLifecycleEvents",
+            Self::TwinChangeEvents => "TwinChangeEvents",
+            Self::DeviceConnectionStateEvents => "DeviceConnectionStateEvents",
+        }
+    }
+
+    /// The value of the `iothub-message-source` annotation.
+    #[must_use]
+    pub const fn annotation(self) -> &'static str {
+        match self {
+            Self::DeviceMessages => "Telemetry",
+            Self::DeviceLifecycleEvents => "deviceLifecycleEvents",
+            Self::TwinChangeEvents => "twinChangeEvents",
+            Self::DeviceConnectionStateEvents => "deviceConnectionStateEvents",
+        }
+    }
+}
+
+/// An event hubs namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Events {
+    /// Shared access policies of the namespace.
+    pub policies: Vec<Policy>,
+    /// Its event hubs.
+    pub event_hubs: Vec<EventHub>,
+}
+
+/// An event hub.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventHub {
+    /// Its name in the namespace, lower case.
+    pub name: String,
+    /// 1 to 32.
+    pub partitions: u32,
+    /// How long events are kept, in hours.
+    pub retention_hours: u32,
+    /// How many bytes a partition keeps at most; `None`: as many as the time allows.
+    pub retention_bytes: Option<u64>,
+    /// Consumer groups; `$Default` is always among them.
+    pub consumer_groups: Vec<String>,
+    /// Shared access policies of this event hub alone.
+    pub policies: Vec<Policy>,
+}
+
+/// A digital twins instance. Who may use it is decided by roles in tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Twins {}
+
+/// A function app: the allocation webhook and the two event hub consumers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Functions {
+    /// The function key that `?code=` must carry.
+    pub keys: KeyPair,
+    /// Settings by the names of Microsoft's article (`ADT_SERVICE_URL`, `EVENTHUB_CONNECTIONSTRING`, …). May be secret.
+    pub settings: BTreeMap<String, Setting>,
+    /// How telemetry fields become twin properties.
+    pub mapping: Vec<TelemetryMapping>,
+}
+
+/// A setting's value; may be a connection string, so `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Setting(pub String);
+
+impl fmt::Debug for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Setting(***)")
+    }
+}
+
+/// A telemetry field that is written to a twin property of another name or place. Fields without a mapping go to the
+/// writable property of the same name, if the twin's model has one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TelemetryMapping {
+    /// Only for twins of this model (or one that extends it); `None`: for all.
+    pub model: Option<String>,
+    /// JSON pointer into the message body, such as `/climate/temp`.
+    pub field: String,
+    /// JSON pointer into the twin, such as `/Temperature` or `/Sensor/Temperature`; empty: the field is not written.
+    pub property: String,
+}
+
+/// A shared access policy: a name, two keys, rights.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// Such as `iothubowner`.
+    pub name: String,
+    /// Either key signs.
+    pub keys: KeyPair,
+    /// What it may do; each kind of resource has its own words.
+    pub rights: Vec<PolicyRight>,
+}
+
+impl Policy {
+    /// A policy with new keys.
+    #[must_use]
+    pub fn new(name: &str, keys: KeyPair, rights: &[PolicyRight]) -> Self {
+        Self { name: name.to_owned(), keys, rights: rights.to_vec() }
+    }
+
+    /// The primary key, for connection strings.
+    #[must_use]
+    pub const fn primary(&self) -> &Key {
+        &self.keys.primary
+    }
+}
+
+/// What a shared access policy may do (the names Azure's articles and ARM use).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum PolicyRight {
+    /// DPS: everything the service API offers.
+    ServiceConfig,
+    /// DPS: read enrollments.
+    EnrollmentRead,
+    /// DPS: write enrollments.
+    EnrollmentWrite,
+    /// DPS: read registration records.
+    RegistrationStatusRead,
+    /// DPS: delete registration records.
+    RegistrationStatusWrite,
+    /// DPS and hub: what a device may do.
+    DeviceConnect,
+    /// Hub: read identities.
+    RegistryRead,
+    /// Hub: read and write identities.
+    RegistryWrite,
+    /// Hub: twins, methods, messages to devices.
+    ServiceConnect,
+    /// Events: receive.
+    Listen,
+    /// Events: send.
+    Send,
+    /// Events: manage, send and receive.
+    Manage,
+}
