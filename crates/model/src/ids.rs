@@ -85,12 +85,19 @@ impl ResourceName {
         let bytes = text.as_bytes();
         let inner = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
         let edge = |b: Option<&u8>| b.is_some_and(|b| *b != b'-');
-        if (3..=50).contains(&bytes.len()) && bytes.iter().all(inner) && edge(bytes.first()) && edge(bytes.last()) {
+        if (3..=50).contains(&bytes.len())
+            && bytes.iter().all(inner)
+            && edge(bytes.first())
+            && edge(bytes.last())
+        {
             return Ok(Self(text.into()));
         }
         Err(Error::new(
             ErrorCode::InvalidArgument,
-            format!("'{}' is no resource name: use 3 to 50 lower-case letters, digits and inner hyphens", shown(text)),
+            format!(
+                "'{}' is no resource name: use 3 to 50 lower-case letters, digits and inner hyphens",
+                shown(text)
+            ),
         ))
     }
 }
@@ -104,7 +111,10 @@ impl DeviceId {
         }
         Err(Error::new(
             ErrorCode::InvalidArgument,
-            format!("'{}' is no device id: use 1 to 128 ASCII letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ '", shown(text)),
+            format!(
+                "'{}' is no device id: use 1 to 128 ASCII letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ '",
+                shown(text)
+            ),
         ))
     }
 }

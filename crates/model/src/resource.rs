@@ -52,7 +52,10 @@ impl FromStr for ResourceKind {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
-            Error::invalid(format!("'{}' is no kind of resource: use dps, hub, events, twins or functions", crate::ids::shown(text)))
+            Error::invalid(format!(
+                "'{}' is no kind of resource: use dps, hub, events, twins or functions",
+                crate::ids::shown(text)
+            ))
         })
     }
 }

@@ -79,13 +79,17 @@ impl KeyPair {
     /// The derived pair of one device of the group that this pair belongs to.
     #[must_use]
     pub fn derive(&self, registration_id: &str) -> Self {
-        Self { primary: self.primary.derive(registration_id), secondary: self.secondary.derive(registration_id) }
+        Self {
+            primary: self.primary.derive(registration_id),
+            secondary: self.secondary.derive(registration_id),
+        }
     }
 
     /// Whether either key signed the token. Both are always tried.
     #[must_use]
     pub fn signed(&self, token: &sas::SasToken) -> bool {
-        let (primary, secondary) = (token.signed_by(&self.primary.bytes()), token.signed_by(&self.secondary.bytes()));
+        let (primary, secondary) =
+            (token.signed_by(&self.primary.bytes()), token.signed_by(&self.secondary.bytes()));
         primary | secondary
     }
 }

@@ -121,7 +121,8 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("expected a date and time as RFC 3339 writes it"))
+        Self::parse(&text)
+            .ok_or_else(|| serde::de::Error::custom("expected a date and time as RFC 3339 writes it"))
     }
 }
 

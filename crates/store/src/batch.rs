@@ -1,0 +1,113 @@
+//! A batch of writes that is applied whole or not at all.
+
+use pollux_model::device::Device;
+use pollux_model::digital_twin::{DigitalTwin, Relationship, StoredModel};
+use pollux_model::enrollment::{EnrollmentGroup, IndividualEnrollment};
+use pollux_model::event::{Checkpoint, OutboxEntry};
+use pollux_model::function::DeadLetter;
+use pollux_model::registration::Registration;
+use pollux_model::resource::{Resource, ResourceKind};
+use pollux_model::{DeviceId, Etag, RegistrationId, ResourceName};
+
+use crate::functions::ConsumerKey;
+use crate::secrets::Secret;
+
+/// What must be true of a row for a write to it to be applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing.
+    Any,
+    /// It does not exist.
+    Absent,
+    /// It exists.
+    Present,
+    /// It exists with this etag.
+    Etag(Etag),
+}
+
+/// Writes that are applied whole or not at all, in order: a later write sees the earlier ones.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// In order.
+    pub writes: Vec<Write>,
+}
+
+impl Batch {
+    /// An empty batch.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { writes: Vec::new() }
+    }
+
+    /// Adds a write.
+    #[must_use]
+    pub fn with(mut self, write: Write) -> Self {
+        self.writes.push(write);
+        self
+    }
+}
+
+impl From<Write> for Batch {
+    fn from(write: Write) -> Self {
+        Self { writes: vec![write] }
+    }
+}
+
+/// One write. `Put` replaces the whole row; the row's own etag field is the new etag.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// A resource.
+    PutResource { resource: Box<Resource>, expect: Expect },
+    /// Removes a resource **and every row of its instance** in every table, outbox entries excepted.
+    DeleteResource { kind: ResourceKind, name: ResourceName, expect: Expect },
+
+    /// A device: identity and twin. `identity` and `twin` expectations are checked against the two etags separately;
+    /// `Absent` / `Present` mean the device itself.
+    PutDevice { hub: ResourceName, device: Box<Device>, identity: Expect, twin: Expect },
+    /// Removes a device; `identity` is checked against the identity's etag.
+    DeleteDevice { hub: ResourceName, id: DeviceId, identity: Expect },
+    /// Checks that a device is not there, writes nothing.
+    RequireNoDevice { hub: ResourceName, id: DeviceId },
+
+    /// An individual enrollment.
+    PutEnrollment { dps: ResourceName, enrollment: Box<IndividualEnrollment>, expect: Expect },
+    /// Removes an individual enrollment.
+    DeleteEnrollment { dps: ResourceName, id: RegistrationId, expect: Expect },
+    /// An enrollment group. Ids compare in lower case.
+    PutEnrollmentGroup { dps: ResourceName, group: Box<EnrollmentGroup>, expect: Expect },
+    /// Removes an enrollment group; its registration records stay.
+    DeleteEnrollmentGroup { dps: ResourceName, id: String, expect: Expect },
+    /// A registration record.
+    PutRegistration { dps: ResourceName, registration: Box<Registration>, expect: Expect },
+    /// Removes a registration record.
+    DeleteRegistration { dps: ResourceName, id: RegistrationId, expect: Expect },
+
+    /// A model; models are immutable but for `decommissioned`.
+    PutModel { twins: ResourceName, model: Box<StoredModel>, expect: Expect },
+    /// Removes a model.
+    DeleteModel { twins: ResourceName, id: String, expect: Expect },
+    /// A twin.
+    PutTwin { twins: ResourceName, twin: Box<DigitalTwin>, expect: Expect },
+    /// Removes a twin that has no relationships, neither outgoing nor incoming.
+    DeleteTwin { twins: ResourceName, id: String, expect: Expect },
+    /// A relationship; source and target must exist.
+    PutRelationship { twins: ResourceName, relationship: Box<Relationship>, expect: Expect },
+    /// Removes a relationship.
+    DeleteRelationship { twins: ResourceName, source: String, id: String, expect: Expect },
+
+    /// Where a consumer stands.
+    PutCheckpoint { key: ConsumerKey, partition: u32, checkpoint: Checkpoint },
+    /// A dead letter; its id is given by the store (the field is ignored). One per (app, function, namespace,
+    /// event hub, partition, sequence number): a second put of the same event replaces the first.
+    PutDeadLetter { letter: Box<DeadLetter> },
+    /// Removes a dead letter.
+    DeleteDeadLetter { app: ResourceName, id: i64, expect: Expect },
+
+    /// A named secret of the deployment (issuer keys, clients).
+    PutSecret { secret: Box<Secret>, expect: Expect },
+    /// Removes a secret.
+    DeleteSecret { scope: String, id: String, expect: Expect },
+
+    /// An event that tells of this batch.
+    Outbox(Box<OutboxEntry>),
+}

@@ -1,0 +1,45 @@
+//! What can go wrong in a store.
+
+/// A read (or a commit) could not be done at all.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The backend is away or refuses work for now; trying again may help.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// What is stored cannot be understood; trying again does not help.
+    #[error("the store holds what it should not: {0}")]
+    Corrupt(String),
+}
+
+/// A batch was not applied.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CommitError {
+    /// The expectation of the write at `index` did not hold. Nothing was changed.
+    #[error("the expectation of write {index} did not hold: {mismatch:?}")]
+    Expectation {
+        /// Position in the batch.
+        index: usize,
+        /// What was found instead.
+        mismatch: Mismatch,
+    },
+    /// The store itself failed. If `Unavailable` was given after the batch was sent, it may or may not be applied.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What was found instead of what a write expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mismatch {
+    /// The row is there but should not be.
+    Exists,
+    /// The row is not there but should be.
+    Absent,
+    /// The row is there with another etag.
+    OtherEtag,
+    /// A twin still has relationships, outgoing or incoming.
+    HasRelationships,
+    /// A relationship's source twin is not there.
+    NoSource,
+    /// A relationship's target twin is not there.
+    NoTarget,
+}

@@ -1,0 +1,22 @@
+//! State: one small trait per noun for reading, one atomic [`Batch`] for writing, the outbox in the same transaction.
+//!
+//! No policy lives here: a rule is decided in `services`, which reads, decides, and commits a batch whose
+//! expectations make the store refuse it if the world moved in between. Backends: [`sqlite`]. The suite every backend
+//! passes is in [`suite`].
+
+pub mod batch;
+pub mod devices;
+pub mod enrollments;
+pub mod error;
+pub mod functions;
+pub mod registrations;
+pub mod resources;
+pub mod secrets;
+pub mod sqlite;
+pub mod store;
+pub mod suite;
+pub mod twins;
+
+pub use batch::{Batch, Expect, Write};
+pub use error::{CommitError, Mismatch, StoreError};
+pub use store::{Page, Store};

@@ -1,0 +1,69 @@
+//! The whole store: every noun, the atomic commit, the outbox.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pollux_model::event::OutboxEntry;
+
+use crate::batch::Batch;
+use crate::devices::Devices;
+use crate::enrollments::Enrollments;
+use crate::error::{CommitError, StoreError};
+use crate::functions::Functions;
+use crate::registrations::Registrations;
+use crate::resources::Resources;
+use crate::secrets::Secrets;
+use crate::twins::Twins;
+
+/// All state of a deployment.
+///
+/// ```text
+///   services ──read──▶ small traits, one per noun        (a committed snapshot, never a torn one)
+///      │
+///      └────commit(Batch)──▶ one transaction: check every expectation, apply every write, add the outbox rows
+///                                │
+///                             durable ──▶ Ok            a relay reads `outbox`, appends to the event log, `outbox_done`
+/// ```
+///
+/// * **Atomic**: a batch is applied whole or not at all.
+/// * **Acknowledged means durable**: when `commit` returns `Ok`, the batch survives a crash of process and machine.
+/// * **Read your writes**: a read that starts after `commit` returned MUST see it.
+/// * **Order**: outbox entries of one batch keep their order; entries of a batch committed before another started come
+///   before that other's.
+/// * Keys begin with the instance (a resource's name), then the device's or twin's id, so that a distributed backend
+///   can place rows by them.
+///
+/// Backends MUST bound memory: lists are paged and `limit` is obeyed.
+#[async_trait]
+pub trait Store:
+    Resources + Devices + Enrollments + Registrations + Twins + Functions + Secrets + Send + Sync + Debug
+{
+    /// Applies the batch atomically and durably. The first expectation that does not hold is reported and nothing is
+    /// changed.
+    async fn commit(&self, batch: Batch) -> Result<(), CommitError>;
+
+    /// The oldest outbox entries, at most `limit`, with their row numbers (ascending).
+    async fn outbox(&self, limit: usize) -> Result<Vec<(i64, OutboxEntry)>, StoreError>;
+
+    /// Forgets these outbox entries. Idempotent; need not be durable at once (a repeated append is deduplicated by key).
+    async fn outbox_done(&self, rows: &[i64]) -> Result<(), StoreError>;
+
+    /// Resolves when entries may have been added to the outbox since the last call. May wake without cause.
+    async fn outbox_changed(&self);
+
+    /// Whether the store can commit now.
+    async fn healthy(&self) -> Result<(), StoreError>;
+}
+
+/// Shared, whichever backend it is.
+pub type DynStore = Arc<dyn Store>;
+
+/// Part of a list, in key order.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Pass as `after` to go on; `None` when this was the last page.
+    pub next: Option<String>,
+}
