@@ -1,0 +1,1 @@
+//! Listeners: TCP and TLS, bounded, drained on shutdown.

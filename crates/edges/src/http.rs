@@ -1,0 +1,3 @@
+//! HTTP: one listener, the service chosen by host name and path.
+
+pub mod target;

@@ -1,0 +1,12 @@
+//! Listeners and protocols: bytes become authenticated callers and plain requests; results become each protocol's own
+//! words. No rule lives here, and no backend is named.
+//!
+//! ```text
+//!   accept.rs ── TLS ──▶ mqtt.rs ─▶ mqtt/provisioning.rs | mqtt/hub.rs ─┐
+//!                    └─▶ http.rs ─▶ http/{provisioning,hub,twins,…}.rs ─┴─▶ services
+//! ```
+
+pub mod accept;
+pub mod authenticate;
+pub mod http;
+pub mod mqtt;

@@ -1,0 +1,3 @@
+//! MQTT: one listener, the service chosen by the user name.
+
+pub mod session;

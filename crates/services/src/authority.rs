@@ -1,0 +1,1 @@
+//! Which keys and tokens make which caller.

@@ -1,0 +1,142 @@
+//! Authority is a value: an edge turns a credential into a [`Caller`], a service asks it for the right it needs.
+
+use std::net::IpAddr;
+
+use pollux_model::resource::{PolicyRight, ResourceKind};
+use pollux_model::{DeviceId, Error, ErrorCode, RegistrationId, ResourceName, Result, Timestamp};
+
+/// What a caller may be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Right {
+    /// A right that shared access policies give.
+    Policy(PolicyRight),
+    /// Digital twins: read models, twins, relationships; query. Role "Azure Digital Twins Data Reader" or Owner.
+    TwinsRead,
+    /// Digital twins: everything. Role "Azure Digital Twins Data Owner".
+    TwinsWrite,
+    /// A function app: call its webhook.
+    Invoke,
+    /// A function app: settings and dead letters; any resource: create, change, delete.
+    Administer,
+}
+
+/// Who calls. For audit and messages; rights are in [`Caller::require`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// A shared access policy of a resource.
+    Policy { kind: ResourceKind, resource: ResourceName, policy: String },
+    /// A device of a hub, by its own key or certificate.
+    Device { hub: ResourceName, id: DeviceId, generation_id: String },
+    /// A device that registers with a provisioning service.
+    Registration { dps: ResourceName, id: RegistrationId },
+    /// A principal of the built-in issuer or of a configured OIDC issuer.
+    Principal { issuer: String, subject: String },
+    /// Whoever knows a function key.
+    FunctionKey { app: ResourceName },
+    /// A function app acting through its own identity.
+    Function { app: ResourceName },
+    /// The operator, by the admin key.
+    Admin,
+}
+
+/// An authenticated caller and what it may do.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Who.
+    pub identity: Identity,
+    /// Until when the credential holds; a live connection ends then.
+    pub expires: Option<Timestamp>,
+    /// Where it calls from, if over a network.
+    pub address: Option<IpAddr>,
+    grants: Grants,
+}
+
+#[derive(Debug, Clone)]
+enum Grants {
+    /// Every right everywhere: the operator.
+    All,
+    /// These rights on one resource.
+    On { kind: ResourceKind, resource: ResourceName, rights: Vec<Right> },
+    /// These rights on every resource of a kind (roles in tokens).
+    Kind { kind: ResourceKind, rights: Vec<Right> },
+    /// None but to be who it is (devices, registrations).
+    Own,
+}
+
+impl Caller {
+    /// The operator.
+    #[must_use]
+    pub const fn admin() -> Self {
+        Self { identity: Identity::Admin, expires: None, address: None, grants: Grants::All }
+    }
+
+    /// A caller with rights on one resource.
+    #[must_use]
+    pub fn on(identity: Identity, kind: ResourceKind, resource: ResourceName, rights: Vec<Right>) -> Self {
+        Self { identity, expires: None, address: None, grants: Grants::On { kind, resource, rights } }
+    }
+
+    /// A caller with rights on every resource of a kind.
+    #[must_use]
+    pub fn on_kind(identity: Identity, kind: ResourceKind, rights: Vec<Right>) -> Self {
+        Self { identity, expires: None, address: None, grants: Grants::Kind { kind, rights } }
+    }
+
+    /// A device or registration: may act for itself only.
+    #[must_use]
+    pub const fn own(identity: Identity) -> Self {
+        Self { identity, expires: None, address: None, grants: Grants::Own }
+    }
+
+    /// A function app's own identity: reads and writes twins.
+    #[must_use]
+    pub fn function(app: ResourceName) -> Self {
+        Self::on_kind(Identity::Function { app }, ResourceKind::Twins, vec![Right::TwinsRead, Right::TwinsWrite])
+    }
+
+    /// The same caller with a limit in time.
+    #[must_use]
+    pub const fn until(mut self, expires: Timestamp) -> Self {
+        self.expires = Some(expires);
+        self
+    }
+
+    /// The same caller with an address.
+    #[must_use]
+    pub const fn from_address(mut self, address: IpAddr) -> Self {
+        self.address = Some(address);
+        self
+    }
+
+    /// [`ErrorCode::Forbidden`] unless the caller has the right on that resource.
+    pub fn require(&self, kind: ResourceKind, resource: &ResourceName, right: Right) -> Result<()> {
+        let held = match &self.grants {
+            Grants::All => true,
+            Grants::On { kind: on, resource: of, rights } => *on == kind && of == resource && rights.contains(&right),
+            Grants::Kind { kind: on, rights } => *on == kind && rights.contains(&right),
+            Grants::Own => false,
+        };
+        if held { Ok(()) } else { Err(forbidden(right, kind, resource)) }
+    }
+
+    /// [`ErrorCode::Forbidden`] unless the caller is that device of that hub (in its present generation, which the
+    /// edge made sure of when the connection began).
+    pub fn require_device(&self, hub: &ResourceName, device: &DeviceId) -> Result<()> {
+        match &self.identity {
+            Identity::Device { hub: own_hub, id, .. } if own_hub == hub && id == device => Ok(()),
+            _ => Err(Error::new(ErrorCode::Forbidden, format!("only the device '{device}' itself may do this"))),
+        }
+    }
+
+    /// [`ErrorCode::Forbidden`] unless the caller is that registration of that provisioning service.
+    pub fn require_registration(&self, dps: &ResourceName, registration: &RegistrationId) -> Result<()> {
+        match &self.identity {
+            Identity::Registration { dps: own_dps, id } if own_dps == dps && id == registration => Ok(()),
+            _ => Err(Error::new(ErrorCode::Forbidden, format!("only the device '{registration}' itself may do this"))),
+        }
+    }
+}
+
+fn forbidden(right: Right, kind: ResourceKind, resource: &ResourceName) -> Error {
+    Error::new(ErrorCode::Forbidden, format!("the caller lacks the right {right:?} on {kind} '{resource}'"))
+}

@@ -1,0 +1,1 @@
+//! Event hubs: appending, reading, the outbox relay.

@@ -1,0 +1,1 @@
+//! The function app: allocate, ingest, retire.

@@ -1,0 +1,1 @@
+//! The hub: identities, device twins, telemetry, routing, live connections.

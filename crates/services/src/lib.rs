@@ -1,0 +1,24 @@
+//! Every rule of Pollux, once.
+//!
+//! A service takes a [`Caller`](caller::Caller) and plain values, decides, and commits one batch. It names no protocol
+//! and no backend: edges translate on the way in and out, stores keep what was decided.
+
+pub mod authority;
+pub mod caller;
+pub mod context;
+pub mod events;
+pub mod functions;
+pub mod hub;
+pub mod issuer;
+pub mod lifecycle;
+pub mod limits;
+pub mod provisioning;
+pub mod resources;
+pub mod twins;
+
+mod services;
+
+pub use caller::{Caller, Right};
+pub use context::Context;
+pub use limits::Limits;
+pub use services::Services;

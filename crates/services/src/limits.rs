@@ -1,0 +1,65 @@
+//! Every bound in one place. Defaults are Azure's documented sizes; the articles are named at each.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// Bounds that services and edges obey. Sizes in bytes, durations in seconds where configured.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// A device-to-cloud message with its properties: 256 KiB ("IoT Hub quotas and throttling").
+    pub device_message: usize,
+    /// Desired or reported properties: 32 KiB each; tags: 8 KiB ("Understand and use device twins").
+    pub device_twin_properties: usize,
+    /// Tags of a device twin.
+    pub device_twin_tags: usize,
+    /// A body on a service's REST API unless another bound is named: 1 MiB.
+    pub request_body: usize,
+    /// A digital twin: 32 KiB ("Azure Digital Twins service limits").
+    pub digital_twin: usize,
+    /// A webhook's answer: 64 KiB.
+    pub webhook_answer: usize,
+    /// How long a custom allocation webhook may take, in seconds: 5 ("Use custom allocation policies").
+    pub webhook_timeout_seconds: u64,
+    /// A payload a registering device sends along: 16 KiB.
+    pub registration_payload: usize,
+    /// How long a device waits between polls of its registration, in seconds (`retry-after`).
+    pub registration_retry_after_seconds: u32,
+    /// Open connections, all protocols together.
+    pub connections: usize,
+    /// Open connections that have not authenticated yet.
+    pub unauthenticated_connections: usize,
+    /// How long a connection may take for its TLS handshake and first request or CONNECT, in seconds.
+    pub handshake_timeout_seconds: u64,
+    /// Attempts of a function on one event before it becomes a dead letter.
+    pub function_attempts: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            device_message: 256 * 1024,
+            device_twin_properties: 32 * 1024,
+            device_twin_tags: 8 * 1024,
+            request_body: 1024 * 1024,
+            digital_twin: 32 * 1024,
+            webhook_answer: 64 * 1024,
+            webhook_timeout_seconds: 5,
+            registration_payload: 16 * 1024,
+            registration_retry_after_seconds: 1,
+            connections: 50_000,
+            unauthenticated_connections: 2_000,
+            handshake_timeout_seconds: 15,
+            function_attempts: 5,
+        }
+    }
+}
+
+impl Limits {
+    /// [`Limits::webhook_timeout_seconds`] as a duration.
+    #[must_use]
+    pub const fn webhook_timeout(&self) -> Duration {
+        Duration::from_secs(self.webhook_timeout_seconds)
+    }
+}

@@ -1,0 +1,1 @@
+//! Digital twins: models, twins, relationships, components, queries.
