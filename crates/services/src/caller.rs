@@ -28,7 +28,16 @@ pub enum Identity {
     /// A device of a hub, by its own key or certificate.
     Device { hub: ResourceName, id: DeviceId, generation_id: String },
     /// A device that registers with a provisioning service.
-    Registration { dps: ResourceName, id: RegistrationId },
+    Registration {
+        /// The provisioning service.
+        dps: ResourceName,
+        /// The registration id, case folded.
+        id: RegistrationId,
+        /// The id as the device wrote it: what its derived key was made from.
+        displayed: String,
+        /// The enrollment group whose root it proved; `None`: its individual enrollment.
+        group: Option<String>,
+    },
     /// A principal of the built-in issuer or of a configured OIDC issuer.
     Principal { issuer: String, subject: String },
     /// Whoever knows a function key.
@@ -131,7 +140,7 @@ impl Caller {
     /// [`ErrorCode::Forbidden`] unless the caller is that registration of that provisioning service.
     pub fn require_registration(&self, dps: &ResourceName, registration: &RegistrationId) -> Result<()> {
         match &self.identity {
-            Identity::Registration { dps: own_dps, id } if own_dps == dps && id == registration => Ok(()),
+            Identity::Registration { dps: own_dps, id, .. } if own_dps == dps && id == registration => Ok(()),
             _ => Err(Error::new(ErrorCode::Forbidden, format!("only the device '{registration}' itself may do this"))),
         }
     }

@@ -1,6 +1,6 @@
 //! What every service is given: the seams to the world.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use pollux_eventlog::EventLog;
 use pollux_model::{Clock, Random};
@@ -24,6 +24,8 @@ pub struct Context {
     pub table: ResourceTable,
     /// Every bound, with Azure's documented sizes as defaults.
     pub limits: Limits,
+    /// The ports of our own HTTPS listeners, once they are bound: a webhook that leads to them is called in process.
+    pub https_ports: OnceLock<Vec<u16>>,
     /// For webhooks and foreign services: trusts the system's and the configured roots, and our own CA.
     pub http: reqwest::Client,
 }
