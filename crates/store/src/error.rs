@@ -1,4 +1,6 @@
-//! What can go wrong in a store.
+//! What can go wrong in a store, and what a caller is told of it when no rule says more.
+
+use pollux_model::{Error, ErrorCode};
 
 /// A read (or a commit) could not be done at all.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -42,4 +44,31 @@ pub enum Mismatch {
     NoSource,
     /// A relationship's target twin is not there.
     NoTarget,
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(why) => {
+                tracing::warn!("the store is unavailable: {why}");
+                Self::new(ErrorCode::Unavailable, "the store is unavailable for now; try again")
+            }
+            StoreError::Corrupt(why) => {
+                tracing::error!("the store holds what it should not: {why}");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<CommitError> for Error {
+    /// For commits whose caller has no better word for a failed expectation.
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Expectation { .. } => {
+                Self::new(ErrorCode::PreconditionFailed, "it was changed by someone else at the same moment; read it again")
+            }
+            CommitError::Store(error) => error.into(),
+        }
+    }
 }
