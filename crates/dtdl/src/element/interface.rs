@@ -1,0 +1,136 @@
+//! Interface: a model. [`Model`] is what its author wrote; the view with inherited contents is
+//! [`crate::Interface`].
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use crate::dtmi::Dtmi;
+use crate::element::{Builder, Command, Component, Localized, Meta, Property, Relationship, Telemetry};
+use crate::metamodel::{CONTENTS, Kind, SCHEMAS};
+use crate::reader::Node;
+use crate::schema::Schema;
+
+/// One Interface, valid by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// `@id`.
+    pub id: Dtmi,
+    /// The DTDL version: 2.
+    pub version: u8,
+    /// `displayName`, by language tag.
+    pub display_name: Localized,
+    /// `description`, by language tag.
+    pub description: Localized,
+    /// `comment`.
+    pub comment: Option<String>,
+    /// The Interfaces it extends, in order.
+    pub extends: Vec<Dtmi>,
+    /// Its own contents by name, in order; not those inherited.
+    pub contents: IndexMap<String, Content>,
+    /// Its reusable schemas.
+    pub schemas: IndexMap<Dtmi, Arc<Schema>>,
+    /// The document as given, verbatim. For an Interface that was defined inside another: that object, with the
+    /// outer `@context` added where it had none.
+    pub source: Value,
+}
+
+/// A part of an Interface.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    /// A Property.
+    Property(Arc<Property>),
+    /// A Telemetry.
+    Telemetry(Arc<Telemetry>),
+    /// A Command.
+    Command(Arc<Command>),
+    /// A Relationship.
+    Relationship(Arc<Relationship>),
+    /// A Component.
+    Component(Arc<Component>),
+}
+
+impl Content {
+    /// Whether both are the same definition, inherited along two ways.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Property(a), Self::Property(b)) => Arc::ptr_eq(a, b),
+            (Self::Telemetry(a), Self::Telemetry(b)) => Arc::ptr_eq(a, b),
+            (Self::Command(a), Self::Command(b)) => Arc::ptr_eq(a, b),
+            (Self::Relationship(a), Self::Relationship(b)) => Arc::ptr_eq(a, b),
+            (Self::Component(a), Self::Component(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+
+    fn build<'n, 'v>(node: &'n Node<'v>, builder: &mut Builder<'n, 'v>) -> Option<(String, Self)> {
+        match node.kind {
+            Kind::Property => {
+                Property::build(node, builder).map(|c| (c.name.clone(), Self::Property(Arc::new(c))))
+            }
+            Kind::Telemetry => {
+                Telemetry::build(node, builder).map(|c| (c.name.clone(), Self::Telemetry(Arc::new(c))))
+            }
+            Kind::Command => {
+                Command::build(node, builder).map(|c| (c.name.clone(), Self::Command(Arc::new(c))))
+            }
+            Kind::Relationship => {
+                Relationship::build(node, builder).map(|c| (c.name.clone(), Self::Relationship(Arc::new(c))))
+            }
+            Kind::Component => {
+                Component::build(node, builder).map(|c| (c.name.clone(), Self::Component(Arc::new(c))))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Model {
+    /// The models that must exist for this one to be valid: what it extends and its components' Interfaces, each
+    /// once, in order. Targets of Relationships are not among them: ADT lets them come later, or never.
+    #[must_use]
+    pub fn dependencies(&self) -> Vec<Dtmi> {
+        let components = self.contents.values().filter_map(|content| match content {
+            Content::Component(component) => Some(&component.schema),
+            _ => None,
+        });
+        let mut ids: Vec<Dtmi> = Vec::new();
+        for id in self.extends.iter().chain(components) {
+            if !ids.contains(id) {
+                ids.push(id.clone());
+            }
+        }
+        ids
+    }
+
+    pub(crate) fn build<'n, 'v>(node: &'n Node<'v>, builder: &mut Builder<'n, 'v>) -> Option<Self> {
+        let mut contents = IndexMap::new();
+        for content in builder.local(node, "contents", CONTENTS) {
+            if let Some((name, built)) = Content::build(content, builder)
+                && contents.insert(name, built).is_some()
+            {
+                builder.duplicate_name(content, &content.path, "contents of an Interface");
+            }
+        }
+        let extends = builder.interfaces(node, "extends");
+        let mut schemas = IndexMap::new();
+        for schema in builder.local(node, "schemas", SCHEMAS) {
+            if let (Some(id), Some(built)) = (schema.id.clone(), builder.root_schema(schema)) {
+                schemas.insert(id, built);
+            }
+        }
+        let meta = Meta::read(node);
+        Some(Self {
+            id: meta.id?,
+            version: node.version,
+            display_name: meta.display_name,
+            description: meta.description,
+            comment: meta.comment,
+            extends,
+            contents,
+            schemas,
+            source: builder.source(node),
+        })
+    }
+}

@@ -1,0 +1,45 @@
+//! Size and depth of a JSON value, without recursion: run before anything that recurses.
+
+use serde_json::Value;
+
+/// Why a document is refused unread.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Excess {
+    Bytes,
+    Depth,
+}
+
+/// Walks `value` with an explicit stack and stops at the first bound that is passed.
+/// Bytes are those of compact JSON, with escapes in strings not counted.
+pub(crate) fn measure(value: &Value, max_bytes: usize, max_depth: usize) -> Result<(), Excess> {
+    let mut bytes = 0_usize;
+    let mut stack = vec![(value, 0_usize)];
+    while let Some((value, depth)) = stack.pop() {
+        if depth > max_depth {
+            return Err(Excess::Depth);
+        }
+        bytes += 1 + match value {
+            Value::Null => 4,
+            Value::Bool(_) => 5,
+            Value::Number(number) => number_bytes(number),
+            Value::String(text) => text.len() + 2,
+            Value::Array(items) => {
+                stack.extend(items.iter().map(|item| (item, depth + 1)));
+                2
+            }
+            Value::Object(members) => {
+                bytes += members.keys().map(|key| key.len() + 3).sum::<usize>();
+                stack.extend(members.values().map(|member| (member, depth + 1)));
+                2
+            }
+        };
+        if bytes > max_bytes {
+            return Err(Excess::Bytes);
+        }
+    }
+    Ok(())
+}
+
+fn number_bytes(number: &serde_json::Number) -> usize {
+    number.as_u64().map_or(12, |n| n.checked_ilog10().map_or(1, |digits| digits as usize + 1))
+}

@@ -1,0 +1,369 @@
+//! Reads JSON into nodes by the tables of [`crate::metamodel`]: which keys an element may have, of which type, how
+//! many. Every fault is reported and reading goes on, so that one call shows all of them. What the elements mean
+//! together (names unique, references, schemas) is [`crate::element`]'s and [`crate::schema`]'s concern.
+
+use std::collections::HashMap;
+
+use indexmap::IndexMap;
+use serde_json::{Map, Value};
+
+use crate::context::Context;
+use crate::dtmi::Dtmi;
+use crate::error::Sink;
+use crate::limits::Limits;
+use crate::literal::{self, Datatype, describe};
+use crate::metamodel::{self, Count, Elements, Kind, PropertySpec, Range};
+use crate::semantic::{SemanticType, Unit};
+use crate::vocabulary;
+
+mod types;
+
+/// An element as read: its kind, identity and the values of its properties that were well formed.
+#[derive(Debug)]
+pub(crate) struct Node<'v> {
+    pub(crate) kind: Kind,
+    pub(crate) id: Option<Dtmi>,
+    pub(crate) path: String,
+    pub(crate) version: u8,
+    pub(crate) semantic: Option<&'static SemanticType>,
+    pub(crate) json: &'v Map<String, Value>,
+    pub(crate) properties: Vec<Entry<'v>>,
+}
+
+/// A property's values.
+#[derive(Debug)]
+pub(crate) struct Entry<'v> {
+    pub(crate) name: &'static str,
+    pub(crate) path: String,
+    pub(crate) values: Vec<Val<'v>>,
+}
+
+/// One value of a property.
+#[derive(Debug)]
+pub(crate) enum Val<'v> {
+    Text(&'v str),
+    Boolean(bool),
+    Integer(i64),
+    Localized(IndexMap<String, String>),
+    Unit(&'static Unit),
+    /// An instance of the language, by its term: `integer`, `point`, `synchronous`.
+    Term(&'v str),
+    Reference(Dtmi),
+    Node(Box<Node<'v>>),
+}
+
+impl<'v> Node<'v> {
+    pub(crate) fn entry(&self, name: &str) -> Option<&Entry<'v>> {
+        self.properties.iter().find(|entry| entry.name == name)
+    }
+
+    /// The first value of a property.
+    pub(crate) fn value(&self, name: &str) -> Option<&Val<'v>> {
+        self.entry(name)?.values.first()
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Option<&'v str> {
+        match self.value(name)? {
+            Val::Text(text) | Val::Term(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// The state of reading one set of documents.
+pub(crate) struct Reader<'l> {
+    pub(crate) limits: &'l Limits,
+    pub(crate) sink: &'l mut Sink,
+    /// Every `@id` defined so far, with where.
+    pub(crate) defined: HashMap<Dtmi, (Kind, String)>,
+}
+
+impl Reader<'_> {
+    /// Reads a top-level document, which must be an Interface.
+    pub(crate) fn document<'v>(&mut self, value: &'v Value, path: &str) -> Option<Node<'v>> {
+        let Value::Object(json) = value else {
+            self.sink.report(path, format!("is {}; a model is an object", describe(value)));
+            return None;
+        };
+        let context = Context::top(json.get("@context"), path, self.limits, self.sink)?;
+        let elements = Elements { kinds: &[Kind::Interface], default: None, id_required: true };
+        self.element(json, path, context, elements)
+    }
+
+    fn element<'v>(
+        &mut self,
+        json: &'v Map<String, Value>,
+        path: &str,
+        context: Context,
+        allowed: Elements,
+    ) -> Option<Node<'v>> {
+        let kind = self.types(json, path, context, allowed)?;
+        let mut node = Node {
+            kind: kind.kind,
+            id: None,
+            path: path.to_owned(),
+            version: context.version,
+            semantic: kind.semantic,
+            json,
+            properties: Vec::with_capacity(json.len()),
+        };
+        node.id = self.identifier(&node, allowed.id_required);
+        let is_interface = node.kind == Kind::Interface;
+        let outer = is_interface.then(|| self.sink.enter(node.id.clone()));
+        if json.contains_key("@graph") {
+            self.sink.report(path, "'@graph' is not allowed; give several models as an array of objects");
+        }
+        for (key, value) in json {
+            if !key.starts_with('@') {
+                self.property(&mut node, key, value, context, kind.open);
+            }
+        }
+        self.missing(&node, context.version);
+        if let Some(outer) = outer {
+            self.sink.enter(outer);
+        }
+        Some(node)
+    }
+
+    /// Reads `@id` and notes the definition.
+    fn identifier(&mut self, node: &Node<'_>, required: bool) -> Option<Dtmi> {
+        let path = format!("{}.@id", node.path);
+        let is_interface = node.kind == Kind::Interface;
+        let Some(value) = node.json.get("@id") else {
+            if required || is_interface {
+                self.sink.report(path, "is missing; add a DTMI such as 'dtmi:com:example:Thermostat;1'");
+            }
+            return None;
+        };
+        let Value::String(text) = value else {
+            self.sink.report(path, format!("is {}; give a DTMI in a string", describe(value)));
+            return None;
+        };
+        let max = if is_interface { self.limits.interface_id_chars } else { self.limits.id_chars };
+        literal::within(text, max, &path, self.sink)?;
+        let id = Dtmi::parse_user(text).map_err(|error| self.sink.report(&*path, error.to_string())).ok()?;
+        if let Some((_, first)) = self.defined.get(&id) {
+            let message =
+                format!("'{id}' is defined twice, first at {first}; every element needs its own identifier");
+            self.sink.report(path, message);
+            return None;
+        }
+        self.defined.insert(id.clone(), (node.kind, node.path.clone()));
+        Some(id)
+    }
+
+    fn property<'v>(
+        &mut self,
+        node: &mut Node<'v>,
+        key: &'v str,
+        value: &'v Value,
+        context: Context,
+        open: bool,
+    ) {
+        let path = format!("{}.{key}", node.path);
+        let term = vocabulary::property_term(key, context.version);
+        let spec = term.and_then(|term| metamodel::property(node.kind, term));
+        let Some(spec) = spec.filter(|spec| spec.name != "unit" || node.semantic.is_some()) else {
+            if !open {
+                self.unknown_property(node, key, &path);
+            }
+            return;
+        };
+        if node.entry(spec.name).is_some() {
+            self.sink.report(
+                path,
+                format!("'{}' is given twice, as a term and as a DTMI; give it once", spec.name),
+            );
+            return;
+        }
+        let values = self.values(value, spec, &path, context);
+        node.properties.push(Entry { name: spec.name, path, values });
+    }
+
+    fn unknown_property(&mut self, node: &Node<'_>, key: &str, path: &str) {
+        let names: Vec<_> = metamodel::properties(node.kind).map(|spec| spec.name).collect();
+        let message = if key == "unit" && node.kind.takes_semantic_type() {
+            "'unit' needs a semantic type beside it, such as \"@type\": [\"Property\", \"Temperature\"]"
+                .to_owned()
+        } else {
+            let key: String = key.chars().take(80).collect();
+            format!("{:?} has no property '{key}'; it has {}", node.kind, names.join(", "))
+        };
+        self.sink.report(path, message);
+    }
+
+    /// Reports required properties that are absent or empty.
+    fn missing(&mut self, node: &Node<'_>, version: u8) {
+        let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
+        for spec in metamodel::properties(node.kind) {
+            let needs_unit = spec.name == "unit" && node.semantic.is_some();
+            let mut keys = node
+                .json
+                .iter()
+                .filter(|(key, _)| vocabulary::property_term(key, version) == Some(spec.name));
+            if (spec.required || needs_unit) && !keys.any(|(_, value)| !is_empty(value)) {
+                self.sink.report(&*node.path, format!("{:?} needs '{}'", node.kind, spec.name));
+            }
+        }
+    }
+
+    fn values<'v>(
+        &mut self,
+        value: &'v Value,
+        spec: &PropertySpec,
+        path: &str,
+        context: Context,
+    ) -> Vec<Val<'v>> {
+        let one = |val: Option<Val<'v>>| val.into_iter().collect();
+        match spec.range {
+            Range::Text(max) => one(self.text(value, max(self.limits), path)),
+            Range::Name => one(self.name(value, path)),
+            Range::Localized(max) => {
+                one(literal::localized(value, max(self.limits), path, self.sink).map(Val::Localized))
+            }
+            Range::Boolean => one(literal::scalar(value, Datatype::Boolean, path, self.sink)
+                .and_then(Value::as_bool)
+                .map(Val::Boolean)),
+            Range::Integer => one(literal::scalar(value, Datatype::Integer, path, self.sink)
+                .and_then(Value::as_i64)
+                .map(Val::Integer)),
+            Range::EnumValue => one(literal::scalar(value, Datatype::StringOrInteger, path, self.sink)
+                .and_then(|value| {
+                    value.as_str().map(Val::Text).or_else(|| value.as_i64().map(Val::Integer))
+                })),
+            _ => self.references(value, spec, path, context),
+        }
+    }
+
+    fn text<'v>(&mut self, value: &'v Value, max: usize, path: &str) -> Option<Val<'v>> {
+        let text = literal::scalar(value, Datatype::String, path, self.sink)?.as_str()?;
+        literal::within(text, max, path, self.sink)?;
+        Some(Val::Text(text))
+    }
+
+    fn name<'v>(&mut self, value: &'v Value, path: &str) -> Option<Val<'v>> {
+        let text = literal::scalar(value, Datatype::String, path, self.sink)?.as_str()?;
+        literal::within(text, self.limits.name_chars, path, self.sink)?;
+        if !literal::is_name(text) {
+            let message = "is no name; a name has letters, digits and underscores, starts with a letter and does not end \
+                           with an underscore";
+            self.sink.report(path, format!("'{text}' {message}"));
+            return None;
+        }
+        Some(Val::Text(text))
+    }
+
+    /// Values that are elements, references or terms: one, or an array of them.
+    fn references<'v>(
+        &mut self,
+        value: &'v Value,
+        spec: &PropertySpec,
+        path: &str,
+        context: Context,
+    ) -> Vec<Val<'v>> {
+        let Value::Array(items) = value else {
+            return self.reference(value, spec, path, context).into_iter().collect();
+        };
+        let (min, max) = match spec.count {
+            Count::One => (0, 1),
+            Count::Set { min, max } => (min, max(self.limits)),
+        };
+        if items.len() > max {
+            self.sink.report(path, format!("has {} values; the limit is {max}", items.len()));
+            return Vec::new();
+        }
+        // An empty array of a required property is reported once, as missing.
+        if items.len() < min && !items.is_empty() {
+            self.sink.report(path, format!("has {} values; at least {min} are needed", items.len()));
+        }
+        let read = |(index, item)| self.reference(item, spec, &format!("{path}[{index}]"), context);
+        items.iter().enumerate().filter_map(read).collect()
+    }
+
+    fn reference<'v>(
+        &mut self,
+        value: &'v Value,
+        spec: &PropertySpec,
+        path: &str,
+        context: Context,
+    ) -> Option<Val<'v>> {
+        match (value, spec.range) {
+            (Value::Object(json), Range::Elements(elements)) => self.nested(json, path, context, elements),
+            (Value::Object(json), Range::Schema) => {
+                let elements = Elements { kinds: metamodel::SCHEMAS, default: None, id_required: false };
+                self.nested(json, path, context, elements)
+            }
+            (Value::String(text), range) => self.named(text, range, path, context),
+            (other, _) => {
+                self.sink
+                    .report(path, format!("is {}; that is not allowed for '{}'", describe(other), spec.name));
+                None
+            }
+        }
+    }
+
+    fn nested<'v>(
+        &mut self,
+        json: &'v Map<String, Value>,
+        path: &str,
+        context: Context,
+        elements: Elements,
+    ) -> Option<Val<'v>> {
+        let context = match json.get("@context") {
+            Some(value) => context.nested(value, path, self.limits, self.sink)?,
+            None => context,
+        };
+        self.element(json, path, context, elements).map(|node| Val::Node(Box::new(node)))
+    }
+
+    /// A term or a DTMI.
+    fn named<'v>(&mut self, text: &'v str, range: Range, path: &str, context: Context) -> Option<Val<'v>> {
+        let version = context.version;
+        match range {
+            Range::CommandType(terms) => {
+                self.one_of(text, vocabulary::command_type_term(text, version), terms, path).map(Val::Term)
+            }
+            Range::Primitives(terms) => {
+                self.one_of(text, vocabulary::primitive_term(text, version), terms, path).map(Val::Term)
+            }
+            Range::Unit => {
+                let unit = vocabulary::unit_term(text, version).and_then(crate::semantic::unit);
+                if unit.is_none() {
+                    self.sink.report(path, format!("'{text}' is no unit"));
+                }
+                unit.map(Val::Unit)
+            }
+            Range::Schema => match types::schema_term(text, context) {
+                Some(term) => Some(Val::Term(term)),
+                None => self
+                    .dtmi(text, "a schema, such as 'double', or the DTMI of one", path)
+                    .map(Val::Reference),
+            },
+            _ => self.dtmi(text, "the DTMI of an element", path).map(Val::Reference),
+        }
+    }
+
+    fn one_of<'v>(
+        &mut self,
+        text: &str,
+        term: Option<&'v str>,
+        terms: &[&str],
+        path: &str,
+    ) -> Option<&'v str> {
+        let term = term.filter(|term| terms.contains(term));
+        if term.is_none() {
+            self.sink.report(path, format!("'{text}' is not allowed here; use {}", terms.join(" or ")));
+        }
+        term
+    }
+
+    fn dtmi(&mut self, text: &str, wanted: &str, path: &str) -> Option<Dtmi> {
+        if !text.starts_with("dtmi:") {
+            let text: String = text.chars().take(80).collect();
+            self.sink.report(path, format!("'{text}' is not known; give {wanted}"));
+            return None;
+        }
+        literal::within(text, self.limits.id_chars, path, self.sink)?;
+        Dtmi::parse_user(text).map_err(|error| self.sink.report(path, error.to_string())).ok()
+    }
+}
