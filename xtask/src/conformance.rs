@@ -1,0 +1,219 @@
+//! `cargo xtask conformance`: unmodified clients (Python, Node) against the release binary.
+//!
+//! Each scenario runs in a network, mount and process namespace of its own: its own loopback with ports 443, 8443 and 8883, its own
+//! hosts file, a fresh data folder. Here: choosing scenarios, running them side by side, counting. The namespace's inside is `inside`.
+
+mod case;
+pub(crate) mod inside;
+mod prepare;
+pub(crate) mod scenario;
+mod server;
+
+use crate::report::Tally;
+use crate::workspace;
+use anyhow::{Result, bail};
+use case::{Case, Verdict};
+use scenario::{Known, Language, Scenario};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
+
+/// Lines of a log that are shown when a scenario fails.
+const LOG_LINES: usize = 40;
+
+/// Arguments of `cargo xtask conformance`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Run only these scenarios (may be given several times; a part of the name is enough).
+    #[arg(long)]
+    only: Vec<String>,
+    /// List the scenarios and what each shows.
+    #[arg(long)]
+    list: bool,
+    /// How many scenarios run side by side [default: one per core].
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Print every case, not only those that failed.
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+impl Args {
+    /// Everything, as `cargo xtask test` runs it.
+    pub(crate) fn all() -> Self {
+        Self { only: Vec::new(), list: false, jobs: None, verbose: false }
+    }
+}
+
+/// What one scenario came to.
+struct Outcome {
+    cases: Vec<Case>,
+    seconds: f64,
+    folder: PathBuf,
+}
+
+/// Runs the chosen scenarios; false when a case failed.
+pub(crate) fn run(args: &Args) -> Result<bool> {
+    if args.list {
+        for scenario in choose(args)? {
+            println!("{:28} {}", scenario.name, scenario.about);
+        }
+        return Ok(true);
+    }
+    Ok(tally(args)?.conclude())
+}
+
+/// Runs the chosen scenarios and counts their cases; the caller prints the summary line.
+pub(crate) fn tally(args: &Args) -> Result<Tally> {
+    let scenarios = choose(args)?;
+    let mut tally = Tally::default();
+    if let Err(reason) = prepare::namespaces() {
+        for scenario in &scenarios {
+            println!("skip  {}: {reason}", scenario.name);
+            tally.skip(&scenario.name, &reason);
+        }
+        return Ok(tally);
+    }
+    let binary = workspace::release_binary()?;
+    let clients = prepare::Clients::prepare(&scenarios);
+    let known =
+        Known::parse(&std::fs::read_to_string(workspace::root().join(Known::PATH)).unwrap_or_default())?;
+    let (ready, missing): (Vec<_>, Vec<_>) =
+        scenarios.into_iter().partition(|scenario| clients.of(scenario.language).is_ok());
+    for scenario in missing {
+        let reason = clients.of(scenario.language).err().unwrap_or_default();
+        println!("skip  {}: {reason}", scenario.name);
+        tally.skip(scenario.name, reason);
+    }
+    let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
+    let next = AtomicUsize::new(0);
+    let (done, outcomes) = sync_channel(1);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.clamp(1, 16) {
+            let done = done.clone();
+            let (next, ready, binary, clients) = (&next, &ready, &binary, &clients);
+            scope.spawn(move || {
+                while let Some(scenario) = ready.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let outcome = in_namespace(scenario, binary, clients);
+                    done.send((scenario, outcome)).expect("the receiver lives until all workers have ended");
+                }
+            });
+        }
+        drop(done);
+        for (scenario, outcome) in outcomes {
+            tally.add(print(scenario, &outcome, &known, args.verbose));
+        }
+    });
+    Ok(tally)
+}
+
+/// The scenarios that `--only` names, or all. A name that fits none is an error: a typing error must not pass as a green run.
+fn choose(args: &Args) -> Result<Vec<Scenario>> {
+    let all = Scenario::all(&workspace::root())?;
+    for only in &args.only {
+        if !all.iter().any(|scenario| scenario.name.contains(only.as_str())) {
+            let names: Vec<&str> = all.iter().map(|scenario| scenario.name.as_str()).collect();
+            bail!("no scenario has `{only}` in its name; there are: {}", names.join(", "));
+        }
+    }
+    let wanted = |scenario: &Scenario| {
+        args.only.is_empty() || args.only.iter().any(|only| scenario.name.contains(only.as_str()))
+    };
+    Ok(all.into_iter().filter(wanted).collect())
+}
+
+/// Runs one scenario in fresh namespaces: this program again, as `conformance-inside`.
+fn in_namespace(scenario: &Scenario, binary: &Path, clients: &prepare::Clients) -> Outcome {
+    let started = workspace::now();
+    let folder = workspace::target().join("conformance/run").join(&scenario.name);
+    let cases = start_inside(scenario, binary, clients, &folder)
+        .unwrap_or_else(|error| vec![Case::failed("the scenario runs", format!("{error:#}"))]);
+    Outcome { cases, seconds: started.elapsed().as_secs_f64(), folder }
+}
+
+fn start_inside(
+    scenario: &Scenario,
+    binary: &Path,
+    clients: &prepare::Clients,
+    folder: &Path,
+) -> Result<Vec<Case>> {
+    if folder.exists() {
+        std::fs::remove_dir_all(folder)?;
+    }
+    std::fs::create_dir_all(folder)?;
+    let program = clients.of(scenario.language).map_err(anyhow::Error::msg)?;
+    let output = Command::new("unshare")
+        .args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--"])
+        .arg(std::env::current_exe()?)
+        .arg("conformance-inside")
+        .args(["--scenario", &scenario.name])
+        .arg("--folder")
+        .arg(folder)
+        .arg("--binary")
+        .arg(binary)
+        .arg("--program")
+        .arg(program)
+        .stdin(Stdio::null())
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut cases: Vec<Case> = text.lines().map(Case::parse).collect();
+    if !output.status.success() {
+        let error = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        cases.push(Case::failed("the scenario runs", error));
+    }
+    if !cases.iter().any(|case| !matches!(case.verdict, Verdict::Note)) {
+        cases.push(Case::failed("the script has cases", "it ended without printing one"));
+    }
+    Ok(cases)
+}
+
+/// Judges the cases against the known failures, prints the scenario's line and what went wrong, and counts.
+fn print(scenario: &Scenario, outcome: &Outcome, known: &Known, verbose: bool) -> Tally {
+    let mut tally = Tally::default();
+    let mut lines = Vec::new();
+    let known = known.of(&scenario.name);
+    for case in case::judge(&outcome.cases, &known) {
+        match &case.verdict {
+            Verdict::Passed => tally.passed += 1,
+            Verdict::Failed => tally.failed += 1,
+            Verdict::Skipped => tally.skip(format!("{}: {}", scenario.name, case.name), &case.detail),
+            Verdict::Note => {}
+        }
+        if verbose || matches!(case.verdict, Verdict::Failed | Verdict::Note) {
+            lines.push(format!("      {case}"));
+        }
+    }
+    let word = if tally.failed == 0 { "ok  " } else { "FAIL" };
+    println!("{word}  {:28} {tally}  ({:.1} s)", scenario.name, outcome.seconds);
+    for line in lines {
+        println!("{line}");
+    }
+    if tally.failed > 0 {
+        for log in ["script.log", "server.log"] {
+            show_log(&outcome.folder.join(log));
+        }
+    }
+    tally
+}
+
+fn show_log(path: &Path) {
+    let Ok(text) = std::fs::read_to_string(path) else { return };
+    if text.trim().is_empty() {
+        return;
+    }
+    println!("      -- {}", path.display());
+    let lines: Vec<&str> = text.lines().collect();
+    for line in &lines[lines.len().saturating_sub(LOG_LINES)..] {
+        println!("      | {line}");
+    }
+}
+
+impl std::fmt::Display for Language {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Node => "Node",
+            Self::Python => "Python",
+        })
+    }
+}

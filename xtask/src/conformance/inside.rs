@@ -1,0 +1,146 @@
+//! What runs inside a scenario's namespaces: loopback up, hosts file bound, server started, script run beside it, server stopped.
+//! Prints one line of JSON per case on stdout.
+
+use super::case::Case;
+use super::scenario::{Scenario, Server as Wanted};
+use super::server::{Server, clean};
+use crate::workspace;
+use anyhow::{Context, Result, bail};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+/// Arguments of the hidden `conformance-inside`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[arg(long)]
+    scenario: String,
+    #[arg(long)]
+    folder: PathBuf,
+    #[arg(long)]
+    binary: PathBuf,
+    /// The interpreter for the script.
+    #[arg(long)]
+    program: PathBuf,
+}
+
+/// Runs one scenario; an error is something wrong with the runner or the machine, not with the subject.
+pub(crate) fn run(args: &Args) -> Result<bool> {
+    let all = Scenario::all(&workspace::root())?;
+    let scenario =
+        all.into_iter().find(|scenario| scenario.name == args.scenario).context("no such scenario")?;
+    world()?;
+    let log = args.folder.join("server.log");
+    let server = match start(&scenario, args, &log) {
+        Ok(server) => server,
+        Err(error) => {
+            println!("{}", Case::failed("the server starts", format!("{error:#}")).to_line());
+            return Ok(true);
+        }
+    };
+    script(&scenario, args, server.as_ref())?;
+    if let Some(Err(error)) = server.map(Server::stop) {
+        println!("{}", Case::failed("the server stops when asked to", format!("{error:#}")).to_line());
+    }
+    if let Some(panic) = panics(&log) {
+        println!("{}", Case::failed("the server does not panic", panic).to_line());
+    }
+    Ok(true)
+}
+
+/// Loopback up, and our hosts file over the machine's (in this mount namespace only).
+fn world() -> Result<()> {
+    let hosts = workspace::root().join("conformance/hosts");
+    let steps: [(&str, Vec<&std::ffi::OsStr>); 2] = [
+        ("ip", ["link", "set", "lo", "up"].map(AsRef::as_ref).to_vec()),
+        ("mount", vec!["--bind".as_ref(), hosts.as_os_str(), "/etc/hosts".as_ref()]),
+    ];
+    for (program, arguments) in steps {
+        let status = Command::new(program)
+            .args(&arguments)
+            .status()
+            .with_context(|| format!("cannot start {program}"))?;
+        if !status.success() {
+            bail!("`{program}` failed with {status}");
+        }
+    }
+    Ok(())
+}
+
+fn start(scenario: &Scenario, args: &Args, log: &Path) -> Result<Option<Server>> {
+    let config = match &scenario.server {
+        Wanted::None => return Ok(None),
+        Wanted::Default => None,
+        Wanted::Config(path) => Some(workspace::root().join("conformance").join(path)),
+    };
+    Server::start(&args.binary, &args.folder.join("data"), config.as_deref(), log).map(Some)
+}
+
+/// Runs the script with its environment, forwarding its lines, until it ends or its time is over.
+fn script(scenario: &Scenario, args: &Args, server: Option<&Server>) -> Result<()> {
+    let mut command = clean(Command::new(&args.program));
+    command
+        .arg(workspace::root().join(&scenario.path))
+        .current_dir(&args.folder)
+        .env("SUBJECT_BIN", &args.binary)
+        .env("WORK_DIR", &args.folder)
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    if let Some(shared) = workspace::shared() {
+        command.env("SHARED_DIR", shared);
+    }
+    if let Some(server) = server {
+        let ca = server
+            .connections
+            .get("ca")
+            .and_then(serde_json::Value::as_str)
+            .context("connections.json names no `ca`")?;
+        let connections = args.folder.join("connections.json");
+        std::fs::write(&connections, server.connections.to_string())?;
+        command.env("CONNECTIONS", connections).env("READY_AFTER", server.ready_after.to_string());
+        for variable in ["NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"] {
+            command.env(variable, ca);
+        }
+    }
+    let log = File::create(args.folder.join("script.log"))?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .context("cannot start the script")?;
+    let stdout = child.stdout.take().context("stdout was asked to be piped")?;
+    let (lines, next) = sync_channel(16);
+    std::thread::spawn(move || {
+        BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| lines.send(line))
+    });
+    let deadline = workspace::now() + Duration::from_secs(scenario.timeout);
+    loop {
+        match next.recv_timeout(deadline.saturating_duration_since(workspace::now())) {
+            Ok(line) => println!("{line}"),
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                child.kill()?;
+                let detail = format!("it was still running after {} s", scenario.timeout);
+                println!("{}", Case::failed("the script ends in time", detail).to_line());
+                break;
+            }
+        }
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        println!(
+            "{}",
+            Case::failed("the script ends by itself", format!("it ended with {status}")).to_line()
+        );
+    }
+    Ok(())
+}
+
+/// The first panic in the server's log, if any.
+fn panics(log: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(log).ok()?;
+    text.lines().find(|line| line.contains("panicked at")).map(str::to_owned)
+}

@@ -1,0 +1,122 @@
+//! What the scenarios need on this machine: namespaces (root), and the clients from PyPI and npm at their pinned versions.
+
+use super::scenario::{Language, Scenario};
+use crate::run::{Cmd, available};
+use crate::workspace;
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+
+/// Checks that network namespaces can be made here; otherwise the reason why not.
+pub(super) fn namespaces() -> Result<(), String> {
+    if !cfg!(target_os = "linux") {
+        return Err("needs Linux: each scenario has a network namespace of its own".to_owned());
+    }
+    if !available("unshare") || !available("ip") {
+        return Err("needs `unshare` (util-linux) and `ip` (iproute2)".to_owned());
+    }
+    let probe = [
+        "--mount",
+        "--net",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        "--",
+        "ip",
+        "link",
+        "set",
+        "lo",
+        "up",
+    ];
+    match Cmd::new("unshare").args(probe).output() {
+        Ok((true, ..)) => Ok(()),
+        Ok((false, _, stderr)) => Err(format!("needs root to make a network namespace: {}", stderr.trim())),
+        Err(error) => Err(format!("{error:#}")),
+    }
+}
+
+/// The interpreter for each language, or why there is none.
+#[derive(Debug)]
+pub(super) struct Clients {
+    node: Result<PathBuf, String>,
+    python: Result<PathBuf, String>,
+}
+
+impl Clients {
+    /// Installs what the chosen scenarios need and is not there yet. What cannot be installed is a reason to skip, not an error.
+    pub(super) fn prepare(scenarios: &[Scenario]) -> Self {
+        let needed = |language| scenarios.iter().any(|scenario| scenario.language == language);
+        let of = |language, install: fn() -> Result<PathBuf>| {
+            if needed(language) {
+                install().map_err(|error| format!("no {language} clients: {error:#}"))
+            } else {
+                Err("not asked for".to_owned())
+            }
+        };
+        Self { node: of(Language::Node, node), python: of(Language::Python, python) }
+    }
+
+    pub(super) fn of(&self, language: Language) -> Result<&Path, String> {
+        let client = match language {
+            Language::Node => &self.node,
+            Language::Python => &self.python,
+        };
+        client.as_deref().map_err(Clone::clone)
+    }
+}
+
+/// A virtual environment with exactly conformance/python/requirements.txt; returns its interpreter.
+fn python() -> Result<PathBuf> {
+    let wanted = workspace::root().join("conformance/python/requirements.txt");
+    let venv = workspace::target().join("conformance/venv");
+    let interpreter = venv.join("bin/python");
+    if !fresh(&venv, &wanted)? {
+        println!("installing the Python clients into {}", venv.display());
+        run(
+            Cmd::new("python3").args([Path::new("-m"), Path::new("venv"), Path::new("--clear"), &venv]),
+            "python3 -m venv",
+        )?;
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]
+            .map(PathBuf::from);
+        run(Cmd::new(&interpreter).args(pip.into_iter().chain([wanted.clone()])), "pip install")?;
+        stamp(&venv, &wanted)?;
+    }
+    Ok(interpreter)
+}
+
+/// conformance/node/node_modules exactly as package-lock.json has it; returns `node`.
+fn node() -> Result<PathBuf> {
+    if !available("node") || !available("npm") {
+        bail!("needs `node` and `npm`");
+    }
+    let folder = workspace::root().join("conformance/node");
+    let wanted = folder.join("package-lock.json");
+    let modules = folder.join("node_modules");
+    if !fresh(&modules, &wanted)? {
+        println!("installing the Node clients into {}", modules.display());
+        let ci = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"];
+        run(Cmd::new("npm").args(ci).dir(&folder), "npm ci")?;
+        stamp(&modules, &wanted)?;
+    }
+    Ok(PathBuf::from("node"))
+}
+
+/// True when `folder` was filled from exactly this list.
+fn fresh(folder: &Path, list: &Path) -> Result<bool> {
+    let wanted = std::fs::read(list).with_context(|| format!("cannot read {}", list.display()))?;
+    Ok(std::fs::read(folder.join(".pollux-stamp")).is_ok_and(|stamped| stamped == wanted))
+}
+
+fn stamp(folder: &Path, list: &Path) -> Result<()> {
+    std::fs::copy(list, folder.join(".pollux-stamp")).context("cannot note what was installed")?;
+    Ok(())
+}
+
+fn run(command: Cmd, name: &str) -> Result<()> {
+    let (good, _, stderr) = command.output()?;
+    if !good {
+        let last = stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message");
+        bail!("`{name}` failed: {last}");
+    }
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! Counting what passed, failed and was skipped, and the one line that CI's reader looks for.
+
+/// Outcomes of a run, in cases.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
+    /// What did not run: (what, why).
+    pub(crate) skipped: Vec<(String, String)>,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped.extend(other.skipped);
+    }
+
+    /// Counts one check by whether it held.
+    pub(crate) fn check(&mut self, held: bool) {
+        if held {
+            self.passed += 1;
+        } else {
+            self.failed += 1;
+        }
+    }
+
+    pub(crate) fn skip(&mut self, what: impl Into<String>, why: impl Into<String>) {
+        self.skipped.push((what.into(), why.into()));
+    }
+
+    /// Prints what was skipped and the summary line; returns whether the run counts as good.
+    /// With `CI=true` a skip is a failure: CI must be able to run everything.
+    pub(crate) fn conclude(&self) -> bool {
+        if !self.skipped.is_empty() {
+            println!("\nskipped:");
+            for (what, why) in &self.skipped {
+                println!("  {what}: {why}");
+            }
+        }
+        println!("\n{self}");
+        let strict = crate::workspace::in_ci() && !self.skipped.is_empty();
+        if strict {
+            println!("CI=true: a skip counts as a failure.");
+        }
+        self.failed == 0 && !strict
+    }
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped.len())
+    }
+}

@@ -1,0 +1,152 @@
+//! `cargo xtask test`: format, lints, tidy, tests, doc tests, conformance, in this order, with one summary at the end.
+
+use crate::conformance;
+use crate::report::Tally;
+use crate::run::{Cmd, available};
+use crate::{tidy, workspace};
+use anyhow::Result;
+
+/// Arguments of `cargo xtask test`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Leave the conformance suite out (it is then listed as skipped).
+    #[arg(long)]
+    no_conformance: bool,
+}
+
+/// Runs everything that can run here. A failing step does not stop the later ones: one run shows all that is wrong.
+pub(crate) fn run(args: &Args) -> Result<bool> {
+    let mut tally = Tally::default();
+    step("rustfmt", &mut tally, |tally| {
+        tally.check(Cmd::new("cargo").args(["fmt", "--all", "--check"]).status()?);
+        Ok(())
+    });
+    step("clippy", &mut tally, |tally| {
+        let clippy =
+            ["clippy", "--release", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
+        tally.check(Cmd::new("cargo").args(clippy).status()?);
+        Ok(())
+    });
+    step("tidy", &mut tally, |tally| {
+        tally.add(tidy::tally()?);
+        Ok(())
+    });
+    step("tests", &mut tally, tests);
+    step("doc tests", &mut tally, doc_tests);
+    if args.no_conformance {
+        tally.skip("conformance", "--no-conformance was given");
+    } else {
+        step("conformance", &mut tally, |tally| {
+            tally.add(conformance::tally(&conformance::Args::all())?);
+            Ok(())
+        });
+    }
+    Ok(tally.conclude())
+}
+
+/// Runs one step under a heading; an error of the step itself counts as one failure.
+fn step(name: &str, tally: &mut Tally, run: impl FnOnce(&mut Tally) -> Result<()>) {
+    println!("== {name}");
+    let started = workspace::now();
+    if let Err(error) = run(tally) {
+        println!("{name}: {error:#}");
+        tally.failed += 1;
+    }
+    println!("   {name}: {:.1} s", started.elapsed().as_secs_f64());
+}
+
+fn tests(tally: &mut Tally) -> Result<()> {
+    if available("cargo-nextest") {
+        let nextest =
+            ["nextest", "run", "--release", "--workspace", "--no-fail-fast", "--status-level", "fail"];
+        let (good, log) = Cmd::new("cargo").args(nextest).tee_stderr()?;
+        tally.add(nextest_summary(&log).unwrap_or_else(|| one(good)));
+        return Ok(());
+    }
+    let (good, stdout, stderr) = Cmd::new("cargo")
+        .args(["test", "--release", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"])
+        .output()?;
+    print!("{stdout}");
+    if !good {
+        eprint!("{stderr}");
+    }
+    tally.add(libtest_summary(&stdout).unwrap_or_else(|| one(good)));
+    Ok(())
+}
+
+fn doc_tests(tally: &mut Tally) -> Result<()> {
+    let (good, stdout, stderr) =
+        Cmd::new("cargo").args(["test", "--release", "--workspace", "--doc", "--no-fail-fast"]).output()?;
+    if !good {
+        print!("{stdout}");
+        eprint!("{stderr}");
+    }
+    tally.add(libtest_summary(&stdout).unwrap_or_else(|| one(good)));
+    Ok(())
+}
+
+/// A run without a readable summary: one failure, or one pass.
+fn one(good: bool) -> Tally {
+    let mut tally = Tally::default();
+    tally.check(good);
+    tally
+}
+
+/// Reads nextest's last line: `Summary [ 1.2s] 35 tests run: 33 passed (1 slow), 2 failed, 1 skipped`.
+fn nextest_summary(log: &str) -> Option<Tally> {
+    let line =
+        log.lines().rev().find(|line| line.trim_start().starts_with("Summary [") && line.contains("run:"))?;
+    let counts = line.split("run:").nth(1)?;
+    let bad = count(counts, "failed") + count(counts, "timed out") + count(counts, "exec failed");
+    let mut tally = Tally { passed: count(counts, "passed"), failed: bad, ..Tally::default() };
+    for _ in 0..count(counts, "skipped") {
+        tally.skip("a test", "marked #[ignore]");
+    }
+    Some(tally)
+}
+
+/// Adds up libtest's lines: `test result: ok. 4 passed; 0 failed; 1 ignored; …`.
+fn libtest_summary(log: &str) -> Option<Tally> {
+    let mut tally = Tally::default();
+    let mut any = false;
+    for line in log.lines().filter(|line| line.starts_with("test result:")) {
+        any = true;
+        tally.passed += count(line, "passed");
+        tally.failed += count(line, "failed");
+        for _ in 0..count(line, "ignored") {
+            tally.skip("a test", "marked #[ignore]");
+        }
+    }
+    any.then_some(tally)
+}
+
+/// The number directly before `word` in a list like `3 passed, 1 failed`; 0 when the word is absent.
+fn count(text: &str, word: &str) -> usize {
+    text.split([',', ';', '.'])
+        .filter_map(|part| part.trim().split_once(' '))
+        .filter(|(_, name)| *name == word || name.starts_with(&format!("{word} ")))
+        .filter_map(|(number, _)| number.parse::<usize>().ok())
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{libtest_summary, nextest_summary};
+
+    #[test]
+    fn reads_the_summary_of_nextest() {
+        let log =
+            "   Summary [   0.123s] 36 tests run: 33 passed (1 slow), 2 failed, 1 timed out, 4 skipped\n";
+        let tally = nextest_summary(log).expect("a summary line");
+        assert_eq!((tally.passed, tally.failed, tally.skipped.len()), (33, 3, 4));
+        assert!(nextest_summary("error: could not compile").is_none());
+    }
+
+    #[test]
+    fn adds_up_the_summaries_of_libtest() {
+        let log = "test result: ok. 4 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out\n\
+                   test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out\n";
+        let tally = libtest_summary(log).expect("two summary lines");
+        assert_eq!((tally.passed, tally.failed, tally.skipped.len()), (6, 3, 1));
+    }
+}

@@ -1,0 +1,25 @@
+//! Each Rust module opens with `//!`: what lives here and what does not.
+
+use super::{Finding, Tree};
+
+pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+    tree.rust()
+        .filter(|file| !file.path.ends_with("/build.rs"))
+        .filter(|file| !file.text.trim_start().starts_with("//!"))
+        .map(|file| {
+            Finding::new(&file.path, 1, "open the file with `//!`: what lives here, and what does not")
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Tree, check};
+
+    #[test]
+    fn a_module_says_what_it_is() {
+        let findings = check(&Tree::of(&[("a.rs", "//! A.\n"), ("b.rs", "use x;\n//! late\n")]));
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].path, "b.rs");
+    }
+}

@@ -1,0 +1,53 @@
+//! Where the checkout is, and the release binary in it.
+
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+
+/// The root of the checkout: the folder above this package's manifest, as cargo saw it when it built xtask.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace root").to_path_buf()
+}
+
+/// Reads one variable of the environment; `None` when it is unset or not text.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "xtask has no config file: CI and SHARED_DIR are its whole environment"
+)]
+pub(crate) fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// True where a skipped check counts as a failure (`CI=true`, as every CI service sets it).
+pub(crate) fn in_ci() -> bool {
+    env("CI").is_some_and(|value| value == "true" || value == "1")
+}
+
+/// Monotonic time, for the durations that are printed.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "xtask measures how long its steps take, nothing depends on it"
+)]
+pub(crate) fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+/// The `target` folder, honouring `CARGO_TARGET_DIR`.
+pub(crate) fn target() -> PathBuf {
+    env("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Builds `pollux` in release mode and returns the path of the binary.
+pub(crate) fn release_binary() -> Result<PathBuf> {
+    let built = crate::run::Cmd::new("cargo").args(["build", "--release", "-p", "pollux"]).status()?;
+    if !built {
+        bail!("`cargo build --release -p pollux` failed: there is no binary to test");
+    }
+    let binary = target().join("release/pollux");
+    binary.canonicalize().with_context(|| format!("the build left no {}", binary.display()))
+}
+
+/// Data that other people wrote (models, cases): `$SHARED_DIR`, else `../shared` beside the checkout, if it is there.
+pub(crate) fn shared() -> Option<PathBuf> {
+    let folder = env("SHARED_DIR").map_or_else(|| root().join("../shared"), PathBuf::from);
+    folder.canonicalize().ok()
+}
