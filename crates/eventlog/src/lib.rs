@@ -9,7 +9,7 @@ pub mod segment;
 pub mod suite;
 
 pub use log::{
-    EventLog, IdempotencyKey, InvalidStreamName, LogError, NewRecord, PartitionInfo, Position, ReadFrom, ReadLimit,
-    Record, Retention, StreamConfig, StreamName, Trimmed,
+    EventLog, IdempotencyKey, InvalidStreamName, LogError, NewRecord, PartitionInfo, Position, ReadFrom,
+    ReadLimit, Record, Retention, StreamConfig, StreamName, Trimmed,
 };
 pub use segment::{OpenError, SegmentLog, SegmentOptions};

@@ -39,7 +39,9 @@ impl StreamName {
     /// [`InvalidStreamName`] when the text breaks the rules above.
     pub fn new(name: &str) -> Result<Self, InvalidStreamName> {
         match name.split_once('/') {
-            Some((namespace, hub)) if is_name_part(namespace) && is_name_part(hub) => Ok(Self(name.to_owned())),
+            Some((namespace, hub)) if is_name_part(namespace) && is_name_part(hub) => {
+                Ok(Self(name.to_owned()))
+            }
             _ => Err(InvalidStreamName(name.to_owned())),
         }
     }

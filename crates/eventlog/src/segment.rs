@@ -45,8 +45,8 @@ use self::disk::{Disk, SystemDisk};
 use self::lane::Lane;
 use self::partition::{Call, Partition, Shared};
 use crate::log::{
-    EventLog, IDEMPOTENCY_WINDOW, LogError, MAX_PARTITION_KEY_BYTES, NewRecord, PartitionInfo, Position, ReadFrom,
-    ReadLimit, Record, StreamConfig, StreamName, Trimmed,
+    EventLog, IDEMPOTENCY_WINDOW, LogError, MAX_PARTITION_KEY_BYTES, NewRecord, PartitionInfo, Position,
+    ReadFrom, ReadLimit, Record, StreamConfig, StreamName, Trimmed,
 };
 
 /// Sizes and bounds of a [`SegmentLog`]. All may differ from one start to the next, except that records already
@@ -174,7 +174,8 @@ impl SegmentLog {
             threads: Vec::new(),
         };
         for (number, lane) in log.inner.lanes.iter().enumerate() {
-            let thread = lane.start(number).map_err(|source| OpenError::Io { path: folder.to_owned(), source })?;
+            let thread =
+                lane.start(number).map_err(|source| OpenError::Io { path: folder.to_owned(), source })?;
             log.threads.push(thread);
         }
         Ok(log)

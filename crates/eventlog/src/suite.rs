@@ -18,7 +18,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::log::{
-    EventLog, IdempotencyKey, NewRecord, Position, ReadFrom, ReadLimit, Record, Retention, StreamConfig, StreamName,
+    EventLog, IdempotencyKey, NewRecord, Position, ReadFrom, ReadLimit, Record, Retention, StreamConfig,
+    StreamName,
 };
 
 /// The largest payload the log under test must be set to take.

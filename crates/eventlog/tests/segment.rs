@@ -1,6 +1,5 @@
 //! The suite against the segment log.
 
-
 use std::path::PathBuf;
 use std::sync::Arc;
 

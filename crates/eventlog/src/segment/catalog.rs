@@ -116,8 +116,11 @@ pub(crate) fn open_streams(
                 continue;
             };
             let path = home.join(CONFIG);
-            let name = StreamName::new(&document.name)
-                .map_err(|error| OpenError::Corrupt { file: path, at: 0, what: error.to_string() })?;
+            let name = StreamName::new(&document.name).map_err(|error| OpenError::Corrupt {
+                file: path,
+                at: 0,
+                what: error.to_string(),
+            })?;
             let state = RwLock::new(State {
                 retention: Retention {
                     time: Duration::from_micros(document.retention_micros),
@@ -169,8 +172,11 @@ fn read_document(home: &Path) -> Result<Option<Document>, OpenError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(OpenError::Io { path, source }),
     };
-    let document: Document = serde_json::from_slice(&text)
-        .map_err(|error| OpenError::Corrupt { file: path.clone(), at: 0, what: error.to_string() })?;
+    let document: Document = serde_json::from_slice(&text).map_err(|error| OpenError::Corrupt {
+        file: path.clone(),
+        at: 0,
+        what: error.to_string(),
+    })?;
     match document.version {
         1 => Ok(Some(document)),
         version => Err(OpenError::Version { file: path, version }),

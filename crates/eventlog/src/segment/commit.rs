@@ -135,7 +135,8 @@ impl PartitionWriter {
             let place = Place {
                 sequence: position.sequence_number,
                 enqueued: position.enqueued_time.as_micros(),
-                batch_index: u32::try_from(batch.marks.len()).expect("a batch is bounded by the queue's bytes"),
+                batch_index: u32::try_from(batch.marks.len())
+                    .expect("a batch is bounded by the queue's bytes"),
                 call_remaining: remaining,
             };
             format::encode_record(&mut batch.bytes, &record, place);
@@ -249,7 +250,8 @@ impl PartitionWriter {
         if !poisoned {
             return LogError::Unavailable(format!("cannot write {file}: {error}"));
         }
-        let error = LogError::Unavailable(format!("cannot sync {file}: {error}; restart to check what is on disk"));
+        let error =
+            LogError::Unavailable(format!("cannot sync {file}: {error}; restart to check what is on disk"));
         self.closed = Some(error.clone());
         error
     }

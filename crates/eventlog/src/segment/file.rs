@@ -33,7 +33,12 @@ pub(crate) struct Mark {
 impl Segment {
     /// A segment whose file exists. `interval`: bytes between index entries.
     pub(crate) fn new(path: PathBuf, header: Header, interval: usize) -> Self {
-        Self { path, header, index: Mutex::new(Vec::new()), interval: i64::try_from(interval).unwrap_or(i64::MAX) }
+        Self {
+            path,
+            header,
+            index: Mutex::new(Vec::new()),
+            interval: i64::try_from(interval).unwrap_or(i64::MAX),
+        }
     }
 
     /// Makes the file: header written and durable before the name exists, so that no segment is ever without one.

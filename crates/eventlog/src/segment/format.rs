@@ -137,7 +137,9 @@ pub(crate) fn encode_record(out: &mut BytesMut, record: &NewRecord, place: Place
         flags |= HAS_IDEMPOTENCY_KEY;
     }
     out.put_u32_le(0);
-    out.put_u32_le(u32::try_from(encoded_len(record) - PREFIX_LEN).expect("records are bounded far below 4 GiB"));
+    out.put_u32_le(
+        u32::try_from(encoded_len(record) - PREFIX_LEN).expect("records are bounded far below 4 GiB"),
+    );
     out.put_i64_le(place.sequence);
     out.put_i64_le(place.enqueued);
     out.put_u32_le(place.batch_index);
@@ -218,7 +220,8 @@ pub(crate) fn decode_record(bytes: &Bytes, max: usize) -> Decoded {
     if u32_at(bytes, 0) != crc32c::crc32c(&bytes[4..total]) {
         return Decoded::Bad("the record's checksum does not match");
     }
-    decode_body(bytes, total).map_or(Decoded::Bad("the record's fields contradict each other"), Decoded::Frame)
+    decode_body(bytes, total)
+        .map_or(Decoded::Bad("the record's fields contradict each other"), Decoded::Frame)
 }
 
 fn decode_body(bytes: &Bytes, total: usize) -> Option<Frame> {

@@ -19,7 +19,11 @@ const ATTEMPTS: usize = 8;
 
 impl Partition {
     /// See [`crate::EventLog::read`].
-    pub(crate) async fn read(self: &Arc<Self>, from: &ReadFrom, limit: ReadLimit) -> Result<Vec<Record>, LogError> {
+    pub(crate) async fn read(
+        self: &Arc<Self>,
+        from: &ReadFrom,
+        limit: ReadLimit,
+    ) -> Result<Vec<Record>, LogError> {
         let start = {
             let view = self.view.read();
             let Some(start) = resolve(from, &view) else { return Ok(Vec::new()) };
@@ -65,7 +69,8 @@ impl Partition {
         let mut out = VecDeque::new();
         let mut bytes = 0;
         for (segment, end) in range {
-            let file = self.shared.disk.open(&segment.path).map_err(|error| self.classify(&segment, &error))?;
+            let file =
+                self.shared.disk.open(&segment.path).map_err(|error| self.classify(&segment, &error))?;
             let at = segment.file_position(segment.floor(start));
             let limit_frame = max_frame(self.shared.options.max_record_bytes);
             let mut scanner = Scanner::new(&*file, at, segment.file_position(end), limit_frame);
@@ -106,7 +111,10 @@ impl Partition {
         });
         // Enough segments for any one fetch; the reader comes back for more.
         let first = after.saturating_sub(1);
-        (first..view.segments.len()).take(64).map(|at| (Arc::clone(&view.segments[at]), view.end_of(at))).collect()
+        (first..view.segments.len())
+            .take(64)
+            .map(|at| (Arc::clone(&view.segments[at]), view.end_of(at)))
+            .collect()
     }
 
     /// A file that cannot be read because trim removed it is no failure.

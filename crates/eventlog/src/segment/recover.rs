@@ -44,7 +44,13 @@ pub(crate) fn open_partition(
                 Segment::create(&*shared.disk, folder, Header::FIRST, interval).map_err(io_error)?;
             segments.push(Arc::new(segment));
             let keys = KeyWindow::new(shared.options.idempotency_window);
-            PartitionWriter::new(file, Arc::clone(&segments[0]), Tip::before(&Header::FIRST), keys, HEADER_LEN)
+            PartitionWriter::new(
+                file,
+                Arc::clone(&segments[0]),
+                Tip::before(&Header::FIRST),
+                keys,
+                HEADER_LEN,
+            )
         }
         None => {
             let what = "the partition has no segment files".to_owned();
@@ -211,7 +217,11 @@ fn gather_keys(
     Ok(keys)
 }
 
-fn keys_of(shared: &Shared, segment: &Segment, end: i64) -> Result<Vec<(IdempotencyKey, Position)>, OpenError> {
+fn keys_of(
+    shared: &Shared,
+    segment: &Segment,
+    end: i64,
+) -> Result<Vec<(IdempotencyKey, Position)>, OpenError> {
     let io_error = |source| OpenError::Io { path: segment.path.clone(), source };
     let file = shared.disk.open(&segment.path).map_err(io_error)?;
     let limit = max_frame(shared.options.max_record_bytes);

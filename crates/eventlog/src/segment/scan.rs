@@ -107,14 +107,21 @@ pub(crate) enum Tail {
 ///
 /// A crash may leave any of the pages of the last batch and lose any other, so good records after a bad one mean
 /// nothing as long as they are of the batch that `expected` would have been of.
-pub(crate) fn inspect_tail(file: &dyn DiskFile, at: u64, expected: i64, max_frame: usize) -> io::Result<Tail> {
+pub(crate) fn inspect_tail(
+    file: &dyn DiskFile,
+    at: u64,
+    expected: i64,
+    max_frame: usize,
+) -> io::Result<Tail> {
     let length = file.length()?.saturating_sub(at);
     let rest = read_range(file, at, usize::try_from(length).unwrap_or(usize::MAX))?;
     let Some(last) = rest.iter().rposition(|byte| *byte != 0) else { return Ok(Tail::Clean) };
     let mut from = 1;
     while from <= last {
         match plausible_frame(&rest, from, expected, max_frame) {
-            Some(frame) if frame.sequence - i64::from(frame.batch_index) > expected => return Ok(Tail::Damaged),
+            Some(frame) if frame.sequence - i64::from(frame.batch_index) > expected => {
+                return Ok(Tail::Damaged);
+            }
             Some(frame) => from += frame.length,
             None => from += 1,
         }

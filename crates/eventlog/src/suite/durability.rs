@@ -75,10 +75,8 @@ pub(super) async fn retention_by_time_removes_what_is_old(backend: Arc<dyn Backe
 
 pub(super) async fn retention_by_size_keeps_the_newest(backend: Arc<dyn Backend>) {
     let log = backend.open().await;
-    let bounded = StreamConfig {
-        retention: Retention { bytes: Some(20_000), ..config(1).retention },
-        ..config(1)
-    };
+    let bounded =
+        StreamConfig { retention: Retention { bytes: Some(20_000), ..config(1).retention }, ..config(1) };
     log.create(&stream(), &bounded).await.expect("create");
     let mut last = None;
     for number in 0..200 {

@@ -77,7 +77,9 @@ pub(super) async fn starts_outside_the_range(backend: Arc<dyn Backend>) {
 pub(super) async fn limits_of_a_read(backend: Arc<dyn Backend>) {
     thirty(&backend).await;
     let log = backend.open().await;
-    for (records, bytes, expected) in [(7, usize::MAX, 7), (30, 2100, 3), (30, 2099, 2), (30, 0, 1), (0, 9999, 0)] {
+    for (records, bytes, expected) in
+        [(7, usize::MAX, 7), (30, 2100, 3), (30, 2099, 2), (30, 0, 1), (0, 9999, 0)]
+    {
         let limit = ReadLimit { records, bytes };
         let got = log.read(&stream(), 0, &ReadFrom::Earliest, limit).await.expect("read");
         assert_eq!(got.len(), expected, "{limit:?}");
@@ -125,7 +127,9 @@ pub(super) async fn wait_wakes_on_append(backend: Arc<dyn Backend>) {
         let log = Arc::clone(&log);
         async move {
             log.wait(&stream(), 0, 1).await.expect("wait");
-            log.read(&stream(), 0, &ReadFrom::Sequence { number: 1, inclusive: false }, ALL).await.expect("read")
+            log.read(&stream(), 0, &ReadFrom::Sequence { number: 1, inclusive: false }, ALL)
+                .await
+                .expect("read")
         }
     });
     append(&log, 0, vec![record("1")]).await;

@@ -25,7 +25,8 @@ pub(super) async fn creating_twice_adopts_retention_and_growth(backend: Arc<dyn 
 pub(super) async fn bad_configurations_are_refused(backend: Arc<dyn Backend>) {
     let log = open(&backend, 2).await;
     let other = StreamName::new("suite/other").expect("the name is valid");
-    for (name, partitions) in [(stream(), 1), (stream(), 0), (stream(), 33), (other.clone(), 0), (other, 33)] {
+    for (name, partitions) in [(stream(), 1), (stream(), 0), (stream(), 33), (other.clone(), 0), (other, 33)]
+    {
         let answer = log.create(&name, &config(partitions)).await;
         assert!(matches!(answer, Err(LogError::InvalidConfig(_))), "{name} {partitions}: {answer:?}");
     }
@@ -66,7 +67,8 @@ pub(super) async fn deleting_removes_everything(backend: Arc<dyn Backend>) {
 
 pub(super) async fn streams_do_not_mix(backend: Arc<dyn Backend>) {
     let log = open(&backend, 1).await;
-    let names: Vec<_> = ["a/x", "a/y", "b/x"].iter().map(|n| StreamName::new(n).expect("a valid name")).collect();
+    let names: Vec<_> =
+        ["a/x", "a/y", "b/x"].iter().map(|n| StreamName::new(n).expect("a valid name")).collect();
     for name in &names {
         log.create(name, &config(1)).await.expect("create");
         log.append(name, 0, vec![record(name.as_str())]).await.expect("append");

@@ -28,8 +28,12 @@ pub(super) async fn concurrent_appenders_keep_their_order(backend: Arc<dyn Backe
         let log = Arc::clone(&log);
         tasks.push(tokio::spawn(async move {
             for number in 0..50 {
-                append(&log, task % 2, vec![record(format!("{task} {number} a")), record(format!("{task} {number} b"))])
-                    .await;
+                append(
+                    &log,
+                    task % 2,
+                    vec![record(format!("{task} {number} a")), record(format!("{task} {number} b"))],
+                )
+                .await;
             }
         }));
     }
@@ -47,7 +51,11 @@ pub(super) async fn concurrent_appenders_keep_their_order(backend: Arc<dyn Backe
             assert!(own.into_iter().eq(expected.iter()), "the records of appender {task} keep their order");
         }
         for pair in texts.chunks(2) {
-            assert_eq!(pair[0].trim_end_matches('a'), pair[1].trim_end_matches('b'), "one call's records adjoin");
+            assert_eq!(
+                pair[0].trim_end_matches('a'),
+                pair[1].trim_end_matches('b'),
+                "one call's records adjoin"
+            );
         }
     }
 }
