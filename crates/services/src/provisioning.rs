@@ -1,1 +1,61 @@
 //! The provisioning service: enrollments, attestation, allocation, registration records.
+//!
+//! ```text
+//!   attest ──▶ Caller ──▶ register ──▶ record "assigning" (durable) ──▶ 202 to the device
+//!                                           │
+//!                                        operate: allocate (hashed | static | webhook) ──▶ hub, initial twin
+//!                                           │
+//!                                        one commit: device in its hub + its lifecycle event + record "assigned"
+//! ```
+
+mod allocate;
+mod attest;
+pub mod contract;
+mod delete_enrollment;
+mod enrollment_input;
+mod get_enrollment;
+mod operate;
+mod put_enrollment;
+mod register;
+mod registrations;
+mod webhook;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use pollux_model::resource::{Dps, Properties, Resource};
+use pollux_model::{Error, RegistrationId, ResourceName, Result};
+
+pub use enrollment_input::{AttestationInput, EnrollmentInput, GroupInput, IndividualInput};
+pub use register::{OperationStatus, RegisterRequest};
+
+use crate::context::Context;
+use crate::functions::Functions;
+use crate::hub::Hub;
+
+/// The provisioning service of a deployment: all its instances.
+#[derive(Debug)]
+pub struct Provisioning {
+    context: Arc<Context>,
+    hub: Arc<Hub>,
+    functions: Arc<Functions>,
+    /// Operations that a task of this node is working on.
+    running: Mutex<HashSet<(ResourceName, RegistrationId)>>,
+}
+
+impl Provisioning {
+    /// Makes the service. `hub` is where devices are registered, `functions` answers webhooks that lead to ourselves.
+    #[must_use]
+    pub fn new(context: Arc<Context>, hub: Arc<Hub>, functions: Arc<Functions>) -> Arc<Self> {
+        Arc::new(Self { context, hub, functions, running: Mutex::default() })
+    }
+
+    /// The properties of an instance.
+    fn dps(resource: &Resource) -> Result<&Dps> {
+        match &resource.properties {
+            Properties::Dps(dps) => Ok(dps),
+            _ => Err(Error::invalid(format!("'{}' is no provisioning service", resource.name))),
+        }
+    }
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use pollux_model::resource::{Properties, Resource, ResourceKind};
 use pollux_model::{Error, ErrorCode, ResourceName, Result};
+use tokio::sync::watch;
 
 /// The deployment's resources. Reading is a lock held for a pointer copy.
 #[derive(Debug)]
@@ -12,19 +13,28 @@ pub struct ResourceTable {
     /// Names that mean "this machine": `localhost`, addresses, the configured domain and extra names, lower case.
     local_names: Vec<String>,
     resources: RwLock<Arc<[Arc<Resource>]>>,
+    /// Counts the replacements.
+    version: watch::Sender<u64>,
 }
 
 impl ResourceTable {
     /// An empty table that takes `local_names` for this machine.
     #[must_use]
     pub fn new(local_names: Vec<String>) -> Self {
-        Self { local_names, resources: RwLock::new(Arc::new([])) }
+        Self { local_names, resources: RwLock::new(Arc::new([])), version: watch::Sender::new(0) }
     }
 
     /// Replaces all resources.
     pub fn replace(&self, mut resources: Vec<Resource>) {
         resources.sort_by(|a, b| (a.kind(), a.created, &a.name).cmp(&(b.kind(), b.created, &b.name)));
         *self.resources.write() = resources.into_iter().map(Arc::new).collect();
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    /// Wakes whenever resources were replaced.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
     }
 
     /// All resources, ordered by kind and age.

@@ -1,0 +1,263 @@
+//! The event hub consumers: each partition in order, each device in order, one bad event never stopping the rest.
+//!
+//! A supervisor keeps one task per app, function and partition and follows changes of the resources. A task reads a
+//! batch, works on its devices side by side (on one device's events one after the other), and then keeps its checkpoint.
+//! A crash repeats at most one batch; both functions have the same effect when repeated.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt};
+use indexmap::IndexMap;
+use pollux_eventlog::{LogError, ReadFrom, ReadLimit, Record, StreamName};
+use pollux_model::event::Checkpoint;
+use pollux_model::function::DeadLetter;
+use pollux_model::resource::{Properties, Resource, ResourceKind};
+use pollux_model::{Error, ErrorCode, ResourceName, Result};
+use pollux_store::functions::ConsumerKey;
+use pollux_store::{Batch, Write};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Functions;
+use super::event::Event;
+use super::ingest::Effect;
+
+/// Events and bytes read at once.
+const BATCH: ReadLimit = ReadLimit { records: 256, bytes: 1 << 20 };
+/// Devices worked on side by side in one partition.
+const DEVICES: usize = 16;
+/// Attempts while a dependency is away (or a registration runs) before the event is put aside: some four minutes.
+const PATIENCE: u32 = 120;
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// The functions that consume events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Function {
+    /// Telemetry onto twins, from the event hub `deviceevents`.
+    Ingest,
+    /// Twins of deleted devices removed, from the event hub `lifecycleevents`.
+    Retire,
+}
+
+impl Function {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Ingest, Self::Retire];
+
+    /// Its name in commands and dead letters.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Retire => "retire",
+        }
+    }
+
+    /// The event hub it reads (the names of Microsoft's article).
+    const fn event_hub(self) -> &'static str {
+        match self {
+            Self::Ingest => "deviceevents",
+            Self::Retire => "lifecycleevents",
+        }
+    }
+}
+
+/// One partition of one function of one app.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Place {
+    app: ResourceName,
+    function: Function,
+    namespace: ResourceName,
+    partition: u32,
+}
+
+impl Functions {
+    /// Runs the consumers of every app until shutdown, following changes of the resources.
+    pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut changes = self.context.table.subscribe();
+        let mut running: HashMap<Place, CancellationToken> = HashMap::new();
+        let tasks = TaskTracker::new();
+        loop {
+            let wanted = self.places();
+            running.retain(|place, stop| {
+                let keep = wanted.contains(place);
+                if !keep {
+                    stop.cancel();
+                }
+                keep
+            });
+            for place in wanted {
+                running.entry(place).or_insert_with_key(|place| {
+                    let stop = shutdown.child_token();
+                    tasks.spawn(Arc::clone(&self).consume(place.clone(), stop.clone()));
+                    stop
+                });
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                changed = changes.changed() => if changed.is_err() { break },
+            }
+        }
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    fn places(&self) -> Vec<Place> {
+        let all = self.context.table.all();
+        let apps = all.iter().filter(|resource| resource.kind() == ResourceKind::Functions);
+        let of_app = |app: &Arc<Resource>| match self.namespace(app) {
+            Ok(namespace) => Function::ALL
+                .into_iter()
+                .flat_map(|function| {
+                    let partitions = partitions(&namespace, function.event_hub());
+                    let (app, namespace) = (app.name.clone(), namespace.name.clone());
+                    (0..partitions).map(move |partition| Place { app: app.clone(), function, namespace: namespace.clone(), partition })
+                })
+                .collect::<Vec<_>>(),
+            Err(error) => {
+                tracing::warn!(app = %app.name, %error, "the function app reads no events");
+                Vec::new()
+            }
+        };
+        apps.flat_map(of_app).collect()
+    }
+
+    async fn consume(self: Arc<Self>, place: Place, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let ended = tokio::select! {
+                () = stop.cancelled() => return,
+                ended = self.consume_until_error(&place) => ended,
+            };
+            if let Err(error) = ended {
+                tracing::warn!(app = %place.app, function = place.function.as_str(), partition = place.partition, %error, "the consumer pauses");
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LONGEST_PAUSE) => {}
+            }
+        }
+    }
+
+    async fn consume_until_error(&self, place: &Place) -> Result<()> {
+        let stream = stream_of(place)?;
+        let key = key_of(place);
+        let known = self.context.store.checkpoints(&key).await?;
+        let checkpoint = known.into_iter().find(|(partition, _)| *partition == place.partition).map(|(_, checkpoint)| checkpoint);
+        let mut last = checkpoint.map(|checkpoint| checkpoint.sequence_number);
+        loop {
+            let from = last.map_or(ReadFrom::Earliest, |number| ReadFrom::Sequence { number, inclusive: false });
+            let records = self.context.log.read(&stream, place.partition, &from, BATCH).await.map_err(unavailable)?;
+            let Some(end) = records.last() else {
+                self.context.log.wait(&stream, place.partition, last.unwrap_or(-1)).await.map_err(unavailable)?;
+                continue;
+            };
+            let checkpoint = Checkpoint { sequence_number: end.sequence_number, offset: end.offset };
+            self.work(place, records).await?;
+            let write = Write::PutCheckpoint { key: key.clone(), partition: place.partition, checkpoint };
+            self.context.store.commit(Batch::from(write)).await?;
+            last = Some(checkpoint.sequence_number);
+        }
+    }
+
+    /// Works on a batch: devices side by side, each device's events in order.
+    async fn work(&self, place: &Place, records: Vec<Record>) -> Result<()> {
+        let mut by_device: IndexMap<Box<str>, Vec<Record>> = IndexMap::new();
+        for record in records {
+            by_device.entry(record.partition_key.clone().unwrap_or_default()).or_default().push(record);
+        }
+        let mut devices = stream::iter(by_device.into_values())
+            .map(|records| async move {
+                for record in records {
+                    self.work_on(place, record).await?;
+                }
+                Ok(())
+            })
+            .buffer_unordered(DEVICES);
+        while let Some(done) = devices.next().await {
+            let () = done?;
+        }
+        Ok(())
+    }
+
+    /// Works on one event until it took effect or became a dead letter.
+    async fn work_on(&self, place: &Place, record: Record) -> Result<()> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let Err(error) = self.apply(&place.app, place.function, &record).await else { return Ok(()) };
+            match pause_before_next(&error, attempts, self.context.limits.function_attempts) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return self.put_aside(place, record, attempts, error).await,
+            }
+        }
+    }
+
+    /// Applies one event to the twins.
+    pub(super) async fn apply(&self, app: &ResourceName, function: Function, record: &Record) -> Result<()> {
+        let app = self.current(app)?;
+        let event = Event::decode(record)?;
+        let effect = match function {
+            Function::Ingest => self.ingest(&app, &event).await?,
+            Function::Retire => self.retire(&app, &event).await?,
+        };
+        let outcome = if effect == Effect::Applied { "applied" } else { "nothing" };
+        metrics::counter!("pollux_function_events_total", "function" => function.as_str(), "outcome" => outcome).increment(1);
+        Ok(())
+    }
+
+    async fn put_aside(&self, place: &Place, record: Record, attempts: u32, error: Error) -> Result<()> {
+        tracing::warn!(app = %place.app, function = place.function.as_str(), partition = place.partition,
+            sequence_number = record.sequence_number, attempts, %error, "the event becomes a dead letter");
+        metrics::counter!("pollux_function_events_total", "function" => place.function.as_str(), "outcome" => "dead").increment(1);
+        let letter = DeadLetter {
+            id: 0,
+            app: place.app.clone(),
+            function: place.function.as_str().to_owned(),
+            namespace: place.namespace.clone(),
+            event_hub: place.function.event_hub().to_owned(),
+            partition: place.partition,
+            sequence_number: record.sequence_number,
+            enqueued: record.enqueued_time,
+            failed: self.context.clock.now(),
+            attempts,
+            reason: error.message,
+            payload: record.payload.to_vec(),
+        };
+        Ok(self.context.store.commit(Batch::from(Write::PutDeadLetter { letter: Box::new(letter) })).await?)
+    }
+}
+
+/// How long to wait before the next attempt; `None` when there is to be none.
+fn pause_before_next(error: &Error, attempts: u32, most: u32) -> Option<Duration> {
+    let doubled = |base: Duration| base.saturating_mul(1 << attempts.min(10)).min(LONGEST_PAUSE);
+    match error.code {
+        // What the event itself says is wrong does not get better.
+        ErrorCode::InvalidArgument => None,
+        ErrorCode::Unavailable => (attempts < PATIENCE).then(|| doubled(Duration::from_millis(25))),
+        _ => (attempts < most).then(|| doubled(Duration::from_millis(5))),
+    }
+}
+
+fn partitions(namespace: &Resource, event_hub: &str) -> u32 {
+    let Properties::Events(events) = &namespace.properties else { return 0 };
+    events.event_hubs.iter().find(|hub| hub.name == event_hub).map_or(0, |hub| hub.partitions)
+}
+
+fn stream_of(place: &Place) -> Result<StreamName> {
+    StreamName::new(&place.namespace, place.function.event_hub()).map_err(unavailable)
+}
+
+fn key_of(place: &Place) -> ConsumerKey {
+    ConsumerKey {
+        owner: format!("functions/{}/{}", place.app, place.function.as_str()),
+        namespace: place.namespace.clone(),
+        event_hub: place.function.event_hub().to_owned(),
+        consumer_group: "$Default".to_owned(),
+    }
+}
+
+fn unavailable(error: LogError) -> Error {
+    Error::new(ErrorCode::Unavailable, format!("the event log: {error}"))
+}

@@ -1,0 +1,165 @@
+//! Enrollments and registrations as the DPS API and its webhook show them.
+//!
+//! One form, two readers: the service API's answers and the body that a custom allocation webhook gets (Azure article
+//! "Understand custom allocation policies"). What is read from clients is parsed in `edges`.
+
+use pollux_model::device::Status;
+use pollux_model::enrollment::{Allocation, Attestation, EnrollmentGroup, EnrollmentRules, IndividualEnrollment};
+use pollux_model::registration::{Registration, RegistrationStatus};
+use pollux_model::resource::Resource;
+use serde_json::{Map, Value, json};
+
+use super::allocate::Candidate;
+
+/// The enrollment that decides for a device.
+#[derive(Debug, Clone)]
+pub enum EnrollmentRef {
+    /// Its own.
+    Individual(Box<IndividualEnrollment>),
+    /// Its group's.
+    Group(Box<EnrollmentGroup>),
+}
+
+/// Whether secrets are part of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keys {
+    /// Keys are left out, as reading an enrollment does.
+    Hidden,
+    /// Keys are shown, as writing an enrollment and asking for its attestation mechanism do.
+    Shown,
+}
+
+/// An individual enrollment.
+#[must_use]
+pub fn individual(enrollment: &IndividualEnrollment, keys: Keys, record: Option<&Registration>) -> Value {
+    let mut out = Map::new();
+    out.insert("registrationId".into(), json!(enrollment.registration_id));
+    if let Some(device_id) = &enrollment.device_id {
+        out.insert("deviceId".into(), json!(device_id));
+    }
+    if let Some(record) = record {
+        out.insert("registrationState".into(), registration_state(record));
+    }
+    if let Some(information) = &enrollment.optional_device_information {
+        out.insert("optionalDeviceInformation".into(), json!(information));
+    }
+    out.insert("attestation".into(), attestation(&enrollment.attestation, keys));
+    rules(&mut out, &enrollment.rules);
+    Value::Object(out)
+}
+
+/// An enrollment group.
+#[must_use]
+pub fn group(group: &EnrollmentGroup, keys: Keys) -> Value {
+    let mut out = Map::new();
+    out.insert("enrollmentGroupId".into(), json!(group.id));
+    out.insert("attestation".into(), attestation(&group.attestation, keys));
+    rules(&mut out, &group.rules);
+    Value::Object(out)
+}
+
+/// The attestation mechanism.
+#[must_use]
+pub fn attestation(attestation: &Attestation, shown: Keys) -> Value {
+    let Attestation::SymmetricKey { keys } = attestation;
+    match shown {
+        Keys::Hidden => json!({"type": "symmetricKey"}),
+        Keys::Shown => json!({
+            "type": "symmetricKey",
+            "symmetricKey": {"primaryKey": keys.primary.reveal(), "secondaryKey": keys.secondary.reveal()},
+        }),
+    }
+}
+
+fn rules(out: &mut Map<String, Value>, rules: &EnrollmentRules) {
+    out.insert("capabilities".into(), json!({"iotEdge": rules.iot_edge}));
+    if let [only] = rules.hubs.as_slice() {
+        out.insert("iotHubHostName".into(), json!(only));
+    }
+    if let Some(twin) = &rules.initial_twin {
+        out.insert("initialTwin".into(), json!({"tags": twin.tags, "properties": {"desired": twin.desired}}));
+    }
+    out.insert("etag".into(), json!(format!("\"{}\"", rules.etag)));
+    out.insert("provisioningStatus".into(), json!(status(rules.status)));
+    out.insert(
+        "reprovisionPolicy".into(),
+        json!({
+            "updateHubAssignment": rules.reprovision.update_hub_assignment,
+            "migrateDeviceData": rules.reprovision.migrate_device_data,
+        }),
+    );
+    out.insert("createdDateTimeUtc".into(), json!(rules.created));
+    out.insert("lastUpdatedDateTimeUtc".into(), json!(rules.updated));
+    let (policy, webhook) = match &rules.allocation {
+        Allocation::Hashed => ("hashed", None),
+        Allocation::Static => ("static", None),
+        Allocation::GeoLatency => ("geoLatency", None),
+        Allocation::Custom { webhook } => ("custom", Some(webhook)),
+    };
+    out.insert("allocationPolicy".into(), json!(policy));
+    out.insert("iotHubs".into(), json!(rules.hubs));
+    if let Some(webhook) = webhook {
+        let definition = json!({"webhookUrl": webhook.url, "apiVersion": webhook.api_version});
+        out.insert("customAllocationDefinition".into(), definition);
+    }
+}
+
+const fn status(status: Status) -> &'static str {
+    match status {
+        Status::Enabled => "enabled",
+        Status::Disabled => "disabled",
+    }
+}
+
+/// A registration record, as the service API and the device API show it.
+#[must_use]
+pub fn registration_state(record: &Registration) -> Value {
+    let mut out = Map::new();
+    out.insert("registrationId".into(), json!(record.displayed_id));
+    out.insert("createdDateTimeUtc".into(), json!(record.created));
+    if let Some(hub) = &record.assigned_hub {
+        out.insert("assignedHub".into(), json!(hub));
+    }
+    if let Some(device_id) = &record.device_id {
+        out.insert("deviceId".into(), json!(device_id));
+    }
+    out.insert("status".into(), json!(record.status.as_str()));
+    if let Some(substatus) = record.substatus.filter(|_| record.status == RegistrationStatus::Assigned) {
+        out.insert("substatus".into(), json!(substatus.as_str()));
+    }
+    if let Some(failure) = &record.failure {
+        out.insert("errorCode".into(), json!(failure.code));
+        out.insert("errorMessage".into(), json!(failure.message));
+    }
+    out.insert("lastUpdatedDateTimeUtc".into(), json!(record.updated));
+    out.insert("etag".into(), json!(format!("\"{}\"", record.etag)));
+    if let Some(payload) = &record.payload {
+        out.insert("payload".into(), payload.clone());
+    }
+    Value::Object(out)
+}
+
+/// The body that a custom allocation webhook gets.
+pub(super) fn webhook_request(
+    enrollment: &EnrollmentRef,
+    record: &Registration,
+    current: Option<&Resource>,
+    candidates: &[Candidate],
+) -> Value {
+    let mut context = Map::new();
+    context.insert("registrationId".into(), json!(record.displayed_id));
+    if let (Some(hub), Some(device_id)) = (current, &record.device_id) {
+        context.insert("currentIotHubHostName".into(), json!(hub.host_name));
+        context.insert("currentDeviceId".into(), json!(device_id));
+    }
+    context.insert("symmetricKey".into(), json!({}));
+    if let Some(payload) = &record.operation.payload {
+        context.insert("payload".into(), payload.clone());
+    }
+    let hubs: Vec<_> = candidates.iter().map(|(hub, _)| hub.host_name.as_str()).collect();
+    let (name, document) = match enrollment {
+        EnrollmentRef::Individual(enrollment) => ("individualEnrollment", individual(enrollment, Keys::Hidden, None)),
+        EnrollmentRef::Group(enrollment) => ("enrollmentGroup", group(enrollment, Keys::Hidden)),
+    };
+    json!({name: document, "deviceRuntimeContext": context, "linkedHubs": hubs})
+}

@@ -1,0 +1,146 @@
+//! What a client says of an enrollment, checked and made whole.
+
+use pollux_model::device::Status;
+use pollux_model::enrollment::{Allocation, Attestation, EnrollmentRules, InitialTwin, ReprovisionPolicy, Webhook};
+use pollux_model::resource::{Resource, ResourceKind};
+use pollux_model::{Error, Etag, Key, KeyPair, Result, Timestamp};
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::Provisioning;
+
+/// An individual enrollment as a client writes it.
+#[derive(Debug, Clone)]
+pub struct IndividualInput {
+    /// Whose it is, as written.
+    pub registration_id: String,
+    /// The id the device gets in its hub.
+    pub device_id: Option<String>,
+    /// Handed to the webhook.
+    pub optional_device_information: Option<Map<String, Value>>,
+    /// What groups have too.
+    pub common: EnrollmentInput,
+}
+
+/// An enrollment group as a client writes it.
+#[derive(Debug, Clone)]
+pub struct GroupInput {
+    /// Its id.
+    pub id: String,
+    /// What individual enrollments have too.
+    pub common: EnrollmentInput,
+}
+
+/// What both kinds of enrollment have.
+#[derive(Debug, Clone, Default)]
+pub struct EnrollmentInput {
+    /// How devices prove who they are; `None`: by keys that are made here.
+    pub attestation: Option<AttestationInput>,
+    /// Enabled when absent.
+    pub status: Option<Status>,
+    /// `hashed`, `static`, `geoLatency` or `custom`.
+    pub allocation_policy: Option<String>,
+    /// For `custom`: URL and API version.
+    pub webhook: Option<(String, Option<String>)>,
+    /// Host names to choose from.
+    pub hubs: Vec<String>,
+    /// What new devices start with.
+    pub initial_twin: Option<InitialTwin>,
+    /// Update the assignment and migrate, when absent.
+    pub reprovision: Option<ReprovisionPolicy>,
+    /// Edge devices.
+    pub iot_edge: bool,
+}
+
+/// An attestation as a client writes it.
+#[derive(Debug, Clone)]
+pub enum AttestationInput {
+    /// Keys in base64; those absent are kept, or made.
+    SymmetricKey {
+        /// The primary key.
+        primary: Option<String>,
+        /// The secondary key.
+        secondary: Option<String>,
+    },
+}
+
+impl Provisioning {
+    /// The attestation to store: keys given are checked, keys not given are kept from `before` or made.
+    pub(super) fn attestation(&self, input: Option<AttestationInput>, before: Option<&Attestation>) -> Result<Attestation> {
+        let kept = before.map(|Attestation::SymmetricKey { keys }| keys.clone());
+        let made = kept.unwrap_or_else(|| KeyPair::generate(&*self.context.random));
+        let Some(AttestationInput::SymmetricKey { primary, secondary }) = input else {
+            return Ok(Attestation::SymmetricKey { keys: made });
+        };
+        let keys = KeyPair {
+            primary: key(primary, "primaryKey")?.unwrap_or(made.primary),
+            secondary: key(secondary, "secondaryKey")?.unwrap_or(made.secondary),
+        };
+        Ok(Attestation::SymmetricKey { keys })
+    }
+
+    /// The rules to store. `created` stays what it was.
+    pub(super) fn rules(&self, dps: &Resource, input: EnrollmentInput, created: Option<Timestamp>) -> Result<EnrollmentRules> {
+        let now = self.context.clock.now();
+        for host in &input.hubs {
+            self.check_linked(dps, host)?;
+        }
+        Ok(EnrollmentRules {
+            status: input.status.unwrap_or(Status::Enabled),
+            allocation: allocation(input.allocation_policy.as_deref(), input.webhook, &input.hubs)?,
+            hubs: input.hubs,
+            initial_twin: input.initial_twin,
+            reprovision: input.reprovision.unwrap_or_default(),
+            iot_edge: input.iot_edge,
+            etag: Etag::fresh(&*self.context.random),
+            created: created.unwrap_or(now),
+            updated: now,
+        })
+    }
+
+    fn check_linked(&self, dps: &Resource, host: &str) -> Result<()> {
+        let linked: Vec<_> = Self::dps(dps)?
+            .linked_hubs
+            .iter()
+            .filter_map(|link| self.context.table.named(ResourceKind::Hub, &link.hub))
+            .map(|hub| hub.host_name.clone())
+            .collect();
+        if linked.iter().any(|name| name.eq_ignore_ascii_case(host)) {
+            return Ok(());
+        }
+        let shown = pollux_model::ids::shown(host);
+        Err(Error::invalid(format!("the hub '{shown}' is not linked to this provisioning service; linked are: {}", linked.join(", "))))
+    }
+}
+
+fn key(text: Option<String>, name: &str) -> Result<Option<Key>> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    Key::from_base64(&text).map(Some).ok_or_else(|| Error::invalid(format!("{name} must be base64 of 16 to 64 bytes")))
+}
+
+fn allocation(policy: Option<&str>, webhook: Option<(String, Option<String>)>, hubs: &[String]) -> Result<Allocation> {
+    let Some(policy) = policy else { return Ok(Allocation::Hashed) };
+    match policy.to_ascii_lowercase().as_str() {
+        "hashed" => Ok(Allocation::Hashed),
+        "geolatency" => Ok(Allocation::GeoLatency),
+        "static" if hubs.len() == 1 => Ok(Allocation::Static),
+        "static" => Err(Error::invalid("allocationPolicy 'static' needs exactly one hub in iotHubs")),
+        "custom" => custom(webhook),
+        _ => {
+            let shown = pollux_model::ids::shown(policy);
+            Err(Error::invalid(format!("allocationPolicy '{shown}' is unknown: use hashed, geoLatency, static or custom")))
+        }
+    }
+}
+
+fn custom(webhook: Option<(String, Option<String>)>) -> Result<Allocation> {
+    let Some((url, api_version)) = webhook else {
+        return Err(Error::invalid("allocationPolicy 'custom' needs customAllocationDefinition.webhookUrl"));
+    };
+    let parsed = Url::parse(&url).map_err(|error| Error::invalid(format!("webhookUrl does not parse: {error}")))?;
+    if !matches!(parsed.scheme(), "https" | "http") || parsed.host_str().is_none() {
+        return Err(Error::invalid("webhookUrl must be an http or https URL with a host"));
+    }
+    let api_version = api_version.unwrap_or_else(|| "2021-10-01".to_owned());
+    Ok(Allocation::Custom { webhook: Webhook { url, api_version } })
+}

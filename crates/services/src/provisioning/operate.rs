@@ -1,0 +1,242 @@
+//! Runs a registration's operation to its end: allocate, register with the hub, keep the record.
+//!
+//! The device, its lifecycle event and the record are one commit. What comes before it (the webhook, the twin it makes)
+//! can be repeated: a crash at any point leaves a record in "assigning", which is taken up again at the next start or
+//! when the device polls.
+
+use std::sync::Arc;
+
+use pollux_model::device::Status;
+use pollux_model::enrollment::{Attestation, EnrollmentRules, InitialTwin};
+use pollux_model::registration::{Failure, Registration, RegistrationStatus, Substatus};
+use pollux_model::resource::{Resource, ResourceKind};
+use pollux_model::{DeviceId, Error, ErrorCode, Etag, KeyPair, RegistrationId, Result};
+use pollux_store::{Batch, CommitError, Expect, Write};
+
+use super::Provisioning;
+use super::allocate::Allocated;
+use super::contract::EnrollmentRef;
+use crate::hub::RegisterDevice;
+
+/// Records read from the store at once when a start takes them up again.
+const PAGE: usize = 500;
+
+/// The enrollment that decides, as it is now.
+pub(super) struct Deciding {
+    pub(super) reference: EnrollmentRef,
+    pub(super) rules: EnrollmentRules,
+    /// The id the device gets in its hub, if the entry sets one.
+    pub(super) device_id: Option<String>,
+    /// The keys the device itself signs with.
+    pub(super) device_keys: KeyPair,
+}
+
+impl Provisioning {
+    /// Takes up every operation that a crash interrupted. Call once at start, when the HTTP listeners answer.
+    pub async fn resume(self: &Arc<Self>) -> Result<usize> {
+        let mut resumed = 0;
+        for dps in self.context.table.all().iter().filter(|resource| resource.kind() == ResourceKind::Dps) {
+            let mut after = None;
+            loop {
+                let status = RegistrationStatus::Assigning;
+                let page = self.context.store.registrations_in(&dps.name, status, after.as_deref(), PAGE).await?;
+                for record in &page.items {
+                    self.ensure_running(dps, &record.registration_id);
+                    resumed += 1;
+                }
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(resumed)
+    }
+
+    /// Makes sure that a task of this node works on the operation.
+    pub(super) fn ensure_running(self: &Arc<Self>, dps: &Resource, id: &RegistrationId) {
+        let key = (dps.name.clone(), id.clone());
+        if !self.running.lock().insert(key.clone()) {
+            return;
+        }
+        let (this, dps) = (Arc::clone(self), dps.clone());
+        tokio::spawn(async move {
+            let outcome = this.operate(&dps, &key.1).await;
+            this.running.lock().remove(&key);
+            if let Err(error) = outcome {
+                // The record stays in "assigning": the next poll, registration or start takes it up.
+                tracing::warn!(dps = %dps.name, registration = %key.1, %error, "the registration is interrupted");
+            }
+        });
+    }
+
+    async fn operate(&self, dps: &Resource, id: &RegistrationId) -> Result<()> {
+        loop {
+            let Some(record) = self.context.store.registration(&dps.name, id).await? else { return Ok(()) };
+            if record.status != RegistrationStatus::Assigning {
+                return Ok(());
+            }
+            let expect = Expect::Etag(record.etag.clone());
+            let batch = match self.assign(dps, &record).await {
+                Ok(batch) => batch,
+                Err(Outcome::Failed(failure)) => Batch::from(self.put(dps, self.failed(record, failure), expect)),
+                Err(Outcome::Interrupted(error)) => return Err(error),
+            };
+            match self.context.store.commit(batch).await {
+                Ok(()) => return Ok(()),
+                // The device, the record or the hub changed meanwhile: decide again on what is there now.
+                Err(CommitError::Expectation { .. }) => {}
+                Err(CommitError::Store(error)) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Decides everything and returns the one batch that makes it so.
+    async fn assign(&self, dps: &Resource, record: &Registration) -> Result<Batch, Outcome> {
+        let deciding = self.deciding(dps, record).await?;
+        let device_id = self.device_id(&deciding, record)?;
+        let current = self.current_hub(record, &device_id).await?;
+        let expect = Expect::Etag(record.etag.clone());
+        if let Some(hub) = &current
+            && !deciding.rules.reprovision.update_hub_assignment
+            && !record.operation.force
+        {
+            let done = self.assigned(record, hub, &device_id, record.substatus, record.payload.clone());
+            return Ok(Batch::from(self.put(dps, done, expect)));
+        }
+        let allocated = self.allocate(dps, record, &deciding, current.as_deref()).await?;
+        let substatus = substatus(record, &deciding, current.as_deref(), &allocated.hub);
+        let initial = allocated.initial_twin.clone().or_else(|| deciding.rules.initial_twin.clone());
+        let plan = RegisterDevice {
+            id: device_id.clone(),
+            keys: deciding.device_keys.clone(),
+            iot_edge: deciding.rules.iot_edge,
+            dps: dps.name.to_string(),
+            registration_id: record.registration_id.to_string(),
+            initial_twin: initial,
+            reset: substatus == Substatus::DeviceDataReset,
+            initial_overrides: allocated.initial_twin.is_some(),
+            moved_from: current.filter(|hub| hub.name != allocated.hub.name),
+        };
+        let mut batch = self.hub.plan_registration(&allocated.hub, plan).await.map_err(Outcome::of)?;
+        let done = self.assigned(record, &allocated.hub, &device_id, Some(substatus), allocated.payload);
+        batch.writes.push(self.put(dps, done, expect));
+        Ok(batch)
+    }
+
+    /// The enrollment that decides for this device now; it may have changed since the device was admitted.
+    async fn deciding(&self, dps: &Resource, record: &Registration) -> Result<Deciding, Outcome> {
+        let store = &self.context.store;
+        let individual = store.enrollment(&dps.name, &record.registration_id).await.map_err(Outcome::of)?;
+        if let Some(enrollment) = individual {
+            let Attestation::SymmetricKey { keys } = enrollment.attestation.clone();
+            let (rules, device_id) = (enrollment.rules.clone(), enrollment.device_id.clone());
+            let reference = EnrollmentRef::Individual(Box::new(enrollment));
+            return enabled(Deciding { reference, rules, device_id, device_keys: keys });
+        }
+        let Some(group) = &record.group else {
+            return Err(Outcome::failed(404_201, "the individual enrollment of this device was deleted"));
+        };
+        let Some(group) = store.enrollment_group(&dps.name, group).await.map_err(Outcome::of)? else {
+            return Err(Outcome::failed(404_201, format!("the enrollment group '{group}' of this device was deleted")));
+        };
+        let Attestation::SymmetricKey { keys } = &group.attestation;
+        let (rules, device_keys) = (group.rules.clone(), keys.derive(&record.displayed_id));
+        enabled(Deciding { reference: EnrollmentRef::Group(Box::new(group)), rules, device_id: None, device_keys })
+    }
+
+    fn device_id(&self, deciding: &Deciding, record: &Registration) -> Result<DeviceId, Outcome> {
+        // A device keeps its id in the hub even when it spells its registration id otherwise the next time.
+        let kept = record.device_id.as_ref().filter(|_| deciding.device_id.is_none());
+        let id = deciding.device_id.as_ref().or(kept).unwrap_or(&record.displayed_id);
+        DeviceId::parse(id).map_err(|error| Outcome::failed(400_001, error.message))
+    }
+
+    /// The hub the device is in now, if its record names one and the device is still there.
+    async fn current_hub(&self, record: &Registration, id: &DeviceId) -> Result<Option<Arc<Resource>>, Outcome> {
+        let Some(host) = &record.assigned_hub else { return Ok(None) };
+        let Some(hub) = self.context.table.serving(ResourceKind::Hub, host) else { return Ok(None) };
+        let found = self.context.store.device(&hub.name, id).await.map_err(Outcome::of)?;
+        Ok(found.map(|_| hub))
+    }
+
+    fn put(&self, dps: &Resource, record: Registration, expect: Expect) -> Write {
+        Write::PutRegistration { dps: dps.name.clone(), registration: Box::new(record), expect }
+    }
+
+    fn assigned(
+        &self,
+        record: &Registration,
+        hub: &Resource,
+        device_id: &DeviceId,
+        substatus: Option<Substatus>,
+        payload: Option<serde_json::Value>,
+    ) -> Registration {
+        Registration {
+            status: RegistrationStatus::Assigned,
+            substatus,
+            assigned_hub: Some(hub.host_name.clone()),
+            device_id: Some(device_id.to_string()),
+            failure: None,
+            payload,
+            updated: self.context.clock.now(),
+            etag: Etag::fresh(&*self.context.random),
+            ..record.clone()
+        }
+    }
+
+    fn failed(&self, record: Registration, failure: Failure) -> Registration {
+        tracing::info!(registration = %record.registration_id, code = failure.code, "failed: {}", failure.message);
+        Registration {
+            status: RegistrationStatus::Failed,
+            failure: Some(failure),
+            updated: self.context.clock.now(),
+            etag: Etag::fresh(&*self.context.random),
+            ..record
+        }
+    }
+}
+
+fn enabled(deciding: Deciding) -> Result<Deciding, Outcome> {
+    match deciding.rules.status {
+        Status::Enabled => Ok(deciding),
+        Status::Disabled => Err(Outcome::failed(401_003, "the enrollment of this device is disabled")),
+    }
+}
+
+fn substatus(record: &Registration, deciding: &Deciding, current: Option<&Resource>, next: &Resource) -> Substatus {
+    let migrate = deciding.rules.reprovision.migrate_device_data;
+    match current {
+        None => Substatus::InitialAssignment,
+        Some(_) if !migrate => Substatus::DeviceDataReset,
+        Some(hub) if hub.name == next.name => record.substatus.unwrap_or(Substatus::InitialAssignment),
+        Some(_) => Substatus::DeviceDataMigrated,
+    }
+}
+
+/// How an assignment can end without a batch.
+pub(super) enum Outcome {
+    /// The registration has failed and the record must say why.
+    Failed(Failure),
+    /// It cannot be decided now; it stays in "assigning".
+    Interrupted(Error),
+}
+
+impl Outcome {
+    /// A failure with a code and a reason.
+    pub(super) fn failed(code: u32, message: impl Into<String>) -> Self {
+        Self::Failed(Failure { code, message: message.into() })
+    }
+
+    /// What an error of another service means for the registration.
+    pub(super) fn of(error: impl Into<Error>) -> Self {
+        let error = error.into();
+        match error.code {
+            ErrorCode::Unavailable | ErrorCode::Internal => Self::Interrupted(error),
+            _ => Self::failed(400_000, error.message),
+        }
+    }
+}
+
+/// What an allocation chose; see [`super::allocate`].
+pub(super) type Choice = Result<Allocated, Outcome>;

@@ -1,0 +1,102 @@
+//! Enrollments created and changed.
+
+use pollux_model::enrollment::{EnrollmentGroup, IndividualEnrollment};
+use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
+use pollux_model::{DeviceId, Error, ErrorCode, Etag, RegistrationId, Result};
+use pollux_store::{Batch, CommitError, Expect, Mismatch, Write};
+
+use super::{GroupInput, IndividualInput, Provisioning};
+use crate::caller::{Caller, Right};
+
+impl Provisioning {
+    /// Creates an individual enrollment (`if_match` absent and none there) or changes it. `if_match`: the etag it must
+    /// have; [`Expect::Present`] for `*`.
+    pub async fn put_enrollment(
+        &self,
+        caller: &Caller,
+        dps: &Resource,
+        input: IndividualInput,
+        if_match: Option<Expect>,
+    ) -> Result<IndividualEnrollment> {
+        caller.require(ResourceKind::Dps, &dps.name, Right::Policy(PolicyRight::EnrollmentWrite))?;
+        let id = RegistrationId::parse(&input.registration_id)?;
+        if let Some(device_id) = &input.device_id {
+            DeviceId::parse(device_id)?;
+        }
+        loop {
+            let before = self.context.store.enrollment(&dps.name, &id).await?;
+            let expect = expectation(before.as_ref().map(|before| &before.rules.etag), if_match.as_ref())?;
+            let attestation = self.attestation(input.common.attestation.clone(), before.as_ref().map(|b| &b.attestation))?;
+            let rules = self.rules(dps, input.common.clone(), before.as_ref().map(|b| b.rules.created))?;
+            let enrollment = IndividualEnrollment {
+                registration_id: id.clone(),
+                device_id: input.device_id.clone(),
+                attestation,
+                rules,
+                optional_device_information: input.optional_device_information.clone(),
+            };
+            let write = Write::PutEnrollment { dps: dps.name.clone(), enrollment: Box::new(enrollment.clone()), expect };
+            if self.committed(write).await? {
+                return Ok(enrollment);
+            }
+        }
+    }
+
+    /// Creates an enrollment group or changes it; `if_match` as for individual enrollments.
+    pub async fn put_enrollment_group(
+        &self,
+        caller: &Caller,
+        dps: &Resource,
+        input: GroupInput,
+        if_match: Option<Expect>,
+    ) -> Result<EnrollmentGroup> {
+        caller.require(ResourceKind::Dps, &dps.name, Right::Policy(PolicyRight::EnrollmentWrite))?;
+        check_group_id(&input.id)?;
+        loop {
+            let before = self.context.store.enrollment_group(&dps.name, &input.id).await?;
+            let expect = expectation(before.as_ref().map(|before| &before.rules.etag), if_match.as_ref())?;
+            let attestation = self.attestation(input.common.attestation.clone(), before.as_ref().map(|b| &b.attestation))?;
+            let rules = self.rules(dps, input.common.clone(), before.as_ref().map(|b| b.rules.created))?;
+            let group = EnrollmentGroup { id: input.id.clone(), attestation, rules };
+            let write = Write::PutEnrollmentGroup { dps: dps.name.clone(), group: Box::new(group.clone()), expect };
+            if self.committed(write).await? {
+                return Ok(group);
+            }
+        }
+    }
+
+    /// Commits one write; `false` when the row moved under it and the caller should decide again.
+    async fn committed(&self, write: Write) -> Result<bool> {
+        match self.context.store.commit(Batch::from(write)).await {
+            Ok(()) => Ok(true),
+            Err(CommitError::Expectation { mismatch: Mismatch::OtherEtag | Mismatch::Exists | Mismatch::Absent, .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The expectation of the write: what was read, if the client's own expectation holds for it.
+fn expectation(found: Option<&Etag>, if_match: Option<&Expect>) -> Result<Expect> {
+    let holds = match (if_match, found) {
+        (None | Some(Expect::Any), _) | (Some(Expect::Present), Some(_)) | (Some(Expect::Absent), None) => true,
+        (Some(Expect::Etag(wanted)), Some(found)) => wanted == found,
+        (Some(Expect::Absent), Some(_)) => {
+            return Err(Error::new(ErrorCode::EnrollmentExists, "an enrollment of that id exists"));
+        }
+        (Some(Expect::Present | Expect::Etag(_)), None) => false,
+    };
+    if !holds {
+        return Err(Error::new(ErrorCode::PreconditionFailed, "the enrollment's etag is not the one given in If-Match"));
+    }
+    Ok(found.map_or(Expect::Absent, |etag| Expect::Etag(etag.clone())))
+}
+
+/// Azure article "Terminology", section "Enrollment group": case-insensitive alphanumerics and `-._:`, up to 128.
+fn check_group_id(id: &str) -> Result<()> {
+    RegistrationId::parse(id).map(|_| ()).map_err(|_| {
+        let shown = pollux_model::ids::shown(id);
+        Error::invalid(format!(
+            "'{shown}' is no enrollment group id: use 1 to 128 ASCII letters, digits and - . _ :, ending with a letter, a digit or -"
+        ))
+    })
+}

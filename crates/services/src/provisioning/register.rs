@@ -1,0 +1,149 @@
+//! A device registers, and asks what became of it.
+
+use std::sync::Arc;
+
+use pollux_model::registration::{Operation, Registration, RegistrationStatus};
+use pollux_model::resource::Resource;
+use pollux_model::{Error, ErrorCode, Etag, RegistrationId, Result};
+use pollux_store::{Batch, CommitError, Expect, Write};
+use serde_json::Value;
+
+use super::Provisioning;
+use crate::caller::{Caller, Identity};
+
+/// What a device asks for.
+#[derive(Debug, Clone, Default)]
+pub struct RegisterRequest {
+    /// Handed to the webhook.
+    pub payload: Option<Value>,
+    /// Whether to be assigned anew whatever the reprovisioning policy says.
+    pub force: bool,
+}
+
+/// Where an operation stands.
+#[derive(Debug, Clone)]
+pub struct OperationStatus {
+    /// What to poll with.
+    pub operation_id: String,
+    /// The record as it stands.
+    pub registration: Registration,
+}
+
+impl Provisioning {
+    /// Begins a registration, or joins the one that runs. Durable when it returns: the operation goes on after a crash.
+    pub async fn register(
+        self: &Arc<Self>,
+        caller: &Caller,
+        dps: &Resource,
+        request: RegisterRequest,
+    ) -> Result<OperationStatus> {
+        let Identity::Registration { id, displayed, group, .. } = &caller.identity else {
+            return Err(Error::new(ErrorCode::Forbidden, "only a device that proved its registration may register"));
+        };
+        caller.require_registration(&dps.name, id)?;
+        self.check_payload(request.payload.as_ref())?;
+        loop {
+            let before = self.context.store.registration(&dps.name, id).await?;
+            if let Some(running) = before.as_ref().filter(|record| record.status == RegistrationStatus::Assigning) {
+                self.ensure_running(dps, id);
+                return Ok(status_of(running.clone()));
+            }
+            let expect = before.as_ref().map_or(Expect::Absent, |record| Expect::Etag(record.etag.clone()));
+            let record = self.assigning(id, displayed, group.as_ref(), before, &request);
+            let write = Write::PutRegistration { dps: dps.name.clone(), registration: Box::new(record.clone()), expect };
+            match self.context.store.commit(Batch::from(write)).await {
+                Ok(()) => {
+                    self.ensure_running(dps, id);
+                    return Ok(status_of(record));
+                }
+                // Another connection of the same device was faster: join it.
+                Err(CommitError::Expectation { .. }) => {}
+                Err(CommitError::Store(error)) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// What became of an operation. An operation that a crash interrupted is taken up again.
+    pub async fn operation_status(
+        self: &Arc<Self>,
+        caller: &Caller,
+        dps: &Resource,
+        registration_id: &RegistrationId,
+        operation_id: &str,
+    ) -> Result<OperationStatus> {
+        caller.require_registration(&dps.name, registration_id)?;
+        let record = self
+            .context
+            .store
+            .registration(&dps.name, registration_id)
+            .await?
+            .filter(|record| record.operation.id == operation_id)
+            .ok_or_else(|| {
+                let shown = pollux_model::ids::shown(operation_id);
+                Error::new(ErrorCode::OperationNotFound, format!("there is no operation '{shown}': register again"))
+            })?;
+        if record.status == RegistrationStatus::Assigning {
+            self.ensure_running(dps, registration_id);
+        }
+        Ok(status_of(record))
+    }
+
+    fn check_payload(&self, payload: Option<&Value>) -> Result<()> {
+        let limit = self.context.limits.registration_payload;
+        let size = payload.map_or(0, |payload| payload.to_string().len());
+        if size <= limit {
+            return Ok(());
+        }
+        Err(Error::new(ErrorCode::TooLarge, format!("the payload is {size} bytes; at most {limit} are allowed")))
+    }
+
+    fn assigning(
+        &self,
+        id: &RegistrationId,
+        displayed: &str,
+        group: Option<&String>,
+        before: Option<Registration>,
+        request: &RegisterRequest,
+    ) -> Registration {
+        let now = self.context.clock.now();
+        let operation = Operation {
+            id: format!("5.{:08x}.{}", now.as_secs(), self.context.random.uuid()),
+            started: now,
+            payload: request.payload.clone(),
+            force: request.force,
+        };
+        let etag = Etag::fresh(&*self.context.random);
+        let Some(before) = before else {
+            return Registration {
+                registration_id: id.clone(),
+                displayed_id: displayed.to_owned(),
+                group: group.cloned(),
+                status: RegistrationStatus::Assigning,
+                substatus: None,
+                assigned_hub: None,
+                device_id: None,
+                failure: None,
+                payload: None,
+                operation,
+                created: now,
+                updated: now,
+                etag,
+            };
+        };
+        // The device signs with a key derived from the id as it writes it now, so that spelling counts from here on.
+        Registration {
+            displayed_id: displayed.to_owned(),
+            group: group.cloned(),
+            status: RegistrationStatus::Assigning,
+            failure: None,
+            operation,
+            updated: now,
+            etag,
+            ..before
+        }
+    }
+}
+
+fn status_of(registration: Registration) -> OperationStatus {
+    OperationStatus { operation_id: registration.operation.id.clone(), registration }
+}
