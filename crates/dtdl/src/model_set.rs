@@ -26,15 +26,19 @@ struct Inner {
     referenced_by: HashMap<Dtmi, Vec<Dtmi>>,
     /// For each identifier without version, the models that are or extend some version of it, with the highest
     /// such version; sorted by identifier.
-    families: HashMap<String, Vec<((u32, u32), Dtmi)>>,
+    families: Families,
 }
+
+/// Major and minor version.
+type Version = (u32, u32);
+type Families = HashMap<String, Vec<(Version, Dtmi)>>;
 
 #[derive(Debug)]
 struct Entry {
     model: Arc<Model>,
     interface: Interface,
     /// The identifiers without version of this model and all it extends, each with its highest version.
-    lineage: HashMap<String, (u32, u32)>,
+    lineage: HashMap<String, Version>,
     /// Everything it extends, directly or not.
     ancestors: HashSet<Dtmi>,
     /// Levels of inheritance above it.
@@ -175,7 +179,7 @@ impl ModelSet {
 
     fn index(entries: HashMap<Dtmi, Arc<Entry>>) -> Self {
         let mut referenced_by: HashMap<Dtmi, Vec<Dtmi>> = HashMap::new();
-        let mut families: HashMap<String, Vec<((u32, u32), Dtmi)>> = HashMap::new();
+        let mut families = Families::new();
         let mut ids: Vec<&Dtmi> = entries.keys().collect();
         ids.sort_unstable();
         for id in ids {
@@ -184,10 +188,7 @@ impl ModelSet {
                 referenced_by.entry(dependency).or_default().push(id.clone());
             }
             for (family, version) in &entry.lineage {
-                match families.get_mut(family) {
-                    Some(members) => members.push((*version, id.clone())),
-                    None => drop(families.insert(family.clone(), vec![(*version, id.clone())])),
-                }
+                families.entry(family.clone()).or_default().push((*version, id.clone()));
             }
         }
         Self(Arc::new(Inner { entries, referenced_by, families }))

@@ -21,7 +21,7 @@ use crate::reader::Reader;
 /// All diagnostics found, at least one, at most `limits.diagnostics` and one that counts the rest.
 pub fn parse(documents: &[Value], limits: &Limits) -> Result<Vec<Model>, Vec<Diagnostic>> {
     let mut sink = Sink::new(limits.diagnostics);
-    let mut reader = Reader { limits, sink: &mut sink, defined: HashMap::new() };
+    let mut reader = Reader { limits, sink: &mut sink, defined: HashMap::new(), contexts: Vec::new() };
     let mut nodes = Vec::with_capacity(documents.len());
     for (index, document) in documents.iter().enumerate() {
         let path = format!("$[{index}]");

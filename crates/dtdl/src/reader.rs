@@ -27,6 +27,8 @@ pub(crate) struct Node<'v> {
     pub(crate) version: u8,
     pub(crate) semantic: Option<&'static SemanticType>,
     pub(crate) json: &'v Map<String, Value>,
+    /// For an Interface: every `@context` around it, outermost first, and its own last.
+    pub(crate) contexts: Vec<&'v Value>,
     pub(crate) properties: Vec<Entry<'v>>,
 }
 
@@ -71,26 +73,29 @@ impl<'v> Node<'v> {
 }
 
 /// The state of reading one set of documents.
-pub(crate) struct Reader<'l> {
+pub(crate) struct Reader<'l, 'v> {
     pub(crate) limits: &'l Limits,
     pub(crate) sink: &'l mut Sink,
     /// Every `@id` defined so far, with where.
     pub(crate) defined: HashMap<Dtmi, (Kind, String)>,
+    /// Every `@context` around the element being read, outermost first.
+    pub(crate) contexts: Vec<&'v Value>,
 }
 
-impl Reader<'_> {
+impl<'v> Reader<'_, 'v> {
     /// Reads a top-level document, which must be an Interface.
-    pub(crate) fn document<'v>(&mut self, value: &'v Value, path: &str) -> Option<Node<'v>> {
+    pub(crate) fn document(&mut self, value: &'v Value, path: &str) -> Option<Node<'v>> {
         let Value::Object(json) = value else {
             self.sink.report(path, format!("is {}; a model is an object", describe(value)));
             return None;
         };
         let context = Context::top(json.get("@context"), path, self.limits, self.sink)?;
         let elements = Elements { kinds: &[Kind::Interface], default: None, id_required: true };
+        self.contexts = json.get("@context").into_iter().collect();
         self.element(json, path, context, elements)
     }
 
-    fn element<'v>(
+    fn element(
         &mut self,
         json: &'v Map<String, Value>,
         path: &str,
@@ -105,6 +110,7 @@ impl Reader<'_> {
             version: context.version,
             semantic: kind.semantic,
             json,
+            contexts: if kind.kind == Kind::Interface { self.contexts.clone() } else { Vec::new() },
             properties: Vec::with_capacity(json.len()),
         };
         node.id = self.identifier(&node, allowed.id_required);
@@ -152,7 +158,7 @@ impl Reader<'_> {
         Some(id)
     }
 
-    fn property<'v>(
+    fn property(
         &mut self,
         node: &mut Node<'v>,
         key: &'v str,
@@ -207,7 +213,7 @@ impl Reader<'_> {
         }
     }
 
-    fn values<'v>(
+    fn values(
         &mut self,
         value: &'v Value,
         spec: &PropertySpec,
@@ -235,13 +241,13 @@ impl Reader<'_> {
         }
     }
 
-    fn text<'v>(&mut self, value: &'v Value, max: usize, path: &str) -> Option<Val<'v>> {
+    fn text(&mut self, value: &'v Value, max: usize, path: &str) -> Option<Val<'v>> {
         let text = literal::scalar(value, Datatype::String, path, self.sink)?.as_str()?;
         literal::within(text, max, path, self.sink)?;
         Some(Val::Text(text))
     }
 
-    fn name<'v>(&mut self, value: &'v Value, path: &str) -> Option<Val<'v>> {
+    fn name(&mut self, value: &'v Value, path: &str) -> Option<Val<'v>> {
         let text = literal::scalar(value, Datatype::String, path, self.sink)?.as_str()?;
         literal::within(text, self.limits.name_chars, path, self.sink)?;
         if !literal::is_name(text) {
@@ -254,7 +260,7 @@ impl Reader<'_> {
     }
 
     /// Values that are elements, references or terms: one, or an array of them.
-    fn references<'v>(
+    fn references(
         &mut self,
         value: &'v Value,
         spec: &PropertySpec,
@@ -280,7 +286,7 @@ impl Reader<'_> {
         items.iter().enumerate().filter_map(read).collect()
     }
 
-    fn reference<'v>(
+    fn reference(
         &mut self,
         value: &'v Value,
         spec: &PropertySpec,
@@ -302,22 +308,25 @@ impl Reader<'_> {
         }
     }
 
-    fn nested<'v>(
+    fn nested(
         &mut self,
         json: &'v Map<String, Value>,
         path: &str,
         context: Context,
         elements: Elements,
     ) -> Option<Val<'v>> {
-        let context = match json.get("@context") {
-            Some(value) => context.nested(value, path, self.limits, self.sink)?,
-            None => context,
+        let Some(own) = json.get("@context") else {
+            return self.element(json, path, context, elements).map(|node| Val::Node(Box::new(node)));
         };
-        self.element(json, path, context, elements).map(|node| Val::Node(Box::new(node)))
+        let context = context.nested(own, path, self.limits, self.sink)?;
+        self.contexts.push(own);
+        let node = self.element(json, path, context, elements);
+        self.contexts.pop();
+        node.map(|node| Val::Node(Box::new(node)))
     }
 
     /// A term or a DTMI.
-    fn named<'v>(&mut self, text: &'v str, range: Range, path: &str, context: Context) -> Option<Val<'v>> {
+    fn named(&mut self, text: &'v str, range: Range, path: &str, context: Context) -> Option<Val<'v>> {
         let version = context.version;
         match range {
             Range::CommandType(terms) => {
@@ -343,13 +352,7 @@ impl Reader<'_> {
         }
     }
 
-    fn one_of<'v>(
-        &mut self,
-        text: &str,
-        term: Option<&'v str>,
-        terms: &[&str],
-        path: &str,
-    ) -> Option<&'v str> {
+    fn one_of(&mut self, text: &str, term: Option<&'v str>, terms: &[&str], path: &str) -> Option<&'v str> {
         let term = term.filter(|term| terms.contains(term));
         if term.is_none() {
             self.sink.report(path, format!("'{text}' is not allowed here; use {}", terms.join(" or ")));

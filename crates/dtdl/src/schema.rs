@@ -128,6 +128,7 @@ pub struct MapSchema {
     pub value: Arc<Schema>,
     /// Identity and documentation.
     pub meta: Meta,
+    contains_array: bool,
 }
 
 /// Object.
@@ -137,6 +138,22 @@ pub struct ObjectSchema {
     pub fields: IndexMap<String, Field>,
     /// Identity and documentation.
     pub meta: Meta,
+    // Kept, because schemas are shared: walking them anew could take 30 to the power of 5 steps.
+    contains_array: bool,
+}
+
+impl MapSchema {
+    pub(crate) fn new(key_name: &str, value_name: &str, value: Arc<Schema>, meta: Meta) -> Self {
+        let contains_array = value.contains_array();
+        Self { key_name: key_name.to_owned(), value_name: value_name.to_owned(), value, meta, contains_array }
+    }
+}
+
+impl ObjectSchema {
+    pub(crate) fn new(fields: IndexMap<String, Field>, meta: Meta) -> Self {
+        let contains_array = fields.values().any(|field| field.schema.contains_array());
+        Self { fields, meta, contains_array }
+    }
 }
 
 /// One field of an Object.
@@ -182,8 +199,8 @@ impl Schema {
         match self {
             Self::Array(_) | Self::Geospatial(_) => true,
             Self::Primitive(_) | Self::Enum(_) => false,
-            Self::Map(map) => map.value.contains_array(),
-            Self::Object(object) => object.fields.values().any(|field| field.schema.contains_array()),
+            Self::Map(map) => map.contains_array,
+            Self::Object(object) => object.contains_array,
         }
     }
 
@@ -214,7 +231,7 @@ impl Schema {
         let field =
             |name: &str| Field { name: name.to_owned(), schema: double.clone(), meta: Meta::default() };
         let fields = names.into_iter().map(|name| (name.to_owned(), field(name))).collect();
-        Self::Object(ObjectSchema { fields, meta: Meta::default() })
+        Self::Object(ObjectSchema::new(fields, Meta::default()))
     }
 }
 

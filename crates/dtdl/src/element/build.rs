@@ -25,15 +25,14 @@ pub(crate) fn build(
     sink: &mut Sink,
     models: &mut Vec<Model>,
 ) {
-    let mut pending = vec![(node, None)];
-    while let Some((node, context)) = pending.pop() {
+    let mut pending = vec![node];
+    while let Some(node) = pending.pop() {
         let outer = sink.enter(node.id.clone());
         let mut local = HashMap::new();
         let mut inner = Vec::new();
         collect(node, &mut local, &mut inner);
-        let own_context = node.json.get("@context").or(context);
-        pending.extend(inner.into_iter().rev().map(|node| (node, own_context)));
-        let mut builder = Builder { limits, sink, defined, local, context, schemas: SchemaCache::default() };
+        pending.extend(inner.into_iter().rev());
+        let mut builder = Builder { limits, sink, defined, local, schemas: SchemaCache::default() };
         let model = Model::build(node, &mut builder);
         models.extend(model);
         sink.enter(outer);
@@ -67,17 +66,11 @@ pub(crate) struct Builder<'n, 'v> {
     pub(crate) schemas: SchemaCache,
     pub(crate) local: HashMap<&'n Dtmi, &'n Node<'v>>,
     defined: &'n Defined,
-    context: Option<&'n Value>,
 }
 
 impl<'n, 'v> Builder<'n, 'v> {
     /// The elements of a property: those given in place and those referred to, which must be in this Interface.
-    pub(crate) fn local(
-        &mut self,
-        node: &'n Node<'v>,
-        property: &str,
-        kinds: &[Kind],
-    ) -> Vec<&'n Node<'v>> {
+    pub(crate) fn local(&mut self, node: &'n Node<'v>, property: &str, kinds: &[Kind]) -> Vec<&'n Node<'v>> {
         let Some(entry) = node.entry(property) else { return Vec::new() };
         let mut found: Vec<&'n Node<'v>> = Vec::with_capacity(entry.values.len());
         for value in &entry.values {
@@ -172,11 +165,18 @@ impl<'n, 'v> Builder<'n, 'v> {
         }
     }
 
-    /// The document of an Interface, complete by itself.
+    /// The document of an Interface, complete by itself: with all contexts around it, where there are any.
     pub(crate) fn source(&self, node: &Node<'_>) -> Value {
         let mut json = node.json.clone();
-        if let Some(context) = self.context.filter(|_| !json.contains_key("@context")) {
-            json.shift_insert(0, "@context".to_owned(), context.clone());
+        let is_inner = node.contexts.len() > 1 || !json.contains_key("@context");
+        if is_inner {
+            let names = node.contexts.iter().flat_map(|context| match context {
+                Value::Array(items) => items.as_slice(),
+                single => std::slice::from_ref(*single),
+            });
+            let context = Value::Array(names.cloned().collect());
+            json.shift_remove("@context");
+            json.shift_insert(0, "@context".to_owned(), context);
         }
         Value::Object(json)
     }

@@ -61,7 +61,11 @@ impl Command {
     }
 }
 
-fn payload<'n, 'v>(node: &'n Node<'v>, property: &str, builder: &mut Builder<'n, 'v>) -> Option<CommandPayload> {
+fn payload<'n, 'v>(
+    node: &'n Node<'v>,
+    property: &str,
+    builder: &mut Builder<'n, 'v>,
+) -> Option<CommandPayload> {
     let payload = builder.local(node, property, &[Kind::CommandPayload]).into_iter().next()?;
     let schema = builder.schema(payload, "schema");
     Some(CommandPayload {

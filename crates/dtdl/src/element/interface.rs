@@ -32,7 +32,7 @@ pub struct Model {
     /// Its reusable schemas.
     pub schemas: IndexMap<Dtmi, Arc<Schema>>,
     /// The document as given, verbatim. For an Interface that was defined inside another: that object, with the
-    /// outer `@context` added where it had none.
+    /// contexts around it added.
     pub source: Value,
 }
 

@@ -11,6 +11,9 @@ use crate::error::Sink;
 use crate::limits::Limits;
 use crate::model_set::{Entry, Interface};
 
+/// Members of a cycle named in a message.
+const SHOWN: usize = 12;
+
 type Entries = HashMap<Dtmi, Arc<Entry>>;
 
 /// The entries of `known` and `models`; not to be used where something was reported.
@@ -99,18 +102,17 @@ fn report_cycles(fresh: &IndexMap<Dtmi, Arc<Model>>, waiting: &HashMap<&Dtmi, us
         let mut at = start;
         while seen.insert(at) {
             trail.push(at);
-            let parent = fresh[at].extends.iter().find(|parent| waiting.contains_key(parent));
-            let Some(parent) = parent else { break };
-            at = parent;
+            at = fresh[at].extends.iter().find(|parent| waiting.contains_key(parent)).unwrap_or(at);
         }
-        if let Some(from) = trail
-            .iter()
-            .position(|id| *id == at)
-            .filter(|_| fresh[at].extends.iter().any(|p| waiting.contains_key(p)))
-        {
-            let names: Vec<_> = trail[from..].iter().map(|id| id.as_str()).collect();
+        // Not in the trail: this way leads into a cycle that was reported before.
+        if let Some(from) = trail.iter().position(|id| *id == at) {
+            let names: Vec<_> = trail[from..].iter().take(SHOWN).map(|id| id.as_str()).collect();
+            let more = if trail.len() - from > SHOWN { " -> …" } else { "" };
             sink.enter(Some(at.clone()));
-            sink.report("$.extends", format!("the model extends itself: {} -> {at}", names.join(" -> ")));
+            sink.report(
+                "$.extends",
+                format!("the model extends itself: {}{more} -> {at}", names.join(" -> ")),
+            );
         }
     }
 }
@@ -120,9 +122,18 @@ fn entry(model: &Arc<Model>, entries: &Entries, limits: &Limits, sink: &mut Sink
     let mut merged = Merged::default();
     let mut lineage = HashMap::from([(model.id.versionless().into_owned(), model.id.version())]);
     let mut ancestors = HashSet::new();
-    let mut depth = 0;
-    for parent in model.extends.iter().filter_map(|id| entries.get(id)) {
-        depth = depth.max(parent.depth + 1);
+    let parents: Vec<_> = model.extends.iter().filter_map(|id| entries.get(id)).collect();
+    let depth = parents.iter().map(|parent| parent.depth + 1).max().unwrap_or(0);
+    // Only the first level too many is reported, and nothing is inherited from there on, so that work stays bounded.
+    let inherits = depth <= limits.extends_depth;
+    if depth == limits.extends_depth + 1 {
+        let message = format!(
+            "the model has {depth} levels of extends above it; the limit is {}",
+            limits.extends_depth
+        );
+        sink.report("$.extends", message);
+    }
+    for parent in parents.into_iter().filter(|_| inherits) {
         for (family, version) in &parent.lineage {
             let known = lineage.entry(family.clone()).or_insert(*version);
             *known = (*known).max(*version);
@@ -133,13 +144,6 @@ fn entry(model: &Arc<Model>, entries: &Entries, limits: &Limits, sink: &mut Sink
             merged.add(name, content, &parent.model.id, sink);
         }
     }
-    if depth > limits.extends_depth {
-        let message = format!(
-            "the model has {depth} levels of extends above it; the limit is {}",
-            limits.extends_depth
-        );
-        sink.report("$.extends", message);
-    }
     for (name, content) in &model.contents {
         merged.add(name, content.clone(), &model.id, sink);
     }
@@ -148,16 +152,17 @@ fn entry(model: &Arc<Model>, entries: &Entries, limits: &Limits, sink: &mut Sink
 
 /// Contents by name over all kinds, with the model that brought each.
 #[derive(Default)]
-struct Merged(IndexMap<String, (Content, Option<Dtmi>)>);
+struct Merged(IndexMap<String, (Content, Dtmi)>);
 
 impl Merged {
     fn add(&mut self, name: &str, content: Content, from: &Dtmi, sink: &mut Sink) {
         match self.0.get(name) {
-            None => drop(self.0.insert(name.to_owned(), (content, Some(from.clone())))),
+            None => {
+                self.0.insert(name.to_owned(), (content, from.clone()));
+            }
             // The same definition along two ways.
             Some((known, _)) if known.is_same(&content) => {}
             Some((_, other)) => {
-                let other = other.as_ref().map(Dtmi::as_str).unwrap_or_default();
                 let message = format!(
                     "'{name}' comes from '{other}' and from '{from}'; names are unique over all that is extended"
                 );
@@ -177,13 +182,21 @@ impl Merged {
         };
         for (name, (content, _)) in self.0 {
             match content {
-                Content::Property(property) => drop(interface.properties.insert(name, property)),
-                Content::Telemetry(telemetry) => drop(interface.telemetries.insert(name, telemetry)),
-                Content::Command(command) => drop(interface.commands.insert(name, command)),
-                Content::Relationship(relationship) => {
-                    drop(interface.relationships.insert(name, relationship))
+                Content::Property(property) => {
+                    interface.properties.insert(name, property);
                 }
-                Content::Component(component) => drop(interface.components.insert(name, component)),
+                Content::Telemetry(telemetry) => {
+                    interface.telemetries.insert(name, telemetry);
+                }
+                Content::Command(command) => {
+                    interface.commands.insert(name, command);
+                }
+                Content::Relationship(relationship) => {
+                    interface.relationships.insert(name, relationship);
+                }
+                Content::Component(component) => {
+                    interface.components.insert(name, component);
+                }
             }
         }
         interface

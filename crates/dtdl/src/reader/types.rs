@@ -29,7 +29,7 @@ enum Type {
     Undefined,
 }
 
-impl Reader<'_> {
+impl Reader<'_, '_> {
     pub(super) fn types(
         &mut self,
         json: &Map<String, Value>,

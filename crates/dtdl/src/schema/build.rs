@@ -114,12 +114,8 @@ impl<'n, 'v> Builder<'n, 'v> {
         let key = self.local(node, "mapKey", &[Kind::MapKey]).into_iter().next();
         let value = self.local(node, "mapValue", &[Kind::MapValue]).into_iter().next()?;
         let built = self.schema_at(value, "schema", level + 1)?;
-        let schema = Schema::Map(MapSchema {
-            key_name: key?.text("name")?.to_owned(),
-            value_name: value.text("name")?.to_owned(),
-            value: built.schema,
-            meta: Meta::read(node),
-        });
+        let (key_name, value_name) = (key?.text("name")?, value.text("name")?);
+        let schema = Schema::Map(MapSchema::new(key_name, value_name, built.schema, Meta::read(node)));
         Some(Built { schema: Arc::new(schema), depth: built.depth + 1 })
     }
 
@@ -139,7 +135,7 @@ impl<'n, 'v> Builder<'n, 'v> {
                 self.duplicate_name(field, &field.path, "fields of an Object");
             }
         }
-        let schema = Schema::Object(ObjectSchema { fields, meta: Meta::read(node) });
+        let schema = Schema::Object(ObjectSchema::new(fields, Meta::read(node)));
         complete.then(|| Built { schema: Arc::new(schema), depth: depth + 1 })
     }
 

@@ -59,9 +59,8 @@ pub(super) fn is_duration(text: &str) -> bool {
     let (date, time) = rest.split_once('T').map_or((rest, None), |(date, time)| (date, Some(time)));
     let weeks = time.is_none() && date.len() > 1 && parts(date, "W");
     let calendar = parts(date, "YMD") && time.is_none_or(|time| !time.is_empty() && parts(time, "HMS"));
-    let fraction_is_last = text
-        .find(['.', ','])
-        .is_none_or(|at| !text[at..text.len() - 1].bytes().any(|b| b.is_ascii_alphabetic()));
+    let after_fraction = text.split_once(['.', ',']).map_or("", |(_, tail)| tail);
+    let fraction_is_last = after_fraction.bytes().filter(u8::is_ascii_alphabetic).count() <= 1;
     !rest.is_empty() && fraction_is_last && (weeks || calendar)
 }
 

@@ -1,9 +1,7 @@
 //! The Digital Twin Consortium's parser cases, DTDL v2 (read from `POLLUX_CASES` or `../shared/cases`): how many
 //! valid ones are accepted and how many invalid ones are refused. The floors must not fall.
 
-
 use std::path::Path;
-
 
 use pollux_dtdl::{Dtmi, Limits, ModelSet, parse};
 use serde_json::Value;
@@ -25,7 +23,10 @@ const SHOWN: usize = 60;
 fn v2_specification_cases() {
     let Some(cases) = common::cases("dtdl/specification") else { return };
     let tally = score(&cases);
-    println!("DTDL v2 specification: valid {}/{}, invalid {}/{}", tally.accepted, tally.valid, tally.refused, tally.invalid);
+    println!(
+        "DTDL v2 specification: valid {}/{}, invalid {}/{}",
+        tally.accepted, tally.valid, tally.refused, tally.invalid
+    );
     assert!(tally.valid > 0 && tally.accepted == tally.valid, "{tally:?}");
     assert!(tally.invalid > 0 && tally.refused == tally.invalid, "{tally:?}");
 }
@@ -34,7 +35,10 @@ fn v2_specification_cases() {
 fn v2_documentation_examples() {
     let Some(cases) = common::cases("dtdl/doc-examples") else { return };
     let tally = score(&cases);
-    println!("DTDL v2 examples: valid {}/{}, invalid {}/{}", tally.accepted, tally.valid, tally.refused, tally.invalid);
+    println!(
+        "DTDL v2 examples: valid {}/{}, invalid {}/{}",
+        tally.accepted, tally.valid, tally.refused, tally.invalid
+    );
     assert!(tally.valid > 0 && tally.accepted == tally.valid, "{tally:?}");
     assert!(tally.invalid > 0 && tally.refused == tally.invalid, "{tally:?}");
 }
@@ -63,7 +67,11 @@ fn score(folder: &Path) -> Tally {
             if !right && shown < SHOWN {
                 shown += 1;
                 let input: String = case["input"].to_string().chars().take(400).collect();
-                println!("{name}: should be {}: {} {input}", if valid { "valid" } else { "invalid" }, outcome.err().unwrap_or_default());
+                println!(
+                    "{name}: should be {}: {} {input}",
+                    if valid { "valid" } else { "invalid" },
+                    outcome.err().unwrap_or_default()
+                );
             }
         }
     }
@@ -82,7 +90,8 @@ fn is_other_version(case: &Value) -> bool {
 }
 
 fn run(case: &Value) -> Result<(), String> {
-    let allowed = case["options"].as_array().unwrap().iter().any(|option| option == "AllowUndefinedExtensions");
+    let allowed =
+        case["options"].as_array().unwrap().iter().any(|option| option == "AllowUndefinedExtensions");
     let limits = Limits { undefined_extensions: allowed, ..Limits::azure() };
     let join = |diagnostics: Vec<pollux_dtdl::Diagnostic>| {
         diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
@@ -108,7 +117,8 @@ fn dtmis() {
         assert_eq!(id.versionless(), expect["Versionless"].as_str().unwrap());
         assert_eq!(id.fragment(), expect["Fragment"].as_str().unwrap());
         assert_eq!(id.is_reserved(), expect["IsReserved"].as_bool().unwrap(), "{text}");
-        let labels: Vec<_> = expect["Labels"].as_array().unwrap().iter().map(|l| l.as_str().unwrap()).collect();
+        let labels: Vec<_> =
+            expect["Labels"].as_array().unwrap().iter().map(|l| l.as_str().unwrap()).collect();
         assert_eq!(id.labels().collect::<Vec<_>>(), labels);
     }
 }

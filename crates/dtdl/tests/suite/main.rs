@@ -1,4 +1,14 @@
 //! Behaviour of the crate through its public interface.
 
+#[cfg(test)]
 mod common;
+#[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod instances;
+#[cfg(test)]
+mod models;
+#[cfg(test)]
+mod ontologies;

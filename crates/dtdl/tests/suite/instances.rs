@@ -1,0 +1,170 @@
+//! Values, twins and relationships against their models.
+
+use pollux_dtdl::{Dtmi, Limits, ModelSet, parse};
+use serde_json::{Value, json};
+
+fn set() -> ModelSet {
+    let room = json!({
+        "@context": "dtmi:dtdl:context;2", "@id": "dtmi:Room;1", "@type": "Interface", "extends": "dtmi:Space;1",
+        "contents": [
+            {"@type": "Property", "name": "level", "schema": "integer"},
+            {"@type": "Property", "name": "big", "schema": "long"},
+            {"@type": "Property", "name": "ratio", "schema": "double"},
+            {"@type": "Property", "name": "small", "schema": "float"},
+            {"@type": "Property", "name": "open", "schema": "boolean"},
+            {"@type": "Property", "name": "day", "schema": "date"},
+            {"@type": "Property", "name": "at", "schema": "dateTime"},
+            {"@type": "Property", "name": "clock", "schema": "time"},
+            {"@type": "Property", "name": "span", "schema": "duration"},
+            {"@type": "Property", "name": "mode", "schema": {"@type": "Enum", "valueSchema": "string", "enumValues": [
+                {"name": "on", "enumValue": "ON"}, {"name": "off", "enumValue": "OFF"}]}},
+            {"@type": "Property", "name": "tags", "schema": {"@type": "Map",
+                "mapKey": {"name": "k", "schema": "string"}, "mapValue": {"name": "v", "schema": "boolean"}}},
+            {"@type": "Property", "name": "place", "schema": {"@type": "Object", "fields": [
+                {"name": "x", "schema": "double"}, {"name": "floor", "schema": "integer"}]}},
+            {"@type": "Telemetry", "name": "border", "schema": "polygon"},
+            {"@type": "Component", "name": "lamp", "schema": "dtmi:Lamp;1"},
+            {"@type": "Relationship", "name": "next", "properties": [
+                {"@type": "Property", "name": "door", "schema": "string"}]}
+        ]
+    });
+    let space = json!({"@context": "dtmi:dtdl:context;2", "@id": "dtmi:Space;1", "@type": "Interface",
+        "contents": {"@type": "Property", "name": "name", "schema": "string"}});
+    let lamp = json!({"@context": "dtmi:dtdl:context;2", "@id": "dtmi:Lamp;1", "@type": "Interface",
+        "contents": {"@type": "Property", "name": "power", "schema": "string"}});
+    ModelSet::new().with(parse(&[room, space, lamp], &Limits::azure()).unwrap()).unwrap()
+}
+
+fn room() -> Dtmi {
+    Dtmi::parse("dtmi:Room;1").unwrap()
+}
+
+#[test]
+fn values_fit_their_schemas() {
+    let set = set();
+    let room = set.get(&room()).unwrap();
+    let good = [
+        ("name", json!("R1")),
+        ("level", json!(-2_147_483_648_i64)),
+        ("big", json!(i64::MAX)),
+        ("ratio", json!(3)),
+        ("ratio", json!(1e300)),
+        ("small", json!(1.5)),
+        ("open", json!(false)),
+        ("day", json!("2024-02-29")),
+        ("at", json!("2024-05-17T08:30:00.123+02:00")),
+        ("at", json!("2024-05-17T08:30:00")),
+        ("clock", json!("23:59:60Z")),
+        ("span", json!("P1Y2M3DT4H5M6.5S")),
+        ("span", json!("P3W")),
+        ("mode", json!("ON")),
+        ("tags", json!({})),
+        ("tags", json!({"a b": true})),
+        ("place", json!({"x": 1})),
+    ];
+    for (name, value) in good {
+        assert_eq!(room.check_property(name, &value), Ok(()), "{name} {value}");
+    }
+    let bad = [
+        ("name", json!(1)),
+        ("name", Value::Null),
+        ("level", json!(2_147_483_648_i64)),
+        ("level", json!(1.5)),
+        ("level", json!("1")),
+        ("big", json!(u64::MAX)),
+        ("ratio", json!("1")),
+        ("small", json!(1e39)),
+        ("open", json!("true")),
+        ("day", json!("2023-02-29")),
+        ("day", json!("2024-13-01")),
+        ("day", json!("2024-5-17")),
+        ("at", json!("2024-05-17")),
+        ("at", json!("2024-05-17T25:00:00Z")),
+        ("at", json!("ééééééééé")),
+        ("clock", json!("8:30:00")),
+        ("clock", json!("08:30:00.")),
+        ("span", json!("P")),
+        ("span", json!("PT")),
+        ("span", json!("P.ₐ")),
+        ("span", json!("P1.Y")),
+        ("span", json!("P1H")),
+        ("span", json!("P1.5Y2M")),
+        ("span", json!("P1M1Y")),
+        ("span", json!("PT1,5M2S")),
+        ("mode", json!("on")),
+        ("tags", json!({"a": 1})),
+        ("tags", json!([])),
+        ("place", json!({"z": 1})),
+        ("place", json!({"floor": 1.5})),
+        ("border", json!({})),
+        ("lamp", json!({})),
+        ("next", json!("x")),
+        ("nothing", json!(1)),
+    ];
+    for (name, value) in bad {
+        assert!(room.check_property(name, &value).is_err(), "{name} {value}");
+    }
+}
+
+#[test]
+fn violations_name_the_place_in_the_words_of_adt() {
+    let set = set();
+    let room = set.get(&room()).unwrap();
+    let violation = room.check_property("place", &json!({"floor": "x"})).unwrap_err();
+    assert_eq!(violation.path, "/place/floor");
+    assert!(violation.message.starts_with("Expected value of type Object for place on Twin."), "{violation}");
+    let violation = room.check_property("tags", &json!({"a/b~c": 1})).unwrap_err();
+    assert_eq!(violation.path, "/tags/a~1b~0c");
+    let violation = room.check_property("LowestTemperature", &json!(1)).unwrap_err();
+    assert_eq!(violation.message, "LowestTemperature does not appear on the DTDL for Twin.");
+}
+
+#[test]
+fn geometries_are_checked() {
+    let set = set();
+    let border = &set.get(&room()).unwrap().telemetries["border"].schema;
+    let ring = json!([[[0, 0], [0, 1], [1, 1.5], [0, 0]]]);
+    assert!(border.check(&json!({"type": "Polygon", "coordinates": ring})).is_ok());
+    for bad in [
+        json!({"type": "Point", "coordinates": [1, 2]}),
+        json!({"type": "Polygon", "coordinates": [[1, 2]]}),
+        json!({"type": "Polygon"}),
+        json!("Polygon"),
+    ] {
+        assert!(border.check(&bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn a_whole_twin_is_checked() {
+    let set = set();
+    let check = |body: Value| set.check_twin(&room(), body.as_object().unwrap());
+    let good = json!({"$dtId": "r", "$etag": "x", "$metadata": {"$model": "dtmi:Room;1"}, "name": "R", "level": 1,
+        "lamp": {"$metadata": {}, "power": "on"}});
+    assert_eq!(check(good), []);
+    let found =
+        check(json!({"name": 1, "unknown": 2, "border": {}, "lamp": {"$metadata": {}, "power": 7, "x": 1}}));
+    let paths: Vec<_> = found.iter().map(|violation| violation.path.as_str()).collect();
+    assert_eq!(paths, ["/name", "/unknown", "/border", "/lamp/power", "/lamp/x"]);
+    assert!(found[3].message.starts_with("Expected value of type string for power on lamp."));
+    assert_eq!(check(json!({}))[0].path, "/lamp");
+    assert_eq!(check(json!({"lamp": 1})).len(), 1);
+    assert_eq!(check(json!({"lamp": {"power": "on"}})).len(), 1);
+    let none = Dtmi::parse("dtmi:samples:Building;2").unwrap();
+    let found = set.check_twin(&none, &serde_json::Map::new());
+    assert_eq!(found[0].message, "dtmi:samples:Building;2 or one of its dependencies does not exist.");
+    assert_eq!(set.check_component_body(&room(), "lamp", &json!({"$metadata": {}})), []);
+    assert_eq!(set.check_component_body(&room(), "name", &json!({})).len(), 1);
+}
+
+#[test]
+fn properties_of_relationships_are_checked() {
+    let set = set();
+    let room = set.get(&room()).unwrap();
+    assert!(room.check_relationship_property("next", "door", &json!("open")).is_ok());
+    assert!(room.check_relationship_property("next", "door", &json!(1)).is_err());
+    assert!(room.check_relationship_property("next", "window", &json!(1)).is_err());
+    assert!(room.check_relationship_property("none", "door", &json!("open")).is_err());
+    let body = json!({"$targetId": "x", "$relationshipName": "next", "door": 1, "window": 2});
+    assert_eq!(room.relationships["next"].check_body(body.as_object().unwrap()).len(), 2);
+}
