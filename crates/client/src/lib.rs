@@ -1,0 +1,22 @@
+//! Clients of Pollux and of Azure alike: MQTT devices for provisioning and hub, REST with SAS or bearer tokens.
+//!
+//! Used by the command line, the demo, bench and tests; never by the server. Nothing here knows more of a service than
+//! host name, address and key, so that the same code speaks to Azure.
+
+pub mod connection_string;
+pub mod credential;
+pub mod device;
+pub mod hub_device;
+pub mod properties;
+pub mod provisioning_device;
+pub mod rest;
+pub mod tls;
+mod topic;
+
+pub use connection_string::ConnectionString;
+pub use credential::Credential;
+pub use device::{ConnectOptions, Endpoint, MqttDevice};
+pub use hub_device::{HubDevice, HubEvent};
+pub use properties::Properties;
+pub use provisioning_device::{Assignment, register};
+pub use rest::Rest;
