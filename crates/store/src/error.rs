@@ -65,9 +65,10 @@ impl From<CommitError> for Error {
     /// For commits whose caller has no better word for a failed expectation.
     fn from(error: CommitError) -> Self {
         match error {
-            CommitError::Expectation { .. } => {
-                Self::new(ErrorCode::PreconditionFailed, "it was changed by someone else at the same moment; read it again")
-            }
+            CommitError::Expectation { .. } => Self::new(
+                ErrorCode::PreconditionFailed,
+                "it was changed by someone else at the same moment; read it again",
+            ),
             CommitError::Store(error) => error.into(),
         }
     }

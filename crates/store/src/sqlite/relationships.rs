@@ -1,0 +1,127 @@
+//! Table `relationships`, read along the source (the key) or along the target (an index).
+
+use pollux_model::ResourceName;
+use pollux_model::digital_twin::Relationship;
+use rusqlite::{Connection, Row, params};
+
+use super::failure::Refusal;
+use super::rows::{document, execute, fetch, one, page, require};
+use super::twins;
+use crate::batch::Expect;
+use crate::error::{Mismatch, StoreError};
+use crate::store::Page;
+use crate::twins::Direction;
+
+const ETAG: &str = "SELECT etag FROM relationships WHERE twins = ?1 AND source = ?2 AND id = ?3";
+
+pub(super) fn get(
+    connection: &Connection,
+    twins: &ResourceName,
+    source: &str,
+    id: &str,
+) -> Result<Option<Relationship>, StoreError> {
+    let sql = "SELECT document FROM relationships WHERE twins = ?1 AND source = ?2 AND id = ?3";
+    one(connection, sql, [twins.as_str(), source, id], read)
+}
+
+/// Those of one twin, optionally of one name.
+pub(super) fn of(
+    connection: &Connection,
+    twins: &ResourceName,
+    (twin, direction): (&str, Direction),
+    name: Option<&str>,
+    after: &(String, String),
+    limit: usize,
+) -> Result<Page<Relationship>, StoreError> {
+    let sql = match direction {
+        Direction::Outgoing => {
+            "SELECT document FROM relationships WHERE twins = ?1 AND source = ?2 AND (?3 IS NULL OR name = ?3)
+                AND source >= ?4 AND id > ?5 ORDER BY id LIMIT ?6"
+        }
+        Direction::Incoming => {
+            "SELECT document FROM relationships WHERE twins = ?1 AND target = ?2 AND (?3 IS NULL OR name = ?3)
+                AND (source, id) > (?4, ?5) ORDER BY source, id LIMIT ?6"
+        }
+    };
+    let key = params![twins.as_str(), twin, name, after.0, after.1, fetch(limit)];
+    page(connection, sql, key, limit, read, mark)
+}
+
+/// Those of the whole instance.
+pub(super) fn all(
+    connection: &Connection,
+    twins: &ResourceName,
+    after: &(String, String),
+    limit: usize,
+) -> Result<Page<Relationship>, StoreError> {
+    let sql = "SELECT document FROM relationships WHERE twins = ?1 AND (source, id) > (?2, ?3)
+        ORDER BY source, id LIMIT ?4";
+    let key = params![twins.as_str(), after.0, after.1, fetch(limit)];
+    page(connection, sql, key, limit, read, mark)
+}
+
+fn read(row: &Row<'_>) -> Result<Relationship, StoreError> {
+    document(row, 0, "relationships")
+}
+
+/// Source and id as a JSON array: neither has a character that could separate them.
+fn mark(relationship: &Relationship) -> String {
+    serde_json::json!([relationship.source, relationship.id]).to_string()
+}
+
+/// The place a mark stands for; the beginning when there is none.
+pub(super) fn place(after: Option<&str>) -> Result<(String, String), StoreError> {
+    after.map_or_else(
+        || Ok(Default::default()),
+        |mark| {
+            serde_json::from_str(mark).map_err(|_| {
+                StoreError::Corrupt("a page of relationships is asked for with a foreign mark".into())
+            })
+        },
+    )
+}
+
+pub(super) fn put(
+    connection: &Connection,
+    twins: &ResourceName,
+    relationship: &Relationship,
+    text: &str,
+    expect: &Expect,
+) -> Result<(), Refusal> {
+    let Relationship { id, source, target, name, etag, .. } = relationship;
+    require(connection, ETAG, [twins.as_str(), source, id], expect)?;
+    if !twins::exists(connection, twins, source)? {
+        return Err(Mismatch::NoSource.into());
+    }
+    if !twins::exists(connection, twins, target)? {
+        return Err(Mismatch::NoTarget.into());
+    }
+    let sql = "INSERT INTO relationships (twins, source, id, target, name, etag, document)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        ON CONFLICT (twins, source, id) DO UPDATE SET target = excluded.target, name = excluded.name,
+            etag = excluded.etag, document = excluded.document";
+    Ok(execute(connection, sql, params![twins.as_str(), source, id, target, name, etag.as_str(), text])?)
+}
+
+pub(super) fn delete(
+    connection: &Connection,
+    twins: &ResourceName,
+    source: &str,
+    id: &str,
+    expect: &Expect,
+) -> Result<(), Refusal> {
+    require(connection, ETAG, [twins.as_str(), source, id], expect)?;
+    let sql = "DELETE FROM relationships WHERE twins = ?1 AND source = ?2 AND id = ?3";
+    Ok(execute(connection, sql, [twins.as_str(), source, id])?)
+}
+
+/// Whether the twin has any, outgoing or incoming.
+pub(super) fn any_of(connection: &Connection, twins: &ResourceName, twin: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM relationships WHERE twins = ?1 AND source = ?2)
+        OR EXISTS (SELECT 1 FROM relationships WHERE twins = ?1 AND target = ?2)";
+    Ok(one(connection, sql, [twins.as_str(), twin], |row| Ok(row.get::<_, bool>(0)?))?.unwrap_or(false))
+}
+
+pub(super) fn delete_instance(connection: &Connection, twins: &ResourceName) -> Result<(), StoreError> {
+    execute(connection, "DELETE FROM relationships WHERE twins = ?1", [twins.as_str()])
+}

@@ -1,0 +1,124 @@
+//! Batches on their way to the writer, and each write's way to its table.
+
+use rusqlite::Connection;
+
+use super::document::encode;
+use super::failure::Refusal;
+use super::{
+    devices, enrollments, functions, models, outbox, registrations, relationships, resources, secrets, twins,
+};
+use crate::batch::{Batch, Write};
+use crate::error::StoreError;
+
+/// A batch whose documents are written out already.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    writes: Vec<(Write, Documents)>,
+}
+
+/// The JSON texts of one write; empty where it has none.
+#[derive(Debug, Default)]
+struct Documents {
+    /// The row's document; of a device the identity.
+    main: String,
+    /// The twin of a device.
+    twin: String,
+}
+
+impl Prepared {
+    pub(super) fn new(batch: Batch) -> Result<Self, StoreError> {
+        let prepare = |write| documents(&write).map(|documents| (write, documents));
+        Ok(Self { writes: batch.writes.into_iter().map(prepare).collect::<Result<_, _>>()? })
+    }
+
+    /// Whether it adds to the outbox.
+    pub(super) fn has_outbox(&self) -> bool {
+        self.writes.iter().any(|(write, _)| matches!(write, Write::Outbox(_)))
+    }
+
+    /// Applies the writes in order; on a refusal names the write, and what was applied before it must be undone.
+    pub(super) fn apply(&self, connection: &Connection) -> Result<(), (usize, Refusal)> {
+        for (index, (write, documents)) in self.writes.iter().enumerate() {
+            apply(connection, write, documents).map_err(|refusal| (index, refusal))?;
+        }
+        Ok(())
+    }
+}
+
+fn documents(write: &Write) -> Result<Documents, StoreError> {
+    let main = match write {
+        Write::PutDevice { device, .. } => {
+            return Ok(Documents { main: encode(&device.identity)?, twin: encode(&device.twin)? });
+        }
+        Write::PutResource { resource, .. } => encode(resource)?,
+        Write::PutEnrollment { enrollment, .. } => encode(enrollment)?,
+        Write::PutEnrollmentGroup { group, .. } => encode(group)?,
+        Write::PutRegistration { registration, .. } => encode(registration)?,
+        Write::PutModel { model, .. } => encode(model)?,
+        Write::PutTwin { twin, .. } => encode(twin)?,
+        Write::PutRelationship { relationship, .. } => encode(relationship)?,
+        Write::PutDeadLetter { letter } => encode(letter)?,
+        Write::PutSecret { secret, .. } => encode(secret)?,
+        Write::DeleteResource { .. }
+        | Write::DeleteDevice { .. }
+        | Write::RequireNoDevice { .. }
+        | Write::DeleteEnrollment { .. }
+        | Write::DeleteEnrollmentGroup { .. }
+        | Write::DeleteRegistration { .. }
+        | Write::DeleteModel { .. }
+        | Write::DeleteTwin { .. }
+        | Write::DeleteRelationship { .. }
+        | Write::PutCheckpoint { .. }
+        | Write::DeleteDeadLetter { .. }
+        | Write::DeleteSecret { .. }
+        | Write::Outbox(_) => String::new(),
+    };
+    Ok(Documents { main, twin: String::new() })
+}
+
+fn apply(connection: &Connection, write: &Write, documents: &Documents) -> Result<(), Refusal> {
+    let text = documents.main.as_str();
+    match write {
+        Write::PutResource { resource, expect } => resources::put(connection, resource, text, expect),
+        Write::DeleteResource { kind, name, expect } => resources::delete(connection, *kind, name, expect),
+        Write::PutDevice { hub, device, identity, twin } => {
+            devices::put(connection, hub, device, (text, &documents.twin), (identity, twin))
+        }
+        Write::DeleteDevice { hub, id, identity } => devices::delete(connection, hub, id, identity),
+        Write::RequireNoDevice { hub, id } => devices::require_none(connection, hub, id),
+        Write::PutEnrollment { dps, enrollment, expect } => {
+            enrollments::put(connection, dps, enrollment, text, expect)
+        }
+        Write::DeleteEnrollment { dps, id, expect } => enrollments::delete(connection, dps, id, expect),
+        Write::PutEnrollmentGroup { dps, group, expect } => {
+            enrollments::put_group(connection, dps, group, text, expect)
+        }
+        Write::DeleteEnrollmentGroup { dps, id, expect } => {
+            enrollments::delete_group(connection, dps, id, expect)
+        }
+        Write::PutRegistration { dps, registration, expect } => {
+            registrations::put(connection, dps, registration, text, expect)
+        }
+        Write::DeleteRegistration { dps, id, expect } => registrations::delete(connection, dps, id, expect),
+        Write::PutModel { twins, model, expect } => models::put(connection, twins, model, text, expect),
+        Write::DeleteModel { twins, id, expect } => models::delete(connection, twins, id, expect),
+        Write::PutTwin { twins, twin, expect } => twins::put(connection, twins, twin, text, expect),
+        Write::DeleteTwin { twins, id, expect } => twins::delete(connection, twins, id, expect),
+        Write::PutRelationship { twins, relationship, expect } => {
+            relationships::put(connection, twins, relationship, text, expect)
+        }
+        Write::DeleteRelationship { twins, source, id, expect } => {
+            relationships::delete(connection, twins, source, id, expect)
+        }
+        Write::PutCheckpoint { key, partition, checkpoint } => {
+            functions::put_checkpoint(connection, key, *partition, *checkpoint)
+        }
+        Write::PutDeadLetter { letter } => functions::put_dead_letter(connection, letter, text),
+        Write::DeleteDeadLetter { app, id, expect } => {
+            functions::delete_dead_letter(connection, app, *id, expect)
+        }
+        Write::PutSecret { secret, expect } => secrets::put(connection, secret, text, expect),
+        Write::DeleteSecret { scope, id, expect } => secrets::delete(connection, scope, id, expect),
+        Write::Outbox(entry) => outbox::add(connection, entry),
+    }
+}

@@ -1,0 +1,253 @@
+//! The one thread that writes.
+//!
+//! It takes what is queued, applies each batch in a savepoint of one transaction, commits once, and then answers all.
+//! A batch that is refused is rolled back alone. While the disk is busy with one commit, the next group gathers.
+//!
+//! When a transaction fails as a whole (disk full, I/O error) nothing of it is kept, everyone in it is told
+//! `Unavailable`, and the writer goes on: the next group is tried anew. Until one succeeds the store is unhealthy.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::failure::Refusal;
+use super::lock::FileLock;
+use super::write::Prepared;
+use super::{connection, outbox};
+use crate::error::{CommitError, StoreError};
+
+type Answer = Result<(), CommitError>;
+
+/// The writer as the store sees it: a bounded queue. Dropping it finishes what is queued.
+#[derive(Debug)]
+pub(super) struct Writer {
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+    state: Arc<State>,
+}
+
+/// What the thread tells without being asked.
+#[derive(Debug, Default)]
+struct State {
+    /// Woken after a commit that added to the outbox.
+    outbox: Notify,
+    /// Why the last transaction failed, if it did.
+    failure: Mutex<Option<String>>,
+}
+
+/// A piece of work and whom to tell.
+#[derive(Debug)]
+struct Job {
+    work: Work,
+    answer: oneshot::Sender<Answer>,
+}
+
+#[derive(Debug)]
+enum Work {
+    /// A batch.
+    Commit(Prepared),
+    /// Outbox rows to forget. Need not be durable: a repeated append is recognized by its key.
+    OutboxDone(Vec<i64>),
+    /// A durable write without meaning, to see whether one is possible.
+    Probe,
+}
+
+impl Writer {
+    /// Starts the thread. `queue` jobs may wait, `group` are committed together at most.
+    pub(super) fn start(
+        connection: Connection,
+        queue: usize,
+        group: usize,
+        lock: Arc<FileLock>,
+    ) -> io::Result<Self> {
+        let (jobs, queued) = mpsc::channel(queue.max(1));
+        let state = Arc::new(State::default());
+        // What an earlier process left in the outbox is news to whoever waits first.
+        state.outbox.notify_one();
+        let mut thread = Thread { connection, durable: true, state: Arc::clone(&state) };
+        let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
+            thread.run(queued, group.max(1));
+            // The connection is closed before another process may open the file.
+            drop(thread);
+            drop(lock);
+        })?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), state })
+    }
+
+    /// Commits a batch. Dropping the future does not take the batch back.
+    pub(super) async fn commit(&self, batch: Prepared) -> Answer {
+        self.ask(Work::Commit(batch)).await
+    }
+
+    /// Forgets outbox rows.
+    pub(super) async fn outbox_done(&self, rows: Vec<i64>) -> Result<(), StoreError> {
+        store_only(self.ask(Work::OutboxDone(rows)).await)
+    }
+
+    /// Resolves after a commit that added to the outbox. One relay waits at a time.
+    pub(super) async fn outbox_changed(&self) {
+        self.state.outbox.notified().await;
+    }
+
+    /// Whether commits succeed. After a failure this tries one.
+    pub(super) async fn healthy(&self) -> Result<(), StoreError> {
+        let failed = self.state.failure.lock().is_some();
+        if failed {
+            return store_only(self.ask(Work::Probe).await);
+        }
+        if self.jobs.as_ref().is_none_or(mpsc::Sender::is_closed) { Err(stopped()) } else { Ok(()) }
+    }
+
+    async fn ask(&self, work: Work) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
+        jobs.send(Job { work, answer }).await.map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that writes to the database had panicked");
+        }
+    }
+}
+
+fn stopped() -> StoreError {
+    StoreError::Unavailable("the thread that writes to the database has stopped".to_owned())
+}
+
+fn store_only(answer: Answer) -> Result<(), StoreError> {
+    match answer {
+        Ok(()) => Ok(()),
+        Err(CommitError::Store(error)) => Err(error),
+        Err(error @ CommitError::Expectation { .. }) => Err(StoreError::Corrupt(error.to_string())),
+    }
+}
+
+/// The thread's own things.
+struct Thread {
+    connection: Connection,
+    /// Whether the connection is set to durable commits now.
+    durable: bool,
+    state: Arc<State>,
+}
+
+impl Thread {
+    fn run(&mut self, mut jobs: mpsc::Receiver<Job>, group: usize) {
+        let mut taken = Vec::with_capacity(group);
+        while jobs.blocking_recv_many(&mut taken, group) > 0 {
+            self.commit_group(&mut taken);
+        }
+    }
+
+    /// One transaction over all jobs taken; answers every one of them.
+    fn commit_group(&mut self, jobs: &mut Vec<Job>) {
+        match self.transaction(jobs) {
+            Ok(answers) => {
+                *self.state.failure.lock() = None;
+                let told = |(job, answer): (&Job, &Answer)| answer.is_ok() && job.work.has_outbox();
+                if jobs.iter().zip(&answers).any(told) {
+                    self.state.outbox.notify_one();
+                }
+                for (job, answer) in jobs.drain(..).zip(answers) {
+                    job.tell(answer);
+                }
+            }
+            Err(error) => {
+                self.roll_back();
+                tracing::error!(%error, batches = jobs.len(), "a transaction failed; none of its batches is kept");
+                *self.state.failure.lock() = Some(error.to_string());
+                for job in jobs.drain(..) {
+                    job.tell(Err(error.clone().into()));
+                }
+            }
+        }
+    }
+
+    fn transaction(&mut self, jobs: &[Job]) -> Result<Vec<Answer>, StoreError> {
+        let durable = jobs.iter().any(|job| job.work.must_last());
+        if durable != self.durable {
+            connection::set_durable(&self.connection, durable)?;
+            self.durable = durable;
+        }
+        self.execute("BEGIN IMMEDIATE")?;
+        let answers = jobs.iter().map(|job| self.apply(&job.work)).collect::<Result<_, _>>()?;
+        self.execute("COMMIT")?;
+        Ok(answers)
+    }
+
+    /// Applies one job. The outer error means that the whole transaction is lost.
+    fn apply(&self, work: &Work) -> Result<Answer, StoreError> {
+        self.execute("SAVEPOINT batch")?;
+        let applied = match work {
+            Work::Commit(batch) => batch.apply(&self.connection),
+            Work::OutboxDone(rows) => {
+                outbox::forget(&self.connection, rows).map_err(|error| (0, error.into()))
+            }
+            Work::Probe => {
+                self.execute("UPDATE probe SET count = count + 1").map_err(|error| (0, error.into()))
+            }
+        };
+        let answer = applied.map_err(|(index, refusal)| match refusal {
+            Refusal::Mismatch(mismatch) => CommitError::Expectation { index, mismatch },
+            Refusal::Store(error) => error.into(),
+        });
+        if let Err(CommitError::Store(error)) = &answer
+            && self.connection.is_autocommit()
+        {
+            // SQLite rolls the whole transaction back by itself after some errors (disk full, I/O).
+            return Err(error.clone());
+        }
+        if answer.is_err() {
+            self.execute("ROLLBACK TO batch")?;
+        }
+        self.execute("RELEASE batch")?;
+        Ok(answer)
+    }
+
+    fn roll_back(&self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.execute("ROLLBACK")
+        {
+            // The next BEGIN fails, its group is told, and this is tried again.
+            tracing::error!(%error, "a failed transaction could not be rolled back");
+        }
+    }
+
+    fn execute(&self, sql: &str) -> Result<(), StoreError> {
+        self.connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+}
+
+impl Job {
+    /// Whoever does not wait any more need not be told.
+    fn tell(self, answer: Answer) {
+        drop(self.answer.send(answer));
+    }
+}
+
+impl Work {
+    const fn must_last(&self) -> bool {
+        match self {
+            Self::Commit(_) | Self::Probe => true,
+            Self::OutboxDone(_) => false,
+        }
+    }
+
+    fn has_outbox(&self) -> bool {
+        matches!(self, Self::Commit(batch) if batch.has_outbox())
+    }
+}
+
+#[cfg(test)]
+mod tests;
