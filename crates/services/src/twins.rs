@@ -1,1 +1,99 @@
-//! Digital twins: models, twins, relationships, components, queries.
+//! Digital twins: models, twins, their components and relationships, telemetry and queries of an instance.
+//!
+//! The rules are those of Azure Digital Twins (ADT); where its articles are silent, recorded sessions of the real
+//! service decide. One file per verb; what they share:
+//!
+//! | file | concern |
+//! |---|---|
+//! | `models` | the models of each instance in memory, and the only way to change them |
+//! | `commit` | the only way to change twins and relationships: read, decide, commit, again if the world moved |
+//! | `document` | twins and relationships as JSON documents |
+//! | `json_patch`, `twin_patch` | JSON Patch, and what of it a twin allows |
+//! | `continuation` | tokens that say where a list goes on |
+//! | `refusal` | ADT's sentences |
+//!
+//! Not here: HTTP, and who may ask for a token. Event routes join the batches in `commit`.
+
+use std::sync::Arc;
+
+use pollux_model::resource::{Resource, ResourceKind};
+use pollux_model::{ResourceName, Result};
+
+use crate::{Caller, Context, Right};
+
+mod commit;
+mod continuation;
+mod create_models;
+mod decommission_model;
+mod delete_model;
+mod delete_relationship;
+mod delete_twin;
+mod document;
+mod get_component;
+mod get_model;
+mod get_relationship;
+mod get_twin;
+mod json_patch;
+mod list_models;
+mod list_relationships;
+mod models;
+mod patch_component;
+mod patch_relationship;
+mod patch_twin;
+mod publish_telemetry;
+mod put_relationship;
+mod put_twin;
+mod query;
+mod refusal;
+mod relationship_rules;
+mod twin_patch;
+
+pub use continuation::{Listing, Paging};
+pub use document::{relationship_document, twin_document};
+pub use get_component::Component;
+pub use get_model::ModelDescription;
+pub use list_models::ListModels;
+pub use patch_component::PatchComponent;
+pub use patch_relationship::PatchRelationship;
+pub use patch_twin::PatchTwin;
+pub use publish_telemetry::PublishTelemetry;
+pub use put_relationship::PutRelationship;
+pub use put_twin::PutTwin;
+pub use query::{QueryPage, QueryTwins};
+
+/// The digital twins service, for all instances.
+#[derive(Debug)]
+pub struct Twins {
+    context: Arc<Context>,
+    models: Arc<models::ModelCache>,
+    lanes: commit::Lanes,
+    continuation: continuation::Continuation,
+}
+
+impl Twins {
+    /// Makes the service. Reads nothing yet.
+    #[must_use]
+    pub fn new(context: Arc<Context>) -> Self {
+        Self {
+            models: Arc::new(models::ModelCache::new(Arc::clone(&context))),
+            lanes: commit::Lanes::new(),
+            continuation: continuation::Continuation::new(Arc::clone(&context)),
+            context,
+        }
+    }
+
+    /// Forgets what is held in memory of an instance's models, so that they are read again: for when another node of
+    /// the deployment has changed them.
+    pub fn forget_models(&self, instance: &ResourceName) {
+        self.models.forget(instance);
+    }
+
+    /// The instance, if it exists and the caller has the right on it.
+    fn authorize(&self, caller: &Caller, instance: &ResourceName, right: Right) -> Result<Arc<Resource>> {
+        caller.require(ResourceKind::Twins, instance, right)?;
+        self.context.table.get(ResourceKind::Twins, instance)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! Tokens that say where a list goes on. They are signed, so that nobody can make one: what comes back can be trusted
+//! to be a position that was handed out, for the same list of the same instance.
+//!
+//! The key is made at first use and kept in the store (scope `continuation`), so that every node and every later start
+//! understands the tokens.
+
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD};
+use pollux_model::{Error, Etag, Key, Result};
+use pollux_store::secrets::Secret;
+use pollux_store::{Batch, CommitError, Expect, Write};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::OnceCell;
+
+use super::refusal;
+use crate::Context;
+
+const SCOPE: &str = "continuation";
+const KEY: &str = "hmac-sha256";
+/// A query of the longest text, escaped, with its position, fits easily.
+const LONGEST: usize = 128 * 1024;
+const DEFAULT_LIMIT: usize = 100;
+const GREATEST_LIMIT: usize = 1000;
+
+/// Which part of a list is wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Paging {
+    /// The token that came with the part before; `None` for the beginning.
+    pub continuation: Option<String>,
+    /// Most items wanted; 100 when `None`, never more than 1000.
+    pub limit: Option<usize>,
+}
+
+impl Paging {
+    pub(super) fn limit(&self) -> usize {
+        self.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, GREATEST_LIMIT)
+    }
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listing<T> {
+    /// The items, in order.
+    pub items: Vec<T>,
+    /// Where the list goes on; `None` at its end.
+    pub continuation: Option<String>,
+}
+
+/// Makes and reads tokens.
+#[derive(Debug)]
+pub(super) struct Continuation {
+    context: Arc<Context>,
+    key: OnceCell<hmac::Key>,
+}
+
+impl Continuation {
+    pub(super) fn new(context: Arc<Context>) -> Self {
+        Self { context, key: OnceCell::new() }
+    }
+
+    /// A token for a position in the list that `scope` names.
+    pub(super) async fn seal<T: Serialize>(&self, scope: &str, position: &T) -> Result<String> {
+        let payload = serde_json::to_vec(position).map_err(|_| Error::internal())?;
+        let tag = hmac::sign(self.key().await?, &signed(scope, &payload));
+        Ok(format!("{}.{}", URL_SAFE_NO_PAD.encode(payload), URL_SAFE_NO_PAD.encode(tag.as_ref())))
+    }
+
+    /// The position in a token that was made for the same `scope`.
+    pub(super) async fn open<T: DeserializeOwned>(&self, scope: &str, token: &str) -> Result<T> {
+        let key = self.key().await?;
+        let opened = || {
+            let (payload, tag) = token.get(..LONGEST.min(token.len()))?.split_once('.')?;
+            let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
+            let tag = URL_SAFE_NO_PAD.decode(tag).ok()?;
+            hmac::verify(key, &signed(scope, &payload), &tag).ok()?;
+            serde_json::from_slice(&payload).ok()
+        };
+        opened().ok_or_else(|| {
+            Error::invalid(
+                "The continuation token is invalid. Use the token exactly as the previous page gave it.",
+            )
+        })
+    }
+
+    async fn key(&self) -> Result<&hmac::Key> {
+        self.key.get_or_try_init(|| self.load_key()).await
+    }
+
+    async fn load_key(&self) -> Result<hmac::Key> {
+        if let Some(key) = self.stored_key().await? {
+            return Ok(key);
+        }
+        let secret = Secret {
+            scope: SCOPE.into(),
+            id: KEY.into(),
+            value: serde_json::json!({ "key": Key::generate(&*self.context.random).reveal() }).to_string(),
+            etag: Etag::fresh(&*self.context.random),
+            created: self.context.clock.now(),
+        };
+        let write = Write::PutSecret { secret: Box::new(secret), expect: Expect::Absent };
+        match self.context.store.commit(Batch::from(write)).await {
+            // Refused: another node was faster, and its key is the one to use.
+            Ok(()) | Err(CommitError::Expectation { .. }) => {}
+            Err(error) => return Err(refusal::commit(error)),
+        }
+        self.stored_key().await?.ok_or_else(Error::internal)
+    }
+
+    async fn stored_key(&self) -> Result<Option<hmac::Key>> {
+        let secrets = self.context.store.secrets(SCOPE).await.map_err(refusal::store)?;
+        let Some(secret) = secrets.into_iter().find(|secret| secret.id == KEY) else { return Ok(None) };
+        let value: serde_json::Value = serde_json::from_str(&secret.value).unwrap_or_default();
+        let bytes = value["key"].as_str().and_then(|text| BASE64.decode(text).ok());
+        let bytes = bytes.filter(|bytes| bytes.len() == 32).ok_or_else(|| {
+            tracing::error!("the key of continuation tokens in the store is not a key");
+            Error::internal()
+        })?;
+        Ok(Some(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
+    }
+}
+
+/// JSON text holds no zero byte, so the last one always ends the scope.
+fn signed(scope: &str, payload: &[u8]) -> Vec<u8> {
+    [scope.as_bytes(), &[0], payload].concat()
+}

@@ -1,0 +1,112 @@
+//! Uploads models: all or none.
+
+use std::sync::Arc;
+
+use pollux_dtdl::{Diagnostic, Model};
+use pollux_model::digital_twin::StoredModel;
+use pollux_model::{Error, ErrorCode, ResourceName, Result, Timestamp};
+use pollux_store::{Batch, Expect, Write};
+use serde_json::Value;
+
+use super::get_model::describe;
+use super::models::{Models, joined, limits};
+use super::{ModelDescription, Twins};
+use crate::{Caller, Right};
+
+/// Most models in one request, and in one instance ("Azure Digital Twins service limits").
+const PER_REQUEST: usize = 250;
+const PER_INSTANCE: usize = 10_000;
+
+impl Twins {
+    /// Uploads DTDL documents, each an Interface or an array of Interfaces. Gives the models in the order given.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArgument`] for none or too many, [`ErrorCode::ModelInvalid`] with every diagnostic,
+    /// [`ErrorCode::ModelExists`], [`ErrorCode::QuotaExceeded`].
+    pub async fn create_models(
+        &self,
+        caller: &Caller,
+        instance: &ResourceName,
+        documents: Vec<Value>,
+    ) -> Result<Vec<ModelDescription>> {
+        let resource = self.authorize(caller, instance, Right::TwinsWrite)?;
+        if documents.is_empty() {
+            return Err(Error::invalid(
+                "Operation failed as models provided was empty or of a type that is not supported. Check that your Model \
+                 Array contains at least one item and it is of a supported type. See link(http://aka.ms/ADTv2Models) for \
+                 details.",
+            ));
+        }
+        let parsed =
+            pollux_dtdl::parse(&documents, &limits()).map_err(|diagnostics| invalid(&diagnostics))?;
+        if parsed.len() > PER_REQUEST {
+            return Err(Error::invalid(format!(
+                "A request may carry up to {PER_REQUEST} models; this one has {}.",
+                parsed.len()
+            )));
+        }
+        let (name, now) = (instance.clone(), self.context.clock.now());
+        let ids: Vec<_> = parsed.iter().map(|model| model.id.clone()).collect();
+        self.models
+            .change(Arc::clone(&resource), move |models| add(models, parsed, &name, now).map(Some))
+            .await?;
+        let models = self.models.get(&resource).await?;
+        Ok(ids.iter().filter_map(|id| describe(&models, id.as_str())).collect())
+    }
+}
+
+fn add(
+    present: &Models,
+    new: Vec<Model>,
+    instance: &ResourceName,
+    now: Timestamp,
+) -> Result<(Batch, Models)> {
+    let existing: Vec<&str> =
+        new.iter().map(|model| model.id.as_str()).filter(|id| present.stored.contains_key(*id)).collect();
+    if !existing.is_empty() {
+        return Err(Error::new(
+            ErrorCode::ModelExists,
+            format!(
+                "Some of the model ids already exist: {}. Use Model_List API to view models that already exist. See the \
+                 Swagger example (http://aka.ms/ModelListSwSmpl).",
+                existing.join(", ")
+            ),
+        ));
+    }
+    if present.stored.len() + new.len() > PER_INSTANCE {
+        return Err(Error::new(
+            ErrorCode::QuotaExceeded,
+            format!("An instance may hold up to {PER_INSTANCE} models."),
+        ));
+    }
+    let (mut batch, mut stored) = (Batch::new(), present.stored.clone());
+    for model in &new {
+        let id = model.id.to_string();
+        let model = StoredModel {
+            id: id.clone(),
+            document: model.source.clone(),
+            uploaded: now,
+            decommissioned: false,
+        };
+        let write = Write::PutModel {
+            twins: instance.clone(),
+            model: Box::new(model.clone()),
+            expect: Expect::Absent,
+        };
+        batch = batch.with(write);
+        stored.insert(id, Arc::new(model));
+    }
+    let set = present.set.with_limits(new, &limits()).map_err(|diagnostics| invalid(&diagnostics))?;
+    Ok((batch, Models { set, stored }))
+}
+
+fn invalid(diagnostics: &[Diagnostic]) -> Error {
+    Error::new(
+        ErrorCode::ModelInvalid,
+        format!(
+            "None of the models in this request could be created due to a problem with one or more models: {}. See model \
+             documentation(http://aka.ms/ADTv2Models) for supported format.",
+            joined(diagnostics)
+        ),
+    )
+}

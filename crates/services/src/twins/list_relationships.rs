@@ -1,0 +1,74 @@
+//! The relationships of a twin: those that start at it and those that end at it.
+
+use pollux_model::digital_twin::Relationship;
+use pollux_model::{ResourceName, Result};
+use pollux_store::twins::Direction;
+
+use super::continuation::{Listing, Paging};
+use super::{Twins, refusal};
+use crate::{Caller, Right};
+
+impl Twins {
+    /// Relationships that start at a twin, in order of id; those of one name if `name` is given. As the real service
+    /// does (recording `test_list_relationship_by_id`), the name may also be the id of a relationship.
+    ///
+    /// # Errors
+    /// [`pollux_model::ErrorCode::TwinNotFound`].
+    pub async fn relationships(
+        &self,
+        caller: &Caller,
+        instance: &ResourceName,
+        twin: &str,
+        name: Option<&str>,
+        paging: Paging,
+    ) -> Result<Listing<Relationship>> {
+        self.authorize(caller, instance, Right::TwinsRead)?;
+        let first = paging.continuation.is_none();
+        let mut listing = self.related(instance, twin, Direction::Outgoing, name, &paging).await?;
+        if let Some(id) = name.filter(|_| first) {
+            let by_id = self.context.store.relationship(instance, twin, id).await.map_err(refusal::store)?;
+            listing.items.extend(by_id.filter(|relationship| relationship.name != id));
+        }
+        Ok(listing)
+    }
+
+    /// Relationships that end at a twin, in order of source and id.
+    ///
+    /// # Errors
+    /// [`pollux_model::ErrorCode::TwinNotFound`].
+    pub async fn incoming_relationships(
+        &self,
+        caller: &Caller,
+        instance: &ResourceName,
+        twin: &str,
+        paging: Paging,
+    ) -> Result<Listing<Relationship>> {
+        self.authorize(caller, instance, Right::TwinsRead)?;
+        self.related(instance, twin, Direction::Incoming, None, &paging).await
+    }
+
+    async fn related(
+        &self,
+        instance: &ResourceName,
+        twin: &str,
+        direction: Direction,
+        name: Option<&str>,
+        paging: &Paging,
+    ) -> Result<Listing<Relationship>> {
+        self.read_twin(instance, twin).await?;
+        let scope = format!("{instance}/{direction:?}/{twin}/{}", name.unwrap_or_default());
+        let after: Option<String> = match &paging.continuation {
+            Some(token) => Some(self.continuation.open(&scope, token).await?),
+            None => None,
+        };
+        let store = &self.context.store;
+        let page =
+            store.relationships_of(instance, twin, direction, name, after.as_deref(), paging.limit()).await;
+        let page = page.map_err(refusal::store)?;
+        let continuation = match &page.next {
+            Some(next) => Some(self.continuation.seal(&scope, next).await?),
+            None => None,
+        };
+        Ok(Listing { items: page.items, continuation })
+    }
+}

@@ -1,0 +1,61 @@
+//! Changes a twin by JSON Patch.
+
+use pollux_model::resource::Resource;
+use pollux_model::{Etag, ResourceName, Result};
+use serde_json::Value;
+
+use super::Twins;
+use super::json_patch::{self, Operation};
+use super::models::Models;
+use super::twin_patch::{self, Stamp};
+use crate::{Caller, Right};
+
+/// A change of a twin.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PatchTwin {
+    /// Which twin.
+    pub id: String,
+    /// JSON Patch with `add`, `replace`, `remove`.
+    pub patch: Value,
+    /// Refuse if the twin has another etag.
+    pub if_match: Option<Etag>,
+}
+
+impl Twins {
+    /// Changes a twin; gives its new etag. Without `if_match` it is applied to whatever the twin is at that moment; no
+    /// update by others is lost.
+    ///
+    /// # Errors
+    /// [`pollux_model::ErrorCode::TwinNotFound`], [`pollux_model::ErrorCode::JsonPatchInvalid`],
+    /// [`pollux_model::ErrorCode::ValidationFailed`], [`pollux_model::ErrorCode::PreconditionFailed`],
+    /// [`pollux_model::ErrorCode::TooLarge`].
+    pub async fn patch_twin(
+        &self,
+        caller: &Caller,
+        instance: &ResourceName,
+        patch: PatchTwin,
+    ) -> Result<Etag> {
+        let resource = self.authorize(caller, instance, Right::TwinsWrite)?;
+        let operations = json_patch::parse(&patch.patch)?;
+        self.apply_patch(&resource, &patch.id, patch.if_match.as_ref(), &operations).await
+    }
+
+    pub(super) async fn apply_patch(
+        &self,
+        resource: &Resource,
+        id: &str,
+        if_match: Option<&Etag>,
+        operations: &[Operation],
+    ) -> Result<Etag> {
+        let decide = |twin, models: &Models| {
+            let stamp = Stamp {
+                etag: Etag::fresh(&*self.context.random),
+                now: self.context.clock.now(),
+                limit: self.context.limits.digital_twin,
+            };
+            twin_patch::apply(twin, operations, models, stamp)
+        };
+        let after = self.change_twin(resource, id, if_match, decide).await?;
+        Ok(after.etag)
+    }
+}

@@ -1,0 +1,86 @@
+//! Creates or replaces a relationship.
+
+use pollux_model::digital_twin::Relationship;
+use pollux_model::{Error, Etag, ResourceName, Result};
+use pollux_store::{Expect, Mismatch, Write};
+use serde_json::{Map, Value};
+
+use super::commit::Outcome;
+use super::{Twins, refusal, relationship_rules};
+use crate::{Caller, Right};
+
+/// A relationship to be made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PutRelationship {
+    /// The twin it starts at.
+    pub source: String,
+    /// `$relationshipId`, unique among those of its source.
+    pub id: String,
+    /// `$relationshipName`, `$targetId` and properties; other `$` members are ignored.
+    pub document: Value,
+    /// Refuse if there is one of this id already; otherwise it is replaced whole.
+    pub if_none_match: bool,
+}
+
+impl Twins {
+    /// Creates or replaces a relationship; gives it as it is now.
+    ///
+    /// # Errors
+    /// [`pollux_model::ErrorCode::TwinNotFound`] (the source), [`pollux_model::ErrorCode::TargetTwinNotFound`],
+    /// [`pollux_model::ErrorCode::ValidationFailed`], [`pollux_model::ErrorCode::PreconditionFailed`],
+    /// [`pollux_model::ErrorCode::InvalidArgument`], [`pollux_model::ErrorCode::TooLarge`].
+    pub async fn put_relationship(
+        &self,
+        caller: &Caller,
+        instance: &ResourceName,
+        put: PutRelationship,
+    ) -> Result<Relationship> {
+        let resource = self.authorize(caller, instance, Right::TwinsWrite)?;
+        refusal::check_id("relationship", &put.id)?;
+        let (name, target, properties) = read(put.document)?;
+        let source = self.read_twin(instance, &put.source).await?;
+        let to = self.context.store.twin(instance, &target).await.map_err(refusal::store)?;
+        let to = to.ok_or_else(refusal::target_not_found)?;
+        if source.id == to.id {
+            return Err(Error::invalid("A relationship cannot connect a twin to itself."));
+        }
+        let models = self.models.get(&resource).await?;
+        let limit = self.context.limits.digital_twin;
+        relationship_rules::check(&models, &source.model, Some(&to.model), &name, &properties, limit)?;
+        let relationship = Relationship {
+            id: put.id,
+            source: put.source,
+            target,
+            name,
+            etag: Etag::fresh(&*self.context.random),
+            properties: Value::Object(properties),
+        };
+        let expect = if put.if_none_match { Expect::Absent } else { Expect::Any };
+        let row = Box::new(relationship.clone());
+        match self
+            .commit(Write::PutRelationship { twins: instance.clone(), relationship: row, expect })
+            .await?
+        {
+            Outcome::Done => Ok(relationship),
+            Outcome::Refused(Mismatch::Exists) => {
+                Err(refusal::already_there("relationship", &relationship.id))
+            }
+            Outcome::Refused(Mismatch::NoSource) => Err(refusal::twin_not_found(&relationship.source)),
+            Outcome::Refused(Mismatch::NoTarget) => Err(refusal::target_not_found()),
+            Outcome::Refused(_) => Err(Error::internal()),
+        }
+    }
+}
+
+/// Name, target and properties.
+fn read(document: Value) -> Result<(String, String, Map<String, Value>)> {
+    let bad = || Error::invalid("Could not deserialize relationship create body.");
+    let Value::Object(mut body) = document else { return Err(bad()) };
+    let mut text = |member: &str| match body.shift_remove(member) {
+        Some(Value::String(text)) if !text.is_empty() => Ok(text),
+        _ => Err(bad()),
+    };
+    let (name, target) = (text("$relationshipName")?, text("$targetId")?);
+    body.retain(|member, _| !member.starts_with('$'));
+    Ok((name, target, body))
+}

@@ -1,0 +1,78 @@
+//! Creates or replaces a twin.
+
+use pollux_model::digital_twin::DigitalTwin;
+use pollux_model::{Error, Etag, ResourceName, Result};
+use pollux_store::{Expect, Mismatch, Write};
+use serde_json::{Map, Value};
+
+use super::commit::Outcome;
+use super::models::Models;
+use super::{Twins, document, refusal};
+use crate::{Caller, Right};
+
+/// A twin to be made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PutTwin {
+    /// `$dtId`.
+    pub id: String,
+    /// The document as ADT takes it: properties, components, `$metadata.$model`. `$dtId`, `$etag` and times in it are
+    /// ignored, a property's `sourceTime` is kept.
+    pub document: Value,
+    /// Refuse if there is a twin of this id already; otherwise it is replaced whole.
+    pub if_none_match: bool,
+}
+
+impl Twins {
+    /// Creates or replaces a twin; gives it as it is now.
+    ///
+    /// # Errors
+    /// [`pollux_model::ErrorCode::ValidationFailed`] with every violation,
+    /// [`pollux_model::ErrorCode::ModelDecommissioned`], [`pollux_model::ErrorCode::PreconditionFailed`],
+    /// [`pollux_model::ErrorCode::TooLarge`], [`pollux_model::ErrorCode::InvalidArgument`].
+    pub async fn put_twin(
+        &self,
+        caller: &Caller,
+        instance: &ResourceName,
+        put: PutTwin,
+    ) -> Result<DigitalTwin> {
+        let resource = self.authorize(caller, instance, Right::TwinsWrite)?;
+        refusal::check_id("twin", &put.id)?;
+        let Value::Object(body) = put.document else { return Err(Error::invalid("Payload is invalid.")) };
+        let models = self.models.get(&resource).await?;
+        let twin = self.make(put.id, body, &models)?;
+        let expect = if put.if_none_match { Expect::Absent } else { Expect::Any };
+        let write = Write::PutTwin { twins: instance.clone(), twin: Box::new(twin.clone()), expect };
+        match self.commit(write).await? {
+            Outcome::Done => Ok(twin),
+            Outcome::Refused(Mismatch::Exists) => Err(refusal::already_there("twin", &twin.id)),
+            Outcome::Refused(_) => Err(Error::internal()),
+        }
+    }
+
+    fn make(&self, id: String, body: Map<String, Value>, models: &Models) -> Result<DigitalTwin> {
+        let named = body
+            .get(document::METADATA)
+            .and_then(|metadata| metadata.get(document::MODEL))
+            .and_then(Value::as_str);
+        let model = named.map(str::to_owned).ok_or_else(|| {
+            refusal::invalid("twin", ["$metadata.$model must be given, as the id of a model.".to_owned()])
+        })?;
+        let dtmi = models.usable(&model)?;
+        let mut findings: Vec<String> =
+            models.set.check_twin(&dtmi, &body).into_iter().map(|violation| violation.message).collect();
+        let is_component = |name: &str| {
+            models.set.get(&dtmi).is_some_and(|interface| interface.components.contains_key(name))
+        };
+        let now = self.context.clock.now();
+        let contents = document::assemble(body, &model, is_component, now, &mut findings);
+        if !findings.is_empty() {
+            return Err(refusal::invalid("twin", findings));
+        }
+        let limit = self.context.limits.digital_twin;
+        if document::size(&contents) > limit {
+            return Err(refusal::too_large("twin", limit));
+        }
+        let etag = Etag::fresh(&*self.context.random);
+        Ok(DigitalTwin { id, model, etag, document: Value::Object(contents), updated: now })
+    }
+}
