@@ -92,8 +92,11 @@ pub enum Authentication {
 /// The device twin. Azure article "Understand and use device twins in IoT Hub".
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeviceTwin {
-    /// Changes with every change of tags or desired properties by the service.
+    /// Changes with every change, whoever makes it: what the store's expectations compare.
     pub etag: Etag,
+    /// Changes with changes of tags and desired properties only: what the service side sees and gives back, so that a
+    /// device that reports does not upset an operator who edits.
+    pub service_etag: Etag,
     /// Grows by one with every change.
     pub version: u64,
     /// The model the device said it is of (Plug and Play), empty if none.

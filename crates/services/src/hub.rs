@@ -1,1 +1,70 @@
 //! The hub: identities, device twins, telemetry, routing, live connections.
+//!
+//! ```text
+//!   device ──telemetry──▶ routing ──▶ event log (durable) ──▶ acknowledgement
+//!   service ──change────▶ one commit: device + the events that tell of it (outbox) ──▶ live connection told
+//! ```
+
+mod authenticate;
+mod connections;
+mod create_device;
+mod delete_device;
+mod device_twin;
+pub mod get_device;
+pub mod hub_event;
+mod patch_twin;
+mod query;
+mod register_device;
+mod report;
+pub(crate) mod routing;
+pub mod telemetry;
+mod twin_merge;
+mod twin_rules;
+mod update_device;
+
+use std::sync::Arc;
+
+use pollux_model::device::Device;
+use pollux_model::resource::Resource;
+use pollux_model::{DeviceId, Error, ErrorCode, Result};
+
+pub use connections::{Connection, Connections, DeviceCommand, DeviceLink};
+pub use create_device::{AuthenticationInput, DeviceInput};
+pub use device_twin::{properties_for_device, twin_document};
+pub use patch_twin::{DesiredChange, TwinInput};
+pub use query::DeviceRow;
+pub use register_device::RegisterDevice;
+
+use crate::context::Context;
+pub(crate) use routing::stream;
+use routing::RouteCache;
+
+/// The hubs of a deployment.
+#[derive(Debug)]
+pub struct Hub {
+    context: Arc<Context>,
+    routes: RouteCache,
+    /// Live connections of devices.
+    pub connections: Connections,
+    /// Changes of desired properties and their notifications leave in one order per device.
+    desired_order: [tokio::sync::Mutex<()>; 64],
+}
+
+impl Hub {
+    /// Makes the service.
+    #[must_use]
+    pub fn new(context: Arc<Context>) -> Arc<Self> {
+        let desired_order = std::array::from_fn(|_| tokio::sync::Mutex::new(()));
+        let (routes, connections) = (RouteCache::default(), Connections::default());
+        Arc::new(Self { context, routes, connections, desired_order })
+    }
+
+    /// A device that must be there.
+    async fn existing(&self, hub: &Resource, id: &DeviceId) -> Result<Device> {
+        self.context.store.device(&hub.name, id).await?.ok_or_else(|| no_device(id))
+    }
+}
+
+fn no_device(id: &str) -> Error {
+    Error::new(ErrorCode::DeviceNotFound, format!("there is no device '{}'", pollux_model::ids::shown(id)))
+}

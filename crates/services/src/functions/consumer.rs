@@ -246,7 +246,7 @@ fn partitions(namespace: &Resource, event_hub: &str) -> u32 {
 }
 
 fn stream_of(place: &Place) -> Result<StreamName> {
-    StreamName::new(&place.namespace, place.function.event_hub()).map_err(unavailable)
+    crate::hub::stream(&place.namespace, place.function.event_hub())
 }
 
 fn key_of(place: &Place) -> ConsumerKey {

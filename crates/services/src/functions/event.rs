@@ -22,23 +22,23 @@ impl Event {
 
     /// A system property such as `iothub-connection-device-id`.
     pub(super) fn annotation(&self, name: &str) -> Option<&str> {
-        self.message.annotation(name).and_then(AmqpValue::as_str)
+        self.message.message_annotations.get(name).and_then(AmqpValue::as_str)
     }
 
     /// An application property such as `opType`.
     pub(super) fn property(&self, name: &str) -> Option<&str> {
-        self.message.application_property(name).and_then(AmqpValue::as_str)
+        self.message.application_properties.get(name).and_then(AmqpValue::as_str)
     }
 
     /// The content type, without parameters, in lower case.
     pub(super) fn content_type(&self) -> Option<String> {
-        let text = self.message.properties.content_type.as_deref()?;
+        let text = self.message.properties.as_ref()?.content_type.as_ref()?.as_str();
         Some(text.split(';').next().unwrap_or(text).trim().to_ascii_lowercase())
     }
 
     /// The body as JSON.
     pub(super) fn json(&self) -> Result<Value> {
-        let body = self.message.data().unwrap_or_default();
+        let body = self.message.body.as_bytes().unwrap_or_default();
         serde_json::from_slice(&body).map_err(|error| Error::invalid(format!("the body is no JSON: {error}")))
     }
 

@@ -31,6 +31,12 @@ impl ResourceTable {
         self.version.send_modify(|version| *version += 1);
     }
 
+    /// Grows with every replacement: caches made from the resources compare it.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        *self.version.borrow()
+    }
+
     /// Wakes whenever resources were replaced.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<u64> {

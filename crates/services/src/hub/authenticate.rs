@@ -1,0 +1,75 @@
+//! Which device is this, and may it connect?
+//!
+//! Azure article "Control access to IoT Hub by using shared access signatures": a device signs `{host}/devices/{id}`
+//! with one of its keys; a policy with DeviceConnect may sign for any device.
+
+use std::sync::Arc;
+
+use pollux_model::device::{Authentication, Device, Status};
+use pollux_model::resource::{PolicyRight, Resource};
+use pollux_model::sas::SasToken;
+use pollux_model::{DeviceId, Error, ErrorCode, Result, Timestamp};
+
+use super::{Connection, DeviceLink, Hub};
+use crate::caller::{Caller, Identity};
+
+impl Hub {
+    /// Believes a device's token, or refuses with [`ErrorCode::Unauthorized`] or [`ErrorCode::DeviceDisabled`]. Unknown
+    /// devices and wrong keys look the same.
+    pub async fn authenticate_device(&self, hub: &Resource, id: &DeviceId, token: &SasToken) -> Result<(Caller, Device)> {
+        let refused = || Error::new(ErrorCode::Unauthorized, "the device is unknown or its token is not signed with its key");
+        if token.expired(self.context.clock.now().as_secs()) {
+            return Err(Error::new(ErrorCode::Unauthorized, "the token has expired"));
+        }
+        if !self.covers(hub, id, token) {
+            let wanted = format!("{}/devices/{id}", hub.host_name);
+            return Err(Error::new(ErrorCode::Unauthorized, format!("the token is for another resource: its sr must be '{wanted}'")));
+        }
+        let device = self.context.store.device(&hub.name, id).await?.ok_or_else(refused)?;
+        let signed = match &token.key_name {
+            Some(name) => hub.policy(name).is_some_and(|policy| {
+                policy.keys.signed(token) & policy.rights.contains(&PolicyRight::DeviceConnect)
+            }),
+            None => matches!(&device.identity.authentication, Authentication::Sas { keys } if keys.signed(token)),
+        };
+        if !signed {
+            tracing::info!(hub = %hub.name, device = %id, "refused: no key of the device or of a policy signed the token");
+            return Err(refused());
+        }
+        if device.identity.status == Status::Disabled {
+            return Err(Error::new(ErrorCode::DeviceDisabled, format!("the device '{id}' is disabled")));
+        }
+        let generation_id = device.identity.generation_id.clone();
+        let identity = Identity::Device { hub: hub.name.clone(), id: id.clone(), generation_id };
+        Ok((Caller::own(identity).until(Timestamp::from_secs(token.expiry)), device))
+    }
+
+    /// `sr` must be the device (`{host}/devices/{id}`) or, for a policy's key, the hub (`{host}`) or its devices.
+    fn covers(&self, hub: &Resource, id: &DeviceId, token: &SasToken) -> bool {
+        let (host, path) = token.resource.split_once('/').unwrap_or((&token.resource, ""));
+        if !self.context.table.answers_to(hub, host) {
+            return false;
+        }
+        let path = path.trim_end_matches('/');
+        // Some clients encode the id once more inside the resource.
+        let decoded = percent_encoding::percent_decode_str(path).decode_utf8().unwrap_or_default();
+        let own = |path: &str| path.split_once('/').is_some_and(|(devices, rest)| devices.eq_ignore_ascii_case("devices") && rest == &**id);
+        let whole = token.key_name.is_some() && (path.is_empty() || path.eq_ignore_ascii_case("devices"));
+        own(path) || own(&decoded) || whole
+    }
+
+    /// Gives an authenticated device its place among the live connections. Looks at the device once more after that:
+    /// a disable or delete in between must not be missed.
+    pub async fn connect_device(&self, caller: &Caller, hub: &Resource, id: &DeviceId, link: Arc<dyn DeviceLink>) -> Result<Connection> {
+        caller.require_device(&hub.name, id)?;
+        let Identity::Device { generation_id, .. } = &caller.identity else {
+            return Err(Error::internal());
+        };
+        let connection = self.connections.enter(&hub.name, id, link, self.context.clock.now());
+        let device = self.existing(hub, id).await?;
+        if device.identity.status == Status::Disabled || device.identity.generation_id != *generation_id {
+            return Err(Error::new(ErrorCode::DeviceDisabled, format!("the device '{id}' was disabled or replaced just now")));
+        }
+        Ok(connection)
+    }
+}

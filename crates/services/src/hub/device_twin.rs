@@ -1,0 +1,73 @@
+//! The device twin as documents: for the service side (and queries over it) and for the device.
+
+use pollux_model::Timestamp;
+use pollux_model::device::{Authentication, Device, TwinCollection};
+use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
+use pollux_model::{DeviceId, Result};
+use serde_json::{Map, Value, json};
+
+use super::Hub;
+use crate::caller::{Caller, Right};
+
+impl Hub {
+    /// A device's twin for the service side.
+    pub async fn twin(&self, caller: &Caller, hub: &Resource, id: &str) -> Result<Value> {
+        caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
+        let device = self.existing(hub, &DeviceId::parse(id)?).await?;
+        Ok(twin_document(&device, self.connections.since(&hub.name, &device.id)))
+    }
+
+    /// A device's own view of its twin.
+    pub async fn own_twin(&self, caller: &Caller, hub: &Resource, id: &DeviceId) -> Result<Value> {
+        caller.require_device(&hub.name, id)?;
+        Ok(properties_for_device(&self.existing(hub, id).await?))
+    }
+}
+
+/// The twin as the service side sees it; also the row that device queries run over.
+#[must_use]
+pub fn twin_document(device: &Device, connected_since: Option<Timestamp>) -> Value {
+    let (identity, twin) = (&device.identity, &device.twin);
+    let (kind, primary, secondary) = match &identity.authentication {
+        Authentication::Sas { .. } => ("sas", None, None),
+        Authentication::SelfSigned { primary, secondary } => ("selfSigned", primary.as_ref(), secondary.as_ref()),
+        Authentication::CertificateAuthority => ("certificateAuthority", None, None),
+    };
+    json!({
+        "deviceId": device.id,
+        "etag": twin.service_etag,
+        "deviceEtag": identity.etag,
+        "status": identity.status.as_str(),
+        "statusReason": identity.status_reason,
+        "statusUpdateTime": identity.status_updated,
+        "connectionState": if connected_since.is_some() { "Connected" } else { "Disconnected" },
+        "lastActivityTime": connected_since.unwrap_or(Timestamp::NEVER),
+        "cloudToDeviceMessageCount": 0,
+        "authenticationType": kind,
+        "x509Thumbprint": {"primaryThumbprint": primary, "secondaryThumbprint": secondary},
+        "modelId": twin.model_id,
+        "version": twin.version,
+        "tags": twin.tags,
+        "properties": {"desired": side(&twin.desired), "reported": side(&twin.reported)},
+        "capabilities": {"iotEdge": identity.iot_edge},
+    })
+}
+
+/// The twin as the device sees it: no tags, no metadata.
+#[must_use]
+pub fn properties_for_device(device: &Device) -> Value {
+    let plain = |side: &TwinCollection| {
+        let mut out = side.properties.clone();
+        out.insert("$version".into(), json!(side.version));
+        Value::Object(out)
+    };
+    json!({"desired": plain(&device.twin.desired), "reported": plain(&device.twin.reported)})
+}
+
+/// Properties with `$metadata` and `$version`.
+pub(super) fn side(side: &TwinCollection) -> Map<String, Value> {
+    let mut out = side.properties.clone();
+    out.insert("$metadata".into(), json!(side.metadata));
+    out.insert("$version".into(), json!(side.version));
+    out
+}

@@ -1,0 +1,196 @@
+//! Events of a hub that are no telemetry, and the AMQP message that each kind becomes.
+//!
+//! Azure article "IoT Hub non-telemetry event schemas"; names as in WIRE.md section 4.10.
+
+use bytes::Bytes;
+use pollux_amqp::{Annotations, ApplicationProperties, Body, Message, MessageId, Properties, Symbol, Value as Amqp};
+use pollux_model::Timestamp;
+use pollux_model::device::Device;
+use pollux_model::resource::{Resource, RouteSource};
+use serde_json::{Map, Value, json};
+
+use super::DesiredChange;
+use super::device_twin::side;
+
+/// A message of a hub on its way to the routes: telemetry or an event.
+#[derive(Debug, Clone)]
+pub struct HubEvent {
+    /// Which routes look at it.
+    pub source: RouteSource,
+    /// The device it is from or about: decides the partition.
+    pub device_id: String,
+    /// Application properties, in order.
+    pub properties: Vec<(String, String)>,
+    /// System properties, in the names routing queries use and the annotations' names.
+    pub system: System,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// System properties of a message.
+#[derive(Debug, Clone, Default)]
+pub struct System {
+    /// `$messageId`.
+    pub message_id: Option<String>,
+    /// `$correlationId`.
+    pub correlation_id: Option<String>,
+    /// `$userId`.
+    pub user_id: Option<String>,
+    /// `$to`.
+    pub to: Option<String>,
+    /// `$contentType`.
+    pub content_type: Option<String>,
+    /// `$contentEncoding`.
+    pub content_encoding: Option<String>,
+    /// `iothub-creation-time-utc`: when the device says it made the message.
+    pub creation_time: Option<String>,
+    /// `iothub-connection-auth-method`.
+    pub auth_method: Option<String>,
+    /// `iothub-connection-auth-generation-id`.
+    pub generation_id: Option<String>,
+    /// `dt-dataschema`: the model the device announced.
+    pub model_id: Option<String>,
+    /// `dt-subject`: the component the message is from.
+    pub component: Option<String>,
+    /// When the hub took it.
+    pub enqueued: Timestamp,
+}
+
+/// What happened to a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lifecycle {
+    Created,
+    Deleted,
+}
+
+/// A device was created or deleted.
+pub(super) fn lifecycle(hub: &Resource, device: &Device, what: Lifecycle, now: Timestamp) -> HubEvent {
+    let operation = match what {
+        Lifecycle::Created => "createDeviceIdentity",
+        Lifecycle::Deleted => "deleteDeviceIdentity",
+    };
+    let twin = &device.twin;
+    let body = json!({
+        "deviceId": device.id,
+        "etag": twin.service_etag,
+        "version": twin.version,
+        "tags": twin.tags,
+        "properties": {"desired": side(&twin.desired), "reported": side(&twin.reported)},
+    });
+    event(hub, device, RouteSource::DeviceLifecycleEvents, operation, "deviceLifecycleNotification", &body, now)
+}
+
+/// The service side changed a twin.
+pub(super) fn twin_changed(
+    hub: &Resource,
+    device: &Device,
+    tags: Option<&Map<String, Value>>,
+    desired: Option<&DesiredChange>,
+    replaced: bool,
+    now: Timestamp,
+) -> HubEvent {
+    let twin = &device.twin;
+    let mut body = Map::new();
+    body.insert("version".into(), json!(twin.version));
+    if replaced {
+        body.insert("tags".into(), json!(twin.tags));
+        let properties = json!({"desired": side(&twin.desired), "reported": side(&twin.reported)});
+        body.insert("properties".into(), properties);
+    } else {
+        if let Some(tags) = tags {
+            body.insert("tags".into(), json!(tags));
+        }
+        if let Some(change) = desired {
+            let mut changed = change.patch.clone();
+            changed.insert("$version".into(), json!(change.version));
+            changed.insert("$metadata".into(), json!(twin.desired.metadata));
+            body.insert("properties".into(), json!({"desired": changed}));
+        }
+    }
+    let operation = if replaced { "replaceTwin" } else { "updateTwin" };
+    let body = Value::Object(body);
+    event(hub, device, RouteSource::TwinChangeEvents, operation, "twinChangeNotification", &body, now)
+}
+
+/// A device reported properties.
+pub(super) fn twin_reported(hub: &Resource, device: &Device, patch: &Map<String, Value>, now: Timestamp) -> HubEvent {
+    let reported = &device.twin.reported;
+    let mut changed = patch.clone();
+    changed.insert("$version".into(), json!(reported.version));
+    changed.insert("$metadata".into(), json!(reported.metadata));
+    let body = json!({"version": device.twin.version, "properties": {"reported": changed}});
+    event(hub, device, RouteSource::TwinChangeEvents, "updateTwin", "twinChangeNotification", &body, now)
+}
+
+fn event(
+    hub: &Resource,
+    device: &Device,
+    source: RouteSource,
+    operation: &str,
+    schema: &str,
+    body: &Value,
+    now: Timestamp,
+) -> HubEvent {
+    let hub_name = hub.name.to_string();
+    HubEvent {
+        source,
+        device_id: device.id.to_string(),
+        properties: vec![
+            ("hubName".into(), hub_name.clone()),
+            ("deviceId".into(), device.id.to_string()),
+            ("operationTimestamp".into(), now.to_string()),
+            ("opType".into(), operation.into()),
+            ("iothub-message-schema".into(), schema.into()),
+        ],
+        system: System {
+            user_id: Some(hub_name),
+            content_type: Some("application/json".into()),
+            content_encoding: Some("utf-8".into()),
+            generation_id: Some(device.identity.generation_id.clone()),
+            enqueued: now,
+            ..System::default()
+        },
+        body: body.to_string().into(),
+    }
+}
+
+/// The AMQP message that readers of the event hub get, without the `x-opt-*` annotations of its place.
+pub(super) fn encode(event: &HubEvent) -> Bytes {
+    let system = &event.system;
+    let mut annotations = Annotations::default();
+    let mut annotate = |name: &'static str, value: Option<Amqp>| {
+        if let (Some(name), Some(value)) = (Symbol::new(name), value) {
+            annotations.push(name, value);
+        }
+    };
+    let text = |text: &Option<String>| text.clone().map(Amqp::String);
+    annotate("iothub-connection-device-id", Some(Amqp::String(event.device_id.clone())));
+    annotate("iothub-connection-auth-method", text(&system.auth_method));
+    annotate("iothub-connection-auth-generation-id", text(&system.generation_id));
+    annotate("iothub-creation-time-utc", text(&system.creation_time));
+    annotate("dt-dataschema", text(&system.model_id));
+    annotate("dt-subject", text(&system.component));
+    annotate("iothub-enqueuedtime", Some(Amqp::Timestamp(system.enqueued.as_millis())));
+    annotate("iothub-message-source", Some(Amqp::String(event.source.annotation().to_owned())));
+    let mut application = ApplicationProperties::default();
+    for (name, value) in &event.properties {
+        application.push(name.clone(), Amqp::String(value.clone()));
+    }
+    let properties = Properties {
+        message_id: system.message_id.as_deref().map(MessageId::from),
+        user_id: system.user_id.clone().map(Bytes::from),
+        to: system.to.clone(),
+        correlation_id: system.correlation_id.as_deref().map(MessageId::from),
+        content_type: system.content_type.clone().and_then(Symbol::new),
+        content_encoding: system.content_encoding.clone().and_then(Symbol::new),
+        ..Properties::default()
+    };
+    Message {
+        message_annotations: annotations,
+        properties: Some(properties),
+        application_properties: application,
+        body: Body::data(event.body.clone()),
+        ..Message::default()
+    }
+    .encode()
+}

@@ -1,0 +1,143 @@
+//! The service side changes a device twin: patch or replace. The device is told of its desired properties in order.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use pollux_model::device::Device;
+use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
+use pollux_model::{DeviceId, Error, ErrorCode, Etag, Result};
+use pollux_store::{Batch, CommitError, Expect, Write};
+use serde_json::{Map, Value};
+
+use super::create_device::next_service_etag;
+use super::hub_event::twin_changed;
+use super::twin_merge::{difference, merge, merge_plain};
+use super::{DeviceCommand, Hub, twin_rules};
+use crate::caller::{Caller, Right};
+
+/// What the service side writes. In a patch `None` leaves a part alone; in a replacement it empties it.
+#[derive(Debug, Clone, Default)]
+pub struct TwinInput {
+    /// Tags.
+    pub tags: Option<Map<String, Value>>,
+    /// Desired properties, without `$metadata` and `$version`.
+    pub desired: Option<Map<String, Value>>,
+}
+
+/// What a change of desired properties means to the device.
+#[derive(Debug, Clone)]
+pub struct DesiredChange {
+    /// What changed.
+    pub patch: Map<String, Value>,
+    /// The version after it.
+    pub version: u64,
+}
+
+/// Whether parts given are merged or put in the place of what is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Patch,
+    Replace,
+}
+
+impl Hub {
+    /// Merges a patch into the twin.
+    pub async fn patch_twin(&self, caller: &Caller, hub: &Resource, id: &str, input: TwinInput, if_match: Option<Etag>) -> Result<Device> {
+        self.change_twin(caller, hub, id, input, if_match, Mode::Patch).await
+    }
+
+    /// Replaces tags and desired properties.
+    pub async fn replace_twin(&self, caller: &Caller, hub: &Resource, id: &str, input: TwinInput, if_match: Option<Etag>) -> Result<Device> {
+        self.change_twin(caller, hub, id, input, if_match, Mode::Replace).await
+    }
+
+    async fn change_twin(
+        &self,
+        caller: &Caller,
+        hub: &Resource,
+        id: &str,
+        input: TwinInput,
+        if_match: Option<Etag>,
+        mode: Mode,
+    ) -> Result<Device> {
+        caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
+        let id = DeviceId::parse(id)?;
+        check(&input)?;
+        let _order = self.desired_order[slot(&id)].lock().await;
+        loop {
+            let before = self.existing(hub, &id).await?;
+            if if_match.as_ref().is_some_and(|etag| *etag != before.twin.service_etag) {
+                return Err(Error::new(ErrorCode::PreconditionFailed, "the twin's etag is not the one given in If-Match"));
+            }
+            let (identity, twin) = (before.identity.etag.clone(), before.twin.etag.clone());
+            let (device, desired) = self.changed(before, &input, mode)?;
+            let mut batch = Batch::from(Write::PutDevice {
+                hub: hub.name.clone(),
+                device: Box::new(device.clone()),
+                identity: Expect::Etag(identity),
+                twin: Expect::Etag(twin),
+            });
+            let event = twin_changed(hub, &device, input.tags.as_ref(), desired.as_ref(), mode == Mode::Replace, self.context.clock.now());
+            batch.writes.extend(self.outbox(hub, event, Some(&device)));
+            match self.context.store.commit(batch).await {
+                Ok(()) => {
+                    if let Some(DesiredChange { patch, version }) = desired {
+                        let command = DeviceCommand::Desired { patch: Value::Object(patch), version };
+                        self.connections.deliver(&hub.name, &id, command);
+                    }
+                    return Ok(device);
+                }
+                Err(CommitError::Expectation { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn changed(&self, mut device: Device, input: &TwinInput, mode: Mode) -> Result<(Device, Option<DesiredChange>)> {
+        let now = self.context.clock.now();
+        let twin = &mut device.twin;
+        match (&input.tags, mode) {
+            (Some(tags), Mode::Patch) => merge_plain(&mut twin.tags, tags),
+            (tags, Mode::Replace) => {
+                twin.tags.clear();
+                merge_plain(&mut twin.tags, tags.as_ref().unwrap_or(&Map::new()));
+            }
+            (None, Mode::Patch) => {}
+        }
+        let patch = match (&input.desired, mode) {
+            (desired, Mode::Patch) => desired.clone(),
+            (desired, Mode::Replace) => {
+                let mut after = Map::new();
+                merge_plain(&mut after, desired.as_ref().unwrap_or(&Map::new()));
+                Some(difference(&twin.desired.properties, &after))
+            }
+        };
+        let change = patch.map(|patch| {
+            twin.desired.version += 1;
+            let side = &mut twin.desired;
+            merge(&mut side.properties, &mut side.metadata, &patch, now, Some(side.version));
+            DesiredChange { patch, version: side.version }
+        });
+        twin_rules::check_size("tags", &twin.tags, self.context.limits.device_twin_tags)?;
+        twin_rules::check_size("properties.desired", &twin.desired.properties, self.context.limits.device_twin_properties)?;
+        twin.version += 1;
+        twin.etag = Etag::fresh(&*self.context.random);
+        twin.service_etag = next_service_etag(&twin.service_etag);
+        Ok((device, change))
+    }
+}
+
+fn check(input: &TwinInput) -> Result<()> {
+    if let Some(tags) = &input.tags {
+        twin_rules::check("tags", tags)?;
+    }
+    if let Some(desired) = &input.desired {
+        twin_rules::check("properties.desired", desired)?;
+    }
+    Ok(())
+}
+
+fn slot(id: &DeviceId) -> usize {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    usize::try_from(hasher.finish() % 64).unwrap_or(0)
+}

@@ -1,0 +1,64 @@
+//! A device reports properties, and says which model it is of.
+
+use pollux_model::resource::Resource;
+use pollux_model::{DeviceId, Etag, Result};
+use pollux_store::{Batch, CommitError, Expect, Write};
+use serde_json::{Map, Value};
+
+use super::hub_event::twin_reported;
+use super::twin_merge::merge;
+use super::{Hub, twin_rules};
+use crate::caller::Caller;
+
+impl Hub {
+    /// Merges a patch into the reported properties; returns their version after it. Durable when it returns.
+    pub async fn report(&self, caller: &Caller, hub: &Resource, id: &DeviceId, patch: Map<String, Value>) -> Result<u64> {
+        caller.require_device(&hub.name, id)?;
+        twin_rules::check("properties.reported", &patch)?;
+        loop {
+            let mut device = self.existing(hub, id).await?;
+            let expected = Expect::Etag(device.twin.etag.clone());
+            let reported = &mut device.twin.reported;
+            reported.version += 1;
+            let version = reported.version;
+            merge(&mut reported.properties, &mut reported.metadata, &patch, self.context.clock.now(), None);
+            let most = self.context.limits.device_twin_properties;
+            twin_rules::check_size("properties.reported", &reported.properties, most)?;
+            device.twin.version += 1;
+            device.twin.etag = Etag::fresh(&*self.context.random);
+            let mut batch = Batch::from(Write::PutDevice {
+                hub: hub.name.clone(),
+                device: Box::new(device.clone()),
+                identity: Expect::Present,
+                twin: expected,
+            });
+            batch.writes.extend(self.outbox(hub, twin_reported(hub, &device, &patch, self.context.clock.now()), Some(&device)));
+            match self.context.store.commit(batch).await {
+                Ok(()) => return Ok(version),
+                Err(CommitError::Expectation { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Keeps the model id a device announced when it connected, if it is another than before.
+    pub async fn announce_model(&self, caller: &Caller, hub: &Resource, id: &DeviceId, model_id: &str) -> Result<()> {
+        caller.require_device(&hub.name, id)?;
+        loop {
+            let mut device = self.existing(hub, id).await?;
+            if device.twin.model_id == model_id {
+                return Ok(());
+            }
+            let expected = Expect::Etag(device.twin.etag.clone());
+            model_id.clone_into(&mut device.twin.model_id);
+            device.twin.version += 1;
+            device.twin.etag = Etag::fresh(&*self.context.random);
+            let write = Write::PutDevice { hub: hub.name.clone(), device: Box::new(device), identity: Expect::Present, twin: expected };
+            match self.context.store.commit(Batch::from(write)).await {
+                Ok(()) => return Ok(()),
+                Err(CommitError::Expectation { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
