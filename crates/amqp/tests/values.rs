@@ -1,5 +1,7 @@
 //! Values: round trips of every type, bit for bit; published encodings; hostile bytes.
 
+#![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+
 use bytes::{Bytes, BytesMut};
 use pollux_amqp::{Array, DecodeErrorKind, Described, Kind, MAX_DEPTH, Symbol, Value};
 use proptest::prelude::*;

@@ -295,7 +295,11 @@ pub enum LogError {
 /// **Idempotent.** A record whose key equals that of one of the partition's last [`IDEMPOTENCY_WINDOW`] keyed
 /// records is not stored again; its answer is the original's [`Position`]. This holds within one call, between
 /// calls and across restarts. A call that was cut off between storing and answering is therefore safe to retry,
-/// as long as it goes to the same partition. The payload is not compared.
+/// as long as it goes to the same partition. The payload is not compared. The key of a trimmed record MAY be
+/// forgotten.
+///
+/// **Bounded.** A producer is held back by waiting for its answers: it SHOULD bound what it has in flight. What is
+/// beyond the backend's own bound is refused at once with [`LogError::Busy`], not queued.
 ///
 /// **Stable.** Sequence number, offset and time of a record never change; numbers go on from where they were
 /// after trimming, restart, and an empty partition.

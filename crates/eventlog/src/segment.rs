@@ -9,10 +9,10 @@
 //!          trash/                                   what is being deleted; emptied at open
 //! ```
 //!
-//! An append goes into its partition's inbox; one of a few writer threads ([`lane`]) turns all that waits into one
-//! write and one fdatasync ([`commit`]). The newest records stay in memory, where consumers that keep up find them
-//! ([`cache`]); others read the files on blocking threads ([`read`]). The bytes are described in [`format`], what
-//! happens at start in [`recover`].
+//! An append goes into its partition's inbox; one of a few writer threads (`lane`) turns all that waits into one
+//! write and one fdatasync (`commit`). The newest records stay in memory, where consumers that keep up find them
+//! (`cache`); others read the files on blocking threads (`read`). The bytes are described in `format`, what
+//! happens at start in `recover`.
 
 mod cache;
 mod catalog;
@@ -81,7 +81,7 @@ impl Default for SegmentOptions {
             tail_cache_bytes: 1024 * 1024,
             queue_bytes: 16 * 1024 * 1024,
             index_interval: 32 * 1024,
-            writers: 2,
+            writers: 4,
             idempotency_window: IDEMPOTENCY_WINDOW,
         }
     }

@@ -83,6 +83,11 @@ impl Stream {
 pub(crate) fn lock(folder: &Path) -> Result<File, OpenError> {
     let io_error = |source| OpenError::Io { path: folder.to_owned(), source };
     fs::create_dir_all(folder.join(STREAMS)).map_err(io_error)?;
+    folder
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .map_or(Ok(()), sync_folder)
+        .map_err(io_error)?;
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)

@@ -2,7 +2,7 @@
 //!
 //! A partition with something to store stands in its lane's line once, however many appends wait in its inbox. While
 //! the thread sits in one partition's fdatasync, the others' inboxes fill; the busier the log, the larger the
-//! batches. So 64 partitions cost two threads, and a slow disk costs latency, not throughput.
+//! batches. So 64 partitions cost a few threads, and a slow disk costs latency, not throughput.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -42,6 +42,7 @@ impl Lane {
     pub(crate) fn start(self: &Arc<Self>, number: usize) -> std::io::Result<JoinHandle<()>> {
         let lane = Arc::clone(self);
         std::thread::Builder::new().name(format!("eventlog-{number}")).spawn(move || {
+            let _answer_all = Ending(&lane);
             while let Some(partition) = lane.next() {
                 partition.commit_waiting();
             }
@@ -64,6 +65,19 @@ impl Lane {
                 return None;
             }
             self.ready.wait(&mut line);
+        }
+    }
+}
+
+/// However the thread ends, nobody waits for it for ever.
+struct Ending<'a>(&'a Lane);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+        let left = std::mem::take(&mut self.0.line.lock().waiting);
+        for partition in left {
+            partition.refuse_waiting();
         }
     }
 }

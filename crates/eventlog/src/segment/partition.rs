@@ -165,13 +165,20 @@ impl Partition {
 
     /// Stores everything that waits. Runs on the lane's thread.
     pub(crate) fn commit_waiting(&self) {
-        let calls = {
-            let mut inbox = self.inbox.lock();
-            inbox.scheduled = false;
-            inbox.bytes = 0;
-            std::mem::take(&mut inbox.calls)
-        };
+        let calls = self.take_waiting();
         self.writer.lock().commit(self, calls);
+    }
+
+    /// Drops everything that waits: its callers are told that the writer has ended.
+    pub(crate) fn refuse_waiting(&self) {
+        drop(self.take_waiting());
+    }
+
+    fn take_waiting(&self) -> Vec<Call> {
+        let mut inbox = self.inbox.lock();
+        inbox.scheduled = false;
+        inbox.bytes = 0;
+        std::mem::take(&mut inbox.calls)
     }
 
     /// See [`crate::EventLog::partition`].

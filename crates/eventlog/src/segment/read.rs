@@ -13,7 +13,7 @@ use crate::log::{LogError, ReadFrom, ReadLimit, Record};
 
 /// How much a cold read fetches at least (as far as there is so much): one reader far behind goes to the disk once
 /// for several of its calls.
-const FETCH: usize = 512 * 1024;
+const FETCH: u64 = 512 * 1024;
 /// How often a cold read starts again because trim removed the file under it.
 const ATTEMPTS: usize = 8;
 
@@ -67,7 +67,7 @@ impl Partition {
     fn fetch(&self, start: Start, limit: ReadLimit) -> Result<VecDeque<Record>, Fetch> {
         let range = self.segments_from(start);
         let mut out = VecDeque::new();
-        let mut bytes = 0;
+        let (mut fetched, mut bytes) = (0, 0);
         for (segment, end) in range {
             let file =
                 self.shared.disk.open(&segment.path).map_err(|error| self.classify(&segment, &error))?;
@@ -82,10 +82,12 @@ impl Partition {
                         segment.note(Mark { sequence: frame.sequence, offset, enqueued: frame.enqueued });
                         let record = frame.into_record(offset);
                         if !start.is_after(&record) {
+                            // Counted as stored, so that empty payloads do not go on for ever.
+                            fetched += scanner.at() - at;
                             bytes += record.payload.len();
                             out.push_back(record);
                         }
-                        if bytes >= FETCH && (bytes >= limit.bytes || out.len() >= limit.records) {
+                        if fetched >= FETCH && (bytes >= limit.bytes || out.len() >= limit.records) {
                             return Ok(out);
                         }
                         continue;

@@ -112,7 +112,7 @@ fn recover_newest(
     loop {
         let at = scanner.at();
         match scanner.step().map_err(io_error)? {
-            Step::Frame(frame) if walk.follows(&frame) => walk.take(frame),
+            Step::Frame(frame) if walk.follows(&frame) => walk.take(&frame),
             Step::End => break,
             Step::Frame(_) | Step::Blank | Step::Bad(_) => {
                 match inspect_tail(&*file, at, walk.seen.next_sequence, limit).map_err(io_error)? {
@@ -168,7 +168,7 @@ impl<'a> Walk<'a> {
         frame.sequence == self.seen.next_sequence && frame.enqueued > self.seen.last_enqueued
     }
 
-    fn take(&mut self, frame: Frame) {
+    fn take(&mut self, frame: &Frame) {
         let offset = self.seen.next_offset;
         self.pending_marks.push(Mark { sequence: frame.sequence, offset, enqueued: frame.enqueued });
         self.seen.next_sequence += 1;
