@@ -21,4 +21,4 @@ mod services;
 pub use caller::{Caller, Right};
 pub use context::Context;
 pub use limits::Limits;
-pub use services::Services;
+pub use services::{Services, Settings};

@@ -1,5 +1,211 @@
 //! Resources: created, linked, changed and deleted here; looked up by name, host name or ID scope in [`ResourceTable`].
+//!
+//! One change at a time, each one batch of the store; then the table in memory is replaced and those who watch
+//! ([`Resources::watch`]) are told. Devices, enrollments, twins and events of a resource belong to its own service.
 
+mod build;
+mod check;
+pub mod declared;
+mod defaults;
+mod event_hubs;
+mod failure;
+mod groups;
+mod keys;
+mod links;
+mod routing;
 mod table;
 
+use std::sync::Arc;
+
+use pollux_model::resource::{Resource, ResourceKind};
+use pollux_model::{Error, ErrorCode, Etag, ResourceName, Result};
+use pollux_store::{Batch, Expect, Write};
+use tokio::sync::{Mutex, watch};
+
+use crate::caller::{Caller, Identity};
+use crate::context::Context;
+
+pub use declared::Declared;
+pub(crate) use failure::{commit_failed, store_failed};
+pub use groups::GroupContents;
+pub use keys::WhichKey;
 pub use table::ResourceTable;
+
+/// Creates, changes and deletes resources.
+#[derive(Debug)]
+pub struct Resources {
+    context: Arc<Context>,
+    /// What host names end with: `hub1.<domain>`.
+    domain: String,
+    /// One change at a time; held across the commit.
+    changing: Mutex<()>,
+    version: watch::Sender<u64>,
+}
+
+impl Resources {
+    /// Over a context; host names of new resources end with `domain`.
+    #[must_use]
+    pub fn new(context: Arc<Context>, domain: &str) -> Self {
+        let domain = domain.to_ascii_lowercase();
+        Self { context, domain, changing: Mutex::new(()), version: watch::Sender::new(0) }
+    }
+
+    /// Changes with every change of the table: for those who hold something made from it.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// Reads the store, makes the defaults at the first start ever, applies what the configuration declares, and makes
+    /// sure that each event hub has its stream.
+    pub async fn load(&self, declared: &[Declared]) -> Result<()> {
+        let stored = self.context.store.resources().await.map_err(store_failed)?;
+        self.context.table.replace(stored);
+        let admin = Caller::admin();
+        let mut sorted: Vec<&Declared> = declared.iter().collect();
+        sorted.sort_by_key(|one| one.order());
+        for one in sorted {
+            self.apply(&admin, one).await?;
+        }
+        self.ensure_defaults(declared).await?;
+        self.ensure_streams().await
+    }
+
+    /// All resources, or those of a kind.
+    pub fn list(&self, caller: &Caller, kind: Option<ResourceKind>) -> Result<Vec<Arc<Resource>>> {
+        administer(caller)?;
+        let all = self.context.table.all();
+        Ok(all.iter().filter(|one| kind.is_none_or(|kind| one.kind() == kind)).cloned().collect())
+    }
+
+    /// One resource.
+    pub fn get(&self, caller: &Caller, kind: ResourceKind, name: &ResourceName) -> Result<Arc<Resource>> {
+        administer(caller)?;
+        self.context.table.get(kind, name)
+    }
+
+    /// Makes a resource. [`ErrorCode::ResourceExists`] if there is one of that kind and name.
+    pub async fn create(&self, caller: &Caller, declared: &Declared) -> Result<Resource> {
+        administer(caller)?;
+        let _one = self.changing.lock().await;
+        let name = ResourceName::parse(declared.name())?;
+        if self.context.table.named(declared.kind(), &name).is_some() {
+            let message = format!("there is already a {} named '{name}'", declared.kind());
+            return Err(Error::new(ErrorCode::ResourceExists, message));
+        }
+        self.make(name, declared).await
+    }
+
+    /// Changes the fields a declaration names; those it leaves out stay. `expected`: the etag the caller saw.
+    pub async fn change(&self, caller: &Caller, declared: &Declared, expected: Option<&Etag>) -> Result<Resource> {
+        administer(caller)?;
+        let _one = self.changing.lock().await;
+        let name = ResourceName::parse(declared.name())?;
+        let present = self.context.table.get(declared.kind(), &name)?;
+        check_etag(&present, expected)?;
+        self.adopt(&present, declared).await
+    }
+
+    /// Makes the resource if it is absent, adopts what the declaration says differently if it is there. Deletes
+    /// nothing.
+    pub async fn apply(&self, caller: &Caller, declared: &Declared) -> Result<Resource> {
+        administer(caller)?;
+        let _one = self.changing.lock().await;
+        let name = ResourceName::parse(declared.name())?;
+        match self.context.table.named(declared.kind(), &name) {
+            Some(present) => self.adopt(&present, declared).await,
+            None => self.make(name, declared).await,
+        }
+    }
+
+    /// Deletes a resource and all it holds. [`ErrorCode::ResourceInUse`] while another one refers to it.
+    pub async fn delete(
+        &self,
+        caller: &Caller,
+        kind: ResourceKind,
+        name: &ResourceName,
+        expected: Option<&Etag>,
+    ) -> Result<()> {
+        administer(caller)?;
+        let _one = self.changing.lock().await;
+        let present = self.context.table.get(kind, name)?;
+        check_etag(&present, expected)?;
+        self.remove(&[present]).await
+    }
+
+    async fn make(&self, name: ResourceName, declared: &Declared) -> Result<Resource> {
+        let resource = self.built(name, declared)?;
+        self.checked(&resource)?;
+        self.make_streams(&resource, None).await?;
+        self.put(resource, Expect::Absent).await
+    }
+
+    async fn adopt(&self, present: &Resource, declared: &Declared) -> Result<Resource> {
+        let mut resource = present.clone();
+        self.merge(&mut resource, declared)?;
+        self.replace(present, resource).await
+    }
+
+    /// Commits a changed resource, unless nothing changed.
+    async fn replace(&self, present: &Resource, mut resource: Resource) -> Result<Resource> {
+        if *present == resource {
+            return Ok(resource);
+        }
+        self.checked(&resource)?;
+        self.make_streams(&resource, Some(present)).await?;
+        resource.etag = Etag::fresh(&*self.context.random);
+        self.put(resource, Expect::Etag(present.etag.clone())).await
+    }
+
+    async fn put(&self, resource: Resource, expect: Expect) -> Result<Resource> {
+        let write = Write::PutResource { resource: Box::new(resource.clone()), expect };
+        self.context.store.commit(Batch::from(write)).await.map_err(commit_failed)?;
+        let same = |one: &Resource| one.kind() == resource.kind() && one.name == resource.name;
+        let others = self.context.table.all();
+        let mut all: Vec<_> = others.iter().filter(|one| !same(one)).map(|one| Resource::clone(one)).collect();
+        all.push(resource.clone());
+        self.publish(all);
+        Ok(resource)
+    }
+
+    /// Deletes these together; references among them do not hold them back.
+    async fn remove(&self, leaving: &[Arc<Resource>]) -> Result<()> {
+        self.check_unused(leaving)?;
+        let mut batch = Batch::new();
+        for one in leaving {
+            let (kind, name) = (one.kind(), one.name.clone());
+            batch = batch.with(Write::DeleteResource { kind, name, expect: Expect::Etag(one.etag.clone()) });
+        }
+        self.context.store.commit(batch).await.map_err(commit_failed)?;
+        let leaves = |one: &Resource| leaving.iter().any(|gone| gone.kind() == one.kind() && gone.name == one.name);
+        let all = self.context.table.all();
+        self.publish(all.iter().filter(|one| !leaves(one)).map(|one| Resource::clone(one)).collect());
+        self.drop_streams(leaving).await
+    }
+
+    fn publish(&self, all: Vec<Resource>) {
+        self.context.table.replace(all);
+        self.version.send_modify(|version| *version += 1);
+    }
+}
+
+/// Only the operator handles resources.
+fn administer(caller: &Caller) -> Result<()> {
+    match caller.identity {
+        Identity::Admin => Ok(()),
+        _ => Err(Error::new(ErrorCode::Forbidden, "only the operator may handle resources")),
+    }
+}
+
+fn check_etag(present: &Resource, expected: Option<&Etag>) -> Result<()> {
+    match expected {
+        Some(expected) if *expected != present.etag => Err(Error::new(
+            ErrorCode::PreconditionFailed,
+            format!("the {} '{}' has changed since it was read", present.kind(), present.name),
+        )),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

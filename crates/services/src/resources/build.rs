@@ -1,0 +1,218 @@
+//! From a declaration to a resource: a new one with defaults, or an existing one with some fields changed.
+
+use std::collections::BTreeMap;
+
+use pollux_model::resource::{
+    Dps, EventHub, Events, Functions, Hub, LinkedHub, Policy, PolicyRight, Properties, Resource, ResourceKind, Route,
+    RoutingEndpoint, Setting, Twins,
+};
+use pollux_model::{Error, Etag, Key, KeyPair, Random, ResourceName, Result};
+
+use super::Resources;
+use super::declared::{Declared, DeclaredEventHub, DeclaredLink, DeclaredPolicy, DeclaredRoute};
+use super::defaults;
+
+/// The consumer group every event hub has.
+pub(super) const DEFAULT_CONSUMER_GROUP: &str = "$Default";
+
+impl Resources {
+    /// A new resource with defaults and what the declaration says. Not yet checked against the others.
+    pub(super) fn built(&self, name: ResourceName, declared: &Declared) -> Result<Resource> {
+        let context = &self.context;
+        let random = &*context.random;
+        let kind = declared.kind();
+        let properties = match kind {
+            ResourceKind::Dps => Properties::Dps(Dps {
+                id_scope: self.fresh_id_scope(),
+                policies: defaults::policies(kind, random),
+                linked_hubs: Vec::new(),
+            }),
+            ResourceKind::Hub => Properties::Hub(Hub {
+                policies: defaults::policies(kind, random),
+                endpoints: Vec::new(),
+                routes: Vec::new(),
+            }),
+            ResourceKind::Events => Properties::Events(Events {
+                policies: defaults::policies(kind, random),
+                event_hubs: Vec::new(),
+            }),
+            ResourceKind::Twins => Properties::Twins(Twins {}),
+            ResourceKind::Functions => Properties::Functions(Functions {
+                keys: KeyPair::generate(random),
+                settings: BTreeMap::new(),
+                mapping: Vec::new(),
+            }),
+        };
+        let mut resource = Resource {
+            host_name: self.default_host_name(kind, &name),
+            name,
+            group: defaults::GROUP.to_owned(),
+            created: context.clock.now(),
+            etag: Etag::fresh(random),
+            properties,
+        };
+        self.merge(&mut resource, declared)?;
+        Ok(resource)
+    }
+
+    /// Adopts what the declaration says; what it leaves out stays.
+    pub(super) fn merge(&self, resource: &mut Resource, declared: &Declared) -> Result<()> {
+        let random = &*self.context.random;
+        let (group, host_name) = declared.common();
+        if let Some(group) = group {
+            group.clone_into(&mut resource.group);
+        }
+        if let Some(host_name) = host_name {
+            resource.host_name = host_name.to_ascii_lowercase();
+        }
+        match (&mut resource.properties, declared) {
+            (Properties::Dps(dps), Declared::Dps(said)) => {
+                if let Some(id_scope) = &said.id_scope {
+                    id_scope.clone_into(&mut dps.id_scope);
+                }
+                merge_policies(&mut dps.policies, &said.policies, random)?;
+                said.linked_hubs.iter().try_for_each(|link| merge_link(&mut dps.linked_hubs, link))
+            }
+            (Properties::Hub(hub), Declared::Hub(said)) => {
+                merge_policies(&mut hub.policies, &said.policies, random)?;
+                for one in &said.endpoints {
+                    let (name, namespace) = (one.name.clone(), ResourceName::parse(&one.namespace)?);
+                    let event_hub = one.event_hub.to_ascii_lowercase();
+                    let endpoint = RoutingEndpoint { name, namespace, event_hub };
+                    put(&mut hub.endpoints, endpoint, |a, b| a.name == b.name);
+                }
+                for one in &said.routes {
+                    put(&mut hub.routes, route(one), |a, b| a.name == b.name);
+                }
+                Ok(())
+            }
+            (Properties::Events(events), Declared::Events(said)) => {
+                merge_policies(&mut events.policies, &said.policies, random)?;
+                said.event_hubs.iter().for_each(|one| merge_event_hub(&mut events.event_hubs, one));
+                Ok(())
+            }
+            (Properties::Functions(functions), Declared::Functions(said)) => {
+                if let Some(key) = &said.key {
+                    functions.keys.primary = key_of("the function key", key)?;
+                }
+                merge_settings(&mut functions.settings, &said.settings);
+                if let Some(mapping) = &said.mapping {
+                    functions.mapping.clone_from(mapping);
+                }
+                Ok(())
+            }
+            (Properties::Twins(_), Declared::Twins(_)) => Ok(()),
+            _ => Err(Error::internal()),
+        }
+    }
+
+    /// `localhost` for the first of its kind on a deployment of that domain, else `<name>.<domain>`.
+    fn default_host_name(&self, kind: ResourceKind, name: &ResourceName) -> String {
+        let first = !self.context.table.all().iter().any(|one| one.kind() == kind);
+        if self.domain == "localhost" && first { self.domain.clone() } else { format!("{name}.{}", self.domain) }
+    }
+
+    fn fresh_id_scope(&self) -> String {
+        loop {
+            let number = self.context.random.below(1 << 32);
+            let id_scope = format!("0ne{number:08X}");
+            if self.context.table.with_id_scope(&id_scope).is_none() {
+                return id_scope;
+            }
+        }
+    }
+}
+
+pub(super) fn route(said: &DeclaredRoute) -> Route {
+    Route {
+        name: said.name.clone(),
+        source: said.source,
+        condition: said.condition.clone().unwrap_or_else(|| "true".to_owned()),
+        endpoint: said.endpoint.clone(),
+        enabled: said.enabled.unwrap_or(true),
+    }
+}
+
+pub(super) fn merge_link(links: &mut Vec<LinkedHub>, said: &DeclaredLink) -> Result<()> {
+    let hub = ResourceName::parse(&said.hub)?;
+    let present = links.iter().find(|link| link.hub == hub);
+    let link = LinkedHub {
+        allocation_weight: said.allocation_weight.or(present.map(|l| l.allocation_weight)).unwrap_or(1),
+        apply_allocation_policy: said
+            .apply_allocation_policy
+            .or(present.map(|l| l.apply_allocation_policy))
+            .unwrap_or(true),
+        hub,
+    };
+    put(links, link, |a, b| a.hub == b.hub);
+    Ok(())
+}
+
+pub(super) fn merge_event_hub(event_hubs: &mut Vec<EventHub>, said: &DeclaredEventHub) {
+    let name = said.name.to_ascii_lowercase();
+    let mut event_hub = event_hubs.iter().find(|one| one.name == name).cloned().unwrap_or_else(|| EventHub {
+        name,
+        partitions: defaults::PARTITIONS,
+        retention_hours: defaults::RETENTION_HOURS,
+        retention_bytes: None,
+        consumer_groups: vec![DEFAULT_CONSUMER_GROUP.to_owned()],
+        policies: Vec::new(),
+    });
+    event_hub.partitions = said.partitions.unwrap_or(event_hub.partitions);
+    event_hub.retention_hours = said.retention_hours.unwrap_or(event_hub.retention_hours);
+    event_hub.retention_bytes = said.retention_bytes.or(event_hub.retention_bytes);
+    for group in &said.consumer_groups {
+        if !event_hub.consumer_groups.iter().any(|one| one.eq_ignore_ascii_case(group)) {
+            event_hub.consumer_groups.push(group.clone());
+        }
+    }
+    put(event_hubs, event_hub, |a, b| a.name == b.name);
+}
+
+fn merge_policies(policies: &mut Vec<Policy>, said: &[DeclaredPolicy], random: &dyn Random) -> Result<()> {
+    for one in said {
+        let present = policies.iter().find(|policy| policy.name.eq_ignore_ascii_case(&one.name)).cloned();
+        let mut policy = match present {
+            Some(policy) => policy,
+            None => Policy::new(&one.name, KeyPair::generate(random), needed_rights(one)?),
+        };
+        if let Some(rights) = &one.rights {
+            policy.rights.clone_from(rights);
+        }
+        if let Some(key) = &one.primary_key {
+            policy.keys.primary = key_of(&one.name, key)?;
+        }
+        if let Some(key) = &one.secondary_key {
+            policy.keys.secondary = key_of(&one.name, key)?;
+        }
+        put(policies, policy, |a, b| a.name.eq_ignore_ascii_case(&b.name));
+    }
+    Ok(())
+}
+
+fn needed_rights(said: &DeclaredPolicy) -> Result<&[PolicyRight]> {
+    said.rights.as_deref().ok_or_else(|| Error::invalid(format!("the new policy '{}' needs 'rights'", said.name)))
+}
+
+fn key_of(of: &str, text: &Setting) -> Result<Key> {
+    Key::from_base64(&text.0)
+        .ok_or_else(|| Error::invalid(format!("the key of '{of}' must be base64 of 16 to 64 bytes")))
+}
+
+fn merge_settings(settings: &mut BTreeMap<String, Setting>, said: &BTreeMap<String, Setting>) {
+    for (name, value) in said {
+        if value.0.is_empty() {
+            settings.remove(name);
+        } else {
+            settings.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+/// Replaces the item that is the same, in its place, or adds one at the end.
+pub(super) fn put<T>(items: &mut Vec<T>, item: T, same: impl Fn(&T, &T) -> bool) {
+    match items.iter_mut().find(|one| same(one, &item)) {
+        Some(place) => *place = item,
+        None => items.push(item),
+    }
+}

@@ -1,0 +1,232 @@
+//! What must hold of a resource before it is stored: its own form, and what it says of others.
+
+use std::sync::Arc;
+
+use pollux_model::ids::shown;
+use pollux_model::resource::{
+    Dps, EventHub, Events, Functions, Hub, Policy, PolicyRight, Properties, Resource, ResourceKind,
+};
+use pollux_model::{Error, ErrorCode, Result};
+
+use super::Resources;
+
+impl Resources {
+    /// Checks a resource that is about to be stored.
+    pub(super) fn checked(&self, resource: &Resource) -> Result<()> {
+        check_group(&resource.group)?;
+        check_host_name(&resource.host_name)?;
+        let other = |one: &&Arc<Resource>| one.kind() == resource.kind() && one.name != resource.name;
+        let all = self.context.table.all();
+        if let Some(taken) = all.iter().filter(other).find(|one| one.host_name == resource.host_name) {
+            return Err(Error::invalid(format!(
+                "the host name '{}' already leads to the {} '{}': use another",
+                resource.host_name,
+                taken.kind(),
+                taken.name
+            )));
+        }
+        match &resource.properties {
+            Properties::Dps(dps) => self.check_dps(resource, dps),
+            Properties::Hub(hub) => self.check_hub(hub),
+            Properties::Events(events) => self.check_events(resource, events),
+            Properties::Twins(_) => Ok(()),
+            Properties::Functions(functions) => check_functions(functions),
+        }
+    }
+
+    fn check_dps(&self, resource: &Resource, dps: &Dps) -> Result<()> {
+        check_id_scope(&dps.id_scope)?;
+        if self.context.table.with_id_scope(&dps.id_scope).is_some_and(|one| one.name != resource.name) {
+            return Err(Error::invalid(format!("the ID scope '{}' is another DPS's: use another", dps.id_scope)));
+        }
+        for link in &dps.linked_hubs {
+            if self.context.table.named(ResourceKind::Hub, &link.hub).is_none() {
+                let message = format!("there is no hub named '{}' to link: create it first", link.hub);
+                return Err(Error::new(ErrorCode::ResourceNotFound, message));
+            }
+            if !(1..=1000).contains(&link.allocation_weight) {
+                return Err(Error::invalid("an allocation weight is 1 to 1000"));
+            }
+        }
+        check_policies(ResourceKind::Dps, &dps.policies)
+    }
+
+    fn check_hub(&self, hub: &Hub) -> Result<()> {
+        check_policies(ResourceKind::Hub, &hub.policies)?;
+        for endpoint in &hub.endpoints {
+            check_name("a routing endpoint", &endpoint.name)?;
+            let namespace = self.context.table.get(ResourceKind::Events, &endpoint.namespace)?;
+            if event_hub(&namespace, &endpoint.event_hub).is_none() {
+                let message = format!("the namespace '{}' has no event hub '{}'", namespace.name, endpoint.event_hub);
+                return Err(Error::new(ErrorCode::EventHubNotFound, message));
+            }
+        }
+        for route in &hub.routes {
+            check_name("a route", &route.name)?;
+            if !hub.endpoints.iter().any(|one| one.name == route.endpoint) {
+                let names: Vec<_> = hub.endpoints.iter().map(|one| one.name.as_str()).collect();
+                return Err(Error::invalid(format!(
+                    "the route '{}' leads to '{}', which is no endpoint of the hub; there are: {}",
+                    route.name,
+                    shown(&route.endpoint),
+                    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+                )));
+            }
+            pollux_query::routing::parse(&route.condition).map_err(|error| {
+                Error::invalid(format!("the condition of the route '{}' does not hold: {error}", route.name))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_events(&self, resource: &Resource, events: &Events) -> Result<()> {
+        check_policies(ResourceKind::Events, &events.policies)?;
+        let present = self.context.table.named(ResourceKind::Events, &resource.name);
+        for one in &events.event_hubs {
+            check_event_hub(one)?;
+            let before = present.as_deref().and_then(|namespace| event_hub(namespace, &one.name));
+            if before.is_some_and(|before| before.partitions > one.partitions) {
+                return Err(Error::invalid(format!("the partitions of event hub '{}' can only grow", one.name)));
+            }
+        }
+        Ok(())
+    }
+
+    /// [`ErrorCode::ResourceInUse`] if a resource that stays refers to one that leaves.
+    pub(super) fn check_unused(&self, leaving: &[Arc<Resource>]) -> Result<()> {
+        let leaves = |kind, name: &str| leaving.iter().any(|one| one.kind() == kind && &*one.name == name);
+        for one in self.context.table.all().iter().filter(|one| !leaves(one.kind(), &one.name)) {
+            let (kind, used) = match &one.properties {
+                Properties::Dps(dps) => {
+                    let used = dps.linked_hubs.iter().find(|link| leaves(ResourceKind::Hub, &link.hub));
+                    (ResourceKind::Hub, used.map(|link| &link.hub))
+                }
+                Properties::Hub(hub) => {
+                    let used = hub.endpoints.iter().find(|end| leaves(ResourceKind::Events, &end.namespace));
+                    (ResourceKind::Events, used.map(|end| &end.namespace))
+                }
+                Properties::Events(_) | Properties::Twins(_) | Properties::Functions(_) => continue,
+            };
+            if let Some(used) = used {
+                let message = format!("the {kind} '{used}' is used by the {} '{}': unlink it first", one.kind(), one.name);
+                return Err(Error::new(ErrorCode::ResourceInUse, message));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The event hub of that name in a namespace.
+pub(super) fn event_hub<'r>(namespace: &'r Resource, name: &str) -> Option<&'r EventHub> {
+    let Properties::Events(events) = &namespace.properties else { return None };
+    events.event_hubs.iter().find(|one| one.name.eq_ignore_ascii_case(name))
+}
+
+fn check_group(group: &str) -> Result<()> {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.()".contains(&b);
+    if (1..=90).contains(&group.len()) && group.bytes().all(good) && !group.ends_with('.') {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "'{}' is no resource group: use 1 to 90 letters, digits and - _ . ( ), not ending with a full stop",
+        shown(group)
+    )))
+}
+
+fn check_host_name(host_name: &str) -> Result<()> {
+    let label = |label: &str| {
+        let good = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+        (1..=63).contains(&label.len()) && label.bytes().all(good) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    if host_name.len() <= 253 && host_name.split('.').all(label) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "'{}' is no host name: use labels of letters, digits and hyphens, without a port",
+        shown(host_name)
+    )))
+}
+
+fn check_id_scope(id_scope: &str) -> Result<()> {
+    let hex = |b: u8| b.is_ascii_digit() || (b'A'..=b'F').contains(&b);
+    match id_scope.strip_prefix("0ne") {
+        Some(digits) if digits.len() == 8 && digits.bytes().all(hex) => Ok(()),
+        _ => Err(Error::invalid(format!(
+            "'{}' is no ID scope: use 0ne and 8 upper-case hex digits, such as 0ne0012ABCD",
+            shown(id_scope)
+        ))),
+    }
+}
+
+fn check_event_hub(event_hub: &EventHub) -> Result<()> {
+    check_name("an event hub", &event_hub.name)?;
+    if !(1..=32).contains(&event_hub.partitions) {
+        return Err(Error::invalid("an event hub has 1 to 32 partitions"));
+    }
+    if !(1..=24 * 90).contains(&event_hub.retention_hours) {
+        return Err(Error::invalid("an event hub keeps events for 1 to 2160 hours"));
+    }
+    event_hub
+        .consumer_groups
+        .iter()
+        .filter(|group| *group != super::build::DEFAULT_CONSUMER_GROUP)
+        .try_for_each(|group| check_name("a consumer group", group))
+}
+
+/// Names inside a resource: as Event Hubs' ("Naming rules and restrictions"), at most 50 characters.
+fn check_name(what: &str, name: &str) -> Result<()> {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+    if first && name.len() <= 50 && name.bytes().all(good) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "'{}' is no name for {what}: use up to 50 letters, digits and . _ -, beginning with a letter or digit",
+        shown(name)
+    )))
+}
+
+fn check_policies(kind: ResourceKind, policies: &[Policy]) -> Result<()> {
+    for policy in policies {
+        check_name("a shared access policy", &policy.name)?;
+        if let Some(foreign) = policy.rights.iter().find(|right| !belongs(kind, **right)) {
+            return Err(Error::invalid(format!("a {kind} knows no right {foreign:?} (policy '{}')", policy.name)));
+        }
+    }
+    Ok(())
+}
+
+const fn belongs(kind: ResourceKind, right: PolicyRight) -> bool {
+    match right {
+        PolicyRight::ServiceConfig
+        | PolicyRight::EnrollmentRead
+        | PolicyRight::EnrollmentWrite
+        | PolicyRight::RegistrationStatusRead
+        | PolicyRight::RegistrationStatusWrite => matches!(kind, ResourceKind::Dps),
+        PolicyRight::DeviceConnect => matches!(kind, ResourceKind::Dps | ResourceKind::Hub),
+        PolicyRight::RegistryRead | PolicyRight::RegistryWrite | PolicyRight::ServiceConnect => {
+            matches!(kind, ResourceKind::Hub)
+        }
+        PolicyRight::Listen | PolicyRight::Send | PolicyRight::Manage => matches!(kind, ResourceKind::Events),
+    }
+}
+
+fn check_functions(functions: &Functions) -> Result<()> {
+    for name in functions.settings.keys() {
+        let good = |b: u8| b.is_ascii_alphanumeric() || b"_.:-".contains(&b);
+        if !(1..=128).contains(&name.len()) || !name.bytes().all(good) {
+            return Err(Error::invalid(format!("'{}' is no name for a setting", shown(name))));
+        }
+    }
+    let pointer = |text: &str| text.starts_with('/');
+    for one in &functions.mapping {
+        if !pointer(&one.field) || !(one.property.is_empty() || pointer(&one.property)) {
+            return Err(Error::invalid(format!(
+                "a mapping leads from a JSON pointer to a JSON pointer, such as /temp to /Temperature, not '{}' to '{}'",
+                shown(&one.field),
+                shown(&one.property)
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,273 @@
+//! What an operator says about a resource, in the configuration or over the admin API. Every field but the name may be
+//! left out: then a new resource gets the default and an existing one keeps what it has.
+//!
+//! Field names are `snake_case`; the camelCase spelling of the admin API is taken as well.
+
+use std::collections::BTreeMap;
+
+use pollux_model::resource::{PolicyRight, ResourceKind, RouteSource, Setting, TelemetryMapping};
+use pollux_model::{Error, Result};
+use serde::Deserialize;
+
+/// A declaration of one resource.
+#[derive(Debug, Clone)]
+pub enum Declared {
+    /// A provisioning service.
+    Dps(DeclaredDps),
+    /// A hub.
+    Hub(DeclaredHub),
+    /// An event hubs namespace.
+    Events(DeclaredEvents),
+    /// A digital twins instance.
+    Twins(DeclaredTwins),
+    /// A function app.
+    Functions(DeclaredFunctions),
+}
+
+/// A provisioning service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeclaredDps {
+    /// The resource's name.
+    pub name: String,
+    /// Its group; `default` when left out.
+    pub group: Option<String>,
+    /// The host name clients use.
+    #[serde(alias = "hostName")]
+    pub host_name: Option<String>,
+    /// `0ne` and 8 upper-case hex digits.
+    #[serde(alias = "idScope")]
+    pub id_scope: Option<String>,
+    /// Shared access policies to make or change.
+    pub policies: Vec<DeclaredPolicy>,
+    /// Hubs to link.
+    #[serde(alias = "linkedHubs")]
+    pub linked_hubs: Vec<DeclaredLink>,
+}
+
+/// A hub linked to a provisioning service: its name, or a table with more.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredLink {
+    /// The hub's resource name.
+    pub hub: String,
+    /// 1 to 1000; 1 when left out.
+    #[serde(default, alias = "allocationWeight")]
+    pub allocation_weight: Option<u32>,
+    /// Whether allocation policies may pick it; true when left out.
+    #[serde(default, alias = "applyAllocationPolicy")]
+    pub apply_allocation_policy: Option<bool>,
+}
+
+/// A hub.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeclaredHub {
+    /// The resource's name.
+    pub name: String,
+    /// Its group; `default` when left out.
+    pub group: Option<String>,
+    /// The host name clients use.
+    #[serde(alias = "hostName")]
+    pub host_name: Option<String>,
+    /// Shared access policies to make or change.
+    pub policies: Vec<DeclaredPolicy>,
+    /// Routing endpoints to make or change.
+    pub endpoints: Vec<DeclaredEndpoint>,
+    /// Routes to make or change.
+    pub routes: Vec<DeclaredRoute>,
+}
+
+/// A routing endpoint of a hub.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredEndpoint {
+    /// Its name among the hub's endpoints.
+    pub name: String,
+    /// The event hubs namespace.
+    pub namespace: String,
+    /// The event hub in it.
+    #[serde(alias = "eventHub")]
+    pub event_hub: String,
+}
+
+/// A message route of a hub.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredRoute {
+    /// Its name among the hub's routes.
+    pub name: String,
+    /// Which messages it looks at.
+    pub source: RouteSource,
+    /// The routing query; `true` when left out.
+    #[serde(default)]
+    pub condition: Option<String>,
+    /// The endpoint's name.
+    pub endpoint: String,
+    /// Whether it is in force; true when left out.
+    #[serde(default)]
+    pub enabled: Option<bool>,
+}
+
+/// An event hubs namespace.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeclaredEvents {
+    /// The resource's name.
+    pub name: String,
+    /// Its group; `default` when left out.
+    pub group: Option<String>,
+    /// The host name clients use.
+    #[serde(alias = "hostName")]
+    pub host_name: Option<String>,
+    /// Shared access policies to make or change.
+    pub policies: Vec<DeclaredPolicy>,
+    /// Event hubs to make or change.
+    #[serde(alias = "eventHubs")]
+    pub event_hubs: Vec<DeclaredEventHub>,
+}
+
+/// An event hub of a namespace.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeclaredEventHub {
+    /// Its name in the namespace.
+    pub name: String,
+    /// 1 to 32; 4 when left out; may only grow.
+    pub partitions: Option<u32>,
+    /// Hours events are kept; 24 when left out.
+    #[serde(alias = "retentionHours")]
+    pub retention_hours: Option<u32>,
+    /// Bytes a partition keeps at most; no bound when left out.
+    #[serde(alias = "retentionBytes")]
+    pub retention_bytes: Option<u64>,
+    /// Consumer groups to make, beside `$Default`.
+    #[serde(alias = "consumerGroups")]
+    pub consumer_groups: Vec<String>,
+}
+
+/// A digital twins instance.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeclaredTwins {
+    /// The resource's name.
+    pub name: String,
+    /// Its group; `default` when left out.
+    pub group: Option<String>,
+    /// The host name clients use.
+    #[serde(alias = "hostName")]
+    pub host_name: Option<String>,
+}
+
+/// A function app.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeclaredFunctions {
+    /// The resource's name.
+    pub name: String,
+    /// Its group; `default` when left out.
+    pub group: Option<String>,
+    /// The host name clients use.
+    #[serde(alias = "hostName")]
+    pub host_name: Option<String>,
+    /// The function key (base64 of 16 to 64 bytes).
+    pub key: Option<Setting>,
+    /// Settings to set; an empty value removes one.
+    pub settings: BTreeMap<String, Setting>,
+    /// How telemetry fields become twin properties.
+    pub mapping: Option<Vec<TelemetryMapping>>,
+}
+
+/// A shared access policy.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeclaredPolicy {
+    /// Its name.
+    pub name: String,
+    /// What it may do; needed for a policy that is not there yet.
+    pub rights: Option<Vec<PolicyRight>>,
+    /// Base64 of 16 to 64 bytes; made up when left out.
+    #[serde(alias = "primaryKey")]
+    pub primary_key: Option<Setting>,
+    /// Base64 of 16 to 64 bytes; made up when left out.
+    #[serde(alias = "secondaryKey")]
+    pub secondary_key: Option<Setting>,
+}
+
+impl Declared {
+    /// Reads the JSON body of the admin API. `name` is taken from the path where the body has none.
+    pub fn read(kind: ResourceKind, name: Option<&str>, body: serde_json::Value) -> Result<Self> {
+        let wrong = |error: serde_json::Error| Error::invalid(format!("the {kind} is not described well: {error}"));
+        let mut declared = match kind {
+            ResourceKind::Dps => Self::Dps(serde_json::from_value(body).map_err(wrong)?),
+            ResourceKind::Hub => Self::Hub(serde_json::from_value(body).map_err(wrong)?),
+            ResourceKind::Events => Self::Events(serde_json::from_value(body).map_err(wrong)?),
+            ResourceKind::Twins => Self::Twins(serde_json::from_value(body).map_err(wrong)?),
+            ResourceKind::Functions => Self::Functions(serde_json::from_value(body).map_err(wrong)?),
+        };
+        if let Some(name) = name {
+            let said = declared.name_mut();
+            if !said.is_empty() && said != name {
+                return Err(Error::invalid(format!("the body names '{said}', the path '{name}'")));
+            }
+            name.clone_into(said);
+        }
+        Ok(declared)
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> ResourceKind {
+        match self {
+            Self::Dps(_) => ResourceKind::Dps,
+            Self::Hub(_) => ResourceKind::Hub,
+            Self::Events(_) => ResourceKind::Events,
+            Self::Twins(_) => ResourceKind::Twins,
+            Self::Functions(_) => ResourceKind::Functions,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Dps(one) => &one.name,
+            Self::Hub(one) => &one.name,
+            Self::Events(one) => &one.name,
+            Self::Twins(one) => &one.name,
+            Self::Functions(one) => &one.name,
+        }
+    }
+
+    fn name_mut(&mut self) -> &mut String {
+        match self {
+            Self::Dps(one) => &mut one.name,
+            Self::Hub(one) => &mut one.name,
+            Self::Events(one) => &mut one.name,
+            Self::Twins(one) => &mut one.name,
+            Self::Functions(one) => &mut one.name,
+        }
+    }
+
+    /// Group and host name, where given.
+    pub(super) fn common(&self) -> (Option<&str>, Option<&str>) {
+        match self {
+            Self::Dps(one) => (one.group.as_deref(), one.host_name.as_deref()),
+            Self::Hub(one) => (one.group.as_deref(), one.host_name.as_deref()),
+            Self::Events(one) => (one.group.as_deref(), one.host_name.as_deref()),
+            Self::Twins(one) => (one.group.as_deref(), one.host_name.as_deref()),
+            Self::Functions(one) => (one.group.as_deref(), one.host_name.as_deref()),
+        }
+    }
+
+    /// What others refer to comes first: a hub's endpoints need the namespace, a DPS's links the hub.
+    pub(super) const fn order(&self) -> u8 {
+        match self {
+            Self::Events(_) => 0,
+            Self::Twins(_) => 1,
+            Self::Functions(_) => 2,
+            Self::Hub(_) => 3,
+            Self::Dps(_) => 4,
+        }
+    }
+}

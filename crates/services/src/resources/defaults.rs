@@ -1,0 +1,139 @@
+//! What a resource has when nobody says otherwise, and the resources a deployment begins with.
+
+use pollux_model::resource::{Policy, PolicyRight, ResourceKind, RouteSource};
+use pollux_model::{Etag, KeyPair, Random, Result};
+use pollux_store::secrets::Secret;
+use pollux_store::{Batch, Expect, Write};
+
+use super::declared::{
+    Declared, DeclaredDps, DeclaredEndpoint, DeclaredEventHub, DeclaredEvents, DeclaredFunctions, DeclaredHub,
+    DeclaredLink, DeclaredRoute, DeclaredTwins,
+};
+use super::{Resources, commit_failed, store_failed};
+use crate::caller::Caller;
+
+/// The resource group of what names none.
+pub(super) const GROUP: &str = "default";
+/// Partitions of a new event hub.
+pub(super) const PARTITIONS: u32 = 4;
+/// Hours a new event hub keeps events.
+pub(super) const RETENTION_HOURS: u32 = 24;
+
+/// The policies Azure makes with a new resource (articles "Control access to IoT Hub", "Control access to Azure IoT Hub
+/// Device Provisioning Service", "Authorize access with shared access signatures" of Event Hubs).
+pub(super) fn policies(kind: ResourceKind, random: &dyn Random) -> Vec<Policy> {
+    use PolicyRight::{
+        DeviceConnect, EnrollmentRead, EnrollmentWrite, Listen, Manage, RegistrationStatusRead,
+        RegistrationStatusWrite, RegistryRead, RegistryWrite, Send, ServiceConfig, ServiceConnect,
+    };
+    let table: &[(&str, &[PolicyRight])] = match kind {
+        ResourceKind::Dps => &[(
+            "provisioningserviceowner",
+            &[
+                ServiceConfig,
+                EnrollmentRead,
+                EnrollmentWrite,
+                RegistrationStatusRead,
+                RegistrationStatusWrite,
+                DeviceConnect,
+            ],
+        )],
+        ResourceKind::Hub => &[
+            ("iothubowner", &[RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect]),
+            ("service", &[ServiceConnect]),
+            ("device", &[DeviceConnect]),
+            ("registryRead", &[RegistryRead]),
+            ("registryReadWrite", &[RegistryRead, RegistryWrite]),
+        ],
+        ResourceKind::Events => &[("RootManageSharedAccessKey", &[Manage, Send, Listen])],
+        ResourceKind::Twins | ResourceKind::Functions => &[],
+    };
+    table.iter().map(|(name, rights)| Policy::new(name, KeyPair::generate(random), rights)).collect()
+}
+
+impl Resources {
+    /// One resource of each kind that the configuration declares none of, linked with each other: at the first start
+    /// only, so that what the operator deleted stays deleted.
+    pub(super) async fn ensure_defaults(&self, declared: &[Declared]) -> Result<()> {
+        let store = &self.context.store;
+        let marks = store.secrets("deployment").await.map_err(store_failed)?;
+        if marks.iter().any(|mark| mark.id == "defaults") {
+            return Ok(());
+        }
+        let said = |kind| declared.iter().any(|one| one.kind() == kind);
+        let present = |kind| self.context.table.all().iter().any(|one| one.kind() == kind);
+        let wanted = |kind| !said(kind) && !present(kind);
+        let (events, hub) = (wanted(ResourceKind::Events), wanted(ResourceKind::Hub));
+        let mut defaults = Vec::new();
+        if events {
+            defaults.push(default_events());
+        }
+        if wanted(ResourceKind::Twins) {
+            defaults.push(Declared::Twins(DeclaredTwins { name: "twins1".to_owned(), ..Default::default() }));
+        }
+        if wanted(ResourceKind::Functions) {
+            let name = "functions1".to_owned();
+            defaults.push(Declared::Functions(DeclaredFunctions { name, ..Default::default() }));
+        }
+        if hub {
+            defaults.push(default_hub(events));
+        }
+        if wanted(ResourceKind::Dps) {
+            defaults.push(default_dps(hub));
+        }
+        // `apply`, not `create`: a crash on the way leaves some of them made.
+        for one in &defaults {
+            self.apply(&Caller::admin(), one).await?;
+        }
+        let mark = Secret {
+            scope: "deployment".to_owned(),
+            id: "defaults".to_owned(),
+            value: "\"made\"".to_owned(),
+            etag: Etag::fresh(&*self.context.random),
+            created: self.context.clock.now(),
+        };
+        let write = Write::PutSecret { secret: Box::new(mark), expect: Expect::Any };
+        store.commit(Batch::from(write)).await.map_err(commit_failed)
+    }
+}
+
+fn default_events() -> Declared {
+    let event_hub = |name: &str| DeclaredEventHub { name: name.to_owned(), ..Default::default() };
+    Declared::Events(DeclaredEvents {
+        name: "events1".to_owned(),
+        event_hubs: vec![event_hub("deviceevents"), event_hub("lifecycleevents")],
+        ..Default::default()
+    })
+}
+
+fn default_hub(with_routes: bool) -> Declared {
+    let mut hub = DeclaredHub { name: "hub1".to_owned(), ..Default::default() };
+    let routes = [
+        ("deviceevents", RouteSource::DeviceMessages, "true"),
+        ("lifecycleevents", RouteSource::DeviceLifecycleEvents, "opType='deleteDeviceIdentity'"),
+    ];
+    for (name, source, condition) in routes.into_iter().filter(|_| with_routes) {
+        hub.endpoints.push(DeclaredEndpoint {
+            name: name.to_owned(),
+            namespace: "events1".to_owned(),
+            event_hub: name.to_owned(),
+        });
+        hub.routes.push(DeclaredRoute {
+            name: name.to_owned(),
+            source,
+            condition: Some(condition.to_owned()),
+            endpoint: name.to_owned(),
+            enabled: None,
+        });
+    }
+    Declared::Hub(hub)
+}
+
+fn default_dps(linked: bool) -> Declared {
+    let link = DeclaredLink { hub: "hub1".to_owned(), allocation_weight: None, apply_allocation_policy: None };
+    Declared::Dps(DeclaredDps {
+        name: "dps1".to_owned(),
+        linked_hubs: if linked { vec![link] } else { Vec::new() },
+        ..Default::default()
+    })
+}
