@@ -1,1 +1,173 @@
 //! Listeners: TCP and TLS, bounded, drained on shutdown.
+//!
+//! What a connection speaks is its handler's: [`serve`] accepts, counts, and makes the TLS handshake.
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Counts connections and refuses those past the bounds.
+#[derive(Debug)]
+pub struct Gate {
+    open: Arc<Semaphore>,
+    unauthenticated: Arc<Semaphore>,
+}
+
+impl Gate {
+    /// At most this many connections, and of those this many that have not proved who they are.
+    #[must_use]
+    pub fn new(connections: usize, unauthenticated: usize) -> Self {
+        let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
+        Self { open: semaphore(connections), unauthenticated: semaphore(unauthenticated) }
+    }
+
+    fn admit(&self) -> Option<Admission> {
+        let open = Arc::clone(&self.open).try_acquire_owned().ok()?;
+        let pending = Arc::clone(&self.unauthenticated).try_acquire_owned().ok()?;
+        Some(Admission { _open: open, pending: Some(pending) })
+    }
+}
+
+/// A connection's place among those counted; given back when dropped.
+#[derive(Debug)]
+pub struct Admission {
+    _open: OwnedSemaphorePermit,
+    pending: Option<OwnedSemaphorePermit>,
+}
+
+impl Admission {
+    /// The peer has proved who it is (or has at least made a whole request): another stranger may come.
+    pub fn settled(&mut self) {
+        self.pending = None;
+    }
+}
+
+/// The server's certificate; can be replaced while connections are made. A live connection keeps the one it began with.
+pub struct ServerCertificate(RwLock<Arc<CertifiedKey>>);
+
+impl ServerCertificate {
+    /// A chain (leaf first) and its key.
+    pub fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, rustls::Error> {
+        Ok(Self(RwLock::new(certified(chain, key)?)))
+    }
+
+    /// Puts another in its place.
+    pub fn replace(
+        &self,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<(), rustls::Error> {
+        *self.0.write() = certified(chain, key)?;
+        Ok(())
+    }
+}
+
+fn certified(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<CertifiedKey>, rustls::Error> {
+    let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())?;
+    Ok(Arc::new(certified))
+}
+
+impl fmt::Debug for ServerCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerCertificate").finish_non_exhaustive()
+    }
+}
+
+impl ResolvesServerCert for ServerCertificate {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.read()))
+    }
+}
+
+/// TLS 1.2 and 1.3 with session tickets (the Python device SDK speaks 1.2 only), offering these protocols by ALPN. A
+/// client that offers none is served all the same.
+pub fn tls(certificate: Arc<ServerCertificate>, alpn: &[&str]) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_no_client_auth()
+        .with_cert_resolver(certificate);
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    config.send_tls13_tickets = 1;
+    Ok(Arc::new(config))
+}
+
+/// What [`serve`] needs beside the listener and the handler.
+#[derive(Debug, Clone)]
+pub struct Accepting {
+    /// How connections are secured.
+    pub tls: Arc<ServerConfig>,
+    /// Counts them.
+    pub gate: Arc<Gate>,
+    /// How long a handshake may take.
+    pub handshake_timeout: Duration,
+    /// Ends accepting. Handlers are given the same token and end by themselves.
+    pub shutdown: CancellationToken,
+    /// Tracks the connections, to wait for them at the end.
+    pub tasks: TaskTracker,
+}
+
+/// Accepts connections until shutdown and hands each to `handler` once its TLS handshake is done. Those past the bounds
+/// are closed at once.
+pub async fn serve<H, F>(listener: TcpListener, accepting: Accepting, handler: H)
+where
+    H: Fn(TlsStream<TcpStream>, SocketAddr, Admission) -> F + Clone + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let acceptor = TlsAcceptor::from(Arc::clone(&accepting.tls));
+    loop {
+        let accepted = tokio::select! {
+            () = accepting.shutdown.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file handles, or a peer that is gone already: neither ends the listener.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+        };
+        let Some(admission) = accepting.gate.admit() else {
+            metrics::counter!("pollux_connections_refused_total").increment(1);
+            continue;
+        };
+        let (acceptor, handler, patience) = (acceptor.clone(), handler.clone(), accepting.handshake_timeout);
+        let shutdown = accepting.shutdown.clone();
+        accepting.tasks.spawn(async move {
+            let handshake = tokio::select! {
+                () = shutdown.cancelled() => return,
+                handshake = tokio::time::timeout(patience, handshake(&acceptor, stream)) => handshake,
+            };
+            match handshake {
+                Ok(Ok(stream)) => handler(stream, peer, admission).await,
+                Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS handshake"),
+                Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
+            }
+        });
+    }
+}
+
+async fn handshake(acceptor: &TlsAcceptor, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+    stream.set_nodelay(true)?;
+    acceptor.accept(stream).await
+}

@@ -1,0 +1,88 @@
+//! The operator's API, for the command line and the console: JSON under `/admin/`, by the admin key.
+//!
+//! ```text
+//!   GET    /admin/connections                                   what connections.json holds
+//!   GET    /admin/resources[?kind=][&group=]                    POST, GET, PATCH, DELETE …/{kind}/{name}
+//!   PUT    /admin/resources/dps/{name}/linked-hubs/{hub}        DELETE
+//!   PUT    /admin/resources/hub/{name}/endpoints/{endpoint}     DELETE
+//!   PUT    /admin/resources/hub/{name}/routes/{route}           DELETE
+//!   PUT    /admin/resources/events/{name}/event-hubs/{hub}      DELETE
+//!   POST   /admin/resources/{kind}/{name}/regenerate-key
+//!   GET    /admin/groups                                        GET, DELETE …/{group}
+//!   GET    /admin/health
+//! ```
+
+mod groups;
+mod resources;
+mod status;
+mod view;
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Json, Router};
+use http::StatusCode;
+use http::header::CACHE_CONTROL;
+use pollux_services::Services;
+use serde_json::json;
+
+use super::About;
+use super::dispatch::refuse;
+use crate::authenticate;
+
+pub(super) use status::refusal;
+
+/// What the admin routes share.
+#[derive(Clone)]
+struct Admin {
+    services: Arc<Services>,
+    about: About,
+}
+
+pub(super) fn router(services: Arc<Services>, about: About) -> Router {
+    let admin = Admin { services: Arc::clone(&services), about };
+    Router::new()
+        .route("/admin/connections", get(connections))
+        .route("/admin/health", get(health))
+        .merge(resources::routes())
+        .merge(groups::routes())
+        .with_state(admin)
+        .fallback(async || refuse(StatusCode::NOT_FOUND, "NotFound", "the admin API has no such path"))
+        .layer(from_fn_with_state(services, authenticated))
+}
+
+/// Nothing under `/admin/` is answered before the key is known to hold; handlers get the caller as an extension.
+async fn authenticated(State(services): State<Arc<Services>>, mut request: Request, next: Next) -> Response {
+    match authenticate::admin(&services, request.headers()) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            let answer = next.run(request).await;
+            ([(CACHE_CONTROL, "no-store")], answer).into_response()
+        }
+        Err(error) => refusal(&error),
+    }
+}
+
+async fn connections(State(admin): State<Admin>) -> Json<serde_json::Value> {
+    Json((admin.about.connections)())
+}
+
+async fn health(State(admin): State<Admin>, Extension(_caller): Extension<pollux_services::Caller>) -> Response {
+    let context = &admin.services.context;
+    let store = context.store.healthy().await;
+    let streams = context.log.streams().await;
+    let said = |problem: Option<String>| problem.map_or_else(|| json!("ok"), |problem| json!(problem));
+    let healthy = store.is_ok() && streams.is_ok();
+    let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "store": said(store.err().map(|error| error.to_string())),
+        "events": said(streams.as_ref().err().map(ToString::to_string)),
+        "streams": streams.map_or(0, |streams| streams.len()),
+        "resources": context.table.all().len(),
+    });
+    (status, Json(body)).into_response()
+}

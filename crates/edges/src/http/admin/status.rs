@@ -1,0 +1,63 @@
+//! The admin API's status table.
+
+use axum::response::Response;
+use http::StatusCode;
+use http::header::{HeaderValue, WWW_AUTHENTICATE};
+use pollux_model::{Error, ErrorCode};
+
+use crate::http::dispatch::refuse;
+
+/// What the operator is answered: `{"error": {"code", "message"}}`.
+pub(in crate::http) fn refusal(error: &Error) -> Response {
+    let mut answer = refuse(status(error.code), &format!("{:?}", error.code), &error.message);
+    if error.code == ErrorCode::Unauthorized {
+        answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    answer
+}
+
+const fn status(code: ErrorCode) -> StatusCode {
+    match code {
+        ErrorCode::InvalidArgument
+        | ErrorCode::ModelInvalid
+        | ErrorCode::JsonPatchInvalid
+        | ErrorCode::ValidationFailed
+        | ErrorCode::QueryInvalid => StatusCode::BAD_REQUEST,
+        ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
+        ErrorCode::Forbidden
+        | ErrorCode::QuotaExceeded
+        | ErrorCode::EnrollmentDisabled
+        | ErrorCode::DeviceDisabled => StatusCode::FORBIDDEN,
+        ErrorCode::NotFound
+        | ErrorCode::ResourceNotFound
+        | ErrorCode::EnrollmentNotFound
+        | ErrorCode::EnrollmentGroupNotFound
+        | ErrorCode::RegistrationNotFound
+        | ErrorCode::OperationNotFound
+        | ErrorCode::DeviceNotFound
+        | ErrorCode::DeviceNotOnline
+        | ErrorCode::EventHubNotFound
+        | ErrorCode::ModelNotFound
+        | ErrorCode::TwinNotFound
+        | ErrorCode::RelationshipNotFound
+        | ErrorCode::TargetTwinNotFound
+        | ErrorCode::ComponentNotFound
+        | ErrorCode::FunctionNotFound
+        | ErrorCode::DeadLetterNotFound => StatusCode::NOT_FOUND,
+        ErrorCode::ResourceExists
+        | ErrorCode::ResourceInUse
+        | ErrorCode::EnrollmentExists
+        | ErrorCode::DeviceExists
+        | ErrorCode::ModelExists
+        | ErrorCode::ModelReferenced
+        | ErrorCode::ModelDecommissioned
+        | ErrorCode::RelationshipsNotDeleted
+        | ErrorCode::RelationshipExists => StatusCode::CONFLICT,
+        ErrorCode::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+        ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorCode::Throttled => StatusCode::TOO_MANY_REQUESTS,
+        ErrorCode::AllocationFailed => StatusCode::BAD_GATEWAY,
+        ErrorCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}

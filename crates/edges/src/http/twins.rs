@@ -1,0 +1,76 @@
+//! Azure Digital Twins' data plane over HTTP: the routes, and one file per noun. Rules are in `services::twins`.
+//!
+//! | path | file |
+//! |---|---|
+//! | `/models`, `/models/{id}` | `models` |
+//! | `/digitaltwins/{id}` | `digital_twins` |
+//! | `/digitaltwins/{id}/components/{path}` | `components` |
+//! | `/digitaltwins/{id}/relationships`, `…/relationships/{id}`, `…/incomingrelationships` | `relationships` |
+//! | `/digitaltwins/{id}/telemetry`, `…/components/{path}/telemetry` | `telemetry` |
+//! | `/query` | `query` |
+//! | `/eventroutes`, `/eventroutes/{id}` | `event_routes` |
+//!
+//! What every request goes through: `call` (who, which instance, which API version), `body` (JSON in), `answer` (JSON
+//! out), `status` (errors to ADT's codes).
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+use pollux_model::{Error, ErrorCode};
+use pollux_services::Services;
+
+mod answer;
+mod body;
+mod call;
+mod components;
+mod digital_twins;
+mod event_routes;
+mod models;
+mod query;
+mod relationships;
+mod status;
+mod telemetry;
+
+use answer::Failure;
+
+/// All routes of a digital twins instance. Requests must carry the extension
+/// [`Target`](crate::http::target::Target), and [`Peer`](crate::http::target::Peer) where they came over a network.
+pub(crate) fn router(services: Arc<Services>) -> Router {
+    Router::new()
+        .route("/models", get(models::list).post(models::create))
+        .route("/models/{id}", get(models::get).patch(models::update).delete(models::delete))
+        .route(
+            "/digitaltwins/{id}",
+            get(digital_twins::get).put(digital_twins::put).patch(digital_twins::update).delete(digital_twins::delete),
+        )
+        .route("/digitaltwins/{id}/components/{path}", get(components::get).patch(components::update))
+        .route("/digitaltwins/{id}/relationships", get(relationships::list))
+        .route(
+            "/digitaltwins/{id}/relationships/{relationship}",
+            get(relationships::get).put(relationships::put).patch(relationships::update).delete(relationships::delete),
+        )
+        .route("/digitaltwins/{id}/incomingrelationships", get(relationships::list_incoming))
+        .route("/digitaltwins/{id}/telemetry", post(telemetry::from_twin))
+        .route("/digitaltwins/{id}/components/{path}/telemetry", post(telemetry::from_component))
+        .route("/query", post(query::run))
+        .route("/eventroutes", get(event_routes::list))
+        .route(
+            "/eventroutes/{id}",
+            get(event_routes::get).put(event_routes::put).delete(event_routes::delete),
+        )
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(no_such_path)
+        .with_state(services)
+}
+
+async fn no_such_path(_: call::Call) -> Failure {
+    Failure::from(Error::new(ErrorCode::NotFound, "There is nothing at this path. See https://aka.ms/ADTv2Swagger."))
+}
+
+async fn method_not_allowed(_: call::Call) -> axum::response::Response {
+    answer::error(http::StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "This path does not take this method.")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+//! `/digitaltwins/{id}`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use pollux_services::Services;
+use pollux_services::twins::{PatchTwin, PutTwin, twin_document};
+
+use super::answer::{self, Answer};
+use super::body;
+use super::call::{Call, Ids};
+
+/// `GET`: the twin.
+pub(super) async fn get(State(services): State<Arc<Services>>, call: Call, Ids(id): Ids<String>) -> Answer {
+    let twin = services.twins.get_twin(&call.caller, &call.instance, &id).await?;
+    Ok(answer::tagged(&call.version.show(twin_document(&twin)), &twin.etag))
+}
+
+/// `PUT`: creates or replaces it, with `If-None-Match: *` only creates it.
+pub(super) async fn put(
+    State(services): State<Arc<Services>>,
+    call: Call,
+    Ids(id): Ids<String>,
+    body: Body,
+) -> Result<Answer, Response> {
+    let document = body::json(&services, body).await?;
+    Ok(async {
+        let put = PutTwin { id, document, if_none_match: call.if_none_match()? };
+        let twin = services.twins.put_twin(&call.caller, &call.instance, put).await?;
+        Ok(answer::tagged(&call.version.show(twin_document(&twin)), &twin.etag))
+    }
+    .await)
+}
+
+/// `PATCH`: changes it.
+pub(super) async fn update(
+    State(services): State<Arc<Services>>,
+    call: Call,
+    Ids(id): Ids<String>,
+    body: Body,
+) -> Result<Answer, Response> {
+    let patch = PatchTwin { id, patch: body::patch(&services, body).await?, if_match: call.if_match() };
+    let changed = services.twins.patch_twin(&call.caller, &call.instance, patch).await;
+    Ok(changed.map(|etag| answer::changed(&etag)).map_err(Into::into))
+}
+
+/// `DELETE`: removes it.
+pub(super) async fn delete(State(services): State<Arc<Services>>, call: Call, Ids(id): Ids<String>) -> Answer {
+    services.twins.delete_twin(&call.caller, &call.instance, &id, call.if_match()).await?;
+    Ok(answer::nothing())
+}
