@@ -29,7 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("pollux-client", &["pollux-model", "pollux-mqtt"]),
-    ("pollux", &["pollux-model", "pollux-server", "pollux-client"]),
+    ("pollux", &["pollux-model", "pollux-dtdl", "pollux-server", "pollux-client"]),
     (
         "pollux-testkit",
         &["pollux-model", "pollux-server", "pollux-client", "pollux-store", "pollux-eventlog"],

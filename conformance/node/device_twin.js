@@ -1,0 +1,98 @@
+// about: device twins from both ends with npm's clients: get, reported, desired, etags, queries, disable
+// timeout: 60
+'use strict';
+// azure-iot-device on one side, azure-iothub on the other.
+
+const { Client, Message } = require('azure-iot-device');
+const { Mqtt } = require('azure-iot-device-mqtt');
+const { Registry } = require('azure-iothub');
+const lib = require('./lib');
+const { assert, eventually, subject } = lib;
+
+const DEVICE = 'node-twin-1';
+const [hub] = subject.hub;
+const registry = Registry.fromConnectionString(hub.connectionString);
+const scenario = new lib.Scenario();
+let key, client, twin;
+
+const status = async (action) => {
+  const error = await lib.refused(action);
+  return error.response?.statusCode ?? error;
+};
+
+scenario.case('a device is created with keys of the service\'s own', async () => {
+  const { responseBody: device } = await registry.create({ deviceId: DEVICE });
+  assert.equal(device.connectionState, 'Disconnected');
+  key = device.authentication.symmetricKey.primaryKey;
+  assert.ok(key && device.etag && device.generationId);
+  assert.equal(await status(() => registry.create({ deviceId: DEVICE })), 409);
+}, { needed: true });
+
+scenario.case('the device connects and gets its twin', async () => {
+  client = Client.fromConnectionString(`HostName=${hub.hostName};DeviceId=${DEVICE};SharedAccessKey=${key}`, Mqtt);
+  await client.open();
+  twin = await client.getTwin();
+  assert.equal(twin.properties.desired.$version, 1);
+}, { needed: true });
+
+const report = (patch) =>
+  new Promise((resolve, reject) => twin.properties.reported.update(patch, (error) => (error ? reject(error) : resolve())));
+
+scenario.case('reported properties arrive at the service, null removes', async () => {
+  await report({ firmware: { version: '1.2' }, fan: true });
+  await report({ fan: null });
+  const { responseBody } = await registry.getTwin(DEVICE);
+  assert.equal(responseBody.properties.reported.firmware.version, '1.2');
+  assert.equal(responseBody.properties.reported.fan, undefined);
+  assert.equal(responseBody.properties.reported.$version, 3);
+});
+
+scenario.case('a desired property reaches the connected device', async () => {
+  const pushed = new Promise((resolve) => twin.on('properties.desired.interval', resolve));
+  const { responseBody } = await registry.updateTwin(DEVICE, { tags: { floor: 2 }, properties: { desired: { interval: 9 } } }, '*');
+  assert.equal(responseBody.properties.desired.interval, 9);
+  assert.equal(await pushed, 9);
+});
+
+scenario.case('a stale etag is refused with 412', async () => {
+  assert.equal(await status(() => registry.updateTwin(DEVICE, { tags: { floor: 9 } }, 'AAAA')), 412);
+  assert.equal((await registry.getTwin(DEVICE)).responseBody.tags.floor, 2);
+});
+
+scenario.case('SELECT * FROM devices finds it by tag', async () => {
+  const query = registry.createQuery('SELECT * FROM devices WHERE tags.floor = 2', 100);
+  const { result } = await query.nextAsTwin();
+  assert.deepEqual(result.map((row) => row.deviceId), [DEVICE]);
+});
+
+scenario.case('a message with properties of every kind is taken', async () => {
+  const message = new Message(Buffer.from([0, 255, 128]));
+  message.messageId = 'm1';
+  message.correlationId = 'c&=1';
+  message.properties.add('alert level', 'hö/ch & so');
+  message.properties.add('empty', '');
+  await client.sendEvent(message);
+});
+
+scenario.case('a disabled device is cut off now, and let in again once enabled', async () => {
+  const cut = lib.once(client, 'disconnect');
+  const { responseBody: device } = await registry.get(DEVICE);
+  await registry.update({ ...device, status: 'disabled' });
+  await cut;
+  await registry.update({ ...device, status: 'enabled', etag: undefined });
+  await eventually(async () => {
+    const again = Client.fromConnectionString(`HostName=${hub.hostName};DeviceId=${DEVICE};SharedAccessKey=${key}`, Mqtt);
+    await again.open();
+    await again.close();
+    return true;
+  }, { what: 'the device is let in again' });
+});
+
+scenario.case('many devices are listed, and deleted', async () => {
+  const { responseBody: list } = await registry.list();
+  assert.ok(list.some((device) => device.deviceId === DEVICE));
+  await registry.delete(DEVICE);
+  assert.equal(await status(() => registry.get(DEVICE)), 404);
+});
+
+scenario.run();

@@ -1,0 +1,66 @@
+"""The golden list of REST routes: each has a test without credentials and one with the wrong ones.
+
+A route that is added to the edges is added here (docs/tasks/adding-a-scenario.md); `{…}` parts may not exist: authority is
+decided before anything is looked up.
+"""
+
+DPS = [
+    ("GET", "/enrollments/x"),
+    ("PUT", "/enrollments/x"),
+    ("DELETE", "/enrollments/x"),
+    ("POST", "/enrollments"),
+    ("POST", "/enrollments/query"),
+    ("POST", "/enrollments/x/attestationmechanism"),
+    ("GET", "/enrollmentGroups/x"),
+    ("PUT", "/enrollmentGroups/x"),
+    ("DELETE", "/enrollmentGroups/x"),
+    ("POST", "/enrollmentGroups/query"),
+    ("POST", "/enrollmentGroups/x/attestationmechanism"),
+    ("GET", "/registrations/x"),
+    ("DELETE", "/registrations/x"),
+    ("POST", "/registrations/x/query"),
+]
+
+HUB = [
+    ("GET", "/devices"),
+    ("POST", "/devices/query"),
+    ("GET", "/devices/x"),
+    ("PUT", "/devices/x"),
+    ("DELETE", "/devices/x"),
+    ("GET", "/twins/x"),
+    ("PATCH", "/twins/x"),
+    ("PUT", "/twins/x"),
+    ("GET", "/statistics/devices"),
+]
+
+TWINS = [
+    ("GET", "/models"),
+    ("POST", "/models"),
+    ("GET", "/models/dtmi:a;1"),
+    ("PATCH", "/models/dtmi:a;1"),
+    ("DELETE", "/models/dtmi:a;1"),
+    ("GET", "/digitaltwins/x"),
+    ("PUT", "/digitaltwins/x"),
+    ("PATCH", "/digitaltwins/x"),
+    ("DELETE", "/digitaltwins/x"),
+    ("POST", "/digitaltwins/x/telemetry"),
+    ("GET", "/digitaltwins/x/relationships"),
+    ("GET", "/digitaltwins/x/incomingrelationships"),
+    ("GET", "/digitaltwins/x/relationships/y"),
+    ("PUT", "/digitaltwins/x/relationships/y"),
+    ("PATCH", "/digitaltwins/x/relationships/y"),
+    ("DELETE", "/digitaltwins/x/relationships/y"),
+    ("GET", "/digitaltwins/x/components/y"),
+    ("PATCH", "/digitaltwins/x/components/y"),
+    ("POST", "/digitaltwins/x/components/y/telemetry"),
+    ("POST", "/query"),
+]
+
+# The device API of DPS: {scope} is the ID scope.
+DEVICE = [
+    ("PUT", "/{scope}/registrations/x/register"),
+    ("POST", "/{scope}/registrations/x"),
+    ("GET", "/{scope}/registrations/x/operations/y"),
+]
+
+FUNCTIONS = [("GET", "/api/DpsAdtAllocationFunc"), ("POST", "/api/DpsAdtAllocationFunc")]

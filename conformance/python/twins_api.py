@@ -1,0 +1,202 @@
+# about: the Digital Twins API with PyPI's client: models, twins, relationships, components, queries, errors; recordings of the real service
+# timeout: 240
+"""Digital twins data plane through azure-digitaltwins-core; and how many recordings of the real service replay alike."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from azure.core import MatchConditions
+from azure.core.exceptions import HttpResponseError
+
+from lib import Scenario, connections, equal, out, refuses
+from lib.rest import bearer
+from lib.twins import client
+
+twins = client()
+api = Scenario()
+ROOM, DEVICE, BASE = "dtmi:test:Room;1", "dtmi:test:Sensor;1", "dtmi:test:Base;1"
+
+
+def interface(identifier, *contents, **more):
+    return {"@id": identifier, "@type": "Interface", "@context": "dtmi:dtdl:context;2", "contents": list(contents)} | more
+
+
+def prop(name, schema, **more):
+    return {"@type": "Property", "name": name, "schema": schema} | more
+
+
+MODELS = [
+    interface(BASE, prop("name", "string")),
+    interface(DEVICE, prop("level", "double"), {"@type": "Telemetry", "name": "pulse", "schema": "integer"}),
+    interface(
+        ROOM,
+        prop("area", "double"),
+        prop("floor", "integer"),
+        prop("open", "boolean"),
+        prop("tags", {"@type": "Map", "mapKey": {"name": "k", "schema": "string"}, "mapValue": {"name": "v", "schema": "string"}}),
+        {"@type": "Component", "name": "sensor", "schema": DEVICE},
+        {"@type": "Relationship", "name": "has", "target": ROOM, "properties": [prop("since", "string")]},
+        extends=BASE,
+    ),
+]
+
+
+def room(**more):
+    return {"$metadata": {"$model": ROOM}, "sensor": {"$metadata": {}}} | more
+
+
+def code(status, name, action):
+    error = refuses(action, kinds=(HttpResponseError,), status=status)
+    equal(error.error.code if error.error else None, name, f"code of {error.message}")
+    return error
+
+
+@api.case("models: create, get with definition, list, and the errors", needed=True)
+def _():
+    created = twins.create_models(MODELS)
+    equal({model.id for model in created}, {BASE, DEVICE, ROOM})
+    equal(twins.get_model(ROOM, include_model_definition=True).model["@id"], ROOM)
+    equal(twins.get_model(ROOM).model, None)
+    equal({model.id for model in twins.list_models(dependencies_for=[ROOM])}, {BASE, DEVICE, ROOM})
+    code(409, "ModelIdAlreadyExists", lambda: twins.create_models([MODELS[0]]))
+    code(404, "ModelNotFound", lambda: twins.get_model("dtmi:test:None;1"))
+    code(409, "ModelReferencesNotDeleted", lambda: twins.delete_model(BASE))
+    code(400, "DTDLParserError", lambda: twins.create_models([interface("dtmi:test:Bad;1", prop("x", "notASchema"))]))
+
+
+@api.case("twins: create, get, replace, list by query, delete", needed=True)
+def _():
+    created = twins.upsert_digital_twin("r1", room(area=10.5, floor=2, open=True, name="one", tags={"a": "b"}))
+    equal((created["$dtId"], created["area"], created["sensor"]["$metadata"].get("$model")), ("r1", 10.5, None))
+    assert created["$etag"].startswith('W/"')
+    equal(twins.get_digital_twin("r1")["tags"], {"a": "b"})
+    twins.upsert_digital_twin("r1", room(area=11.0))
+    assert "floor" not in twins.get_digital_twin("r1"), "PUT kept what it did not name"
+
+
+@api.case("twins: validation against the model")
+def _():
+    code(400, "ValidationFailed", lambda: twins.upsert_digital_twin("bad", room(area="wide")))
+    code(400, "ValidationFailed", lambda: twins.upsert_digital_twin("bad", room(unknown=1)))
+    code(400, "ValidationFailed", lambda: twins.upsert_digital_twin("bad", {"$metadata": {"$model": ROOM}}))
+    refuses(lambda: twins.upsert_digital_twin("bad", {"$metadata": {"$model": "dtmi:test:None;1"}}), status=400)
+    code(404, "DigitalTwinNotFound", lambda: twins.get_digital_twin("bad"))
+
+
+@api.case("twins: JSON Patch adds, replaces, removes; a bad one changes nothing")
+def _():
+    twins.update_digital_twin("r1", [{"op": "add", "path": "/floor", "value": 3}, {"op": "replace", "path": "/area", "value": 12.5}])
+    twin = twins.get_digital_twin("r1")
+    equal((twin["floor"], twin["area"]), (3, 12.5))
+    twins.update_digital_twin("r1", [{"op": "remove", "path": "/floor"}])
+    assert "floor" not in twins.get_digital_twin("r1")
+    code(400, "JsonPatchInvalid", lambda: twins.update_digital_twin("r1", [{"op": "move", "from": "/area", "path": "/floor"}]))
+    patch = [{"op": "replace", "path": "/area", "value": 99.0}, {"op": "add", "path": "/floor", "value": "third"}]
+    refuses(lambda: twins.update_digital_twin("r1", patch), status=400)
+    equal(twins.get_digital_twin("r1")["area"], 12.5, "half of a refused patch was kept")
+
+
+@api.case("twins: etags")
+def _():
+    etag = twins.get_digital_twin("r1")["$etag"]
+    current = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
+    twins.update_digital_twin("r1", [{"op": "replace", "path": "/area", "value": 13.0}], **current)
+    stale = lambda: twins.update_digital_twin("r1", [{"op": "replace", "path": "/area", "value": 14.0}], **current)
+    refuses(stale, status=412)
+    refuses(lambda: twins.delete_digital_twin("r1", **current), status=412)
+    refuses(lambda: twins.upsert_digital_twin("r1", room(), match_condition=MatchConditions.IfMissing), status=412)
+    equal(twins.get_digital_twin("r1")["area"], 13.0)
+
+
+@api.case("components: get, patch, and the errors")
+def _():
+    twins.update_component("r1", "sensor", [{"op": "add", "path": "/level", "value": 0.5}])
+    equal(twins.get_component("r1", "sensor")["level"], 0.5)
+    code(404, "ComponentNotFound", lambda: twins.get_component("r1", "nothing"))
+    refuses(lambda: twins.update_component("r1", "sensor", [{"op": "add", "path": "/level", "value": "low"}]), status=400)
+
+
+def relationship(source, target, identifier, **more):
+    return {"$relationshipId": identifier, "$sourceId": source, "$targetId": target, "$relationshipName": "has"} | more
+
+
+@api.case("relationships: create, get, list both ways, patch, delete, and the errors")
+def _():
+    twins.upsert_digital_twin("r2", room())
+    twins.upsert_relationship("r1", "e1", relationship("r1", "r2", "e1", since="2020"))
+    equal(twins.get_relationship("r1", "e1")["since"], "2020")
+    equal([row["$relationshipId"] for row in twins.list_relationships("r1")], ["e1"])
+    equal([row.relationship_id for row in twins.list_incoming_relationships("r2")], ["e1"])
+    twins.update_relationship("r1", "e1", [{"op": "replace", "path": "/since", "value": "2021"}])
+    equal(twins.get_relationship("r1", "e1")["since"], "2021")
+    refuses(lambda: twins.upsert_relationship("r1", "e2", relationship("r1", "nobody", "e2")), kinds=(HttpResponseError,))
+    code(404, "RelationshipNotFound", lambda: twins.get_relationship("r1", "e2"))
+    refuses(lambda: twins.delete_digital_twin("r2"), kinds=(HttpResponseError,), status=400)
+    twins.delete_relationship("r1", "e1")
+    code(404, "RelationshipNotFound", lambda: twins.get_relationship("r1", "e1"))
+
+
+@api.case("queries: filters, projections, counts, paging, joins, and what is wrong with a bad one")
+def _():
+    for number in range(30):
+        twins.upsert_digital_twin(f"q{number:02}", room(area=float(number), floor=number % 3, name=f"n{number}"))
+    twins.upsert_relationship("q00", "j", relationship("q00", "q01", "j"))
+
+    def ids(where, **options):
+        return sorted(row["$dtId"] for row in twins.query_twins(f"SELECT * FROM DIGITALTWINS T WHERE {where}", **options))
+
+    equal(ids("T.area >= 28 AND STARTSWITH(T.$dtId, 'q')"), ["q28", "q29"])
+    equal(len(ids(f"IS_OF_MODEL(T, '{BASE}') AND STARTSWITH(T.$dtId, 'q')")), 30)
+    equal(len(ids(f"IS_OF_MODEL(T, '{BASE}', exact)")), 0)
+    equal(ids("T.name IN ['n3', 'n4'] OR T.area = 7"), ["q03", "q04", "q07"])
+    counted = list(twins.query_twins("SELECT COUNT() FROM DIGITALTWINS T WHERE T.floor = 1 AND STARTSWITH(T.$dtId, 'q')"))
+    equal(counted, [{"COUNT": 10}])
+    joined = "SELECT T, CT FROM DIGITALTWINS T JOIN CT RELATED T.has WHERE T.$dtId = 'q00'"
+    rows = list(twins.query_twins(joined))
+    equal([(row["T"]["$dtId"], row["CT"]["$dtId"]) for row in rows], [("q00", "q01")])
+    code(400, "SqlQueryError", lambda: list(twins.query_twins("SELECT * FORM DIGITALTWINS")))
+
+
+@api.case("telemetry is taken, for a twin and a component; unknown ones are 404")
+def _():
+    twins.publish_telemetry("r1", {"pulse": 1})
+    twins.publish_component_telemetry("r1", "sensor", {"pulse": 1})
+    refuses(lambda: twins.publish_telemetry("nobody", {"pulse": 1}), status=404)
+
+
+@api.case("models: decommissioned ones make no twins; unused ones are deleted")
+def _():
+    identifier = "dtmi:test:Old;1"
+    twins.create_models([interface(identifier)])
+    twins.decommission_model(identifier)
+    equal(twins.get_model(identifier).decommissioned, True)
+    refuses(lambda: twins.upsert_digital_twin("old", {"$metadata": {"$model": identifier}}), kinds=(HttpResponseError,))
+    twins.delete_model(identifier)
+    code(404, "ModelNotFound", lambda: twins.get_model(identifier))
+
+
+@api.case("deleting a twin is final")
+def _():
+    twins.delete_digital_twin("r2")
+    code(404, "DigitalTwinNotFound", lambda: twins.get_digital_twin("r2"))
+    refuses(lambda: twins.delete_digital_twin("r2"), status=404)
+
+
+@api.case("recordings of the real service replay (the count is a note)")
+def _():
+    cases = Path(os.environ.get("SHARED_DIR", "/nonexistent")) / "cases/adt-recordings"
+    if not cases.is_dir():
+        out({"note": f"no recordings at {cases}: set SHARED_DIR to count how many replay alike"})
+        return
+    subject = connections()
+    environment = os.environ | {"ADT_TOKEN": bearer().removeprefix("Bearer ")}
+    command = [sys.executable, cases / "tools/replay.py", subject["twins"][0]["url"], subject["ca"], cases / "python"]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=True)
+    Path("replay.txt").write_text(result.stdout)
+    out({"note": re.search(r"recordings ok=\d+ bad=\d+", result.stdout).group()})
+
+
+api.run()
