@@ -62,7 +62,9 @@ impl Authority {
         let keys = policy.map_or(&self.nobody, |policy| &policy.keys);
         let signed = keys.signed(token);
         let Some(policy) = policy.filter(|_| signed) else {
-            return Err(unauthorized("the token's policy (skn) or signature does not hold for this resource"));
+            return Err(unauthorized(
+                "the token's policy (skn) or signature does not hold for this resource",
+            ));
         };
         if !self.is_for(resource, &token.resource) {
             return Err(unauthorized("the token's resource (sr) is not this host name"));
@@ -98,7 +100,8 @@ impl Authority {
 
     /// The operator, by the admin key.
     pub fn admin_key(&self, key: &str) -> Result<Caller> {
-        let known = self.admin.get().is_some_and(|admin| secrets_equal(admin.reveal().as_bytes(), key.as_bytes()));
+        let known =
+            self.admin.get().is_some_and(|admin| secrets_equal(admin.reveal().as_bytes(), key.as_bytes()));
         if known { Ok(Caller::admin()) } else { Err(unauthorized("the admin key does not hold")) }
     }
 

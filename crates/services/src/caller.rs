@@ -100,7 +100,11 @@ impl Caller {
     /// A function app's own identity: reads and writes twins.
     #[must_use]
     pub fn function(app: ResourceName) -> Self {
-        Self::on_kind(Identity::Function { app }, ResourceKind::Twins, vec![Right::TwinsRead, Right::TwinsWrite])
+        Self::on_kind(
+            Identity::Function { app },
+            ResourceKind::Twins,
+            vec![Right::TwinsRead, Right::TwinsWrite],
+        )
     }
 
     /// The same caller with a limit in time.
@@ -121,7 +125,9 @@ impl Caller {
     pub fn require(&self, kind: ResourceKind, resource: &ResourceName, right: Right) -> Result<()> {
         let held = match &self.grants {
             Grants::All => true,
-            Grants::On { kind: on, resource: of, rights } => *on == kind && of == resource && rights.contains(&right),
+            Grants::On { kind: on, resource: of, rights } => {
+                *on == kind && of == resource && rights.contains(&right)
+            }
             Grants::Kind { kind: on, rights } => *on == kind && rights.contains(&right),
             Grants::Own => false,
         };
@@ -133,7 +139,10 @@ impl Caller {
     pub fn require_device(&self, hub: &ResourceName, device: &DeviceId) -> Result<()> {
         match &self.identity {
             Identity::Device { hub: own_hub, id, .. } if own_hub == hub && id == device => Ok(()),
-            _ => Err(Error::new(ErrorCode::Forbidden, format!("only the device '{device}' itself may do this"))),
+            _ => Err(Error::new(
+                ErrorCode::Forbidden,
+                format!("only the device '{device}' itself may do this"),
+            )),
         }
     }
 
@@ -141,7 +150,10 @@ impl Caller {
     pub fn require_registration(&self, dps: &ResourceName, registration: &RegistrationId) -> Result<()> {
         match &self.identity {
             Identity::Registration { dps: own_dps, id, .. } if own_dps == dps && id == registration => Ok(()),
-            _ => Err(Error::new(ErrorCode::Forbidden, format!("only the device '{registration}' itself may do this"))),
+            _ => Err(Error::new(
+                ErrorCode::Forbidden,
+                format!("only the device '{registration}' itself may do this"),
+            )),
         }
     }
 }

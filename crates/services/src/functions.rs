@@ -51,13 +51,22 @@ impl Functions {
     }
 
     /// Calls an HTTP function: checks the key, runs it, returns status and body as text.
-    pub async fn invoke(&self, app: &Resource, function: &str, code: Option<&str>, request: &Value) -> (u16, String) {
+    pub async fn invoke(
+        &self,
+        app: &Resource,
+        function: &str,
+        code: Option<&str>,
+        request: &Value,
+    ) -> (u16, String) {
         let Ok(properties) = Self::app(app) else { return (404, "there is no such function".to_owned()) };
         if !key_opens(properties, code.unwrap_or_default()) {
             return (401, "the function key is missing or wrong: call with ?code=<key>".to_owned());
         }
         if !function.eq_ignore_ascii_case(ALLOCATE) {
-            return (404, format!("there is no function '{}'; there is {ALLOCATE}", pollux_model::ids::shown(function)));
+            return (
+                404,
+                format!("there is no function '{}'; there is {ALLOCATE}", pollux_model::ids::shown(function)),
+            );
         }
         self.allocate(app, request).await
     }

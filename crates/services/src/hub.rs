@@ -36,8 +36,8 @@ pub use query::DeviceRow;
 pub use register_device::RegisterDevice;
 
 use crate::context::Context;
-pub(crate) use routing::stream;
 use routing::RouteCache;
+pub(crate) use routing::stream;
 
 /// The hubs of a deployment.
 #[derive(Debug)]

@@ -23,13 +23,21 @@ pub async fn standing(context: &Context, hub: Option<&str>, device: &str, twin: 
     let Ok(id) = DeviceId::parse(device) else { return Ok(Standing::Absent) };
     let all = context.table.all();
     let of_kind = |kind| all.iter().filter(move |resource| resource.kind() == kind);
-    let asked = hub.and_then(|name| context.table.serving(ResourceKind::Hub, name).or_else(|| context.table.named(ResourceKind::Hub, name)));
-    for dps in of_kind(ResourceKind::Dps).filter(|dps| asked.as_ref().is_none_or(|hub| links(dps, &hub.name))) {
+    let asked = hub.and_then(|name| {
+        context
+            .table
+            .serving(ResourceKind::Hub, name)
+            .or_else(|| context.table.named(ResourceKind::Hub, name))
+    });
+    for dps in of_kind(ResourceKind::Dps).filter(|dps| asked.as_ref().is_none_or(|hub| links(dps, &hub.name)))
+    {
         if assigning(context, &dps.name, device).await? || assigning(context, &dps.name, twin).await? {
             return Ok(Standing::Assigning);
         }
     }
-    let near = |hub: &Resource| asked.as_ref().is_none_or(|asked| hub.name == asked.name || share_dps(&all, &hub.name, &asked.name));
+    let near = |hub: &Resource| {
+        asked.as_ref().is_none_or(|asked| hub.name == asked.name || share_dps(&all, &hub.name, &asked.name))
+    };
     for hub in of_kind(ResourceKind::Hub).filter(|hub| near(hub)) {
         if context.store.device(&hub.name, &id).await?.is_some() {
             return Ok(Standing::Present);

@@ -97,7 +97,12 @@ impl Resources {
     }
 
     /// Changes the fields a declaration names; those it leaves out stay. `expected`: the etag the caller saw.
-    pub async fn change(&self, caller: &Caller, declared: &Declared, expected: Option<&Etag>) -> Result<Resource> {
+    pub async fn change(
+        &self,
+        caller: &Caller,
+        declared: &Declared,
+        expected: Option<&Etag>,
+    ) -> Result<Resource> {
         administer(caller)?;
         let _one = self.changing.lock().await;
         let name = ResourceName::parse(declared.name())?;
@@ -162,7 +167,8 @@ impl Resources {
         self.context.store.commit(Batch::from(write)).await.map_err(commit_failed)?;
         let same = |one: &Resource| one.kind() == resource.kind() && one.name == resource.name;
         let others = self.context.table.all();
-        let mut all: Vec<_> = others.iter().filter(|one| !same(one)).map(|one| Resource::clone(one)).collect();
+        let mut all: Vec<_> =
+            others.iter().filter(|one| !same(one)).map(|one| Resource::clone(one)).collect();
         all.push(resource.clone());
         self.publish(all);
         Ok(resource)
@@ -177,7 +183,8 @@ impl Resources {
             batch = batch.with(Write::DeleteResource { kind, name, expect: Expect::Etag(one.etag.clone()) });
         }
         self.context.store.commit(batch).await.map_err(commit_failed)?;
-        let leaves = |one: &Resource| leaving.iter().any(|gone| gone.kind() == one.kind() && gone.name == one.name);
+        let leaves =
+            |one: &Resource| leaving.iter().any(|gone| gone.kind() == one.kind() && gone.name == one.name);
         let all = self.context.table.all();
         self.publish(all.iter().filter(|one| !leaves(one)).map(|one| Resource::clone(one)).collect());
         self.drop_streams(leaving).await

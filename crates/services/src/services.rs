@@ -8,7 +8,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::authority::Authority;
 use crate::context::Context;
+use crate::events::Events;
+use crate::functions::Functions;
+use crate::hub::Hub;
 use crate::issuer::{ExternalIssuer, Issuer};
+use crate::provisioning::Provisioning;
 use crate::resources::{Declared, Resources};
 use crate::twins::Twins;
 
@@ -40,6 +44,14 @@ pub struct Services {
     pub issuer: Arc<Issuer>,
     /// Digital twins.
     pub twins: Arc<Twins>,
+    /// Event hubs: the outbox relay and retention.
+    pub events: Arc<Events>,
+    /// Device identities, device twins, telemetry, live connections.
+    pub hub: Arc<Hub>,
+    /// Allocate, ingest, retire.
+    pub functions: Arc<Functions>,
+    /// Enrollments and registrations.
+    pub provisioning: Arc<Provisioning>,
 }
 
 impl Services {
@@ -56,7 +68,11 @@ impl Services {
         let issuer = Arc::new(Issuer::new(Arc::clone(&context), settings.issuers));
         let authority = Arc::new(Authority::new(Arc::clone(&context), Arc::clone(&issuer)));
         let twins = Arc::new(Twins::new(Arc::clone(&context)));
-        Arc::new(Self { context, resources, authority, issuer, twins })
+        let events = Events::new(Arc::clone(&context));
+        let hub = Hub::new(Arc::clone(&context));
+        let functions = Functions::new(Arc::clone(&context), Arc::clone(&twins));
+        let provisioning = Provisioning::new(Arc::clone(&context), Arc::clone(&hub), Arc::clone(&functions));
+        Arc::new(Self { context, resources, authority, issuer, twins, events, hub, functions, provisioning })
     }
 
     /// Reads what is stored, makes what a first start needs, applies what the configuration declares. To be called
@@ -67,8 +83,22 @@ impl Services {
         self.issuer.load().await
     }
 
-    /// Starts what runs in the background; it ends with `shutdown` and is tracked by `tasks`.
+    /// Starts what runs in the background; it ends with `shutdown` and is tracked by `tasks`. To be called when the
+    /// listeners are bound: registrations that a crash interrupted are taken up again and may call webhooks here.
     pub fn start(&self, shutdown: &CancellationToken, tasks: &TaskTracker) {
         self.issuer.start(shutdown.clone(), tasks);
+        tasks.spawn(Arc::clone(&self.events).run_relay(shutdown.clone()));
+        tasks.spawn(Arc::clone(&self.events).run_retention(shutdown.clone()));
+        tasks.spawn(Arc::clone(&self.functions).run(shutdown.clone()));
+        let provisioning = Arc::clone(&self.provisioning);
+        tasks.spawn(async move {
+            match provisioning.resume().await {
+                Ok(0) => {}
+                Ok(resumed) => tracing::info!(resumed, "took up interrupted registrations"),
+                Err(error) => {
+                    tracing::warn!(%error, "interrupted registrations wait for their devices to poll")
+                }
+            }
+        });
     }
 }

@@ -75,7 +75,7 @@ impl Events {
         for ((stream, partition), records, rows) in places {
             match self.context.log.append(&stream, partition, records).await {
                 Ok(_) => done.extend(rows),
-                Err(LogError::UnknownStream { .. } | LogError::UnknownPartition { .. }) => {
+                Err(LogError::UnknownStream(_) | LogError::UnknownPartition { .. }) => {
                     gone.insert(stream);
                     done.extend(rows);
                 }

@@ -19,7 +19,9 @@ impl Events {
                 () = tokio::time::sleep(PERIOD) => {}
             }
             match self.context.log.trim(self.context.clock.now()).await {
-                Ok(trimmed) => tracing::debug!(records = trimmed.records, bytes = trimmed.bytes, "trimmed the event log"),
+                Ok(trimmed) => {
+                    tracing::debug!(records = trimmed.records, bytes = trimmed.bytes, "trimmed the event log")
+                }
                 Err(error) => tracing::warn!(%error, "the event log cannot be trimmed"),
             }
         }

@@ -4,7 +4,7 @@
 //! twin of the same model is kept, one of another model is replaced; the hub is the first of `linkedHubs`; the tags
 //! are `dtmi` and `dtId`.
 
-use pollux_dtdl::{Interface, Schema};
+use pollux_dtdl::{Interface, Primitive, Schema};
 use pollux_model::resource::Resource;
 use pollux_model::{Error, ErrorCode, Result};
 use serde_json::{Map, Value, json};
@@ -18,19 +18,24 @@ const ATTEMPTS: usize = 8;
 impl Functions {
     pub(super) async fn allocate(&self, app: &Resource, request: &Value) -> (u16, String) {
         let context = request.get("deviceRuntimeContext");
-        let Some(registration_id) = context.and_then(|context| context.get("registrationId")).and_then(Value::as_str) else {
+        let Some(registration_id) =
+            context.and_then(|context| context.get("registrationId")).and_then(Value::as_str)
+        else {
             return (400, "Registration ID not provided for the device.".to_owned());
         };
         let hubs = request.get("linkedHubs").and_then(Value::as_array);
         let Some(hub) = hubs.and_then(|hubs| hubs.first()).and_then(Value::as_str) else {
             return (400, "No hub group defined for the enrollment.".to_owned());
         };
-        let Some(model) = context.and_then(|context| context.pointer("/payload/modelId")).and_then(Value::as_str) else {
+        let Some(model) =
+            context.and_then(|context| context.pointer("/payload/modelId")).and_then(Value::as_str)
+        else {
             return (400, "The device's payload has no modelId: register with a payload such as {\"modelId\": \"dtmi:…;1\"}.".to_owned());
         };
         match self.find_or_create(app, registration_id, model).await {
             Ok(()) => {
-                let twin = json!({"tags": {"dtmi": model, "dtId": registration_id}, "properties": {"desired": {}}});
+                let twin =
+                    json!({"tags": {"dtmi": model, "dtId": registration_id}, "properties": {"desired": {}}});
                 (200, json!({"iotHubHostName": hub, "initialTwin": twin}).to_string())
             }
             Err(error) => {
@@ -46,7 +51,8 @@ impl Functions {
             let outcome = match twins.twin(id).await? {
                 // Touching it moves its etag, so that a retirement that began before notices and stops.
                 Some(twin) if twin.model().eq_ignore_ascii_case(model) => {
-                    let touch = json!([{"op": "replace", "path": "/$metadata/$model", "value": twin.model()}]);
+                    let touch =
+                        json!([{"op": "replace", "path": "/$metadata/$model", "value": twin.model()}]);
                     twins.patch_twin(id, touch, &twin.etag).await
                 }
                 found => {
@@ -55,11 +61,15 @@ impl Functions {
                 }
             };
             match outcome {
-                Err(error) if matches!(error.code, ErrorCode::PreconditionFailed | ErrorCode::TwinNotFound) => {}
+                Err(error)
+                    if matches!(error.code, ErrorCode::PreconditionFailed | ErrorCode::TwinNotFound) => {}
                 outcome => return outcome,
             }
         }
-        Err(Error::new(ErrorCode::Unavailable, format!("the twin '{id}' is changed by others all the time; try again")))
+        Err(Error::new(
+            ErrorCode::Unavailable,
+            format!("the twin '{id}' is changed by others all the time; try again"),
+        ))
     }
 }
 
@@ -73,7 +83,10 @@ async fn first_state(twins: &dyn TwinsClient, model: &str) -> Result<Value> {
     let interface = models.as_ref().zip(parsed.as_ref()).and_then(|(models, id)| models.get(id));
     let Some(interface) = interface else {
         let shown = pollux_model::ids::shown(model);
-        return Err(Error::new(ErrorCode::ModelNotFound, format!("there is no model '{shown}': upload it to the twins service first")));
+        return Err(Error::new(
+            ErrorCode::ModelNotFound,
+            format!("there is no model '{shown}': upload it to the twins service first"),
+        ));
     };
     for name in interface.components.keys() {
         document.insert(name.clone(), json!({"$metadata": {}}));
@@ -86,7 +99,7 @@ async fn first_state(twins: &dyn TwinsClient, model: &str) -> Result<Value> {
 
 fn has_number(interface: &Interface, name: &str) -> bool {
     let schema = interface.properties.get(name).map(|property| &property.schema);
-    schema.is_some_and(Schema::is_floating_point)
+    schema.is_some_and(|schema| matches!(**schema, Schema::Primitive(Primitive::Double | Primitive::Float)))
 }
 
 /// Azure's runtime answers 500 when a function throws; what a caller can mend is 400.

@@ -113,7 +113,12 @@ impl Functions {
                 .flat_map(|function| {
                     let partitions = partitions(&namespace, function.event_hub());
                     let (app, namespace) = (app.name.clone(), namespace.name.clone());
-                    (0..partitions).map(move |partition| Place { app: app.clone(), function, namespace: namespace.clone(), partition })
+                    (0..partitions).map(move |partition| Place {
+                        app: app.clone(),
+                        function,
+                        namespace: namespace.clone(),
+                        partition,
+                    })
                 })
                 .collect::<Vec<_>>(),
             Err(error) => {
@@ -144,13 +149,22 @@ impl Functions {
         let stream = stream_of(place)?;
         let key = key_of(place);
         let known = self.context.store.checkpoints(&key).await?;
-        let checkpoint = known.into_iter().find(|(partition, _)| *partition == place.partition).map(|(_, checkpoint)| checkpoint);
+        let checkpoint = known
+            .into_iter()
+            .find(|(partition, _)| *partition == place.partition)
+            .map(|(_, checkpoint)| checkpoint);
         let mut last = checkpoint.map(|checkpoint| checkpoint.sequence_number);
         loop {
-            let from = last.map_or(ReadFrom::Earliest, |number| ReadFrom::Sequence { number, inclusive: false });
-            let records = self.context.log.read(&stream, place.partition, &from, BATCH).await.map_err(unavailable)?;
+            let from =
+                last.map_or(ReadFrom::Earliest, |number| ReadFrom::Sequence { number, inclusive: false });
+            let records =
+                self.context.log.read(&stream, place.partition, &from, BATCH).await.map_err(unavailable)?;
             let Some(end) = records.last() else {
-                self.context.log.wait(&stream, place.partition, last.unwrap_or(-1)).await.map_err(unavailable)?;
+                self.context
+                    .log
+                    .wait(&stream, place.partition, last.unwrap_or(-1))
+                    .await
+                    .map_err(unavailable)?;
                 continue;
             };
             let checkpoint = Checkpoint { sequence_number: end.sequence_number, offset: end.offset };
@@ -172,7 +186,7 @@ impl Functions {
                 for record in records {
                     self.work_on(place, record).await?;
                 }
-                Ok(())
+                Ok::<_, Error>(())
             })
             .buffer_unordered(DEVICES);
         while let Some(done) = devices.next().await {

@@ -27,18 +27,22 @@ impl Functions {
     pub async fn dead_letter(&self, caller: &Caller, app: &Resource, id: i64) -> Result<DeadLetter> {
         caller.require(ResourceKind::Functions, &app.name, Right::Administer)?;
         let found = self.context.store.dead_letter(&app.name, id).await?;
-        found.ok_or_else(|| Error::new(ErrorCode::DeadLetterNotFound, format!("there is no dead letter {id}")))
+        found
+            .ok_or_else(|| Error::new(ErrorCode::DeadLetterNotFound, format!("there is no dead letter {id}")))
     }
 
     /// Runs the function on a dead letter once more; it is forgotten when that works, and tells why when not.
     pub async fn replay_dead_letter(&self, caller: &Caller, app: &Resource, id: i64) -> Result<()> {
         let letter = self.dead_letter(caller, app, id).await?;
         let function = Function::ALL.into_iter().find(|function| function.as_str() == letter.function);
-        let function = function.ok_or_else(|| Error::new(ErrorCode::FunctionNotFound, format!("there is no function '{}'", letter.function)))?;
+        let function = function.ok_or_else(|| {
+            Error::new(ErrorCode::FunctionNotFound, format!("there is no function '{}'", letter.function))
+        })?;
         match self.apply(&app.name, function, &record_of(&letter)).await {
             Ok(()) => self.delete_dead_letter(caller, app, id).await,
             Err(error) => {
-                let (attempts, failed, reason) = (letter.attempts.saturating_add(1), self.context.clock.now(), error.message.clone());
+                let (attempts, failed, reason) =
+                    (letter.attempts.saturating_add(1), self.context.clock.now(), error.message.clone());
                 let letter = Box::new(DeadLetter { attempts, failed, reason, ..letter });
                 self.context.store.commit(Batch::from(Write::PutDeadLetter { letter })).await?;
                 Err(error)

@@ -45,7 +45,8 @@ impl Event {
     /// When the value was measured: what the device says, as long as it is not in the future, else when the event was
     /// enqueued.
     pub(super) fn measured(&self) -> Timestamp {
-        let said = self.property("iothub-creation-time-utc").or_else(|| self.annotation("iothub-creation-time-utc"));
+        let said =
+            self.property("iothub-creation-time-utc").or_else(|| self.annotation("iothub-creation-time-utc"));
         said.and_then(Timestamp::parse).map_or(self.enqueued, |said| said.min(self.enqueued))
     }
 }

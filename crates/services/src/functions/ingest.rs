@@ -24,7 +24,9 @@ pub(super) enum Effect {
 
 impl Functions {
     pub(super) async fn ingest(&self, app: &Resource, event: &Event) -> Result<Effect> {
-        let Some(device) = event.annotation("iothub-connection-device-id") else { return Ok(Effect::Nothing) };
+        let Some(device) = event.annotation("iothub-connection-device-id") else {
+            return Ok(Effect::Nothing);
+        };
         // Bodies of other content types are not for the twin; without one, JSON is tried and anything else left alone.
         let body = match event.content_type().as_deref() {
             Some(kind) if kind == "application/json" || kind.ends_with("+json") => event.json()?,
@@ -38,7 +40,9 @@ impl Functions {
         let rules = &Self::app(app)?.mapping;
         loop {
             let Some(twin) = twins.twin(device).await? else { return Ok(Effect::Nothing) };
-            let Some(found) = self.wanted(&*twins, &twin, &body, rules).await? else { return Ok(Effect::Nothing) };
+            let Some(found) = self.wanted(&*twins, &twin, &body, rules).await? else {
+                return Ok(Effect::Nothing);
+            };
             let patch = patch(&twin, found, event.measured());
             if patch.is_empty() {
                 return Ok(Effect::Nothing);
@@ -46,7 +50,8 @@ impl Functions {
             match twins.patch_twin(device, Value::Array(patch), &twin.etag).await {
                 Ok(()) => return Ok(Effect::Applied),
                 // Someone changed the twin meanwhile: decide again on what is there now.
-                Err(error) if matches!(error.code, ErrorCode::PreconditionFailed | ErrorCode::TwinNotFound) => {}
+                Err(error)
+                    if matches!(error.code, ErrorCode::PreconditionFailed | ErrorCode::TwinNotFound) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -69,7 +74,11 @@ impl Functions {
 /// The JSON Patch of what is not stale.
 fn patch(twin: &FoundTwin, found: Vec<Assignment>, measured: Timestamp) -> Vec<Value> {
     let fresh = |assignment: &Assignment| {
-        let last = twin.document.pointer(&assignment.source_time_path()).and_then(Value::as_str).and_then(Timestamp::parse);
+        let last = twin
+            .document
+            .pointer(&assignment.source_time_path())
+            .and_then(Value::as_str)
+            .and_then(Timestamp::parse);
         last.is_none_or(|last| last <= measured)
     };
     found

@@ -46,7 +46,9 @@ pub(super) fn assignments(
     let Some(fields) = body.as_object() else { return Ok(Vec::new()) };
     let applies = |rule: &&TelemetryMapping| match &rule.model {
         None => true,
-        Some(model) => pollux_dtdl::Dtmi::parse(model).is_ok_and(|model| models.is_of(&interface.id, &model, false)),
+        Some(model) => {
+            pollux_dtdl::Dtmi::parse(model).is_ok_and(|model| models.is_of(&interface.id, &model, false))
+        }
     };
     let rules: Vec<_> = rules.iter().filter(applies).collect();
     let mut found = Vec::new();
@@ -65,7 +67,12 @@ pub(super) fn assignments(
     Ok(found)
 }
 
-fn mapped(rule: &TelemetryMapping, value: &Value, models: &ModelSet, interface: &Interface) -> Result<Assignment> {
+fn mapped(
+    rule: &TelemetryMapping,
+    value: &Value,
+    models: &ModelSet,
+    interface: &Interface,
+) -> Result<Assignment> {
     let parts: Vec<_> = rule.property.trim_start_matches('/').split('/').collect();
     let (component, property, of) = match parts.as_slice() {
         [property] => (None, *property, interface),
@@ -83,15 +90,24 @@ fn mapped(rule: &TelemetryMapping, value: &Value, models: &ModelSet, interface: 
 }
 
 fn nowhere(rule: &TelemetryMapping, interface: &Interface) -> Error {
-    Error::invalid(format!("the mapping of '{}' leads to '{}', which the model '{}' does not have", rule.field, rule.property, interface.id))
+    Error::invalid(format!(
+        "the mapping of '{}' leads to '{}', which the model '{}' does not have",
+        rule.field, rule.property, interface.id
+    ))
 }
 
 /// The value if it fits the property's schema; a number in a string counts as the number, as it does for the sample.
 fn fitting(interface: &Interface, name: &str, value: &Value) -> Result<Value> {
     let Err(violation) = interface.check_property(name, value) else { return Ok(value.clone()) };
-    let number = value.as_str().and_then(|text| serde_json::from_str::<serde_json::Number>(text.trim()).ok()).map(Value::Number);
+    let number = value
+        .as_str()
+        .and_then(|text| serde_json::from_str::<serde_json::Number>(text.trim()).ok())
+        .map(Value::Number);
     match number {
         Some(number) if interface.check_property(name, &number).is_ok() => Ok(number),
-        _ => Err(Error::invalid(format!("the field '{name}' does not fit the property of the model '{}': {violation}", interface.id))),
+        _ => Err(Error::invalid(format!(
+            "the field '{name}' does not fit the property of the model '{}': {violation}",
+            interface.id
+        ))),
     }
 }

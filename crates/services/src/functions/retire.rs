@@ -31,7 +31,9 @@ impl Functions {
             match standing(&self.context, event.property("hubName"), device, &twin_id).await? {
                 Standing::Present => return Ok(Effect::Nothing),
                 Standing::Assigning => {
-                    let message = format!("the device '{device}' is being provisioned again; whether its twin goes is seen after that");
+                    let message = format!(
+                        "the device '{device}' is being provisioned again; whether its twin goes is seen after that"
+                    );
                     return Err(Error::new(ErrorCode::Unavailable, message));
                 }
                 Standing::Absent => {}
@@ -41,7 +43,11 @@ impl Functions {
                 Ok(()) => return Ok(Effect::Applied),
                 Err(error) if error.code == ErrorCode::TwinNotFound => return Ok(Effect::Applied),
                 // The twin or its relationships changed meanwhile: look again from the start.
-                Err(error) if matches!(error.code, ErrorCode::PreconditionFailed | ErrorCode::RelationshipsNotDeleted) => {}
+                Err(error)
+                    if matches!(
+                        error.code,
+                        ErrorCode::PreconditionFailed | ErrorCode::RelationshipsNotDeleted
+                    ) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -20,7 +20,8 @@ pub(super) const ADT_SERVICE_URL: &str = "ADT_SERVICE_URL";
 /// The namespace the consumers read, with a policy that may listen.
 pub(super) const EVENTHUB_CONNECTIONSTRING: &str = "EVENTHUB_CONNECTIONSTRING";
 /// For a digital twins instance elsewhere: the credential, as azure-identity's `EnvironmentCredential` names it.
-pub(super) const CREDENTIAL: [&str; 4] = ["AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_AUTHORITY_HOST"];
+pub(super) const CREDENTIAL: [&str; 4] =
+    ["AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_AUTHORITY_HOST"];
 
 impl Functions {
     /// The settings of an app. Values may be secret: for who may administer it only.
@@ -56,7 +57,12 @@ impl Functions {
         if let Some(instance) = self.own_twins(&url) {
             return Ok(local(&instance));
         }
-        Ok(Arc::new(RemoteTwins::new(self.context.http.clone(), Arc::clone(&self.context.clock), url, settings)?))
+        Ok(Arc::new(RemoteTwins::new(
+            self.context.http.clone(),
+            Arc::clone(&self.context.clock),
+            url,
+            settings,
+        )?))
     }
 
     /// The namespace the app's consumers read.
@@ -72,7 +78,10 @@ impl Functions {
         let mut of_kind = all.iter().filter(|resource| resource.kind() == kind);
         let found = of_kind.clone().find(|resource| resource.group == app.group).or_else(|| of_kind.next());
         found.cloned().ok_or_else(|| {
-            Error::new(ErrorCode::ResourceNotFound, format!("the function app '{}' needs a resource of kind {kind}, and there is none", app.name))
+            Error::new(
+                ErrorCode::ResourceNotFound,
+                format!("the function app '{}' needs a resource of kind {kind}, and there is none", app.name),
+            )
         })
     }
 
@@ -95,11 +104,14 @@ impl Functions {
                 "{EVENTHUB_CONNECTIONSTRING} {what}; it must be Endpoint=sb://<host>/;SharedAccessKeyName=…;SharedAccessKey=… of a namespace of this deployment"
             ))
         };
-        let host = part("Endpoint").and_then(|endpoint| Url::parse(endpoint).ok()).and_then(|url| url.host_str().map(str::to_owned));
+        let host = part("Endpoint")
+            .and_then(|endpoint| Url::parse(endpoint).ok())
+            .and_then(|url| url.host_str().map(str::to_owned));
         let host = host.ok_or_else(|| wrong("has no Endpoint"))?;
         let namespace = self.context.table.serving(ResourceKind::Events, &host);
         let namespace = namespace.ok_or_else(|| wrong("names a host that is not served here"))?;
-        let (name, key) = (part("SharedAccessKeyName").unwrap_or_default(), part("SharedAccessKey").unwrap_or_default());
+        let (name, key) =
+            (part("SharedAccessKeyName").unwrap_or_default(), part("SharedAccessKey").unwrap_or_default());
         let policy = namespace.policy(name).ok_or_else(|| wrong("names no policy of the namespace"))?;
         let keys = [&policy.keys.primary, &policy.keys.secondary];
         let opened = keys.map(|known| sas::secrets_equal(known.reveal().as_bytes(), key.as_bytes()));

@@ -1,7 +1,6 @@
 //! What the functions need of a digital twins service, wherever it runs.
 
 use std::fmt::Debug;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use pollux_dtdl::ModelSet;
@@ -52,5 +51,5 @@ pub trait TwinsClient: Send + Sync + Debug {
     /// Deletes a relationship; one that is gone already is no error.
     async fn delete_relationship(&self, relationship: &FoundRelationship) -> Result<()>;
     /// A set of models that holds this one and what it extends; `None` when there is no such model.
-    async fn models_with(&self, model: &str) -> Result<Option<Arc<ModelSet>>>;
+    async fn models_with(&self, model: &str) -> Result<Option<ModelSet>>;
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::twins_client::{FoundRelationship, FoundTwin, TwinsClient};
 use crate::caller::Caller;
-use crate::twins::{PatchTwin, PutTwin, Twins};
+use crate::twins::{Paging, PatchTwin, PutTwin, Twins};
 
 /// Relationships read at once.
 const PAGE: usize = 500;
@@ -55,9 +55,12 @@ impl TwinsClient for LocalTwins {
     async fn outgoing(&self, id: &str) -> Result<Vec<FoundRelationship>> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
-            let page = self.twins.relationships(&self.caller, &self.instance, id, None, after.as_deref(), PAGE).await?;
-            all.extend(page.items.into_iter().map(|found| FoundRelationship { source: found.source, id: found.id }));
-            after = page.next;
+            let paging = Paging { continuation: after, limit: Some(PAGE) };
+            let page = self.twins.relationships(&self.caller, &self.instance, id, None, paging).await?;
+            all.extend(
+                page.items.into_iter().map(|found| FoundRelationship { source: found.source, id: found.id }),
+            );
+            after = page.continuation;
             if after.is_none() {
                 return Ok(all);
             }
@@ -67,9 +70,12 @@ impl TwinsClient for LocalTwins {
     async fn incoming(&self, id: &str) -> Result<Vec<FoundRelationship>> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
-            let page = self.twins.incoming_relationships(&self.caller, &self.instance, id, after.as_deref(), PAGE).await?;
-            all.extend(page.items.into_iter().map(|found| FoundRelationship { source: found.source, id: found.id }));
-            after = page.next;
+            let paging = Paging { continuation: after, limit: Some(PAGE) };
+            let page = self.twins.incoming_relationships(&self.caller, &self.instance, id, paging).await?;
+            all.extend(
+                page.items.into_iter().map(|found| FoundRelationship { source: found.source, id: found.id }),
+            );
+            after = page.continuation;
             if after.is_none() {
                 return Ok(all);
             }
@@ -84,9 +90,11 @@ impl TwinsClient for LocalTwins {
         }
     }
 
-    async fn models_with(&self, model: &str) -> Result<Option<Arc<ModelSet>>> {
-        let models = self.twins.model_set(&self.instance).await?;
-        let id = pollux_dtdl::Dtmi::parse(model).map_err(|error| Error::invalid(format!("'{}' is no model id: {error}", pollux_model::ids::shown(model))))?;
+    async fn models_with(&self, model: &str) -> Result<Option<ModelSet>> {
+        let models = self.twins.model_set(&self.caller, &self.instance).await?;
+        let id = pollux_dtdl::Dtmi::parse(model).map_err(|error| {
+            Error::invalid(format!("'{}' is no model id: {error}", pollux_model::ids::shown(model)))
+        })?;
         Ok(models.get(&id).is_some().then_some(models))
     }
 }

@@ -47,7 +47,12 @@ impl std::fmt::Debug for Credential {
 }
 
 impl RemoteTwins {
-    pub(super) fn new(http: reqwest::Client, clock: Arc<dyn Clock>, base: Url, settings: &BTreeMap<String, Setting>) -> Result<Self> {
+    pub(super) fn new(
+        http: reqwest::Client,
+        clock: Arc<dyn Clock>,
+        base: Url,
+        settings: &BTreeMap<String, Setting>,
+    ) -> Result<Self> {
         let get = |name: &str| {
             settings.get(name).map(|setting| setting.0.clone()).ok_or_else(|| {
                 Error::invalid(format!("{ADT_SERVICE_URL} leads elsewhere, so {name} must be set too"))
@@ -56,7 +61,8 @@ impl RemoteTwins {
         let [tenant, client_id, client_secret, authority] = CREDENTIAL;
         let authority = get(authority).unwrap_or_else(|_| "https://login.microsoftonline.com".to_owned());
         let token_url = format!("{}/{}/oauth2/v2.0/token", authority.trim_end_matches('/'), get(tenant)?);
-        let credential = Credential { token_url, client_id: get(client_id)?, client_secret: get(client_secret)? };
+        let credential =
+            Credential { token_url, client_id: get(client_id)?, client_secret: get(client_secret)? };
         Ok(Self { http, clock, base, credential, token: Mutex::new(None) })
     }
 
@@ -82,10 +88,18 @@ impl RemoteTwins {
         }
         let Credential { token_url, client_id, client_secret } = &self.credential;
         let form = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs([("grant_type", "client_credentials"), ("client_id", client_id), ("client_secret", client_secret), ("scope", SCOPE)])
+            .extend_pairs([
+                ("grant_type", "client_credentials"),
+                ("client_id", client_id),
+                ("client_secret", client_secret),
+                ("scope", SCOPE),
+            ])
             .finish();
-        let asked = self.http.post(token_url).header("content-type", "application/x-www-form-urlencoded").body(form);
-        let answer = answer(asked.send().await).await?.ok_or_else(|| Error::new(ErrorCode::Unavailable, "the token endpoint is not there"))?;
+        let asked =
+            self.http.post(token_url).header("content-type", "application/x-www-form-urlencoded").body(form);
+        let answer = answer(asked.send().await)
+            .await?
+            .ok_or_else(|| Error::new(ErrorCode::Unavailable, "the token endpoint is not there"))?;
         let Some(token) = answer.get("access_token").and_then(Value::as_str) else {
             return Err(Error::new(ErrorCode::Unauthorized, "the token endpoint gave no access_token"));
         };
@@ -111,7 +125,10 @@ impl RemoteTwins {
             if let Some(url) = &next
                 && url.origin() != self.base.origin()
             {
-                return Err(Error::new(ErrorCode::Unavailable, "the twins service sent a nextLink to another host"));
+                return Err(Error::new(
+                    ErrorCode::Unavailable,
+                    "the twins service sent a nextLink to another host",
+                ));
             }
         }
         Ok(all)
@@ -138,12 +155,14 @@ impl TwinsClient for RemoteTwins {
 
     async fn patch_twin(&self, id: &str, patch: Value, if_match: &str) -> Result<()> {
         let request = self.request(Method::PATCH, self.url(&["digitaltwins", id])).await?;
-        let request = request.header("content-type", "application/json-patch+json").header("if-match", if_match);
+        let request =
+            request.header("content-type", "application/json-patch+json").header("if-match", if_match);
         found(answer(request.body(patch.to_string()).send().await).await?, id)
     }
 
     async fn delete_twin(&self, id: &str, if_match: &str) -> Result<()> {
-        let request = self.request(Method::DELETE, self.url(&["digitaltwins", id])).await?.header("if-match", if_match);
+        let request =
+            self.request(Method::DELETE, self.url(&["digitaltwins", id])).await?.header("if-match", if_match);
         found(answer(request.send().await).await?, id)
     }
 
@@ -161,15 +180,20 @@ impl TwinsClient for RemoteTwins {
         answer(self.request(Method::DELETE, url).await?.send().await).await.map(|_| ())
     }
 
-    async fn models_with(&self, model: &str) -> Result<Option<Arc<ModelSet>>> {
+    async fn models_with(&self, model: &str) -> Result<Option<ModelSet>> {
         let mut url = self.url(&["models"]);
-        url.query_pairs_mut().append_pair("dependenciesFor", model).append_pair("includeModelDefinition", "true");
-        let Some(page) = answer(self.request(Method::GET, url).await?.send().await).await? else { return Ok(None) };
+        url.query_pairs_mut()
+            .append_pair("dependenciesFor", model)
+            .append_pair("includeModelDefinition", "true");
+        let Some(page) = answer(self.request(Method::GET, url).await?.send().await).await? else {
+            return Ok(None);
+        };
         let listed = page.get("value").and_then(Value::as_array).into_iter().flatten();
         let documents: Vec<Value> = listed.filter_map(|entry| entry.get("model").cloned()).collect();
         let parsed = pollux_dtdl::parse(&documents, &pollux_dtdl::Limits::azure());
         let set = parsed.and_then(|models| ModelSet::new().with(models));
-        set.map(|set| Some(Arc::new(set))).map_err(|_| Error::invalid(format!("the twins service's model '{model}' does not parse")))
+        set.map(Some)
+            .map_err(|_| Error::invalid(format!("the twins service's model '{model}' does not parse")))
     }
 }
 
@@ -184,7 +208,10 @@ async fn answer(sent: reqwest::Result<Response>) -> Result<Option<Value>> {
     while let Some(chunk) = response.chunk().await.map_err(|error| away(&error.without_url()))? {
         body.extend_from_slice(&chunk);
         if body.len() > ANSWER {
-            return Err(Error::new(ErrorCode::TooLarge, format!("the twins service's answer is larger than {ANSWER} bytes")));
+            return Err(Error::new(
+                ErrorCode::TooLarge,
+                format!("the twins service's answer is larger than {ANSWER} bytes"),
+            ));
         }
     }
     let document = serde_json::from_slice(&body).unwrap_or(Value::Null);
@@ -201,7 +228,14 @@ async fn answer(sent: reqwest::Result<Response>) -> Result<Option<Value>> {
         status if status.is_server_error() => ErrorCode::Unavailable,
         _ => ErrorCode::ValidationFailed,
     };
-    Err(Error::new(code, format!("the twins service answered {}: {}", json!(status.as_u16()), pollux_model::ids::shown(message))))
+    Err(Error::new(
+        code,
+        format!(
+            "the twins service answered {}: {}",
+            json!(status.as_u16()),
+            pollux_model::ids::shown(message)
+        ),
+    ))
 }
 
 fn away(error: &reqwest::Error) -> Error {

@@ -16,21 +16,36 @@ use crate::caller::{Caller, Identity};
 impl Hub {
     /// Believes a device's token, or refuses with [`ErrorCode::Unauthorized`] or [`ErrorCode::DeviceDisabled`]. Unknown
     /// devices and wrong keys look the same.
-    pub async fn authenticate_device(&self, hub: &Resource, id: &DeviceId, token: &SasToken) -> Result<(Caller, Device)> {
-        let refused = || Error::new(ErrorCode::Unauthorized, "the device is unknown or its token is not signed with its key");
+    pub async fn authenticate_device(
+        &self,
+        hub: &Resource,
+        id: &DeviceId,
+        token: &SasToken,
+    ) -> Result<(Caller, Device)> {
+        let refused = || {
+            Error::new(
+                ErrorCode::Unauthorized,
+                "the device is unknown or its token is not signed with its key",
+            )
+        };
         if token.expired(self.context.clock.now().as_secs()) {
             return Err(Error::new(ErrorCode::Unauthorized, "the token has expired"));
         }
         if !self.covers(hub, id, token) {
             let wanted = format!("{}/devices/{id}", hub.host_name);
-            return Err(Error::new(ErrorCode::Unauthorized, format!("the token is for another resource: its sr must be '{wanted}'")));
+            return Err(Error::new(
+                ErrorCode::Unauthorized,
+                format!("the token is for another resource: its sr must be '{wanted}'"),
+            ));
         }
         let device = self.context.store.device(&hub.name, id).await?.ok_or_else(refused)?;
         let signed = match &token.key_name {
             Some(name) => hub.policy(name).is_some_and(|policy| {
                 policy.keys.signed(token) & policy.rights.contains(&PolicyRight::DeviceConnect)
             }),
-            None => matches!(&device.identity.authentication, Authentication::Sas { keys } if keys.signed(token)),
+            None => {
+                matches!(&device.identity.authentication, Authentication::Sas { keys } if keys.signed(token))
+            }
         };
         if !signed {
             tracing::info!(hub = %hub.name, device = %id, "refused: no key of the device or of a policy signed the token");
@@ -53,14 +68,23 @@ impl Hub {
         let path = path.trim_end_matches('/');
         // Some clients encode the id once more inside the resource.
         let decoded = percent_encoding::percent_decode_str(path).decode_utf8().unwrap_or_default();
-        let own = |path: &str| path.split_once('/').is_some_and(|(devices, rest)| devices.eq_ignore_ascii_case("devices") && rest == &**id);
+        let own = |path: &str| {
+            path.split_once('/')
+                .is_some_and(|(devices, rest)| devices.eq_ignore_ascii_case("devices") && rest == &**id)
+        };
         let whole = token.key_name.is_some() && (path.is_empty() || path.eq_ignore_ascii_case("devices"));
         own(path) || own(&decoded) || whole
     }
 
     /// Gives an authenticated device its place among the live connections. Looks at the device once more after that:
     /// a disable or delete in between must not be missed.
-    pub async fn connect_device(&self, caller: &Caller, hub: &Resource, id: &DeviceId, link: Arc<dyn DeviceLink>) -> Result<Connection> {
+    pub async fn connect_device(
+        &self,
+        caller: &Caller,
+        hub: &Resource,
+        id: &DeviceId,
+        link: Arc<dyn DeviceLink>,
+    ) -> Result<Connection> {
         caller.require_device(&hub.name, id)?;
         let Identity::Device { generation_id, .. } = &caller.identity else {
             return Err(Error::internal());
@@ -68,7 +92,10 @@ impl Hub {
         let connection = self.connections.enter(&hub.name, id, link, self.context.clock.now());
         let device = self.existing(hub, id).await?;
         if device.identity.status == Status::Disabled || device.identity.generation_id != *generation_id {
-            return Err(Error::new(ErrorCode::DeviceDisabled, format!("the device '{id}' was disabled or replaced just now")));
+            return Err(Error::new(
+                ErrorCode::DeviceDisabled,
+                format!("the device '{id}' was disabled or replaced just now"),
+            ));
         }
         Ok(connection)
     }

@@ -58,7 +58,13 @@ pub struct Connection {
 impl Connections {
     /// Takes the device's place; the connection that had it is closed.
     #[must_use]
-    pub fn enter(&self, hub: &ResourceName, device: &DeviceId, link: Arc<dyn DeviceLink>, now: Timestamp) -> Connection {
+    pub fn enter(
+        &self,
+        hub: &ResourceName,
+        device: &DeviceId,
+        link: Arc<dyn DeviceLink>,
+        now: Timestamp,
+    ) -> Connection {
         let key = (hub.clone(), device.clone());
         let number = self.counter.fetch_add(1, Ordering::Relaxed);
         let before = self.live.insert(key.clone(), Entry { number, link, since: now });
@@ -88,7 +94,12 @@ impl Connections {
 
     /// Ends every connection of a hub: it is deleted.
     pub fn close_all(&self, hub: &ResourceName, reason: &'static str) {
-        let links: Vec<_> = self.live.iter().filter(|entry| entry.key().0 == *hub).map(|entry| Arc::clone(&entry.link)).collect();
+        let links: Vec<_> = self
+            .live
+            .iter()
+            .filter(|entry| entry.key().0 == *hub)
+            .map(|entry| Arc::clone(&entry.link))
+            .collect();
         for link in links {
             link.deliver(DeviceCommand::Close { reason });
         }

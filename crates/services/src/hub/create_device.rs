@@ -62,7 +62,11 @@ impl Hub {
             identity: Expect::Absent,
             twin: Expect::Any,
         });
-        batch.writes.extend(self.outbox(hub, lifecycle(hub, &device, Lifecycle::Created, self.context.clock.now()), Some(&device)));
+        batch.writes.extend(self.outbox(
+            hub,
+            lifecycle(hub, &device, Lifecycle::Created, self.context.clock.now()),
+            Some(&device),
+        ));
         match self.context.store.commit(batch).await {
             Ok(()) => Ok(device),
             Err(CommitError::Expectation { mismatch: Mismatch::Exists, .. }) => {
@@ -76,7 +80,8 @@ impl Hub {
     pub(super) fn new_device(&self, id: DeviceId, authentication: Authentication, iot_edge: bool) -> Device {
         let now = self.context.clock.now();
         // Grows with time, as the real service's does; the random part tells two of the same moment apart.
-        let generation_id = (now.as_micros().unsigned_abs() * 1000 + self.context.random.below(1000)).to_string();
+        let generation_id =
+            (now.as_micros().unsigned_abs() * 1000 + self.context.random.below(1000)).to_string();
         let identity = Identity {
             generation_id,
             etag: self.identity_etag(),
@@ -88,7 +93,11 @@ impl Hub {
             iot_edge,
             provisioned_by: None,
         };
-        let side = || TwinCollection { version: 1, metadata: super::twin_merge::stamped(now, None), properties: Map::new() };
+        let side = || TwinCollection {
+            version: 1,
+            metadata: super::twin_merge::stamped(now, None),
+            properties: Map::new(),
+        };
         let twin = DeviceTwin {
             etag: Etag::fresh(&*self.context.random),
             service_etag: service_etag(1),
@@ -108,7 +117,11 @@ impl Hub {
     }
 
     /// The authentication to store: keys given are checked, keys not given are kept from `before` or made.
-    pub(super) fn authentication(&self, input: Option<AuthenticationInput>, before: Option<&Authentication>) -> Result<Authentication> {
+    pub(super) fn authentication(
+        &self,
+        input: Option<AuthenticationInput>,
+        before: Option<&Authentication>,
+    ) -> Result<Authentication> {
         let made = || match before {
             Some(Authentication::Sas { keys }) => keys.clone(),
             _ => KeyPair::generate(&*self.context.random),
@@ -146,18 +159,23 @@ pub(super) fn next_service_etag(etag: &Etag) -> Etag {
 
 pub(super) fn checked_reason(reason: Option<String>) -> Result<Option<String>> {
     match reason {
-        Some(text) if text.chars().count() > 128 => Err(Error::invalid("statusReason may have 128 characters at most")),
+        Some(text) if text.chars().count() > 128 => {
+            Err(Error::invalid("statusReason may have 128 characters at most"))
+        }
         reason => Ok(reason.filter(|text| !text.is_empty())),
     }
 }
 
 fn key(text: Option<String>, name: &str) -> Result<Option<Key>> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
-    Key::from_base64(&text).map(Some).ok_or_else(|| Error::invalid(format!("{name} must be base64 of 16 to 64 bytes")))
+    Key::from_base64(&text)
+        .map(Some)
+        .ok_or_else(|| Error::invalid(format!("{name} must be base64 of 16 to 64 bytes")))
 }
 
 fn thumbprint(text: Option<String>, name: &str) -> Result<Option<String>> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
     let good = matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit());
-    good.then(|| Some(text.to_ascii_uppercase())).ok_or_else(|| Error::invalid(format!("{name} must be 40 or 64 hex digits")))
+    good.then(|| Some(text.to_ascii_uppercase()))
+        .ok_or_else(|| Error::invalid(format!("{name} must be 40 or 64 hex digits")))
 }

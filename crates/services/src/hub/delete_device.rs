@@ -10,21 +10,35 @@ use crate::caller::{Caller, Right};
 
 impl Hub {
     /// Deletes a device; `if_match` is the etag its identity must have, `None` for whatever it has.
-    pub async fn delete_device(&self, caller: &Caller, hub: &Resource, id: &str, if_match: Option<Etag>) -> Result<()> {
+    pub async fn delete_device(
+        &self,
+        caller: &Caller,
+        hub: &Resource,
+        id: &str,
+        if_match: Option<Etag>,
+    ) -> Result<()> {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::RegistryWrite))?;
         let id = DeviceId::parse(id)?;
         loop {
             let device = self.existing(hub, &id).await?;
             if if_match.as_ref().is_some_and(|etag| *etag != device.identity.etag) {
-                return Err(Error::new(ErrorCode::PreconditionFailed, "the device's etag is not the one given in If-Match"));
+                return Err(Error::new(
+                    ErrorCode::PreconditionFailed,
+                    "the device's etag is not the one given in If-Match",
+                ));
             }
             let identity = Expect::Etag(device.identity.etag.clone());
-            let mut batch = Batch::from(Write::DeleteDevice { hub: hub.name.clone(), id: id.clone(), identity });
+            let mut batch =
+                Batch::from(Write::DeleteDevice { hub: hub.name.clone(), id: id.clone(), identity });
             let event = lifecycle(hub, &device, Lifecycle::Deleted, self.context.clock.now());
             batch.writes.extend(self.outbox(hub, event, Some(&device)));
             match self.context.store.commit(batch).await {
                 Ok(()) => {
-                    self.connections.deliver(&hub.name, &id, DeviceCommand::Close { reason: "the device was deleted" });
+                    self.connections.deliver(
+                        &hub.name,
+                        &id,
+                        DeviceCommand::Close { reason: "the device was deleted" },
+                    );
                     return Ok(());
                 }
                 // It changed meanwhile: look again, so that the event tells of what was deleted.

@@ -30,7 +30,9 @@ pub fn twin_document(device: &Device, connected_since: Option<Timestamp>) -> Val
     let (identity, twin) = (&device.identity, &device.twin);
     let (kind, primary, secondary) = match &identity.authentication {
         Authentication::Sas { .. } => ("sas", None, None),
-        Authentication::SelfSigned { primary, secondary } => ("selfSigned", primary.as_ref(), secondary.as_ref()),
+        Authentication::SelfSigned { primary, secondary } => {
+            ("selfSigned", primary.as_ref(), secondary.as_ref())
+        }
         Authentication::CertificateAuthority => ("certificateAuthority", None, None),
     };
     json!({

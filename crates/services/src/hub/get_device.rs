@@ -29,7 +29,13 @@ impl Hub {
     }
 
     /// Devices in order of id.
-    pub async fn devices(&self, caller: &Caller, hub: &Resource, after: Option<&str>, limit: usize) -> Result<Page<Device>> {
+    pub async fn devices(
+        &self,
+        caller: &Caller,
+        hub: &Resource,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Device>> {
         caller.require(ResourceKind::Hub, &hub.name, READ)?;
         Ok(self.context.store.devices(&hub.name, after, limit).await?)
     }

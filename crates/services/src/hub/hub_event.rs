@@ -3,7 +3,9 @@
 //! Azure article "IoT Hub non-telemetry event schemas"; names as in WIRE.md section 4.10.
 
 use bytes::Bytes;
-use pollux_amqp::{Annotations, ApplicationProperties, Body, Message, MessageId, Properties, Symbol, Value as Amqp};
+use pollux_amqp::{
+    Annotations, ApplicationProperties, Body, Message, MessageId, Properties, Symbol, Value as Amqp,
+};
 use pollux_model::Timestamp;
 use pollux_model::device::Device;
 use pollux_model::resource::{Resource, RouteSource};
@@ -77,7 +79,15 @@ pub(super) fn lifecycle(hub: &Resource, device: &Device, what: Lifecycle, now: T
         "tags": twin.tags,
         "properties": {"desired": side(&twin.desired), "reported": side(&twin.reported)},
     });
-    event(hub, device, RouteSource::DeviceLifecycleEvents, operation, "deviceLifecycleNotification", &body, now)
+    event(
+        hub,
+        device,
+        RouteSource::DeviceLifecycleEvents,
+        operation,
+        "deviceLifecycleNotification",
+        &body,
+        now,
+    )
 }
 
 /// The service side changed a twin.
@@ -113,7 +123,12 @@ pub(super) fn twin_changed(
 }
 
 /// A device reported properties.
-pub(super) fn twin_reported(hub: &Resource, device: &Device, patch: &Map<String, Value>, now: Timestamp) -> HubEvent {
+pub(super) fn twin_reported(
+    hub: &Resource,
+    device: &Device,
+    patch: &Map<String, Value>,
+    now: Timestamp,
+) -> HubEvent {
     let reported = &device.twin.reported;
     let mut changed = patch.clone();
     changed.insert("$version".into(), json!(reported.version));

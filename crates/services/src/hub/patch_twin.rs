@@ -41,12 +41,26 @@ enum Mode {
 
 impl Hub {
     /// Merges a patch into the twin.
-    pub async fn patch_twin(&self, caller: &Caller, hub: &Resource, id: &str, input: TwinInput, if_match: Option<Etag>) -> Result<Device> {
+    pub async fn patch_twin(
+        &self,
+        caller: &Caller,
+        hub: &Resource,
+        id: &str,
+        input: TwinInput,
+        if_match: Option<Etag>,
+    ) -> Result<Device> {
         self.change_twin(caller, hub, id, input, if_match, Mode::Patch).await
     }
 
     /// Replaces tags and desired properties.
-    pub async fn replace_twin(&self, caller: &Caller, hub: &Resource, id: &str, input: TwinInput, if_match: Option<Etag>) -> Result<Device> {
+    pub async fn replace_twin(
+        &self,
+        caller: &Caller,
+        hub: &Resource,
+        id: &str,
+        input: TwinInput,
+        if_match: Option<Etag>,
+    ) -> Result<Device> {
         self.change_twin(caller, hub, id, input, if_match, Mode::Replace).await
     }
 
@@ -66,7 +80,10 @@ impl Hub {
         loop {
             let before = self.existing(hub, &id).await?;
             if if_match.as_ref().is_some_and(|etag| *etag != before.twin.service_etag) {
-                return Err(Error::new(ErrorCode::PreconditionFailed, "the twin's etag is not the one given in If-Match"));
+                return Err(Error::new(
+                    ErrorCode::PreconditionFailed,
+                    "the twin's etag is not the one given in If-Match",
+                ));
             }
             let (identity, twin) = (before.identity.etag.clone(), before.twin.etag.clone());
             let (device, desired) = self.changed(before, &input, mode)?;
@@ -76,7 +93,14 @@ impl Hub {
                 identity: Expect::Etag(identity),
                 twin: Expect::Etag(twin),
             });
-            let event = twin_changed(hub, &device, input.tags.as_ref(), desired.as_ref(), mode == Mode::Replace, self.context.clock.now());
+            let event = twin_changed(
+                hub,
+                &device,
+                input.tags.as_ref(),
+                desired.as_ref(),
+                mode == Mode::Replace,
+                self.context.clock.now(),
+            );
             batch.writes.extend(self.outbox(hub, event, Some(&device)));
             match self.context.store.commit(batch).await {
                 Ok(()) => {
@@ -92,7 +116,12 @@ impl Hub {
         }
     }
 
-    fn changed(&self, mut device: Device, input: &TwinInput, mode: Mode) -> Result<(Device, Option<DesiredChange>)> {
+    fn changed(
+        &self,
+        mut device: Device,
+        input: &TwinInput,
+        mode: Mode,
+    ) -> Result<(Device, Option<DesiredChange>)> {
         let now = self.context.clock.now();
         let twin = &mut device.twin;
         match (&input.tags, mode) {
@@ -118,7 +147,11 @@ impl Hub {
             DesiredChange { patch, version: side.version }
         });
         twin_rules::check_size("tags", &twin.tags, self.context.limits.device_twin_tags)?;
-        twin_rules::check_size("properties.desired", &twin.desired.properties, self.context.limits.device_twin_properties)?;
+        twin_rules::check_size(
+            "properties.desired",
+            &twin.desired.properties,
+            self.context.limits.device_twin_properties,
+        )?;
         twin.version += 1;
         twin.etag = Etag::fresh(&*self.context.random);
         twin.service_etag = next_service_etag(&twin.service_etag);

@@ -23,9 +23,17 @@ pub enum DeviceRow {
 
 impl Hub {
     /// Runs a query. `after` is the device id the page before ended at; rows come in order of device id.
-    pub async fn query(&self, caller: &Caller, hub: &Resource, text: &str, after: Option<&str>, limit: usize) -> Result<Page<DeviceRow>> {
+    pub async fn query(
+        &self,
+        caller: &Caller,
+        hub: &Resource,
+        text: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<DeviceRow>> {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
-        let query = pollux_query::devices::parse(text).map_err(|error| Error::new(ErrorCode::QueryInvalid, error.to_string()))?;
+        let query = pollux_query::devices::parse(text)
+            .map_err(|error| Error::new(ErrorCode::QueryInvalid, error.to_string()))?;
         if query.is_aggregate() {
             return self.aggregate(hub, &query).await;
         }
@@ -52,7 +60,14 @@ impl Hub {
     }
 
     /// Only these devices can match: they are read one by one.
-    async fn among(&self, hub: &Resource, query: &Query, ids: &[String], after: Option<&str>, limit: usize) -> Result<Page<DeviceRow>> {
+    async fn among(
+        &self,
+        hub: &Resource,
+        query: &Query,
+        ids: &[String],
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<DeviceRow>> {
         let mut wanted: Vec<_> = ids.iter().filter_map(|id| DeviceId::parse(id).ok()).collect();
         wanted.sort();
         wanted.dedup();

@@ -47,7 +47,9 @@ impl Hub {
         };
         let found = self.context.store.device(&hub.name, &plan.id).await?;
         let (identity, twin) = match &found {
-            Some(device) => (Expect::Etag(device.identity.etag.clone()), Expect::Etag(device.twin.etag.clone())),
+            Some(device) => {
+                (Expect::Etag(device.identity.etag.clone()), Expect::Etag(device.twin.etag.clone()))
+            }
             None => (Expect::Absent, Expect::Any),
         };
         let created = found.is_none();
@@ -55,7 +57,8 @@ impl Hub {
             Some(device) => self.taken_over(device, &plan)?,
             None => self.newcomer(&plan, left)?,
         };
-        let put = Write::PutDevice { hub: hub.name.clone(), device: Box::new(device.clone()), identity, twin };
+        let put =
+            Write::PutDevice { hub: hub.name.clone(), device: Box::new(device.clone()), identity, twin };
         batch.writes.push(put);
         if created {
             let event = lifecycle(hub, &device, Lifecycle::Created, self.context.clock.now());
@@ -64,7 +67,12 @@ impl Hub {
         Ok(batch)
     }
 
-    async fn plan_departure(&self, from: &Resource, id: &DeviceId, batch: &mut Batch) -> Result<Option<Device>> {
+    async fn plan_departure(
+        &self,
+        from: &Resource,
+        id: &DeviceId,
+        batch: &mut Batch,
+    ) -> Result<Option<Device>> {
         let Some(device) = self.context.store.device(&from.name, id).await? else { return Ok(None) };
         let identity = Expect::Etag(device.identity.etag.clone());
         batch.writes.push(Write::DeleteDevice { hub: from.name.clone(), id: id.clone(), identity });
@@ -96,8 +104,10 @@ impl Hub {
             identity.etag = self.identity_etag();
         }
         if plan.reset {
-            let fresh = self.new_device(device.id.clone(), device.identity.authentication.clone(), plan.iot_edge);
-            let (desired, reported, version) = (device.twin.desired.version, device.twin.reported.version, device.twin.version);
+            let fresh =
+                self.new_device(device.id.clone(), device.identity.authentication.clone(), plan.iot_edge);
+            let (desired, reported, version) =
+                (device.twin.desired.version, device.twin.reported.version, device.twin.version);
             let service_etag = next_service_etag(&device.twin.service_etag);
             device.twin = fresh.twin;
             // Versions never go back, or a device would miss what follows.
@@ -125,12 +135,22 @@ impl Hub {
             return Ok(device);
         }
         twin_rules::check_size("initialTwin.tags", &tags, self.context.limits.device_twin_tags)?;
-        twin_rules::check_size("initialTwin.properties.desired", &desired, self.context.limits.device_twin_properties)?;
+        twin_rules::check_size(
+            "initialTwin.properties.desired",
+            &desired,
+            self.context.limits.device_twin_properties,
+        )?;
         twin.tags = tags;
         if !patch.is_empty() {
             let side = &mut twin.desired;
             side.version += 1;
-            merge(&mut side.properties, &mut side.metadata, &patch, self.context.clock.now(), Some(side.version));
+            merge(
+                &mut side.properties,
+                &mut side.metadata,
+                &patch,
+                self.context.clock.now(),
+                Some(side.version),
+            );
         }
         twin.version += 1;
         twin.etag = Etag::fresh(&*self.context.random);

@@ -12,7 +12,13 @@ use crate::caller::Caller;
 
 impl Hub {
     /// Merges a patch into the reported properties; returns their version after it. Durable when it returns.
-    pub async fn report(&self, caller: &Caller, hub: &Resource, id: &DeviceId, patch: Map<String, Value>) -> Result<u64> {
+    pub async fn report(
+        &self,
+        caller: &Caller,
+        hub: &Resource,
+        id: &DeviceId,
+        patch: Map<String, Value>,
+    ) -> Result<u64> {
         caller.require_device(&hub.name, id)?;
         twin_rules::check("properties.reported", &patch)?;
         loop {
@@ -32,7 +38,11 @@ impl Hub {
                 identity: Expect::Present,
                 twin: expected,
             });
-            batch.writes.extend(self.outbox(hub, twin_reported(hub, &device, &patch, self.context.clock.now()), Some(&device)));
+            batch.writes.extend(self.outbox(
+                hub,
+                twin_reported(hub, &device, &patch, self.context.clock.now()),
+                Some(&device),
+            ));
             match self.context.store.commit(batch).await {
                 Ok(()) => return Ok(version),
                 Err(CommitError::Expectation { .. }) => {}
@@ -42,7 +52,13 @@ impl Hub {
     }
 
     /// Keeps the model id a device announced when it connected, if it is another than before.
-    pub async fn announce_model(&self, caller: &Caller, hub: &Resource, id: &DeviceId, model_id: &str) -> Result<()> {
+    pub async fn announce_model(
+        &self,
+        caller: &Caller,
+        hub: &Resource,
+        id: &DeviceId,
+        model_id: &str,
+    ) -> Result<()> {
         caller.require_device(&hub.name, id)?;
         loop {
             let mut device = self.existing(hub, id).await?;
@@ -53,7 +69,12 @@ impl Hub {
             model_id.clone_into(&mut device.twin.model_id);
             device.twin.version += 1;
             device.twin.etag = Etag::fresh(&*self.context.random);
-            let write = Write::PutDevice { hub: hub.name.clone(), device: Box::new(device), identity: Expect::Present, twin: expected };
+            let write = Write::PutDevice {
+                hub: hub.name.clone(),
+                device: Box::new(device),
+                identity: Expect::Present,
+                twin: expected,
+            };
             match self.context.store.commit(Batch::from(write)).await {
                 Ok(()) => return Ok(()),
                 Err(CommitError::Expectation { .. }) => {}

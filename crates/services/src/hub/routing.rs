@@ -14,7 +14,7 @@ use pollux_model::device::Device;
 use pollux_model::event::OutboxEntry;
 use pollux_model::partition_key::partition_of;
 use pollux_model::resource::{Properties, Resource, ResourceKind, RouteSource};
-use pollux_model::{Result, ResourceName};
+use pollux_model::{ResourceName, Result};
 use pollux_query::routing::{Query, RoutedMessage};
 use pollux_store::Write;
 use serde_json::{Value, json};
@@ -53,7 +53,12 @@ impl Destination {
 
 impl Hub {
     /// Where a message goes. `twin` is asked for only if a route looks at it.
-    pub(super) fn destinations(&self, hub: &Resource, event: &HubEvent, twin: Option<&Device>) -> Vec<Destination> {
+    pub(super) fn destinations(
+        &self,
+        hub: &Resource,
+        event: &HubEvent,
+        twin: Option<&Device>,
+    ) -> Vec<Destination> {
         let routes = self.compiled(hub);
         let message = Routed { event, twin, body: OnceCell::new(), document: OnceCell::new() };
         let mut found: Vec<Destination> = Vec::new();
@@ -101,7 +106,8 @@ impl Hub {
         }
         // The table's own copy: the caller's may be older than `version`.
         let current = self.context.table.named(ResourceKind::Hub, &hub.name);
-        let routes: Arc<[Compiled]> = current.map_or_else(Vec::new, |hub| compile_all(&self.context, &hub)).into();
+        let routes: Arc<[Compiled]> =
+            current.map_or_else(Vec::new, |hub| compile_all(&self.context, &hub)).into();
         let mut cache = self.routes.0.write();
         if cache.0 != version {
             *cache = (version, HashMap::new());
@@ -144,7 +150,8 @@ fn destination(context: &Context, namespace: &ResourceName, event_hub: &str) -> 
 
 /// The event log's stream of an event hub.
 pub(crate) fn stream(namespace: &ResourceName, event_hub: &str) -> Result<StreamName> {
-    StreamName::new(&format!("{namespace}/{event_hub}")).map_err(|error| pollux_model::Error::invalid(error.to_string()))
+    StreamName::new(&format!("{namespace}/{event_hub}"))
+        .map_err(|error| pollux_model::Error::invalid(error.to_string()))
 }
 
 /// A message as routing queries see it; body and twin are made into documents only if asked for.
@@ -206,11 +213,15 @@ fn json_body(event: &HubEvent) -> Option<Value> {
     match encoding.as_str() {
         "utf-8" => serde_json::from_slice(&event.body).ok(),
         "utf-16" => {
-            let units: Vec<u16> = event.body.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+            let units: Vec<u16> =
+                event.body.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
             serde_json::from_str(&String::from_utf16(&units).ok()?).ok()
         }
         "utf-32" => {
-            let words = event.body.chunks_exact(4).map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]]));
+            let words = event
+                .body
+                .chunks_exact(4)
+                .map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]]));
             let text: Option<String> = words.map(char::from_u32).collect();
             serde_json::from_str(&text?).ok()
         }

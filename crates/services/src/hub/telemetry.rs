@@ -25,7 +25,13 @@ const AUTH_METHOD: &str = r#"{"scope":"device","type":"sas","issuer":"iothub","a
 
 impl Hub {
     /// Takes a message; durable when it returns.
-    pub async fn telemetry(&self, caller: &Caller, hub: &Resource, id: &DeviceId, message: Telemetry) -> Result<()> {
+    pub async fn telemetry(
+        &self,
+        caller: &Caller,
+        hub: &Resource,
+        id: &DeviceId,
+        message: Telemetry,
+    ) -> Result<()> {
         caller.require_device(&hub.name, id)?;
         self.check_message(&message)?;
         let generation_id = match &caller.identity {
@@ -33,7 +39,8 @@ impl Hub {
             _ => None,
         };
         let enqueued = self.context.clock.now();
-        let system = System { auth_method: Some(AUTH_METHOD.into()), generation_id, enqueued, ..message.system };
+        let system =
+            System { auth_method: Some(AUTH_METHOD.into()), generation_id, enqueued, ..message.system };
         let event = HubEvent {
             source: RouteSource::DeviceMessages,
             device_id: id.to_string(),
@@ -41,7 +48,8 @@ impl Hub {
             system,
             body: message.body,
         };
-        let twin = if self.needs_twin(hub, event.source) { Some(self.existing(hub, id).await?) } else { None };
+        let twin =
+            if self.needs_twin(hub, event.source) { Some(self.existing(hub, id).await?) } else { None };
         let destinations = self.destinations(hub, &event, twin.as_ref());
         if destinations.is_empty() {
             metrics::counter!("pollux_hub_messages_unrouted_total").increment(1);
@@ -49,7 +57,11 @@ impl Hub {
         }
         let payload = encode(&event);
         for destination in destinations {
-            let record = NewRecord { partition_key: Some(id.as_ref().into()), payload: payload.clone(), idempotency_key: None };
+            let record = NewRecord {
+                partition_key: Some(id.as_ref().into()),
+                payload: payload.clone(),
+                idempotency_key: None,
+            };
             let partition = destination.partition(id);
             self.context.log.append(&destination.stream, partition, vec![record]).await.map_err(refused)?;
         }

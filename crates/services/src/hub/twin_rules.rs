@@ -62,9 +62,15 @@ fn value(name: &str, key: &str, inner: &Value, depth: usize) -> Result<()> {
         Value::String(text) if text.len() > STRING => {
             Err(Error::invalid(format!("the string '{key}' in {name} is longer than {STRING} bytes")))
         }
-        Value::Number(number) if number.is_u64() || number.as_i64().is_some_and(|n| !INTEGERS.contains(&n)) => {
+        Value::Number(number)
+            if number.is_u64() || number.as_i64().is_some_and(|n| !INTEGERS.contains(&n)) =>
+        {
             let fits = number.as_i64().is_some_and(|n| INTEGERS.contains(&n));
-            if fits { Ok(()) } else { Err(Error::invalid(format!("the integer '{key}' in {name} is outside the safe range"))) }
+            if fits {
+                Ok(())
+            } else {
+                Err(Error::invalid(format!("the integer '{key}' in {name} is outside the safe range")))
+            }
         }
         _ => Ok(()),
     }

@@ -11,19 +11,29 @@ use crate::caller::{Caller, Right};
 
 impl Hub {
     /// Changes a device's identity; `if_match` is the etag it must have, `None` for whatever it has.
-    pub async fn update_device(&self, caller: &Caller, hub: &Resource, input: DeviceInput, if_match: Option<Etag>) -> Result<Device> {
+    pub async fn update_device(
+        &self,
+        caller: &Caller,
+        hub: &Resource,
+        input: DeviceInput,
+        if_match: Option<Etag>,
+    ) -> Result<Device> {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::RegistryWrite))?;
         let id = DeviceId::parse(&input.id)?;
         let reason = checked_reason(input.status_reason)?;
         loop {
             let before = self.existing(hub, &id).await?;
             if if_match.as_ref().is_some_and(|etag| *etag != before.identity.etag) {
-                return Err(Error::new(ErrorCode::PreconditionFailed, "the device's etag is not the one given in If-Match"));
+                return Err(Error::new(
+                    ErrorCode::PreconditionFailed,
+                    "the device's etag is not the one given in If-Match",
+                ));
             }
             let (expect_identity, expect_twin) = (before.identity.etag.clone(), before.twin.etag.clone());
             let mut device = before;
             let identity = &mut device.identity;
-            identity.authentication = self.authentication(input.authentication.clone(), Some(&identity.authentication))?;
+            identity.authentication =
+                self.authentication(input.authentication.clone(), Some(&identity.authentication))?;
             let status = input.status.unwrap_or(identity.status);
             if status != identity.status {
                 identity.status = status;

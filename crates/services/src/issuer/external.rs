@@ -91,8 +91,10 @@ impl External {
         }
         let number = |claim: &str| claims.get(claim).and_then(Value::as_f64).map(whole_seconds);
         let expires = check_times(number("exp"), number("nbf"), SKEW, now)?;
-        let subject = claims.get("sub").and_then(Value::as_str).ok_or_else(|| refused("it names no subject"))?;
-        let identity = Identity::Principal { issuer: self.config.issuer.clone(), subject: subject.to_owned() };
+        let subject =
+            claims.get("sub").and_then(Value::as_str).ok_or_else(|| refused("it names no subject"))?;
+        let identity =
+            Identity::Principal { issuer: self.config.issuer.clone(), subject: subject.to_owned() };
         Ok((Caller::on_kind(identity, kind, roles::rights(kind, &self.roles(&claims))), expires))
     }
 
@@ -103,7 +105,8 @@ impl External {
             place = steps.next().and_then(|first| claims.get(first));
             place = steps.fold(place, |place, step| place.and_then(|value| value.get(step)));
         }
-        let map = |role: &str| self.config.mapping.get(role).cloned().unwrap_or_else(|| vec![role.to_owned()]);
+        let map =
+            |role: &str| self.config.mapping.get(role).cloned().unwrap_or_else(|| vec![role.to_owned()]);
         names(place).into_iter().flat_map(map).collect()
     }
 
@@ -131,11 +134,14 @@ impl External {
             return None;
         }
         let fits = |key: &&Jwk| {
-            let signs = !matches!(key.common.public_key_use, Some(jsonwebtoken::jwk::PublicKeyUse::Encryption));
+            let signs =
+                !matches!(key.common.public_key_use, Some(jsonwebtoken::jwk::PublicKeyUse::Encryption));
             signs && key.common.key_algorithm.as_ref().is_none_or(|algorithm| *algorithm == header.alg.into())
         };
         match &header.kid {
-            Some(kid) => fetched.keys.iter().filter(fits).find(|key| key.common.key_id.as_ref() == Some(kid)).cloned(),
+            Some(kid) => {
+                fetched.keys.iter().filter(fits).find(|key| key.common.key_id.as_ref() == Some(kid)).cloned()
+            }
             None => fetched.keys.iter().find(fits).filter(|_| fetched.keys.len() == 1).cloned(),
         }
     }
@@ -153,7 +159,8 @@ impl External {
         }
         // Keys this program does not know the form of must not hide the others.
         let set: Value = self.get(http, &discovery.jwks_uri).await?;
-        let set: JwkSet = serde_json::from_value(known_keys(set)).map_err(|error| self.away(&error.to_string()))?;
+        let set: JwkSet =
+            serde_json::from_value(known_keys(set)).map_err(|error| self.away(&error.to_string()))?;
         Ok(set.keys)
     }
 
@@ -204,7 +211,10 @@ fn names(value: Option<&Value>) -> Vec<&str> {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "NumericDate may carry a fraction; out of range saturates")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "NumericDate may carry a fraction; out of range saturates"
+)]
 fn whole_seconds(seconds: f64) -> i64 {
     seconds as i64
 }

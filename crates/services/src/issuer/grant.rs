@@ -30,7 +30,10 @@ pub struct GrantRequest {
 
 impl fmt::Debug for GrantRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GrantRequest").field("client_id", &self.client_id).field("scope", &self.scope).finish_non_exhaustive()
+        f.debug_struct("GrantRequest")
+            .field("client_id", &self.client_id)
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
     }
 }
 

@@ -97,7 +97,8 @@ impl Keys {
         self.current().await?;
         let now = self.context.clock.now();
         let spent = |key: &Arc<SigningKey>| now.since(key.created) > SIGNS_FOR + VERIFIES_ON;
-        let gone: Vec<_> = self.keys.read().iter().filter(|key| spent(key)).map(|key| key.kid.clone()).collect();
+        let gone: Vec<_> =
+            self.keys.read().iter().filter(|key| spent(key)).map(|key| key.kid.clone()).collect();
         if gone.is_empty() {
             return Ok(());
         }

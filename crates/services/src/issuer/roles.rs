@@ -31,7 +31,8 @@ pub(super) fn audiences() -> impl Iterator<Item = (&'static str, ResourceKind)> 
 
 /// The audience a scope asks for: `<audience>/.default`, one or two slashes. Other scopes beside it are OpenID's own.
 pub(super) fn audience_of_scope(scope: &str) -> Option<&'static str> {
-    let mut wanted = scope.split_ascii_whitespace().filter(|one| !["openid", "profile", "offline_access"].contains(one));
+    let mut wanted =
+        scope.split_ascii_whitespace().filter(|one| !["openid", "profile", "offline_access"].contains(one));
     let (first, None) = (wanted.next()?, wanted.next()) else { return None };
     let resource = first.strip_suffix("/.default")?.trim_end_matches('/');
     if resource.eq_ignore_ascii_case(TWINS_APPLICATION) {
@@ -54,8 +55,8 @@ pub(super) fn rights(kind: ResourceKind, roles: &[String]) -> Vec<Right> {
 
 fn rights_of_role(kind: ResourceKind, role: &str) -> &'static [Right] {
     use PolicyRight::{
-        EnrollmentRead, EnrollmentWrite, Listen, Manage, RegistrationStatusRead, RegistrationStatusWrite, RegistryRead,
-        RegistryWrite, Send, ServiceConfig, ServiceConnect,
+        EnrollmentRead, EnrollmentWrite, Listen, Manage, RegistrationStatusRead, RegistrationStatusWrite,
+        RegistryRead, RegistryWrite, Send, ServiceConfig, ServiceConnect,
     };
     use Right::{Policy, TwinsRead, TwinsWrite};
     match (kind, role) {
@@ -77,7 +78,9 @@ fn rights_of_role(kind: ResourceKind, role: &str) -> &'static [Right] {
         (ResourceKind::Dps, "Device Provisioning Service Data Reader") => {
             &[Policy(EnrollmentRead), Policy(RegistrationStatusRead)]
         }
-        (ResourceKind::Events, "Azure Event Hubs Data Owner") => &[Policy(Manage), Policy(Send), Policy(Listen)],
+        (ResourceKind::Events, "Azure Event Hubs Data Owner") => {
+            &[Policy(Manage), Policy(Send), Policy(Listen)]
+        }
         (ResourceKind::Events, "Azure Event Hubs Data Sender") => &[Policy(Send)],
         (ResourceKind::Events, "Azure Event Hubs Data Receiver") => &[Policy(Listen)],
         _ => &[],

@@ -40,7 +40,8 @@ impl Issuer {
         if let Some(caller) = self.verified.get(token, kind, now) {
             return Ok(caller);
         }
-        let header = decode_header(token).map_err(|_| refused("it is no signed token of a known algorithm"))?;
+        let header =
+            decode_header(token).map_err(|_| refused("it is no signed token of a known algorithm"))?;
         let own = header.kid.as_deref().and_then(|kid| self.keys.named(kid));
         let (caller, expires) = match own {
             Some(key) => self.verify_own(token, &key.public, kind, now)?,
@@ -83,8 +84,8 @@ impl Issuer {
             iss: String,
         }
         // Only to find the keys to verify with; the issuer is checked against the configuration, not believed.
-        let said: Unverified =
-            jsonwebtoken::dangerous::insecure_decode_claims(token).map_err(|_| refused("it names no issuer"))?;
+        let said: Unverified = jsonwebtoken::dangerous::insecure_decode_claims(token)
+            .map_err(|_| refused("it names no issuer"))?;
         let external = self.external.iter().find(|one| one.config.issuer == said.iss);
         let external = external.ok_or_else(|| refused("its issuer is not trusted here"))?;
         external.verify(&self.context.http, token, header, kind, now).await
@@ -103,11 +104,18 @@ pub(super) fn signed_claims<T: serde::de::DeserializeOwned>(
     validation.validate_nbf = false;
     validation.validate_aud = false;
     validation.set_required_spec_claims(&["exp", "iss", "aud"]);
-    decode(token, key, &validation).map(|data| data.claims).map_err(|_| refused("its signature or form does not hold"))
+    decode(token, key, &validation)
+        .map(|data| data.claims)
+        .map_err(|_| refused("its signature or form does not hold"))
 }
 
 /// When the token runs out, if it holds now.
-pub(super) fn check_times(exp: Option<i64>, nbf: Option<i64>, skew: Duration, now: Timestamp) -> Result<Timestamp> {
+pub(super) fn check_times(
+    exp: Option<i64>,
+    nbf: Option<i64>,
+    skew: Duration,
+    now: Timestamp,
+) -> Result<Timestamp> {
     let expires = Timestamp::from_secs(exp.ok_or_else(|| refused("it never expires"))?).plus(skew);
     if expires <= now {
         return Err(Error::new(ErrorCode::Unauthorized, "the bearer token has expired: ask for a new one"));

@@ -39,27 +39,40 @@ impl Provisioning {
         let candidates = self.candidates(dps, &deciding.rules.hubs)?;
         match &deciding.rules.allocation {
             Allocation::Custom { webhook } => {
-                let call = super::webhook::Call { webhook, record, deciding, current, candidates: &candidates };
+                let call =
+                    super::webhook::Call { webhook, record, deciding, current, candidates: &candidates };
                 self.call_webhook(call).await
             }
             Allocation::Static => match candidates.as_slice() {
                 [(hub, _)] => Ok(plain(hub)),
-                _ => Err(Outcome::failed(400_208, "static allocation needs exactly one hub: name it in iotHubs")),
+                _ => Err(Outcome::failed(
+                    400_208,
+                    "static allocation needs exactly one hub: name it in iotHubs",
+                )),
             },
-            Allocation::Hashed | Allocation::GeoLatency => pick(&candidates, &record.registration_id)
-                .map(plain)
-                .ok_or_else(|| Outcome::failed(400_208, "no linked hub takes part in allocation: link one or turn it on")),
+            Allocation::Hashed | Allocation::GeoLatency => {
+                pick(&candidates, &record.registration_id).map(plain).ok_or_else(|| {
+                    Outcome::failed(400_208, "no linked hub takes part in allocation: link one or turn it on")
+                })
+            }
         }
     }
 
     /// The linked hubs, or those of them that the enrollment names.
     fn candidates(&self, dps: &Resource, named: &[String]) -> Result<Vec<Candidate>, Outcome> {
         let linked = &Self::dps(dps).map_err(Outcome::of)?.linked_hubs;
-        let found = linked.iter().filter_map(|link| Some((self.context.table.named(ResourceKind::Hub, &link.hub)?, link.clone())));
-        let wanted = |hub: &Resource| named.is_empty() || named.iter().any(|name| name.eq_ignore_ascii_case(&hub.host_name));
+        let found = linked
+            .iter()
+            .filter_map(|link| Some((self.context.table.named(ResourceKind::Hub, &link.hub)?, link.clone())));
+        let wanted = |hub: &Resource| {
+            named.is_empty() || named.iter().any(|name| name.eq_ignore_ascii_case(&hub.host_name))
+        };
         let candidates: Vec<_> = found.filter(|(hub, _)| wanted(hub)).collect();
         if candidates.is_empty() {
-            return Err(Outcome::failed(400_208, "no hub to choose from: link a hub, or name a linked one in iotHubs"));
+            return Err(Outcome::failed(
+                400_208,
+                "no hub to choose from: link a hub, or name a linked one in iotHubs",
+            ));
         }
         Ok(candidates)
     }

@@ -30,8 +30,12 @@ impl Provisioning {
             return admit(&self.context, dps, &id, displayed, None, enrollment.rules.status, token);
         }
         match self.group_that_signed(&dps.name, displayed, token).await? {
-            Some(group) => admit(&self.context, dps, &id, displayed, Some(group.id), group.rules.status, token),
-            None => Err(refused(&id, "no individual enrollment, and no group's derived key signed the token")),
+            Some(group) => {
+                admit(&self.context, dps, &id, displayed, Some(group.id), group.rules.status, token)
+            }
+            None => {
+                Err(refused(&id, "no individual enrollment, and no group's derived key signed the token"))
+            }
         }
     }
 
@@ -89,8 +93,12 @@ fn admit(
         return Err(Error::new(ErrorCode::EnrollmentDisabled, "the enrollment of this device is disabled"));
     }
     tracing::debug!(dps = %dps.name, registration = %id, ?group, now = %context.clock.now(), "admitted");
-    let identity =
-        Identity::Registration { dps: dps.name.clone(), id: id.clone(), displayed: displayed.to_owned(), group };
+    let identity = Identity::Registration {
+        dps: dps.name.clone(),
+        id: id.clone(),
+        displayed: displayed.to_owned(),
+        group,
+    };
     Ok(Caller::own(identity).until(Timestamp::from_secs(token.expiry)))
 }
 

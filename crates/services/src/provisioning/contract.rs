@@ -4,7 +4,9 @@
 //! "Understand custom allocation policies"). What is read from clients is parsed in `edges`.
 
 use pollux_model::device::Status;
-use pollux_model::enrollment::{Allocation, Attestation, EnrollmentGroup, EnrollmentRules, IndividualEnrollment};
+use pollux_model::enrollment::{
+    Allocation, Attestation, EnrollmentGroup, EnrollmentRules, IndividualEnrollment,
+};
 use pollux_model::registration::{Registration, RegistrationStatus};
 use pollux_model::resource::Resource;
 use serde_json::{Map, Value, json};
@@ -158,7 +160,9 @@ pub(super) fn webhook_request(
     }
     let hubs: Vec<_> = candidates.iter().map(|(hub, _)| hub.host_name.as_str()).collect();
     let (name, document) = match enrollment {
-        EnrollmentRef::Individual(enrollment) => ("individualEnrollment", individual(enrollment, Keys::Hidden, None)),
+        EnrollmentRef::Individual(enrollment) => {
+            ("individualEnrollment", individual(enrollment, Keys::Hidden, None))
+        }
         EnrollmentRef::Group(enrollment) => ("enrollmentGroup", group(enrollment, Keys::Hidden)),
     };
     json!({name: document, "deviceRuntimeContext": context, "linkedHubs": hubs})

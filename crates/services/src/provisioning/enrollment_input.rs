@@ -1,7 +1,9 @@
 //! What a client says of an enrollment, checked and made whole.
 
 use pollux_model::device::Status;
-use pollux_model::enrollment::{Allocation, Attestation, EnrollmentRules, InitialTwin, ReprovisionPolicy, Webhook};
+use pollux_model::enrollment::{
+    Allocation, Attestation, EnrollmentRules, InitialTwin, ReprovisionPolicy, Webhook,
+};
 use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{Error, Etag, Key, KeyPair, Result, Timestamp};
 use serde_json::{Map, Value};
@@ -66,7 +68,11 @@ pub enum AttestationInput {
 
 impl Provisioning {
     /// The attestation to store: keys given are checked, keys not given are kept from `before` or made.
-    pub(super) fn attestation(&self, input: Option<AttestationInput>, before: Option<&Attestation>) -> Result<Attestation> {
+    pub(super) fn attestation(
+        &self,
+        input: Option<AttestationInput>,
+        before: Option<&Attestation>,
+    ) -> Result<Attestation> {
         let kept = before.map(|Attestation::SymmetricKey { keys }| keys.clone());
         let made = kept.unwrap_or_else(|| KeyPair::generate(&*self.context.random));
         let Some(AttestationInput::SymmetricKey { primary, secondary }) = input else {
@@ -80,7 +86,12 @@ impl Provisioning {
     }
 
     /// The rules to store. `created` stays what it was.
-    pub(super) fn rules(&self, dps: &Resource, input: EnrollmentInput, created: Option<Timestamp>) -> Result<EnrollmentRules> {
+    pub(super) fn rules(
+        &self,
+        dps: &Resource,
+        input: EnrollmentInput,
+        created: Option<Timestamp>,
+    ) -> Result<EnrollmentRules> {
         let now = self.context.clock.now();
         for host in &input.hubs {
             self.check_linked(dps, host)?;
@@ -109,16 +120,25 @@ impl Provisioning {
             return Ok(());
         }
         let shown = pollux_model::ids::shown(host);
-        Err(Error::invalid(format!("the hub '{shown}' is not linked to this provisioning service; linked are: {}", linked.join(", "))))
+        Err(Error::invalid(format!(
+            "the hub '{shown}' is not linked to this provisioning service; linked are: {}",
+            linked.join(", ")
+        )))
     }
 }
 
 fn key(text: Option<String>, name: &str) -> Result<Option<Key>> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
-    Key::from_base64(&text).map(Some).ok_or_else(|| Error::invalid(format!("{name} must be base64 of 16 to 64 bytes")))
+    Key::from_base64(&text)
+        .map(Some)
+        .ok_or_else(|| Error::invalid(format!("{name} must be base64 of 16 to 64 bytes")))
 }
 
-fn allocation(policy: Option<&str>, webhook: Option<(String, Option<String>)>, hubs: &[String]) -> Result<Allocation> {
+fn allocation(
+    policy: Option<&str>,
+    webhook: Option<(String, Option<String>)>,
+    hubs: &[String],
+) -> Result<Allocation> {
     let Some(policy) = policy else { return Ok(Allocation::Hashed) };
     match policy.to_ascii_lowercase().as_str() {
         "hashed" => Ok(Allocation::Hashed),
@@ -128,7 +148,9 @@ fn allocation(policy: Option<&str>, webhook: Option<(String, Option<String>)>, h
         "custom" => custom(webhook),
         _ => {
             let shown = pollux_model::ids::shown(policy);
-            Err(Error::invalid(format!("allocationPolicy '{shown}' is unknown: use hashed, geoLatency, static or custom")))
+            Err(Error::invalid(format!(
+                "allocationPolicy '{shown}' is unknown: use hashed, geoLatency, static or custom"
+            )))
         }
     }
 }
@@ -137,7 +159,8 @@ fn custom(webhook: Option<(String, Option<String>)>) -> Result<Allocation> {
     let Some((url, api_version)) = webhook else {
         return Err(Error::invalid("allocationPolicy 'custom' needs customAllocationDefinition.webhookUrl"));
     };
-    let parsed = Url::parse(&url).map_err(|error| Error::invalid(format!("webhookUrl does not parse: {error}")))?;
+    let parsed =
+        Url::parse(&url).map_err(|error| Error::invalid(format!("webhookUrl does not parse: {error}")))?;
     if !matches!(parsed.scheme(), "https" | "http") || parsed.host_str().is_none() {
         return Err(Error::invalid("webhookUrl must be an http or https URL with a host"));
     }

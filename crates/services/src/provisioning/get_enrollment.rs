@@ -29,7 +29,12 @@ impl Provisioning {
     }
 
     /// An enrollment group.
-    pub async fn enrollment_group(&self, caller: &Caller, dps: &Resource, id: &str) -> Result<EnrollmentGroup> {
+    pub async fn enrollment_group(
+        &self,
+        caller: &Caller,
+        dps: &Resource,
+        id: &str,
+    ) -> Result<EnrollmentGroup> {
         caller.require(ResourceKind::Dps, &dps.name, READ)?;
         self.context.store.enrollment_group(&dps.name, id).await?.ok_or_else(|| {
             let shown = pollux_model::ids::shown(id);
@@ -38,7 +43,12 @@ impl Provisioning {
     }
 
     /// The keys of an individual enrollment. Who may read keys must be able to write them.
-    pub async fn enrollment_attestation(&self, caller: &Caller, dps: &Resource, id: &str) -> Result<Attestation> {
+    pub async fn enrollment_attestation(
+        &self,
+        caller: &Caller,
+        dps: &Resource,
+        id: &str,
+    ) -> Result<Attestation> {
         caller.require(ResourceKind::Dps, &dps.name, Right::Policy(PolicyRight::EnrollmentWrite))?;
         Ok(self.enrollment(caller, dps, id).await?.0.attestation)
     }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use pollux_model::device::Status;
-use pollux_model::enrollment::{Attestation, EnrollmentRules, InitialTwin};
+use pollux_model::enrollment::{Attestation, EnrollmentRules};
 use pollux_model::registration::{Failure, Registration, RegistrationStatus, Substatus};
 use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{DeviceId, Error, ErrorCode, Etag, KeyPair, RegistrationId, Result};
@@ -39,7 +39,8 @@ impl Provisioning {
             let mut after = None;
             loop {
                 let status = RegistrationStatus::Assigning;
-                let page = self.context.store.registrations_in(&dps.name, status, after.as_deref(), PAGE).await?;
+                let page =
+                    self.context.store.registrations_in(&dps.name, status, after.as_deref(), PAGE).await?;
                 for record in &page.items {
                     self.ensure_running(dps, &record.registration_id);
                     resumed += 1;
@@ -79,7 +80,9 @@ impl Provisioning {
             let expect = Expect::Etag(record.etag.clone());
             let batch = match self.assign(dps, &record).await {
                 Ok(batch) => batch,
-                Err(Outcome::Failed(failure)) => Batch::from(self.put(dps, self.failed(record, failure), expect)),
+                Err(Outcome::Failed(failure)) => {
+                    Batch::from(self.put(dps, self.failed(record, failure), expect))
+                }
                 Err(Outcome::Interrupted(error)) => return Err(error),
             };
             match self.context.store.commit(batch).await {
@@ -138,11 +141,19 @@ impl Provisioning {
             return Err(Outcome::failed(404_201, "the individual enrollment of this device was deleted"));
         };
         let Some(group) = store.enrollment_group(&dps.name, group).await.map_err(Outcome::of)? else {
-            return Err(Outcome::failed(404_201, format!("the enrollment group '{group}' of this device was deleted")));
+            return Err(Outcome::failed(
+                404_201,
+                format!("the enrollment group '{group}' of this device was deleted"),
+            ));
         };
         let Attestation::SymmetricKey { keys } = &group.attestation;
         let (rules, device_keys) = (group.rules.clone(), keys.derive(&record.displayed_id));
-        enabled(Deciding { reference: EnrollmentRef::Group(Box::new(group)), rules, device_id: None, device_keys })
+        enabled(Deciding {
+            reference: EnrollmentRef::Group(Box::new(group)),
+            rules,
+            device_id: None,
+            device_keys,
+        })
     }
 
     fn device_id(&self, deciding: &Deciding, record: &Registration) -> Result<DeviceId, Outcome> {
@@ -153,7 +164,11 @@ impl Provisioning {
     }
 
     /// The hub the device is in now, if its record names one and the device is still there.
-    async fn current_hub(&self, record: &Registration, id: &DeviceId) -> Result<Option<Arc<Resource>>, Outcome> {
+    async fn current_hub(
+        &self,
+        record: &Registration,
+        id: &DeviceId,
+    ) -> Result<Option<Arc<Resource>>, Outcome> {
         let Some(host) = &record.assigned_hub else { return Ok(None) };
         let Some(hub) = self.context.table.serving(ResourceKind::Hub, host) else { return Ok(None) };
         let found = self.context.store.device(&hub.name, id).await.map_err(Outcome::of)?;
@@ -204,7 +219,12 @@ fn enabled(deciding: Deciding) -> Result<Deciding, Outcome> {
     }
 }
 
-fn substatus(record: &Registration, deciding: &Deciding, current: Option<&Resource>, next: &Resource) -> Substatus {
+fn substatus(
+    record: &Registration,
+    deciding: &Deciding,
+    current: Option<&Resource>,
+    next: &Resource,
+) -> Substatus {
     let migrate = deciding.rules.reprovision.migrate_device_data;
     match current {
         None => Substatus::InitialAssignment,

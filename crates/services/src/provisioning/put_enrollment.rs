@@ -26,7 +26,8 @@ impl Provisioning {
         loop {
             let before = self.context.store.enrollment(&dps.name, &id).await?;
             let expect = expectation(before.as_ref().map(|before| &before.rules.etag), if_match.as_ref())?;
-            let attestation = self.attestation(input.common.attestation.clone(), before.as_ref().map(|b| &b.attestation))?;
+            let attestation =
+                self.attestation(input.common.attestation.clone(), before.as_ref().map(|b| &b.attestation))?;
             let rules = self.rules(dps, input.common.clone(), before.as_ref().map(|b| b.rules.created))?;
             let enrollment = IndividualEnrollment {
                 registration_id: id.clone(),
@@ -35,7 +36,11 @@ impl Provisioning {
                 rules,
                 optional_device_information: input.optional_device_information.clone(),
             };
-            let write = Write::PutEnrollment { dps: dps.name.clone(), enrollment: Box::new(enrollment.clone()), expect };
+            let write = Write::PutEnrollment {
+                dps: dps.name.clone(),
+                enrollment: Box::new(enrollment.clone()),
+                expect,
+            };
             if self.committed(write).await? {
                 return Ok(enrollment);
             }
@@ -55,10 +60,12 @@ impl Provisioning {
         loop {
             let before = self.context.store.enrollment_group(&dps.name, &input.id).await?;
             let expect = expectation(before.as_ref().map(|before| &before.rules.etag), if_match.as_ref())?;
-            let attestation = self.attestation(input.common.attestation.clone(), before.as_ref().map(|b| &b.attestation))?;
+            let attestation =
+                self.attestation(input.common.attestation.clone(), before.as_ref().map(|b| &b.attestation))?;
             let rules = self.rules(dps, input.common.clone(), before.as_ref().map(|b| b.rules.created))?;
             let group = EnrollmentGroup { id: input.id.clone(), attestation, rules };
-            let write = Write::PutEnrollmentGroup { dps: dps.name.clone(), group: Box::new(group.clone()), expect };
+            let write =
+                Write::PutEnrollmentGroup { dps: dps.name.clone(), group: Box::new(group.clone()), expect };
             if self.committed(write).await? {
                 return Ok(group);
             }
@@ -69,7 +76,10 @@ impl Provisioning {
     async fn committed(&self, write: Write) -> Result<bool> {
         match self.context.store.commit(Batch::from(write)).await {
             Ok(()) => Ok(true),
-            Err(CommitError::Expectation { mismatch: Mismatch::OtherEtag | Mismatch::Exists | Mismatch::Absent, .. }) => Ok(false),
+            Err(CommitError::Expectation {
+                mismatch: Mismatch::OtherEtag | Mismatch::Exists | Mismatch::Absent,
+                ..
+            }) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -78,7 +88,9 @@ impl Provisioning {
 /// The expectation of the write: what was read, if the client's own expectation holds for it.
 fn expectation(found: Option<&Etag>, if_match: Option<&Expect>) -> Result<Expect> {
     let holds = match (if_match, found) {
-        (None | Some(Expect::Any), _) | (Some(Expect::Present), Some(_)) | (Some(Expect::Absent), None) => true,
+        (None | Some(Expect::Any), _) | (Some(Expect::Present), Some(_)) | (Some(Expect::Absent), None) => {
+            true
+        }
         (Some(Expect::Etag(wanted)), Some(found)) => wanted == found,
         (Some(Expect::Absent), Some(_)) => {
             return Err(Error::new(ErrorCode::EnrollmentExists, "an enrollment of that id exists"));
@@ -86,7 +98,10 @@ fn expectation(found: Option<&Etag>, if_match: Option<&Expect>) -> Result<Expect
         (Some(Expect::Present | Expect::Etag(_)), None) => false,
     };
     if !holds {
-        return Err(Error::new(ErrorCode::PreconditionFailed, "the enrollment's etag is not the one given in If-Match"));
+        return Err(Error::new(
+            ErrorCode::PreconditionFailed,
+            "the enrollment's etag is not the one given in If-Match",
+        ));
     }
     Ok(found.map_or(Expect::Absent, |etag| Expect::Etag(etag.clone())))
 }

@@ -38,19 +38,28 @@ impl Provisioning {
         request: RegisterRequest,
     ) -> Result<OperationStatus> {
         let Identity::Registration { id, displayed, group, .. } = &caller.identity else {
-            return Err(Error::new(ErrorCode::Forbidden, "only a device that proved its registration may register"));
+            return Err(Error::new(
+                ErrorCode::Forbidden,
+                "only a device that proved its registration may register",
+            ));
         };
         caller.require_registration(&dps.name, id)?;
         self.check_payload(request.payload.as_ref())?;
         loop {
             let before = self.context.store.registration(&dps.name, id).await?;
-            if let Some(running) = before.as_ref().filter(|record| record.status == RegistrationStatus::Assigning) {
+            if let Some(running) =
+                before.as_ref().filter(|record| record.status == RegistrationStatus::Assigning)
+            {
                 self.ensure_running(dps, id);
                 return Ok(status_of(running.clone()));
             }
             let expect = before.as_ref().map_or(Expect::Absent, |record| Expect::Etag(record.etag.clone()));
             let record = self.assigning(id, displayed, group.as_ref(), before, &request);
-            let write = Write::PutRegistration { dps: dps.name.clone(), registration: Box::new(record.clone()), expect };
+            let write = Write::PutRegistration {
+                dps: dps.name.clone(),
+                registration: Box::new(record.clone()),
+                expect,
+            };
             match self.context.store.commit(Batch::from(write)).await {
                 Ok(()) => {
                     self.ensure_running(dps, id);
@@ -80,7 +89,10 @@ impl Provisioning {
             .filter(|record| record.operation.id == operation_id)
             .ok_or_else(|| {
                 let shown = pollux_model::ids::shown(operation_id);
-                Error::new(ErrorCode::OperationNotFound, format!("there is no operation '{shown}': register again"))
+                Error::new(
+                    ErrorCode::OperationNotFound,
+                    format!("there is no operation '{shown}': register again"),
+                )
             })?;
         if record.status == RegistrationStatus::Assigning {
             self.ensure_running(dps, registration_id);
@@ -94,7 +106,10 @@ impl Provisioning {
         if size <= limit {
             return Ok(());
         }
-        Err(Error::new(ErrorCode::TooLarge, format!("the payload is {size} bytes; at most {limit} are allowed")))
+        Err(Error::new(
+            ErrorCode::TooLarge,
+            format!("the payload is {size} bytes; at most {limit} are allowed"),
+        ))
     }
 
     fn assigning(

@@ -36,9 +36,11 @@ struct Answer {
 
 impl Provisioning {
     pub(super) async fn call_webhook(&self, call: Call<'_>) -> Choice {
-        let url = Url::parse(&call.webhook.url)
-            .map_err(|error| Outcome::failed(400_207, format!("the webhook's URL does not parse: {error}")))?;
-        let request = contract::webhook_request(&call.deciding.reference, call.record, call.current, call.candidates);
+        let url = Url::parse(&call.webhook.url).map_err(|error| {
+            Outcome::failed(400_207, format!("the webhook's URL does not parse: {error}"))
+        })?;
+        let request =
+            contract::webhook_request(&call.deciding.reference, call.record, call.current, call.candidates);
         let limit = self.context.limits.webhook_timeout();
         let answer = tokio::time::timeout(limit, self.post(&url, &request))
             .await
@@ -46,7 +48,8 @@ impl Provisioning {
             .map_err(|why| Outcome::failed(400_207, format!("custom allocation failed: {why}")))?;
         if answer.status != 200 {
             let (status, body) = (answer.status, shown(&answer.body));
-            let message = format!("custom allocation failed: the webhook answered {status} with body: {body}");
+            let message =
+                format!("custom allocation failed: the webhook answered {status} with body: {body}");
             return Err(Outcome::failed(400_207, message));
         }
         read(&answer.body, call.candidates)
@@ -60,10 +63,13 @@ impl Provisioning {
             return Ok(Answer { status, body: body.into_bytes() });
         }
         let sent = self.context.http.post(url.clone()).json(request).send().await;
-        let mut response = sent.map_err(|error| format!("the webhook cannot be reached: {}", cause(&error)))?;
+        let mut response =
+            sent.map_err(|error| format!("the webhook cannot be reached: {}", cause(&error)))?;
         let (status, mut body) = (response.status().as_u16(), Vec::new());
         let limit = self.context.limits.webhook_answer;
-        while let Some(chunk) = response.chunk().await.map_err(|error| format!("the webhook broke off: {}", cause(&error)))? {
+        while let Some(chunk) =
+            response.chunk().await.map_err(|error| format!("the webhook broke off: {}", cause(&error)))?
+        {
             body.extend_from_slice(&chunk);
             if body.len() > limit {
                 return Err(format!("the webhook's answer is larger than {limit} bytes"));
@@ -83,15 +89,23 @@ impl Provisioning {
 }
 
 fn read(body: &[u8], candidates: &[Candidate]) -> Choice {
-    let wrong = |what: String| Outcome::failed(400_207, format!("custom allocation failed: the webhook answered 200 but {what}"));
-    let answer: Value = serde_json::from_slice(body).map_err(|error| wrong(format!("its body is no JSON ({error}): {}", shown(body))))?;
+    let wrong = |what: String| {
+        Outcome::failed(400_207, format!("custom allocation failed: the webhook answered 200 but {what}"))
+    };
+    let answer: Value = serde_json::from_slice(body)
+        .map_err(|error| wrong(format!("its body is no JSON ({error}): {}", shown(body))))?;
     let Some(host) = answer.get("iotHubHostName").and_then(Value::as_str) else {
         return Err(wrong(format!("iotHubHostName is missing: {}", shown(body))));
     };
     let hub = candidates.iter().find(|(hub, _)| hub.host_name.eq_ignore_ascii_case(host));
     let Some((hub, _)) = hub else {
         let linked: Vec<_> = candidates.iter().map(|(hub, _)| hub.host_name.as_str()).collect();
-        return Err(wrong(format!("the hub '{}' is not among linkedHubs ({}): {}", pollux_model::ids::shown(host), linked.join(", "), shown(body))));
+        return Err(wrong(format!(
+            "the hub '{}' is not among linkedHubs ({}): {}",
+            pollux_model::ids::shown(host),
+            linked.join(", "),
+            shown(body)
+        )));
     };
     let initial_twin = initial_twin(&answer).map_err(wrong)?;
     let payload = answer.get("payload").filter(|payload| !payload.is_null()).cloned();
@@ -109,7 +123,11 @@ fn object(value: Option<&Value>, name: &str) -> Result<Map<String, Value>, Strin
     match value {
         None | Some(Value::Null) => Ok(Map::new()),
         // Microsoft's TwinCollection writes $version and $metadata along; they are not the service's to set.
-        Some(Value::Object(map)) => Ok(map.iter().filter(|(key, _)| !key.starts_with('$')).map(|(k, v)| (k.clone(), v.clone())).collect()),
+        Some(Value::Object(map)) => Ok(map
+            .iter()
+            .filter(|(key, _)| !key.starts_with('$'))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect()),
         Some(_) => Err(format!("{name} is no object")),
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use pollux_model::resource::{
-    Dps, EventHub, Events, Functions, Hub, LinkedHub, Policy, PolicyRight, Properties, Resource, ResourceKind, Route,
-    RoutingEndpoint, Setting, Twins,
+    Dps, EventHub, Events, Functions, Hub, LinkedHub, Policy, PolicyRight, Properties, Resource,
+    ResourceKind, Route, RoutingEndpoint, Setting, Twins,
 };
 use pollux_model::{Error, Etag, Key, KeyPair, Random, ResourceName, Result};
 
@@ -109,7 +109,11 @@ impl Resources {
     /// `localhost` for the first of its kind on a deployment of that domain, else `<name>.<domain>`.
     fn default_host_name(&self, kind: ResourceKind, name: &ResourceName) -> String {
         let first = !self.context.table.all().iter().any(|one| one.kind() == kind);
-        if self.domain == "localhost" && first { self.domain.clone() } else { format!("{name}.{}", self.domain) }
+        if self.domain == "localhost" && first {
+            self.domain.clone()
+        } else {
+            format!("{name}.{}", self.domain)
+        }
     }
 
     fn fresh_id_scope(&self) -> String {
@@ -191,7 +195,9 @@ fn merge_policies(policies: &mut Vec<Policy>, said: &[DeclaredPolicy], random: &
 }
 
 fn needed_rights(said: &DeclaredPolicy) -> Result<&[PolicyRight]> {
-    said.rights.as_deref().ok_or_else(|| Error::invalid(format!("the new policy '{}' needs 'rights'", said.name)))
+    said.rights
+        .as_deref()
+        .ok_or_else(|| Error::invalid(format!("the new policy '{}' needs 'rights'", said.name)))
 }
 
 fn key_of(of: &str, text: &Setting) -> Result<Key> {

@@ -37,7 +37,10 @@ impl Resources {
     fn check_dps(&self, resource: &Resource, dps: &Dps) -> Result<()> {
         check_id_scope(&dps.id_scope)?;
         if self.context.table.with_id_scope(&dps.id_scope).is_some_and(|one| one.name != resource.name) {
-            return Err(Error::invalid(format!("the ID scope '{}' is another DPS's: use another", dps.id_scope)));
+            return Err(Error::invalid(format!(
+                "the ID scope '{}' is another DPS's: use another",
+                dps.id_scope
+            )));
         }
         for link in &dps.linked_hubs {
             if self.context.table.named(ResourceKind::Hub, &link.hub).is_none() {
@@ -57,7 +60,8 @@ impl Resources {
             check_name("a routing endpoint", &endpoint.name)?;
             let namespace = self.context.table.get(ResourceKind::Events, &endpoint.namespace)?;
             if event_hub(&namespace, &endpoint.event_hub).is_none() {
-                let message = format!("the namespace '{}' has no event hub '{}'", namespace.name, endpoint.event_hub);
+                let message =
+                    format!("the namespace '{}' has no event hub '{}'", namespace.name, endpoint.event_hub);
                 return Err(Error::new(ErrorCode::EventHubNotFound, message));
             }
         }
@@ -86,7 +90,10 @@ impl Resources {
             check_event_hub(one)?;
             let before = present.as_deref().and_then(|namespace| event_hub(namespace, &one.name));
             if before.is_some_and(|before| before.partitions > one.partitions) {
-                return Err(Error::invalid(format!("the partitions of event hub '{}' can only grow", one.name)));
+                return Err(Error::invalid(format!(
+                    "the partitions of event hub '{}' can only grow",
+                    one.name
+                )));
             }
         }
         Ok(())
@@ -108,7 +115,11 @@ impl Resources {
                 Properties::Events(_) | Properties::Twins(_) | Properties::Functions(_) => continue,
             };
             if let Some(used) = used {
-                let message = format!("the {kind} '{used}' is used by the {} '{}': unlink it first", one.kind(), one.name);
+                let message = format!(
+                    "the {kind} '{used}' is used by the {} '{}': unlink it first",
+                    one.kind(),
+                    one.name
+                );
                 return Err(Error::new(ErrorCode::ResourceInUse, message));
             }
         }
@@ -136,7 +147,10 @@ fn check_group(group: &str) -> Result<()> {
 fn check_host_name(host_name: &str) -> Result<()> {
     let label = |label: &str| {
         let good = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
-        (1..=63).contains(&label.len()) && label.bytes().all(good) && !label.starts_with('-') && !label.ends_with('-')
+        (1..=63).contains(&label.len())
+            && label.bytes().all(good)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
     };
     if host_name.len() <= 253 && host_name.split('.').all(label) {
         return Ok(());
@@ -190,7 +204,10 @@ fn check_policies(kind: ResourceKind, policies: &[Policy]) -> Result<()> {
     for policy in policies {
         check_name("a shared access policy", &policy.name)?;
         if let Some(foreign) = policy.rights.iter().find(|right| !belongs(kind, **right)) {
-            return Err(Error::invalid(format!("a {kind} knows no right {foreign:?} (policy '{}')", policy.name)));
+            return Err(Error::invalid(format!(
+                "a {kind} knows no right {foreign:?} (policy '{}')",
+                policy.name
+            )));
         }
     }
     Ok(())

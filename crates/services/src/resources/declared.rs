@@ -197,7 +197,8 @@ pub struct DeclaredPolicy {
 impl Declared {
     /// Reads the JSON body of the admin API. `name` is taken from the path where the body has none.
     pub fn read(kind: ResourceKind, name: Option<&str>, body: serde_json::Value) -> Result<Self> {
-        let wrong = |error: serde_json::Error| Error::invalid(format!("the {kind} is not described well: {error}"));
+        let wrong =
+            |error: serde_json::Error| Error::invalid(format!("the {kind} is not described well: {error}"));
         let mut declared = match kind {
             ResourceKind::Dps => Self::Dps(serde_json::from_value(body).map_err(wrong)?),
             ResourceKind::Hub => Self::Hub(serde_json::from_value(body).map_err(wrong)?),

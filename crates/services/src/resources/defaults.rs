@@ -6,8 +6,8 @@ use pollux_store::secrets::Secret;
 use pollux_store::{Batch, Expect, Write};
 
 use super::declared::{
-    Declared, DeclaredDps, DeclaredEndpoint, DeclaredEventHub, DeclaredEvents, DeclaredFunctions, DeclaredHub,
-    DeclaredLink, DeclaredRoute, DeclaredTwins,
+    Declared, DeclaredDps, DeclaredEndpoint, DeclaredEventHub, DeclaredEvents, DeclaredFunctions,
+    DeclaredHub, DeclaredLink, DeclaredRoute, DeclaredTwins,
 };
 use super::{Resources, commit_failed, store_failed};
 use crate::caller::Caller;
@@ -130,7 +130,8 @@ fn default_hub(with_routes: bool) -> Declared {
 }
 
 fn default_dps(linked: bool) -> Declared {
-    let link = DeclaredLink { hub: "hub1".to_owned(), allocation_weight: None, apply_allocation_policy: None };
+    let link =
+        DeclaredLink { hub: "hub1".to_owned(), allocation_weight: None, apply_allocation_policy: None };
     Declared::Dps(DeclaredDps {
         name: "dps1".to_owned(),
         linked_hubs: if linked { vec![link] } else { Vec::new() },

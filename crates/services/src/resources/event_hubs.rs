@@ -19,12 +19,18 @@ impl Resources {
         namespace: &ResourceName,
         event_hub: DeclaredEventHub,
     ) -> Result<Resource> {
-        let declared = DeclaredEvents { name: namespace.to_string(), event_hubs: vec![event_hub], ..Default::default() };
+        let declared =
+            DeclaredEvents { name: namespace.to_string(), event_hubs: vec![event_hub], ..Default::default() };
         self.change(caller, &Declared::Events(declared), None).await
     }
 
     /// Deletes an event hub with its events. [`ErrorCode::ResourceInUse`] while a hub routes to it.
-    pub async fn delete_event_hub(&self, caller: &Caller, namespace: &ResourceName, name: &str) -> Result<Resource> {
+    pub async fn delete_event_hub(
+        &self,
+        caller: &Caller,
+        namespace: &ResourceName,
+        name: &str,
+    ) -> Result<Resource> {
         administer(caller)?;
         let _one = self.changing.lock().await;
         let present = self.context.table.get(ResourceKind::Events, namespace)?;
@@ -70,7 +76,11 @@ impl Resources {
         for event_hub in &events.event_hubs {
             let known = before.and_then(|before| super::check::event_hub(before, &event_hub.name));
             if known.is_none() {
-                self.context.log.delete(&stream(&resource.name, &event_hub.name)?).await.map_err(log_failed)?;
+                self.context
+                    .log
+                    .delete(&stream(&resource.name, &event_hub.name)?)
+                    .await
+                    .map_err(log_failed)?;
             }
             if known != Some(event_hub) {
                 self.make_stream(&resource.name, event_hub).await?;
@@ -84,7 +94,11 @@ impl Resources {
         for resource in gone {
             let Properties::Events(events) = &resource.properties else { continue };
             for event_hub in &events.event_hubs {
-                self.context.log.delete(&stream(&resource.name, &event_hub.name)?).await.map_err(log_failed)?;
+                self.context
+                    .log
+                    .delete(&stream(&resource.name, &event_hub.name)?)
+                    .await
+                    .map_err(log_failed)?;
             }
         }
         Ok(())

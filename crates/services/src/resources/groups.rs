@@ -48,7 +48,8 @@ impl Resources {
 
     fn members(&self, group: &str) -> Result<Vec<Arc<Resource>>> {
         let all = self.context.table.all();
-        let mut members: Vec<_> = all.iter().filter(|one| one.group.eq_ignore_ascii_case(group)).cloned().collect();
+        let mut members: Vec<_> =
+            all.iter().filter(|one| one.group.eq_ignore_ascii_case(group)).cloned().collect();
         if members.is_empty() {
             let message = format!("there is no resource group '{}'", shown(group));
             return Err(Error::new(ErrorCode::ResourceNotFound, message));

@@ -53,7 +53,12 @@ fn keys_of<'r>(resource: &'r mut Resource, policy: Option<&str>) -> Result<&'r m
         Properties::Twins(_) => return Err(Error::invalid("a digital twins instance has no keys")),
     };
     let Some(wanted) = policy else { return Err(Error::invalid("name the policy whose key to make anew")) };
-    policies.iter_mut().find(|one| one.name.eq_ignore_ascii_case(wanted)).map(|one| &mut one.keys).ok_or_else(|| {
-        Error::new(ErrorCode::ResourceNotFound, format!("the {kind} '{name}' has no policy '{}'", shown(wanted)))
-    })
+    policies.iter_mut().find(|one| one.name.eq_ignore_ascii_case(wanted)).map(|one| &mut one.keys).ok_or_else(
+        || {
+            Error::new(
+                ErrorCode::ResourceNotFound,
+                format!("the {kind} '{name}' has no policy '{}'", shown(wanted)),
+            )
+        },
+    )
 }

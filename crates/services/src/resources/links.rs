@@ -9,7 +9,12 @@ use crate::caller::Caller;
 
 impl Resources {
     /// Links a hub, or changes the weight of a linked one.
-    pub async fn link_hub(&self, caller: &Caller, dps: &ResourceName, link: &DeclaredLink) -> Result<Resource> {
+    pub async fn link_hub(
+        &self,
+        caller: &Caller,
+        dps: &ResourceName,
+        link: &DeclaredLink,
+    ) -> Result<Resource> {
         administer(caller)?;
         let _one = self.changing.lock().await;
         let present = self.context.table.get(ResourceKind::Dps, dps)?;

@@ -20,7 +20,12 @@ impl Resources {
     }
 
     /// Makes or changes a route. Its condition must parse and its endpoint exist.
-    pub async fn put_route(&self, caller: &Caller, hub: &ResourceName, route: DeclaredRoute) -> Result<Resource> {
+    pub async fn put_route(
+        &self,
+        caller: &Caller,
+        hub: &ResourceName,
+        route: DeclaredRoute,
+    ) -> Result<Resource> {
         let declared = DeclaredHub { name: hub.to_string(), routes: vec![route], ..Default::default() };
         self.change(caller, &Declared::Hub(declared), None).await
     }
@@ -29,7 +34,8 @@ impl Resources {
     pub async fn delete_endpoint(&self, caller: &Caller, hub: &ResourceName, name: &str) -> Result<Resource> {
         self.change_hub(caller, hub, "routing endpoint", name, |hub| {
             if let Some(route) = hub.routes.iter().find(|route| route.endpoint == name) {
-                let message = format!("the route '{}' leads to the endpoint '{name}': delete it first", route.name);
+                let message =
+                    format!("the route '{}' leads to the endpoint '{name}': delete it first", route.name);
                 return Err(Error::new(ErrorCode::ResourceInUse, message));
             }
             hub.endpoints.retain(|one| one.name != name);

@@ -57,8 +57,9 @@ impl ResourceTable {
 
     /// By kind and name, or [`ErrorCode::ResourceNotFound`].
     pub fn get(&self, kind: ResourceKind, name: &ResourceName) -> Result<Arc<Resource>> {
-        self.named(kind, name)
-            .ok_or_else(|| Error::new(ErrorCode::ResourceNotFound, format!("there is no {kind} named '{name}'")))
+        self.named(kind, name).ok_or_else(|| {
+            Error::new(ErrorCode::ResourceNotFound, format!("there is no {kind} named '{name}'"))
+        })
     }
 
     /// The resource of a kind that a host name (with or without port) leads to: the one that bears it, or, for a name
@@ -82,16 +83,15 @@ impl ResourceTable {
     /// The provisioning service with this ID scope.
     #[must_use]
     pub fn with_id_scope(&self, id_scope: &str) -> Option<Arc<Resource>> {
-        let has = |resource: &&Arc<Resource>| {
-            matches!(&resource.properties, Properties::Dps(dps) if dps.id_scope.eq_ignore_ascii_case(id_scope))
-        };
+        let has = |resource: &&Arc<Resource>| matches!(&resource.properties, Properties::Dps(dps) if dps.id_scope.eq_ignore_ascii_case(id_scope));
         self.all().iter().find(has).cloned()
     }
 
     /// Whether a name means this machine.
     #[must_use]
     pub fn is_local(&self, host: &str) -> bool {
-        self.local_names.iter().any(|name| name.eq_ignore_ascii_case(host)) || host.parse::<std::net::IpAddr>().is_ok()
+        self.local_names.iter().any(|name| name.eq_ignore_ascii_case(host))
+            || host.parse::<std::net::IpAddr>().is_ok()
     }
 }
 
