@@ -95,7 +95,7 @@ fn looks_like_path(tree: &Tree, word: &str) -> bool {
             ["crates", "docs", "xtask", "conformance", "bench", "fuzz", ".ci"].contains(&first)
                 || tree.paths.contains(first)
         }
-        None => KINDS.iter().any(|kind| word.ends_with(kind)),
+        None => KINDS.iter().any(|kind| word.len() > kind.len() && word.ends_with(kind)),
     }
 }
 
