@@ -25,7 +25,9 @@ use crate::context::Context;
 
 /// Routes of each hub, parsed, as of one version of the resources.
 #[derive(Debug, Default)]
-pub(super) struct RouteCache(RwLock<(u64, HashMap<ResourceName, Arc<[Compiled]>>)>);
+pub(super) struct RouteCache(RwLock<(u64, ByHub)>);
+
+type ByHub = HashMap<ResourceName, Arc<[Compiled]>>;
 
 /// A route ready to be tried.
 #[derive(Debug)]
