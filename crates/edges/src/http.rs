@@ -11,6 +11,7 @@ mod dispatch;
 mod health;
 mod issuer;
 pub mod target;
+mod twins;
 
 use std::fmt;
 use std::net::SocketAddr;

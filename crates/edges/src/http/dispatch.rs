@@ -16,7 +16,7 @@ use tower::Service as _;
 use uuid::Uuid;
 
 use super::target::{Peer, Target};
-use super::{About, admin, health, issuer};
+use super::{About, admin, health, issuer, twins};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 
@@ -27,6 +27,7 @@ pub(super) struct Dispatcher {
     issuer: Router,
     admin: Router,
     health: Router,
+    twins: Router,
     /// Request ids: a random half for this run and a count.
     run: u64,
     count: AtomicU64,
@@ -50,6 +51,7 @@ impl Dispatcher {
             issuer: issuer::router(Arc::clone(&services)),
             admin: admin::router(Arc::clone(&services), about.clone()),
             health: health::router(Arc::clone(&services), about),
+            twins: twins::router(Arc::clone(&services)),
             services,
             run: u64::from_le_bytes(run),
             count: AtomicU64::new(0),
@@ -101,8 +103,8 @@ impl Dispatcher {
 
     const fn router(&self, kind: ResourceKind) -> Option<&Router> {
         match kind {
-            ResourceKind::Twins
-            | ResourceKind::Dps
+            ResourceKind::Twins => Some(&self.twins),
+            ResourceKind::Dps
             | ResourceKind::Hub
             | ResourceKind::Functions
             // Event hubs are spoken to in AMQP.

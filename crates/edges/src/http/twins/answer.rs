@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode, Uri};
 use pollux_model::{Error, ErrorCode, Etag};
 use pollux_services::twins::Listing;
@@ -16,42 +16,46 @@ const ERROR_CODE: HeaderName = HeaderName::from_static("x-ms-error-code");
 
 pub(super) type Answer = Result<Response, Failure>;
 
-/// A refusal, on its way to the envelope.
+/// A refusal, worded.
 #[derive(Debug)]
-pub(super) struct Failure {
-    error: Error,
-    /// Where a token can be had, for those who came without a good one.
-    challenge: Option<String>,
-}
+pub(super) struct Failure(Box<Response>);
 
 impl Failure {
-    pub(super) fn with_challenge(error: Error, challenge: String) -> Self {
-        Self { error, challenge: Some(challenge) }
+    /// With a pointer to where a token can be had, for those who came without a good one.
+    pub(super) fn with_challenge(error: Error, challenge: &str) -> Self {
+        let mut failure = Self::from(error);
+        let value = HeaderValue::from_str(challenge).ok().filter(|_| failure.0.status() == StatusCode::UNAUTHORIZED);
+        if let Some(value) = value {
+            failure.0.headers_mut().insert(WWW_AUTHENTICATE, value);
+        }
+        failure
     }
 }
 
 impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self { error, challenge: None }
+    fn from(refused: Error) -> Self {
+        let (status, code) = status::of(refused.code);
+        let mut response = match refused.code {
+            // The first line sums up, each further line is one finding.
+            ErrorCode::ValidationFailed => findings(status, code, &refused.message),
+            _ => error(status, code, &refused.message),
+        };
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        Self::from(response)
+    }
+}
+
+impl From<Response> for Failure {
+    fn from(response: Response) -> Self {
+        Self(Box::new(response))
     }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let (status, code) = status::of(self.error.code);
-        let mut response = match self.error.code {
-            // The first line sums up, each further line is one finding.
-            ErrorCode::ValidationFailed => envelope(status, code, &self.error.message),
-            _ => error(status, code, &self.error.message),
-        };
-        let challenge = self.challenge.filter(|_| status == StatusCode::UNAUTHORIZED);
-        if let Some(value) = challenge.and_then(|text| HeaderValue::from_str(&text).ok()) {
-            response.headers_mut().insert(WWW_AUTHENTICATE, value);
-        }
-        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-            response.headers_mut().insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        response
+        *self.0
     }
 }
 
@@ -60,7 +64,7 @@ pub(super) fn error(status: StatusCode, code: &'static str, message: &str) -> Re
     with_code(json(status, &json!({ "error": { "code": code, "message": message } })), code)
 }
 
-fn envelope(status: StatusCode, code: &'static str, message: &str) -> Response {
+fn findings(status: StatusCode, code: &'static str, message: &str) -> Response {
     let mut lines = message.lines();
     let first = lines.next().unwrap_or_default();
     let details: Vec<Value> = lines.map(|line| json!({ "code": code, "message": line })).collect();

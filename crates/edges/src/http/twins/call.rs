@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
-use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use pollux_model::{Error, ErrorCode, Etag, ResourceName};
@@ -69,16 +68,16 @@ pub(super) struct Call {
 }
 
 impl FromRequestParts<Arc<Services>> for Call {
-    type Rejection = Response;
+    type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, services: &Arc<Services>) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, services: &Arc<Services>) -> Result<Self, Failure> {
         let Some(Target(resource)) = parts.extensions.get::<Target>().cloned() else {
             let error = Error::new(ErrorCode::ResourceNotFound, "No digital twins instance has this host name.");
-            return Err(Failure::from(error).into_response());
+            return Err(error.into());
         };
-        let peer = parts.extensions.get::<Peer>().copied();
+        let Peer(peer) = parts.extensions.get::<Peer>().copied().ok_or_else(Error::internal)?;
         let caller = crate::authenticate::twins(services, &parts.headers, peer).await;
-        let caller = caller.map_err(|error| Failure::with_challenge(error, challenge(services)).into_response())?;
+        let caller = caller.map_err(|error| Failure::with_challenge(error, &challenge(services)))?;
         let query: Vec<(String, String)> =
             url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
         let version = version(&query)?;
@@ -140,10 +139,10 @@ impl Call {
     }
 }
 
-fn version(query: &[(String, String)]) -> Result<Version, Response> {
+fn version(query: &[(String, String)]) -> Result<Version, Failure> {
     let Some((_, given)) = query.iter().find(|(name, _)| name.eq_ignore_ascii_case("api-version")) else {
         let message = "An API version is required, but was not specified: add ?api-version=2023-10-31.";
-        return Err(answer::error(StatusCode::BAD_REQUEST, "ApiVersionUnspecified", message));
+        return Err(answer::error(StatusCode::BAD_REQUEST, "ApiVersionUnspecified", message).into());
     };
     VERSIONS.iter().find(|(name, _)| given.eq_ignore_ascii_case(name)).map(|(_, version)| *version).ok_or_else(|| {
         let known: Vec<&str> = VERSIONS.iter().map(|(name, _)| *name).collect();
@@ -152,7 +151,7 @@ fn version(query: &[(String, String)]) -> Result<Version, Response> {
             pollux_model::ids::shown(given),
             known.join(", ")
         );
-        answer::error(StatusCode::BAD_REQUEST, "UnsupportedApiVersion", &message)
+        answer::error(StatusCode::BAD_REQUEST, "UnsupportedApiVersion", &message).into()
     })
 }
 

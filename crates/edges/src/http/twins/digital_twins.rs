@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::response::Response;
 use pollux_services::Services;
 use pollux_services::twins::{PatchTwin, PutTwin, twin_document};
 
@@ -24,14 +23,11 @@ pub(super) async fn put(
     call: Call,
     Ids(id): Ids<String>,
     body: Body,
-) -> Result<Answer, Response> {
-    let document = body::json(&services, body).await?;
-    Ok(async {
-        let put = PutTwin { id, document, if_none_match: call.if_none_match()? };
-        let twin = services.twins.put_twin(&call.caller, &call.instance, put).await?;
-        Ok(answer::tagged(&call.version.show(twin_document(&twin)), &twin.etag))
-    }
-    .await)
+) -> Answer {
+    let (if_none_match, document) = (call.if_none_match()?, body::json(&services, body).await?);
+    let put = PutTwin { id, document, if_none_match };
+    let twin = services.twins.put_twin(&call.caller, &call.instance, put).await?;
+    Ok(answer::tagged(&call.version.show(twin_document(&twin)), &twin.etag))
 }
 
 /// `PATCH`: changes it.
@@ -40,10 +36,10 @@ pub(super) async fn update(
     call: Call,
     Ids(id): Ids<String>,
     body: Body,
-) -> Result<Answer, Response> {
+) -> Answer {
     let patch = PatchTwin { id, patch: body::patch(&services, body).await?, if_match: call.if_match() };
-    let changed = services.twins.patch_twin(&call.caller, &call.instance, patch).await;
-    Ok(changed.map(|etag| answer::changed(&etag)).map_err(Into::into))
+    let etag = services.twins.patch_twin(&call.caller, &call.instance, patch).await?;
+    Ok(answer::changed(&etag))
 }
 
 /// `DELETE`: removes it.

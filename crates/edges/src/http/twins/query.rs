@@ -1,0 +1,40 @@
+//! `/query`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use http::{HeaderValue, StatusCode};
+use pollux_model::Error;
+use pollux_services::Services;
+use pollux_services::twins::{Paging, QueryTwins};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::answer::{self, Answer};
+use super::body;
+use super::call::Call;
+
+/// What is asked; a token that came with a page goes before the text.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Specification {
+    query: Option<String>,
+    continuation_token: Option<String>,
+}
+
+/// `POST`: a page of rows, and what it cost in the header `query-charge`.
+pub(super) async fn run(State(services): State<Arc<Services>>, call: Call, body: Body) -> Answer {
+    let limit = call.paging()?.limit;
+    let Specification { query, continuation_token } = serde_json::from_value(body::json(&services, body).await?)
+        .map_err(|error| Error::invalid(format!("Payload is invalid: {error}.")))?;
+    let query = QueryTwins { query, paging: Paging { continuation: continuation_token, limit } };
+    let page = services.twins.query(&call.caller, &call.instance, query).await?;
+    let rows: Vec<Value> = page.rows.into_iter().map(|row| call.version.show(row)).collect();
+    let mut response =
+        answer::json(StatusCode::OK, &json!({ "value": rows, "continuationToken": page.continuation }));
+    if let Ok(charge) = HeaderValue::from_str(&format!("{:.2}", page.charge)) {
+        response.headers_mut().insert("query-charge", charge);
+    }
+    Ok(response)
+}
