@@ -6,6 +6,9 @@ const crypto = require('node:crypto');
 const fs = require('node:fs');
 const path = require('node:path');
 
+// Debian 12's Node (18) has no global `crypto`, which @azure/identity takes for granted.
+globalThis.crypto ??= crypto.webcrypto;
+
 const subject = JSON.parse(fs.readFileSync(process.env.CONNECTIONS, 'utf8'));
 const THERMOSTAT = 'dtmi:contosocom:DigitalTwins:Thermostat;2';
 const SPACE = 'dtmi:contosocom:DigitalTwins:Space;1';
