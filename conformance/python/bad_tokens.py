@@ -12,7 +12,7 @@ import requests
 
 from lib import Scenario, connections, equal, refuses
 from lib.rest import ADT_VERSION, DEVICE_VERSION, DPS_VERSION, HUB_VERSION, bearer, request
-from lib.routes import DEVICE, DPS, FUNCTIONS, HUB, TWINS
+from lib.routes import ADMIN, DEVICE, DPS, FUNCTIONS, HUB, TWINS
 from lib.sas import parts, service_token, token
 from lib.twins import client
 
@@ -129,6 +129,22 @@ def _():
     scope = subject["dps"][0]["idScope"]
     wrong = {"no credentials": None, "a service token": sas(dps), "a wrong key": token(f"{scope}/registrations/x", WRONG_KEY, "registration")}
     return all_refused([(method, path.format(scope=scope)) for method, path in DEVICE], DEVICE_VERSION, wrong)
+
+
+@locks.case("every route of the operator's API")
+def _():
+    key = subject["admin"]["key"]
+    altered = ("B" if key[0] == "A" else "A") + key[1:]
+    wrong = {
+        "no credentials": None,
+        "an empty bearer": "Bearer ",
+        "a wrong key": f"Bearer {WRONG_KEY}",
+        "an altered key": f"Bearer {altered}",
+        "the start of the key": f"Bearer {key[:10]}",
+        "a twins token": bearer(),
+        "a hub token": sas(hub),
+    }
+    return all_refused(ADMIN, {}, wrong)
 
 
 @locks.case("every function")

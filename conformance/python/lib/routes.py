@@ -54,6 +54,10 @@ TWINS = [
     ("PATCH", "/digitaltwins/x/components/y"),
     ("POST", "/digitaltwins/x/components/y/telemetry"),
     ("POST", "/query"),
+    ("GET", "/eventroutes"),
+    ("GET", "/eventroutes/x"),
+    ("PUT", "/eventroutes/x"),
+    ("DELETE", "/eventroutes/x"),
 ]
 
 # The device API of DPS: {scope} is the ID scope.
@@ -64,3 +68,27 @@ DEVICE = [
 ]
 
 FUNCTIONS = [("GET", "/api/DpsAdtAllocationFunc"), ("POST", "/api/DpsAdtAllocationFunc")]
+
+ADMIN = [
+    ("GET", "/admin/connections"),
+    ("GET", "/admin/health"),
+    ("GET", "/admin/resources"),
+    ("GET", "/admin/resources/hub"),
+    ("POST", "/admin/resources/hub"),
+    ("GET", "/admin/resources/hub/hub1"),
+    ("PATCH", "/admin/resources/hub/hub1"),
+    ("DELETE", "/admin/resources/hub/hub1"),
+    ("POST", "/admin/resources/hub/hub1/regenerate-key"),
+    ("PUT", "/admin/resources/dps/dps1/linked-hubs/x"),
+    ("DELETE", "/admin/resources/dps/dps1/linked-hubs/x"),
+    ("PUT", "/admin/resources/hub/hub1/endpoints/x"),
+    ("DELETE", "/admin/resources/hub/hub1/endpoints/x"),
+    ("PUT", "/admin/resources/hub/hub1/routes/x"),
+    ("DELETE", "/admin/resources/hub/hub1/routes/x"),
+    ("PUT", "/admin/resources/events/events1/event-hubs/x"),
+    ("DELETE", "/admin/resources/events/events1/event-hubs/x"),
+    ("GET", "/admin/groups"),
+    ("GET", "/admin/groups/default"),
+    ("DELETE", "/admin/groups/default"),
+    ("GET", "/admin/nothing"),
+]
