@@ -20,12 +20,13 @@ mod register;
 mod registrations;
 mod webhook;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pollux_model::resource::{Dps, Properties, Resource};
 use pollux_model::{Error, RegistrationId, ResourceName, Result};
+use tokio::sync::Semaphore;
 
 pub use enrollment_input::{AttestationInput, EnrollmentInput, GroupInput, IndividualInput};
 pub use register::{OperationStatus, RegisterRequest};
@@ -40,15 +41,20 @@ pub struct Provisioning {
     context: Arc<Context>,
     hub: Arc<Hub>,
     functions: Arc<Functions>,
-    /// Operations that a task of this node is working on.
-    running: Mutex<HashSet<(ResourceName, RegistrationId)>>,
+    /// Registrations that a task of this node is working on, and whether to look once more when it is done.
+    running: Mutex<HashMap<(ResourceName, RegistrationId), bool>>,
+    /// Bounds the operations, and so the webhook calls, that run side by side.
+    permits: Semaphore,
 }
+
+/// Operations that run side by side.
+const OPERATIONS: usize = 256;
 
 impl Provisioning {
     /// Makes the service. `hub` is where devices are registered, `functions` answers webhooks that lead to ourselves.
     #[must_use]
     pub fn new(context: Arc<Context>, hub: Arc<Hub>, functions: Arc<Functions>) -> Arc<Self> {
-        Arc::new(Self { context, hub, functions, running: Mutex::default() })
+        Arc::new(Self { context, hub, functions, running: Mutex::default(), permits: Semaphore::new(OPERATIONS) })
     }
 
     /// The properties of an instance.

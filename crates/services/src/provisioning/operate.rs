@@ -57,16 +57,30 @@ impl Provisioning {
     /// Makes sure that a task of this node works on the operation.
     pub(super) fn ensure_running(self: &Arc<Self>, dps: &Resource, id: &RegistrationId) {
         let key = (dps.name.clone(), id.clone());
-        if !self.running.lock().insert(key.clone()) {
+        let mut running = self.running.lock();
+        if let Some(again) = running.get_mut(&key) {
+            // The task may be past its last look: a new operation must not wait for the device to poll.
+            *again = true;
             return;
         }
+        running.insert(key.clone(), false);
+        drop(running);
         let (this, dps) = (Arc::clone(self), dps.clone());
         tokio::spawn(async move {
-            let outcome = this.operate(&dps, &key.1).await;
-            this.running.lock().remove(&key);
-            if let Err(error) = outcome {
-                // The record stays in "assigning": the next poll, registration or start takes it up.
-                tracing::warn!(dps = %dps.name, registration = %key.1, %error, "the registration is interrupted");
+            let _permit = this.permits.acquire().await;
+            loop {
+                if let Err(error) = this.operate(&dps, &key.1).await {
+                    // The record stays in "assigning": the next poll, registration or start takes it up.
+                    tracing::warn!(dps = %dps.name, registration = %key.1, %error, "the registration is interrupted");
+                }
+                let mut running = this.running.lock();
+                match running.get_mut(&key) {
+                    Some(again) if *again => *again = false,
+                    _ => {
+                        running.remove(&key);
+                        return;
+                    }
+                }
             }
         });
     }
