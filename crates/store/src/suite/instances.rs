@@ -1,0 +1,133 @@
+//! Instances side by side: what one holds is nobody else's, and goes with it.
+
+use std::sync::Arc;
+
+use pollux_model::device::Status;
+use pollux_model::registration::RegistrationStatus;
+use pollux_model::resource::ResourceKind;
+
+use super::fixtures::{
+    checkpoint, consumer, device, enrollment, enrollment_group, everything, model, name, put_device,
+    put_registration, put_relationship, put_twin, registration, relationship, resources, twin,
+};
+use super::{Backend, commit};
+use crate::batch::{Expect, Write};
+use crate::store::Store;
+
+/// What an instance holds, per table: devices; enrollments, groups, registrations; models, twins, relationships;
+/// dead letters.
+async fn sizes(store: &dyn Store, suffix: &str) -> [usize; 8] {
+    let of = |kind: &str| name(&format!("{kind}-{suffix}"));
+    let (hub, dps, twins, app) = (&of("hub"), &of("dps"), &of("twins"), &of("functions"));
+    let why = "the store can be read";
+    [
+        store.devices(hub, None, 9).await.expect(why).items.len(),
+        store.enrollments(dps, None, 9).await.expect(why).items.len(),
+        store.enrollment_groups(dps, None, 9).await.expect(why).items.len(),
+        usize::try_from(store.count_registrations(dps).await.expect(why)).expect("few"),
+        store.models(twins).await.expect(why).len(),
+        usize::try_from(store.count_twins(twins, None).await.expect(why)).expect("few"),
+        store.relationships(twins, None, 9).await.expect(why).items.len(),
+        store.dead_letters(app, None, None, 9).await.expect(why).items.len(),
+    ]
+}
+
+/// The same rows in instances `…-two`.
+fn second() -> Vec<Write> {
+    let (dps, twins) = (name("dps-two"), name("twins-two"));
+    let mut letter = super::fixtures::dead_letter(42);
+    letter.app = name("functions-two");
+    let mut writes: Vec<Write> = resources("two")
+        .into_iter()
+        .map(|resource| Write::PutResource { resource: Box::new(resource), expect: Expect::Absent })
+        .collect();
+    writes.extend([
+        put_device("hub-two", device("Device-1")),
+        Write::PutEnrollment {
+            dps: dps.clone(),
+            enrollment: Box::new(enrollment("Single-1")),
+            expect: Expect::Absent,
+        },
+        Write::PutEnrollmentGroup {
+            dps,
+            group: Box::new(enrollment_group("Group-1")),
+            expect: Expect::Absent,
+        },
+        put_registration("dps-two", registration("Device-1", None, RegistrationStatus::Failed)),
+        Write::PutModel { twins, model: Box::new(model("dtmi:m;1")), expect: Expect::Absent },
+        put_twin("twins-two", twin("Device-1", "dtmi:m;1")),
+        put_twin("twins-two", twin("room", "dtmi:m;1")),
+        put_relationship("twins-two", relationship("room", "r1", "Device-1")),
+        Write::PutDeadLetter { letter: Box::new(letter) },
+    ]);
+    writes
+}
+
+pub(super) async fn deleting_a_resource_removes_its_rows_alone(backend: Arc<dyn Backend>) {
+    let store = backend.open().await;
+    commit(&*store, everything()).await;
+    commit(&*store, second()).await;
+    let full = [1, 1, 1, 1, 1, 2, 1, 1];
+    assert_eq!((sizes(&*store, "one").await, sizes(&*store, "two").await), (full, full));
+    let mut left = full;
+    for (kind, gone) in [
+        (ResourceKind::Hub, 0..1),
+        (ResourceKind::Dps, 1..4),
+        (ResourceKind::Twins, 4..7),
+        (ResourceKind::Events, 0..0),
+        (ResourceKind::Functions, 7..8),
+    ] {
+        let name = name(&format!("{kind}-one"));
+        commit(&*store, [Write::DeleteResource { kind, name: name.clone(), expect: Expect::Present }]).await;
+        left[gone].fill(0);
+        assert_eq!(sizes(&*store, "one").await, left, "after deleting {kind}");
+        assert_eq!(store.resource(kind, &name).await.expect("resource"), None);
+    }
+    assert_eq!(sizes(&*store, "two").await, full);
+    assert_eq!(store.resources().await.expect("resources"), resources("two"));
+    let checkpoints = store.checkpoints(&consumer("functions/functions-one/ingest")).await;
+    assert_eq!(checkpoints.expect("checkpoints"), []);
+    assert_eq!(store.secrets("issuer-key").await.expect("secrets").len(), 1, "secrets are the deployment's");
+    assert_eq!(store.outbox(9).await.expect("outbox").len(), 1, "what happened is still told");
+}
+
+pub(super) async fn deleting_an_app_forgets_its_checkpoints(backend: Arc<dyn Backend>) {
+    let store = backend.open().await;
+    let owners =
+        ["functions/app-one/ingest", "functions/app-one2/ingest", "functions/app", "other/app-one/x"];
+    let put = |owner| Write::PutCheckpoint { key: consumer(owner), partition: 0, checkpoint: checkpoint(1) };
+    commit(&*store, owners.map(put)).await;
+    let gone =
+        Write::DeleteResource { kind: ResourceKind::Functions, name: name("app-one"), expect: Expect::Any };
+    commit(&*store, [gone]).await;
+    let mut left = Vec::new();
+    for owner in owners {
+        left.push(store.checkpoints(&consumer(owner)).await.expect("checkpoints").len());
+    }
+    assert_eq!(left, [0, 1, 1, 1]);
+    let gone =
+        Write::DeleteResource { kind: ResourceKind::Events, name: name("events-one"), expect: Expect::Any };
+    commit(&*store, [gone]).await;
+    assert_eq!(store.checkpoints(&consumer(owners[3])).await.expect("checkpoints"), []);
+}
+
+pub(super) async fn counts_are_per_instance(backend: Arc<dyn Backend>) {
+    let store = backend.open().await;
+    let devices = (0..30).map(|n| {
+        let mut device = device(&format!("d{n}"));
+        if n % 3 == 0 {
+            device.identity.status = Status::Disabled;
+        }
+        put_device(if n < 20 { "hub-one" } else { "hub-two" }, device)
+    });
+    commit(&*store, devices).await;
+    assert_eq!(store.count_devices(&name("hub-one")).await.expect("count"), (20, 13));
+    assert_eq!(store.count_devices(&name("hub-two")).await.expect("count"), (10, 7));
+    assert_eq!(store.count_devices(&name("hub-three")).await.expect("count"), (0, 0));
+    let records = (0..9).map(|n| {
+        put_registration("dps-one", registration(&format!("r{n}"), None, RegistrationStatus::Assigned))
+    });
+    commit(&*store, records).await;
+    assert_eq!(store.count_registrations(&name("dps-one")).await.expect("count"), 9);
+    assert_eq!(store.count_registrations(&name("dps-two")).await.expect("count"), 0);
+}

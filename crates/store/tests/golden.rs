@@ -1,0 +1,117 @@
+//! What an older version stored, this one reads.
+//!
+//! `golden/v<N>.sql` is the dump of a database as version N wrote it: schema and one row in every table. A golden file
+//! never changes once its version was released. When the schema or a stored document changes, add a version and write
+//! its file: `cargo test -p pollux-store --test golden -- --ignored`.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pollux_store::Batch;
+use pollux_store::sqlite::{SqliteOptions, SqliteStore};
+use pollux_store::store::DynStore;
+use pollux_store::suite::fixtures::{check_everything, everything};
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+
+/// The newest version.
+const NEWEST: i64 = 1;
+
+fn golden(version: i64) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/v{version}.sql"))
+}
+
+fn open(path: &Path) -> DynStore {
+    Arc::new(SqliteStore::open(path, SqliteOptions::default()).unwrap())
+}
+
+#[tokio::test]
+async fn what_every_version_wrote_is_read() {
+    for version in 1..=NEWEST {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pollux.db");
+        let sql = fs::read_to_string(golden(version)).unwrap();
+        Connection::open(&path).unwrap().execute_batch(&sql).unwrap();
+        check_everything(&*open(&path)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_newest_golden_file_has_the_newest_schema() {
+    let folder = tempfile::tempdir().unwrap();
+    let (fresh, kept) = (folder.path().join("fresh.db"), folder.path().join("kept.db"));
+    drop(open(&fresh));
+    let sql = fs::read_to_string(golden(NEWEST)).unwrap();
+    Connection::open(&kept).unwrap().execute_batch(&sql).unwrap();
+    let (fresh, kept) = (Connection::open(&fresh).unwrap(), Connection::open(&kept).unwrap());
+    assert_eq!(header(&fresh), header(&kept), "add a version instead of changing one");
+    assert_eq!(schema(&fresh), schema(&kept), "add a version instead of changing one");
+}
+
+#[tokio::test]
+#[ignore = "writes the golden file of the newest version"]
+async fn write_golden() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pollux.db");
+    let store = open(&path);
+    store.commit(Batch { writes: everything() }).await.unwrap();
+    drop(store);
+    fs::write(golden(NEWEST), dump(&Connection::open(&path).unwrap())).unwrap();
+}
+
+fn header(connection: &Connection) -> String {
+    let number = |pragma: &str| -> i64 { connection.query_row(pragma, [], |row| row.get(0)).unwrap() };
+    format!(
+        "PRAGMA application_id = {};\nPRAGMA user_version = {};\n",
+        number("PRAGMA application_id"),
+        number("PRAGMA user_version")
+    )
+}
+
+/// The statements that made the tables and indexes, in order of name.
+fn schema(connection: &Connection) -> Vec<String> {
+    let sql = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'
+        ORDER BY type DESC, name";
+    let mut statement = connection.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+fn dump(connection: &Connection) -> String {
+    let mut text = header(connection);
+    for statement in schema(connection) {
+        text.push_str(&statement);
+        text.push_str(";\n");
+    }
+    let sql =
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
+    let mut statement = connection.prepare(sql).unwrap();
+    let tables: Vec<String> =
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    for table in tables {
+        let mut statement = connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
+        let columns = statement.column_count();
+        let mut rows = statement.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            let values: Vec<String> = (0..columns).map(|at| literal(row.get_ref(at).unwrap())).collect();
+            text.push_str(&format!("INSERT INTO {table} VALUES ({});\n", values.join(", ")));
+        }
+    }
+    text
+}
+
+fn literal(value: ValueRef<'_>) -> String {
+    match value {
+        ValueRef::Null => "NULL".to_owned(),
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => number.to_string(),
+        ValueRef::Text(text) => format!("'{}'", String::from_utf8_lossy(text).replace('\'', "''")),
+        ValueRef::Blob(bytes) => {
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("x'{hex}'")
+        }
+    }
+}
