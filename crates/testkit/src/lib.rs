@@ -2,5 +2,9 @@
 //! `pollux_model::ManualClock`.
 
 pub mod seeded;
+#[cfg(feature = "server")]
+pub mod server;
 
 pub use seeded::SeededRandom;
+#[cfg(feature = "server")]
+pub use server::TestServer;

@@ -1,0 +1,118 @@
+//! What must hold of settings beside their form, and what each accepts, in words.
+
+use std::net::IpAddr;
+
+use super::Config;
+use super::environment::Override;
+use super::error::{ConfigError, Place};
+use super::place::Source;
+
+/// What a setting accepts.
+pub(super) fn accepted(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "server.domain" => "a host name, such as localhost or pollux.example.com",
+        "server.data_dir" => "a path",
+        "server.extra_names" => "a list of host names and addresses, such as [\"pollux.lan\", \"192.168.1.7\"]",
+        "listen.addresses" => "a list of IP addresses, such as [\"127.0.0.1\", \"::1\"]",
+        "listen.https" => "a list of at least one port, each 0 (any free one) to 65535, such as [443, 8443]",
+        "listen.mqtt" => "a list of ports, each 0 (any free one) to 65535, such as [8883]",
+        "tls.certificate" | "tls.key" | "tls.ca" => "the path of a PEM file; certificate and key go together",
+        "tls.trust" => "a list of paths of PEM files",
+        "log.filter" => "error, warn, info, debug, trace, or such as \"info,pollux_services=debug\"",
+        "log.json" => "true or false",
+        "identity.issuers" | "identity.issuers.issuer" => {
+            "an https URL (http only on localhost), exactly as the tokens' iss says it"
+        }
+        _ if key.starts_with("limits.") => "a whole number, 1 or more",
+        _ => return None,
+    })
+}
+
+/// A setting that does not hold.
+pub(super) struct Problem {
+    key: &'static str,
+    problem: String,
+}
+
+impl Problem {
+    /// With the place where the setting was made.
+    pub(super) fn placed(self, source: &Source<'_>, overrides: &[Override]) -> ConfigError {
+        let by_variable = overrides.iter().rev().find(|one| one.sets(self.key));
+        let place = match by_variable {
+            Some(one) => Place::Variable(one.variable.clone()),
+            None => source.find(self.key).unwrap_or_else(|| source.whole()),
+        };
+        ConfigError { place, problem: self.problem, accepted: accepted(self.key).map(str::to_owned) }
+    }
+}
+
+fn problem(key: &'static str, problem: impl Into<String>) -> Problem {
+    Problem { key, problem: problem.into() }
+}
+
+/// The first setting that does not hold.
+pub(super) fn check(config: &Config) -> Result<(), Problem> {
+    if !is_host_name(&config.server.domain) {
+        return Err(problem("server.domain", format!("'{}' is no host name", config.server.domain)));
+    }
+    if config.server.data_dir.as_os_str().is_empty() {
+        return Err(problem("server.data_dir", "it is empty"));
+    }
+    let named = |name: &&String| !is_host_name(name) && name.parse::<IpAddr>().is_err();
+    if let Some(bad) = config.server.extra_names.iter().find(named) {
+        return Err(problem("server.extra_names", format!("'{bad}' is neither a host name nor an address")));
+    }
+    if config.listen.addresses.is_empty() {
+        return Err(problem("listen.addresses", "the list is empty"));
+    }
+    if config.listen.https.is_empty() {
+        return Err(problem("listen.https", "the list is empty"));
+    }
+    if config.tls.certificate.is_some() != config.tls.key.is_some() {
+        return Err(problem("tls.certificate", "there is a certificate without a key, or a key without a certificate"));
+    }
+    if let Err(error) = crate::logging::filter(&config.log.filter) {
+        return Err(problem("log.filter", format!("'{}' is no filter: {error}", config.log.filter)));
+    }
+    for one in &config.identity.issuers {
+        let local = ["http://localhost", "http://127.0.0.1", "http://[::1]"];
+        if !one.issuer.starts_with("https://") && !local.iter().any(|prefix| one.issuer.starts_with(prefix)) {
+            return Err(problem("identity.issuers.issuer", format!("'{}' is no https URL", one.issuer)));
+        }
+    }
+    check_limits(config)
+}
+
+fn check_limits(config: &Config) -> Result<(), Problem> {
+    let limits = &config.limits;
+    let sizes: [(&'static str, usize); 9] = [
+        ("limits.device_message", limits.device_message),
+        ("limits.device_twin_properties", limits.device_twin_properties),
+        ("limits.device_twin_tags", limits.device_twin_tags),
+        ("limits.request_body", limits.request_body),
+        ("limits.digital_twin", limits.digital_twin),
+        ("limits.webhook_answer", limits.webhook_answer),
+        ("limits.registration_payload", limits.registration_payload),
+        ("limits.connections", limits.connections),
+        ("limits.unauthenticated_connections", limits.unauthenticated_connections),
+    ];
+    let times: [(&'static str, u64); 4] = [
+        ("limits.webhook_timeout_seconds", limits.webhook_timeout_seconds),
+        ("limits.handshake_timeout_seconds", limits.handshake_timeout_seconds),
+        ("limits.registration_retry_after_seconds", u64::from(limits.registration_retry_after_seconds)),
+        ("limits.function_attempts", u64::from(limits.function_attempts)),
+    ];
+    let zero = sizes.iter().find(|one| one.1 == 0).map(|one| one.0);
+    match zero.or_else(|| times.iter().find(|one| one.1 == 0).map(|one| one.0)) {
+        Some(key) => Err(problem(key, "it is 0")),
+        None => Ok(()),
+    }
+}
+
+fn is_host_name(name: &str) -> bool {
+    let label = |label: &str| {
+        let good = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+        (1..=63).contains(&label.len()) && label.bytes().all(good) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(label)
+}

@@ -1,0 +1,238 @@
+//! Starting, running until told to stop, draining.
+//!
+//! Start order: data folder (locked), CA, backends, services (first start: resources, keys), certificate, ports,
+//! `connections.json`, background work, accepting. A failure before the last step leaves nothing running.
+
+use std::io::Write as _;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use pollux_edges::accept::{self, Accepting, Gate, ServerCertificate};
+use pollux_edges::http::{About, Http};
+use pollux_services::{Services, Settings};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::certificates::Certificates;
+use crate::compose;
+use crate::config::Config;
+use crate::connections::{self, Connections};
+use crate::data_dir::DataDir;
+use crate::error::ServeError;
+use crate::listen::{self, Bound, Ports};
+use crate::names;
+
+/// How long connections and background work may take to end.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How often the certificate is looked at, beside every change of resources.
+const CERTIFICATE_CHECK: Duration = Duration::from_secs(12 * 3600);
+
+/// A server that accepts connections. Dropping it tells it to stop; [`Running::stop`] also waits.
+#[derive(Debug)]
+pub struct Running {
+    /// The ports that are listened on.
+    pub ports: Ports,
+    /// The services, for those who run in the same process.
+    pub services: Arc<Services>,
+    inside: Arc<Inside>,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// What outlives the start.
+struct Inside {
+    config: Config,
+    data: DataDir,
+    certificates: Certificates,
+    certificate: Arc<ServerCertificate>,
+    services: Arc<Services>,
+    ports: Ports,
+}
+
+impl std::fmt::Debug for Inside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inside").field("data", &self.data).finish_non_exhaustive()
+    }
+}
+
+/// Serves until `shutdown`, SIGTERM or SIGINT; then drains. A second signal ends at once.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), ServeError> {
+    let running = start(config).await?;
+    say(&running.connections()?.human());
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        signalled = signalled() => tracing::info!("{} received: draining", signalled?),
+    }
+    tokio::select! {
+        () = running.stop() => Ok(()),
+        again = signalled() => {
+            tracing::warn!("{} received while draining: ending at once", again?);
+            Ok(())
+        }
+    }
+}
+
+/// Starts a server; returns once it accepts connections.
+pub async fn start(config: Config) -> Result<Running, ServeError> {
+    // Another part of the process may have done so: the provider is the same.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let metrics = metrics();
+    let data = DataDir::open(&config.server.data_dir)?;
+    let (random, clock) = (pollux_model::SystemRandom, pollux_model::SystemClock);
+    let now = pollux_model::Clock::now(&clock);
+    let certificates = Certificates::open(&data, &config.tls, &random, now)?;
+    let context = compose::context(&config, &data, certificates.trusted(&config.tls)?).await?;
+    let settings = Settings { domain: config.server.domain.clone(), issuers: config.identity.issuers.clone() };
+    let services = Services::with(context, settings);
+    let declared = config.declared();
+    services.load(&declared).await.map_err(|error| ServeError::Declared(error.message))?;
+    let names = names::certified(&config, &services.context.table);
+    let (chain, key) = certificates.server(&data, &names, &random, now)?;
+    let tls_failed = |error: rustls::Error| ServeError::Certificate(format!("the certificate cannot be used: {error}"));
+    let certificate = Arc::new(ServerCertificate::new(chain, key).map_err(tls_failed)?);
+    let bound = listen::bind(&config.listen)?;
+    let ports = bound.ports.clone();
+    if services.context.https_ports.set(ports.https.clone()).is_err() {
+        return Err(ServeError::System("the services are served already".to_owned()));
+    }
+    services.issuer.set_authority(&connections::url(&config.server.domain, ports.main()));
+    let inside =
+        Arc::new(Inside { config, data, certificates, certificate, services: Arc::clone(&services), ports: ports.clone() });
+    inside.write_connections()?;
+    let running = Running { ports, services, inside, shutdown: CancellationToken::new(), tasks: TaskTracker::new() };
+    running.serve(bound, metrics)?;
+    Ok(running)
+}
+
+impl Running {
+    /// What clients need to connect, as things stand now.
+    pub fn connections(&self) -> Result<Connections, ServeError> {
+        self.inside.connections()
+    }
+
+    /// Stops accepting, lets what is under way end (at most ten seconds), and closes the data folder.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(DRAIN, self.tasks.wait()).await.is_err() {
+            tracing::warn!(left = self.tasks.len(), "some connections did not end in time: cut off");
+        }
+    }
+
+    fn serve(&self, bound: Bound, metrics: PrometheusHandle) -> Result<(), ServeError> {
+        let limits = &self.services.context.limits;
+        let gate = Arc::new(Gate::new(limits.connections, limits.unauthenticated_connections));
+        let accepting = |alpn: &[&str]| {
+            let tls = accept::tls(Arc::clone(&self.inside.certificate), alpn);
+            Ok::<_, ServeError>(Accepting {
+                tls: tls.map_err(|error| ServeError::Certificate(format!("TLS cannot be set up: {error}")))?,
+                gate: Arc::clone(&gate),
+                handshake_timeout: Duration::from_secs(limits.handshake_timeout_seconds),
+                shutdown: self.shutdown.clone(),
+                tasks: self.tasks.clone(),
+            })
+        };
+        let http = Http::new(Arc::clone(&self.services), self.inside.about(metrics));
+        let https = accepting(&["http/1.1"])?;
+        for listener in bound.https {
+            let (http, shutdown) = (Arc::clone(&http), self.shutdown.clone());
+            self.tasks.spawn(accept::serve(listener, https.clone(), move |stream, peer, admission| {
+                Arc::clone(&http).serve(stream, peer, admission, shutdown.clone())
+            }));
+        }
+        self.services.start(&self.shutdown, &self.tasks);
+        self.tasks.spawn(Arc::clone(&self.inside).keep_up(self.shutdown.clone()));
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+impl Inside {
+    fn connections(&self) -> Result<Connections, ServeError> {
+        let data_dir = self.data.path().display().to_string();
+        let ca = self.certificates.ca_file(&self.data).display().to_string();
+        Connections::of(&self.services, &data_dir, &ca, &self.ports)
+    }
+
+    fn write_connections(&self) -> Result<(), ServeError> {
+        let text = serde_json::to_string_pretty(&self.connections()?);
+        let text = text.map_err(|error| ServeError::System(error.to_string()))?;
+        self.data.write("connections.json", &(text + "\n"))
+    }
+
+    fn about(self: &Arc<Self>, metrics: PrometheusHandle) -> About {
+        // Weak: the services must not keep themselves alive through their own edge.
+        let inside = Arc::downgrade(self);
+        let connections = move || {
+            let connections = inside.upgrade().and_then(|inside| inside.connections().ok());
+            connections.and_then(|one| serde_json::to_value(one).ok()).unwrap_or_default()
+        };
+        About { connections: Arc::new(connections), metrics: Arc::new(move || metrics.render()) }
+    }
+
+    /// Keeps the certificate and `connections.json` true to the resources, and the certificate fresh.
+    async fn keep_up(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut changes = self.services.resources.watch();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(CERTIFICATE_CHECK) => {}
+                changed = changes.changed() => if changed.is_err() { return },
+            }
+            let inside = Arc::clone(&self);
+            let renewed = tokio::task::spawn_blocking(move || inside.renew()).await;
+            if let Ok(Err(error)) = renewed {
+                tracing::error!(%error, "the certificate or connections.json could not be renewed");
+            }
+        }
+    }
+
+    fn renew(&self) -> Result<(), ServeError> {
+        let context = &self.services.context;
+        let names = names::certified(&self.config, &context.table);
+        let (chain, key) = self.certificates.server(&self.data, &names, &*context.random, context.clock.now())?;
+        let unfit = |error: rustls::Error| ServeError::Certificate(format!("the certificate cannot be used: {error}"));
+        self.certificate.replace(chain, key).map_err(unfit)?;
+        self.write_connections()
+    }
+}
+
+/// The recorder is the process's: servers that share a process share it.
+fn metrics() -> PrometheusHandle {
+    static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
+    let made = METRICS.get_or_init(|| {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        if metrics::set_global_recorder(recorder).is_err() {
+            tracing::debug!("the process records metrics elsewhere already");
+        }
+        handle
+    });
+    made.clone()
+}
+
+async fn signalled() -> Result<&'static str, ServeError> {
+    let failed = |error: std::io::Error| ServeError::System(format!("signals cannot be waited for: {error}"));
+    let mut term = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut int = signal(SignalKind::interrupt()).map_err(failed)?;
+    tokio::select! {
+        _ = term.recv() => Ok("SIGTERM"),
+        _ = int.recv() => Ok("SIGINT"),
+    }
+}
+
+/// To standard output, which may be closed.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let said = writeln!(out, "Pollux is ready.\n{text}").and_then(|()| out.flush());
+    if let Err(error) = said {
+        tracing::debug!(%error, "standard output is closed");
+    }
+}
