@@ -21,7 +21,7 @@ pub enum Expect {
     Absent,
     /// It exists.
     Present,
-    /// It exists with this etag.
+    /// It exists with this etag. Models and dead letters have none: this never holds for them.
     Etag(Etag),
 }
 
@@ -53,12 +53,17 @@ impl From<Write> for Batch {
     }
 }
 
-/// One write. `Put` replaces the whole row; the row's own etag field is the new etag.
+/// One write. `Put` replaces the whole row; the row's own etag field is the new etag. A `Delete` of what is not there,
+/// expecting nothing of it, does nothing.
 #[derive(Debug, Clone)]
 pub enum Write {
     /// A resource.
     PutResource { resource: Box<Resource>, expect: Expect },
-    /// Removes a resource **and every row of its instance** in every table, outbox entries excepted.
+    /// Removes a resource **and every row of its instance** in every table: of a DPS its enrollments, groups and
+    /// registration records; of a hub its devices; of a digital twins instance its models, twins and relationships; of
+    /// an event hubs namespace the checkpoints in it; of a function app its dead letters and the checkpoints whose
+    /// owner begins with `functions/<app>/`. Outbox entries stay. With [`Expect::Any`] the rows go even if the resource
+    /// is not there.
     DeleteResource { kind: ResourceKind, name: ResourceName, expect: Expect },
 
     /// A device: identity and twin. `identity` and `twin` expectations are checked against the two etags separately;
@@ -88,9 +93,9 @@ pub enum Write {
     DeleteModel { twins: ResourceName, id: String, expect: Expect },
     /// A twin.
     PutTwin { twins: ResourceName, twin: Box<DigitalTwin>, expect: Expect },
-    /// Removes a twin that has no relationships, neither outgoing nor incoming.
+    /// Removes a twin that has no relationships, neither outgoing nor incoming (checked after the expectation).
     DeleteTwin { twins: ResourceName, id: String, expect: Expect },
-    /// A relationship; source and target must exist.
+    /// A relationship; source and target must exist (checked after the expectation, in this order).
     PutRelationship { twins: ResourceName, relationship: Box<Relationship>, expect: Expect },
     /// Removes a relationship.
     DeleteRelationship { twins: ResourceName, source: String, id: String, expect: Expect },

@@ -40,7 +40,7 @@ pub trait Store:
     Resources + Devices + Enrollments + Registrations + Twins + Functions + Secrets + Send + Sync + Debug
 {
     /// Applies the batch atomically and durably. The first expectation that does not hold is reported and nothing is
-    /// changed.
+    /// changed. Dropping the future does not take the batch back.
     async fn commit(&self, batch: Batch) -> Result<(), CommitError>;
 
     /// The oldest outbox entries, at most `limit`, with their row numbers (ascending).
@@ -49,21 +49,24 @@ pub trait Store:
     /// Forgets these outbox entries. Idempotent; need not be durable at once (a repeated append is deduplicated by key).
     async fn outbox_done(&self, rows: &[i64]) -> Result<(), StoreError>;
 
-    /// Resolves when entries may have been added to the outbox since the last call. May wake without cause.
+    /// Resolves when entries may have been added to the outbox since the last call (the first call: since ever). May
+    /// wake without cause. For one waiter, the relay.
     async fn outbox_changed(&self);
 
-    /// Whether the store can commit now.
+    /// Whether the store can commit now. After a failure this tries; it costs next to nothing otherwise.
     async fn healthy(&self) -> Result<(), StoreError>;
 }
 
 /// Shared, whichever backend it is.
 pub type DynStore = Arc<dyn Store>;
 
-/// Part of a list, in key order.
+/// Part of a list, in the order of its keys' UTF-8 bytes: as many items as were asked for (a `limit` of 0 is read as 1),
+/// fewer only on the last page. Rows that come or go between two pages upset none of the others.
 #[derive(Debug, Clone)]
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
-    /// Pass as `after` to go on; `None` when this was the last page.
+    /// Pass as `after` to go on; `None` when this was the last page. Opaque: it is the last item's key in a form that
+    /// only the store reads, so it must come back unchanged.
     pub next: Option<String>,
 }
