@@ -16,6 +16,8 @@ pub mod provisioning;
 pub mod resources;
 pub mod twins;
 
+#[cfg(test)]
+mod fixture;
 mod services;
 
 pub use caller::{Caller, Right};

@@ -1,0 +1,62 @@
+//! For unit tests: all services over a store and a log in a folder of their own, with a clock that stands still.
+
+use std::sync::{Arc, OnceLock};
+
+use pollux_eventlog::{SegmentLog, SegmentOptions};
+use pollux_model::resource::{Resource, ResourceKind};
+use pollux_model::{ManualClock, Random, SystemRandom, Timestamp};
+use pollux_store::sqlite::{SqliteOptions, SqliteStore};
+
+use crate::resources::{Declared, ResourceTable};
+use crate::{Context, Limits, Services, Settings};
+
+/// Services of a test's own.
+pub(crate) struct World {
+    pub(crate) services: Arc<Services>,
+    pub(crate) clock: Arc<ManualClock>,
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    /// With the defaults of a first start.
+    pub(crate) async fn new() -> Self {
+        Self::with(Settings::default(), &[]).await
+    }
+
+    pub(crate) async fn with(settings: Settings, declared: &[Declared]) -> Self {
+        let world = Self::unloaded(tempfile::tempdir().unwrap(), settings);
+        world.services.load(declared).await.unwrap();
+        world
+    }
+
+    /// The same after a restart, before anything is loaded.
+    pub(crate) fn restarted(self) -> Self {
+        let Self { services, folder, .. } = self;
+        drop(services);
+        Self::unloaded(folder, Settings::default())
+    }
+
+    pub(crate) fn unloaded(folder: tempfile::TempDir, settings: Settings) -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_700_000_000)));
+        let store = SqliteStore::open(&folder.path().join("state.db"), SqliteOptions::default()).unwrap();
+        let log = SegmentLog::open(&folder.path().join("events"), SegmentOptions::default(), clock.clone()).unwrap();
+        let random: Arc<dyn Random> = Arc::new(SystemRandom);
+        let context = Context {
+            store: Arc::new(store),
+            log: Arc::new(log),
+            clock: clock.clone(),
+            random,
+            table: ResourceTable::new(vec!["localhost".into()]),
+            limits: Limits::default(),
+            https_ports: OnceLock::new(),
+            http: reqwest::Client::new(),
+        };
+        Self { services: Services::with(Arc::new(context), settings), clock, folder }
+    }
+
+    /// A resource by kind and name.
+    pub(crate) fn resource(&self, kind: ResourceKind, name: &str) -> Arc<Resource> {
+        self.services.context.table.named(kind, name).unwrap()
+    }
+}
