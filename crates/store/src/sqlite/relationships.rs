@@ -13,6 +13,13 @@ use crate::store::Page;
 use crate::twins::Direction;
 
 const ETAG: &str = "SELECT etag FROM relationships WHERE twins = ?1 AND source = ?2 AND id = ?3";
+/// All have one source, so the id alone orders them.
+const OUTGOING: &str = "SELECT document FROM relationships
+    WHERE twins = ?1 AND source = ?2 AND (?3 IS NULL OR name = ?3) AND id > ?4 ORDER BY id LIMIT ?5";
+/// Left to itself SQLite would go along the key, which is in the same order, through everybody's relationships.
+const INCOMING: &str = "SELECT document FROM relationships INDEXED BY relationships_by_target
+    WHERE twins = ?1 AND target = ?2 AND (?3 IS NULL OR name = ?3) AND (source, id) > (?4, ?5)
+    ORDER BY source, id LIMIT ?6";
 
 pub(super) fn get(
     connection: &Connection,
@@ -33,18 +40,16 @@ pub(super) fn of(
     after: &(String, String),
     limit: usize,
 ) -> Result<Page<Relationship>, StoreError> {
-    let sql = match direction {
+    match direction {
         Direction::Outgoing => {
-            "SELECT document FROM relationships WHERE twins = ?1 AND source = ?2 AND (?3 IS NULL OR name = ?3)
-                AND source >= ?4 AND id > ?5 ORDER BY id LIMIT ?6"
+            let key = params![twins.as_str(), twin, name, after.1, fetch(limit)];
+            page(connection, OUTGOING, key, limit, read, mark)
         }
         Direction::Incoming => {
-            "SELECT document FROM relationships WHERE twins = ?1 AND target = ?2 AND (?3 IS NULL OR name = ?3)
-                AND (source, id) > (?4, ?5) ORDER BY source, id LIMIT ?6"
+            let key = params![twins.as_str(), twin, name, after.0, after.1, fetch(limit)];
+            page(connection, INCOMING, key, limit, read, mark)
         }
-    };
-    let key = params![twins.as_str(), twin, name, after.0, after.1, fetch(limit)];
-    page(connection, sql, key, limit, read, mark)
+    }
 }
 
 /// Those of the whole instance.
@@ -125,3 +130,6 @@ pub(super) fn any_of(connection: &Connection, twins: &ResourceName, twin: &str) 
 pub(super) fn delete_instance(connection: &Connection, twins: &ResourceName) -> Result<(), StoreError> {
     execute(connection, "DELETE FROM relationships WHERE twins = ?1", [twins.as_str()])
 }
+
+#[cfg(test)]
+mod tests;
