@@ -8,8 +8,12 @@
 mod admin;
 pub(crate) mod body;
 mod dispatch;
+mod functions;
 mod health;
+mod hub;
 mod issuer;
+mod provisioning;
+mod rest;
 pub mod target;
 mod twins;
 

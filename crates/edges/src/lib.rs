@@ -10,3 +10,4 @@ pub mod accept;
 pub mod authenticate;
 pub mod http;
 pub mod mqtt;
+pub(crate) mod provisioning_status;

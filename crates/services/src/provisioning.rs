@@ -28,6 +28,9 @@ use pollux_model::resource::{Dps, Properties, Resource};
 use pollux_model::{Error, RegistrationId, ResourceName, Result};
 use tokio::sync::Semaphore;
 
+/// What a change expects to find: the store's own word.
+pub use pollux_store::Expect;
+
 pub use enrollment_input::{AttestationInput, EnrollmentInput, GroupInput, IndividualInput};
 pub use register::{OperationStatus, RegisterRequest};
 

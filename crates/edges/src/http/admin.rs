@@ -12,6 +12,7 @@
 //!   GET    /admin/health
 //! ```
 
+mod functions;
 mod groups;
 mod resources;
 mod status;
@@ -48,6 +49,7 @@ pub(super) fn router(services: Arc<Services>, about: About) -> Router {
         .route("/admin/connections", get(connections))
         .route("/admin/health", get(health))
         .merge(resources::routes())
+        .merge(functions::routes())
         .merge(groups::routes())
         .with_state(admin)
         .fallback(async || refuse(StatusCode::NOT_FOUND, "NotFound", "the admin API has no such path"))

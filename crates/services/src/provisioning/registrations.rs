@@ -20,6 +20,19 @@ impl Provisioning {
         })
     }
 
+    /// A device's own record.
+    pub async fn own_registration(
+        &self,
+        caller: &Caller,
+        dps: &Resource,
+        id: &RegistrationId,
+    ) -> Result<Registration> {
+        caller.require_registration(&dps.name, id)?;
+        self.context.store.registration(&dps.name, id).await?.ok_or_else(|| {
+            Error::new(ErrorCode::RegistrationNotFound, format!("'{id}' has not registered yet"))
+        })
+    }
+
     /// The records of a group in order of registration id; they outlive the group.
     pub async fn registrations_of_group(
         &self,

@@ -1,0 +1,114 @@
+//! IoT Hub's service API over HTTP: who calls, what is meant, one file per noun. Rules are in `services::hub`.
+//!
+//! | path | file |
+//! |---|---|
+//! | `GET /devices?top=`, `GET`, `PUT`, `DELETE /devices/{id}` | `devices`, bodies in `device_json` |
+//! | `GET`, `PATCH`, `PUT /twins/{id}` | `device_twins` |
+//! | `POST /devices/query` | `query` |
+//! | `GET /statistics/devices`, `GET /statistics/service` | `statistics` |
+//!
+//! Words of paths compare without case, ids with it. Every request is authenticated before anything else is looked at.
+
+mod call;
+mod device_json;
+mod device_twins;
+mod devices;
+mod query;
+mod statistics;
+mod status;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, ETAG, HeaderValue};
+use http::{Method, StatusCode};
+use pollux_model::{Error, ErrorCode, Etag, Result};
+use pollux_services::Services;
+use serde_json::Value;
+
+use self::call::Call;
+use super::rest::{etag_header, segments};
+
+/// What a path names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Noun {
+    Devices,
+    Device(String),
+    Query,
+    Twin(String),
+    DeviceStatistics,
+    ServiceStatistics,
+}
+
+/// All routes of a hub. Requests must carry the extension [`Target`](super::target::Target).
+pub(crate) fn router(services: Arc<Services>) -> Router {
+    Router::new().fallback(answer).with_state(services)
+}
+
+async fn answer(State(services): State<Arc<Services>>, request: Request) -> Response {
+    match routed(&services, request).await {
+        Ok(response) => response,
+        Err(error) => status::refusal(&services, &error),
+    }
+}
+
+async fn routed(services: &Arc<Services>, request: Request) -> Result<Response> {
+    let path = segments(request.uri().path());
+    let call = Call::of(services, request).await?;
+    let noun = noun(&path?, &call.method);
+    let noun = noun.ok_or_else(|| Error::new(ErrorCode::NotFound, "the hub's service API has no such path"))?;
+    let method = call.method.clone();
+    match (noun, method) {
+        (Noun::Devices, Method::GET) => devices::list(call).await,
+        (Noun::Device(id), Method::GET) => devices::get(call, &id).await,
+        (Noun::Device(id), Method::PUT) => devices::put(call, id).await,
+        (Noun::Device(id), Method::DELETE) => devices::delete(call, &id).await,
+        (Noun::Query, Method::POST) => query::run(call).await,
+        (Noun::Twin(id), Method::GET) => device_twins::get(call, &id).await,
+        (Noun::Twin(id), Method::PATCH) => device_twins::patch(call, &id).await,
+        (Noun::Twin(id), Method::PUT) => device_twins::replace(call, &id).await,
+        (Noun::DeviceStatistics, Method::GET) => statistics::devices(call).await,
+        (Noun::ServiceStatistics, Method::GET) => statistics::service(call).await,
+        _ => Ok(status::not_allowed(services)),
+    }
+}
+
+fn noun(path: &[String], method: &Method) -> Option<Noun> {
+    let is = |word: &str, wanted: &str| word.eq_ignore_ascii_case(wanted);
+    match path {
+        [devices] if is(devices, "devices") => Some(Noun::Devices),
+        // A device may bear the name `query`; only it is never posted to.
+        [devices, query] if is(devices, "devices") && is(query, "query") && method == Method::POST => Some(Noun::Query),
+        [devices, id] if is(devices, "devices") => Some(Noun::Device(id.clone())),
+        [twins, id] if is(twins, "twins") => Some(Noun::Twin(id.clone())),
+        [statistics, of] if is(statistics, "statistics") && is(of, "devices") => Some(Noun::DeviceStatistics),
+        [statistics, of] if is(statistics, "statistics") && is(of, "service") => Some(Noun::ServiceStatistics),
+        _ => None,
+    }
+}
+
+/// A JSON document.
+fn json(document: &Value) -> Response {
+    let mut response = document.to_string().into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    response
+}
+
+/// A JSON document with an etag.
+fn tagged(document: &Value, etag: &Etag) -> Response {
+    let mut response = json(document);
+    if let Some(etag) = etag_header(etag) {
+        response.headers_mut().insert(ETAG, etag);
+    }
+    response
+}
+
+/// 204.
+fn nothing() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,47 @@
+//! What every request is asked before its handler: who calls, which hub is meant, whether it names an API version.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use http::{HeaderMap, Method};
+use pollux_model::resource::Resource;
+use pollux_model::{Error, ErrorCode, Result};
+use pollux_services::{Caller, Services};
+use serde::de::DeserializeOwned;
+
+use crate::http::body;
+use crate::http::rest::Parameters;
+use crate::http::target::{Peer, Target};
+
+/// A request whose caller is known.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) services: Arc<Services>,
+    pub(super) caller: Caller,
+    pub(super) hub: Arc<Resource>,
+    pub(super) method: Method,
+    pub(super) headers: HeaderMap,
+    pub(super) parameters: Parameters,
+    body: Body,
+}
+
+impl Call {
+    pub(super) async fn of(services: &Arc<Services>, request: Request) -> Result<Self> {
+        let (parts, body) = request.into_parts();
+        let Some(Target(hub)) = parts.extensions.get::<Target>().cloned() else {
+            return Err(Error::new(ErrorCode::ResourceNotFound, "no hub has this host name"));
+        };
+        let Peer(peer) = parts.extensions.get::<Peer>().copied().ok_or_else(Error::internal)?;
+        let caller = crate::authenticate::service(services, &hub, &parts.headers, peer).await?;
+        let parameters = Parameters::of(&parts.uri);
+        parameters.check_version()?;
+        let services = Arc::clone(services);
+        Ok(Self { services, caller, hub, method: parts.method, headers: parts.headers, parameters, body })
+    }
+
+    /// Reads the body, which must be JSON of this form.
+    pub(super) async fn json<T: DeserializeOwned>(&mut self) -> Result<T> {
+        body::json(std::mem::take(&mut self.body), self.services.context.limits.request_body).await
+    }
+}

@@ -1,0 +1,91 @@
+//! What each error is on the hub's service API: status and name. Source: Azure article "Understand and resolve Azure
+//! IoT Hub errors"; the body's form and the header are what the service SDKs read.
+
+use axum::response::Response;
+use http::header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::StatusCode;
+use pollux_model::{Error, ErrorCode};
+use pollux_services::Services;
+use serde_json::json;
+
+const ERROR_CODE: HeaderName = HeaderName::from_static("iothub-errorcode");
+
+/// What the caller is answered.
+pub(super) fn refusal(services: &Services, error: &Error) -> Response {
+    let (status, name) = of(error.code);
+    let mut response = refused(services, status, name, &error.message);
+    let headers = response.headers_mut();
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("SharedAccessSignature"));
+    }
+    if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+/// The path takes other methods.
+pub(super) fn not_allowed(services: &Services) -> Response {
+    refused(services, StatusCode::METHOD_NOT_ALLOWED, "InvalidOperation", "this path does not take this method")
+}
+
+fn refused(services: &Services, status: StatusCode, name: &'static str, message: &str) -> Response {
+    let tracking_id = services.context.random.uuid();
+    let body = json!({
+        "Message": format!("ErrorCode:{name};{message}"),
+        "ExceptionMessage": format!("Tracking ID:{tracking_id}-TimeStamp:{}", services.context.clock.now()),
+    });
+    let mut response = super::json(&body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(ERROR_CODE, HeaderValue::from_static(name));
+    response
+}
+
+/// Status and name.
+const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
+    use ErrorCode as E;
+    match code {
+        E::InvalidArgument | E::QueryInvalid => (StatusCode::BAD_REQUEST, "ArgumentInvalid"),
+        // The real service does not tell a credential without the right from none; 403 means "too many devices".
+        E::Unauthorized | E::Forbidden => (StatusCode::UNAUTHORIZED, "IotHubUnauthorizedAccess"),
+        E::NotFound => (StatusCode::NOT_FOUND, "NotFound"),
+        E::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "PreconditionFailed"),
+        E::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "MessageTooLarge"),
+        E::Throttled => (StatusCode::TOO_MANY_REQUESTS, "ThrottlingException"),
+        E::QuotaExceeded => (StatusCode::FORBIDDEN, "IotHubQuotaExceeded"),
+        E::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
+        E::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "ServerError"),
+        E::ResourceNotFound => (StatusCode::NOT_FOUND, "IotHubNotFound"),
+        E::DeviceNotFound => (StatusCode::NOT_FOUND, "DeviceNotFound"),
+        E::DeviceExists => (StatusCode::CONFLICT, "DeviceAlreadyExists"),
+        E::DeviceDisabled => (StatusCode::FORBIDDEN, "DeviceDisabled"),
+        E::DeviceNotOnline => (StatusCode::NOT_FOUND, "DeviceNotOnline"),
+
+        // What no route of this edge asks for.
+        E::EnrollmentNotFound
+        | E::EnrollmentGroupNotFound
+        | E::RegistrationNotFound
+        | E::OperationNotFound
+        | E::EventHubNotFound
+        | E::ModelNotFound
+        | E::TwinNotFound
+        | E::RelationshipNotFound
+        | E::TargetTwinNotFound
+        | E::ComponentNotFound
+        | E::FunctionNotFound
+        | E::DeadLetterNotFound => (StatusCode::NOT_FOUND, "NotFound"),
+        E::ResourceExists
+        | E::ResourceInUse
+        | E::EnrollmentExists
+        | E::ModelExists
+        | E::ModelReferenced
+        | E::RelationshipExists => (StatusCode::CONFLICT, "Conflict"),
+        E::EnrollmentDisabled
+        | E::AllocationFailed
+        | E::ModelInvalid
+        | E::ModelDecommissioned
+        | E::RelationshipsNotDeleted
+        | E::JsonPatchInvalid
+        | E::ValidationFailed => (StatusCode::BAD_REQUEST, "InvalidOperation"),
+    }
+}

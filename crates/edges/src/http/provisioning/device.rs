@@ -1,0 +1,160 @@
+//! The device API: a device registers, asks what became of it, looks up its record.
+//!
+//! Azure REST reference, "Runtime Registration". A refusal tells nothing of what exists: an unknown ID scope, an
+//! unknown device and a wrong key look alike.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use http::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+use pollux_model::registration::RegistrationStatus;
+use pollux_model::resource::{Properties, Resource};
+use pollux_model::sas::SasToken;
+use pollux_model::{Error, ErrorCode, RegistrationId, Result, ids};
+use pollux_services::provisioning::contract::registration_state;
+use pollux_services::provisioning::{OperationStatus, RegisterRequest};
+use pollux_services::{Caller, Services};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{json as document, tagged};
+use crate::http::body;
+use crate::http::rest::Parameters;
+use crate::http::target::{Peer, Target};
+
+/// A device that proved who it is.
+struct Device {
+    dps: Arc<Resource>,
+    caller: Caller,
+    id: RegistrationId,
+    parameters: Parameters,
+    body: Body,
+}
+
+/// What a registering device sends.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RegisterBody {
+    registration_id: Option<String>,
+    payload: Option<Value>,
+    tpm: Option<Value>,
+}
+
+/// `PUT …/register`: begins a registration or joins the one that runs.
+pub(super) async fn register(
+    services: &Arc<Services>,
+    request: Request,
+    scope: &str,
+    id: &str,
+) -> Result<Response> {
+    let device = attested(services, request, scope, id).await?;
+    let force = device.parameters.get("forceRegistration").is_some_and(|text| text.eq_ignore_ascii_case("true"));
+    let RegisterBody { payload, .. } = read(services, device.body, id).await?;
+    let wanted = RegisterRequest { payload: payload.filter(|payload| !payload.is_null()), force };
+    let status = services.provisioning.register(&device.caller, &device.dps, wanted).await?;
+    let mut response = accepted(services, &status);
+    // Whatever the operation came to meanwhile, a registration is polled for.
+    *response.status_mut() = StatusCode::ACCEPTED;
+    Ok(response)
+}
+
+/// `GET …/operations/{operation}`.
+pub(super) async fn operation(
+    services: &Arc<Services>,
+    request: Request,
+    scope: &str,
+    id: &str,
+    operation: &str,
+) -> Result<Response> {
+    let device = attested(services, request, scope, id).await?;
+    let provisioning = &services.provisioning;
+    let status = provisioning.operation_status(&device.caller, &device.dps, &device.id, operation).await?;
+    Ok(accepted(services, &status))
+}
+
+/// `POST /{idScope}/registrations/{id}`: the record as it stands.
+pub(super) async fn look_up(
+    services: &Arc<Services>,
+    request: Request,
+    scope: &str,
+    id: &str,
+) -> Result<Response> {
+    let device = attested(services, request, scope, id).await?;
+    read(services, device.body, id).await?;
+    let record = services.provisioning.own_registration(&device.caller, &device.dps, &device.id).await?;
+    Ok(tagged(&registration_state(&record), &record.etag))
+}
+
+/// 202 with `Retry-After` while the operation runs, else 200.
+fn accepted(services: &Services, status: &OperationStatus) -> Response {
+    let record = &status.registration;
+    let running = record.status == RegistrationStatus::Assigning;
+    let mut out = Map::new();
+    out.insert("operationId".into(), json!(status.operation_id));
+    out.insert("status".into(), json!(record.status.as_str()));
+    if !running {
+        out.insert("registrationState".into(), registration_state(record));
+    }
+    let mut response = document(&Value::Object(out));
+    if running {
+        *response.status_mut() = StatusCode::ACCEPTED;
+        let seconds = services.context.limits.registration_retry_after_seconds;
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+async fn attested(services: &Arc<Services>, request: Request, scope: &str, id: &str) -> Result<Device> {
+    let (parts, body) = request.into_parts();
+    let dps = provisioning_service(&parts, scope)?;
+    let token = token(&parts.headers)?;
+    let mut caller = services.provisioning.attest_by_token(&dps, id, &token).await?;
+    if let Some(Peer(peer)) = parts.extensions.get::<Peer>() {
+        caller = caller.from_address(peer.ip());
+    }
+    let parameters = Parameters::of(&parts.uri);
+    parameters.check_version()?;
+    Ok(Device { dps, caller, id: RegistrationId::parse(id)?, parameters, body })
+}
+
+/// The provisioning service of the request, if the ID scope in the path is its own.
+fn provisioning_service(parts: &Parts, scope: &str) -> Result<Arc<Resource>> {
+    let unknown = || {
+        Error::new(ErrorCode::Unauthorized, format!("the ID scope '{}' is not known here", ids::shown(scope)))
+    };
+    let Target(dps) = parts.extensions.get::<Target>().cloned().ok_or_else(unknown)?;
+    let own = matches!(&dps.properties, Properties::Dps(own) if own.id_scope.eq_ignore_ascii_case(scope));
+    if own { Ok(dps) } else { Err(unknown()) }
+}
+
+fn token(headers: &HeaderMap) -> Result<SasToken> {
+    let refused = |message: &str| Error::new(ErrorCode::Unauthorized, message);
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(refused("the request must carry one Authorization header with a shared access signature"));
+    };
+    let text = value.to_str().map_err(|_| refused("the Authorization header is not plain ASCII"))?;
+    SasToken::parse(text).map_err(|error| refused(&error.to_string()))
+}
+
+/// Reads the body; an empty one counts as `{}`.
+async fn read(services: &Services, sent: Body, id: &str) -> Result<RegisterBody> {
+    let bytes = body::read(sent, services.context.limits.request_body).await?;
+    if bytes.is_empty() {
+        return Ok(RegisterBody::default());
+    }
+    let read: RegisterBody = serde_json::from_slice(&bytes)
+        .map_err(|error| Error::invalid(format!("the body is not the JSON expected: {error}")))?;
+    if let Some(other) = read.registration_id.as_ref().filter(|said| !said.eq_ignore_ascii_case(id)) {
+        let (said, path) = (ids::shown(other), ids::shown(id));
+        return Err(Error::invalid(format!("the body's registrationId '{said}' is not the path's '{path}'")));
+    }
+    if read.tpm.as_ref().is_some_and(|tpm| !tpm.is_null()) {
+        return Err(Error::invalid("this version accepts symmetric key attestation only: leave 'tpm' out"));
+    }
+    Ok(read)
+}
