@@ -16,7 +16,7 @@ use tower::Service as _;
 use uuid::Uuid;
 
 use super::target::{Peer, Target};
-use super::{About, admin, health, issuer, twins};
+use super::{About, admin, functions, health, hub, issuer, provisioning, twins};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 
@@ -24,10 +24,13 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 #[derive(Debug)]
 pub(super) struct Dispatcher {
     services: Arc<Services>,
+    provisioning: Router,
+    hub: Router,
+    twins: Router,
+    functions: Router,
     issuer: Router,
     admin: Router,
     health: Router,
-    twins: Router,
     /// Request ids: a random half for this run and a count.
     run: u64,
     count: AtomicU64,
@@ -48,10 +51,13 @@ impl Dispatcher {
         let mut run = [0; 8];
         services.context.random.fill(&mut run);
         Self {
+            provisioning: provisioning::router(Arc::clone(&services)),
+            hub: hub::router(Arc::clone(&services)),
+            twins: twins::router(Arc::clone(&services)),
+            functions: functions::router(Arc::clone(&services)),
             issuer: issuer::router(Arc::clone(&services)),
             admin: admin::router(Arc::clone(&services), about.clone()),
             health: health::router(Arc::clone(&services), about),
-            twins: twins::router(Arc::clone(&services)),
             services,
             run: u64::from_le_bytes(run),
             count: AtomicU64::new(0),
