@@ -10,6 +10,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use pollux_edges::accept::{self, Accepting, Gate, ServerCertificate};
 use pollux_edges::http::{About, Http};
+use pollux_edges::mqtt::Mqtt;
 use pollux_services::{Services, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -140,6 +141,14 @@ impl Running {
             let (http, shutdown) = (Arc::clone(&http), self.shutdown.clone());
             self.tasks.spawn(accept::serve(listener, https.clone(), move |stream, peer, admission| {
                 Arc::clone(&http).serve(stream, peer, admission, shutdown.clone())
+            }));
+        }
+        let mqtt = Mqtt::new(Arc::clone(&self.services));
+        let mqtts = accepting(&["mqtt"])?;
+        for listener in bound.mqtt {
+            let (mqtt, shutdown) = (Arc::clone(&mqtt), self.shutdown.clone());
+            self.tasks.spawn(accept::serve(listener, mqtts.clone(), move |stream, peer, admission| {
+                Arc::clone(&mqtt).serve(stream, peer, Some(admission), shutdown.clone())
             }));
         }
         self.services.start(&self.shutdown, &self.tasks);
