@@ -73,15 +73,15 @@ impl Twins {
         Err(refusal::relationship_not_found(source, id))
     }
 
-    /// Changes a twin by `decide`, which is given the twin as it is and gives it as it shall be, with a new etag. It is
-    /// asked again if the twin was changed meanwhile and the caller did not insist on an etag.
+    /// Changes a twin by `decide`, which is given the twin as it is and gives it as it shall be, with a new etag, which is
+    /// returned. It is asked again if the twin was changed meanwhile and the caller did not insist on an etag.
     pub(super) async fn change_twin<F>(
         &self,
         resource: &Resource,
         id: &str,
         if_match: Option<&Etag>,
         decide: F,
-    ) -> Result<DigitalTwin>
+    ) -> Result<Etag>
     where
         F: Fn(DigitalTwin, &Models) -> Result<DigitalTwin> + Send + Sync,
     {
@@ -92,9 +92,9 @@ impl Twins {
             check_etag(if_match, &before.etag)?;
             let expect = Expect::Etag(before.etag.clone());
             let after = decide(before, &*self.models.get(resource).await?)?;
-            let twin = Box::new(after.clone());
+            let (etag, twin) = (after.etag.clone(), Box::new(after));
             match self.commit(Write::PutTwin { twins: instance.clone(), twin, expect }).await? {
-                Outcome::Done => return Ok(after),
+                Outcome::Done => return Ok(etag),
                 Outcome::Refused(_) => {} // changed or deleted meanwhile: the next reading tells which
             }
         }
@@ -108,7 +108,7 @@ impl Twins {
         (source, id): (&str, &str),
         if_match: Option<&Etag>,
         decide: F,
-    ) -> Result<Relationship>
+    ) -> Result<Etag>
     where
         F: Fn(Relationship, &str, &Models) -> Result<Relationship> + Send + Sync,
     {
@@ -120,10 +120,10 @@ impl Twins {
             let expect = Expect::Etag(before.etag.clone());
             let model = self.read_twin(instance, source).await?.model;
             let after = decide(before, &model, &*self.models.get(resource).await?)?;
-            let relationship = Box::new(after.clone());
+            let (etag, relationship) = (after.etag.clone(), Box::new(after));
             let write = Write::PutRelationship { twins: instance.clone(), relationship, expect };
             match self.commit(write).await? {
-                Outcome::Done => return Ok(after),
+                Outcome::Done => return Ok(etag),
                 Outcome::Refused(Mismatch::NoTarget) => return Err(refusal::target_not_found()),
                 Outcome::Refused(_) => {}
             }

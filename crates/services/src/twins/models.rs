@@ -108,7 +108,7 @@ impl ModelCache {
         }
         let stored = self.context.store.models(&instance.name).await.map_err(refusal::store)?;
         let documents: Vec<Value> = stored.iter().map(|model| model.document.clone()).collect();
-        let parsed = pollux_dtdl::parse(&documents, &limits()).map(|models| first_of_each(models));
+        let parsed = pollux_dtdl::parse(&documents, &limits()).map(first_of_each);
         let set = parsed.and_then(|models| ModelSet::new().with_limits(models, &limits())).map_err(|diagnostics| {
             tracing::error!(instance = %instance.name, diagnostics = %joined(&diagnostics), "stored models do not hold");
             Error::internal()

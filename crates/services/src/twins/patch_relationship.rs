@@ -51,7 +51,6 @@ impl Twins {
             Ok(changed)
         };
         let which = (patch.source.as_str(), patch.id.as_str());
-        let after = self.change_relationship(&resource, which, patch.if_match.as_ref(), decide).await?;
-        Ok(after.etag)
+        self.change_relationship(&resource, which, patch.if_match.as_ref(), decide).await
     }
 }

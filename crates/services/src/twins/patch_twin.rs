@@ -55,7 +55,6 @@ impl Twins {
             };
             twin_patch::apply(twin, operations, models, stamp)
         };
-        let after = self.change_twin(resource, id, if_match, decide).await?;
-        Ok(after.etag)
+        self.change_twin(resource, id, if_match, decide).await
     }
 }

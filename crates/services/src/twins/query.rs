@@ -129,11 +129,14 @@ struct PageSoFar {
     bytes: usize,
     limit: usize,
     ends: Instant,
+    /// Whether anything new was looked at: a page that ends without would be asked for again, for ever.
+    begun: bool,
 }
 
 impl PageSoFar {
     fn full(&self) -> bool {
-        self.rows.len() >= self.limit || self.bytes >= PAGE_BYTES || Instant::now() >= self.ends
+        self.begun
+            && (self.rows.len() >= self.limit || self.bytes >= PAGE_BYTES || Instant::now() >= self.ends)
     }
 }
 
@@ -145,7 +148,8 @@ impl Run<'_> {
         }
         let left = self.query.top().map_or(u64::MAX, |top| top.saturating_sub(at.given));
         let limit = limit.min(usize::try_from(left).unwrap_or(usize::MAX));
-        let mut page = PageSoFar { rows: Vec::new(), bytes: 0, limit, ends: Instant::now() + PAGE_TIME };
+        let mut page =
+            PageSoFar { rows: Vec::new(), bytes: 0, limit, ends: Instant::now() + PAGE_TIME, begun: false };
         let ended = left == 0 || self.fill(&mut page, &mut at).await?;
         at.given += page.rows.len() as u64;
         let ended = ended || self.query.top().is_some_and(|top| at.given >= top);
@@ -199,7 +203,7 @@ impl Run<'_> {
             if twins_only && page.full() {
                 return Ok(false);
             }
-            at.seen = seen;
+            (at.seen, page.begun) = (seen, true);
             let mut bindings = Bindings::default();
             for (alias, document) in (0..).zip(&bound) {
                 if let Some(document) = document {

@@ -122,12 +122,12 @@ pub(super) fn too_large(noun: &str, limit: usize) -> Error {
 
 /// An id of a twin or relationship that cannot be one (article "Azure Digital Twins service limits").
 pub(super) fn check_id(noun: &str, id: &str) -> Result<(), Error> {
-    let good = |b: u8| b.is_ascii_alphanumeric() || b"-:.+%_#*?!(),=@;$'~ ".contains(&b) || b >= 0x80;
-    if (1..=128).contains(&id.chars().count()) && id.bytes().all(good) {
+    let good = |c: char| c.is_alphanumeric() || "-:.+%_#*?!(),=@;$'~ ".contains(c);
+    if (1..=128).contains(&id.chars().count()) && id.chars().all(good) {
         return Ok(());
     }
     Err(Error::invalid(format!(
-        "'{}' is no {noun} id: use 1 to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ '",
+        "'{}' is no {noun} id: use 1 to 128 letters, digits, spaces and - : . + % _ # * ? ! ( ) , = @ ; $ ' ~",
         shown(id)
     )))
 }

@@ -14,7 +14,10 @@ fn interface(id: &str, extends: &str) -> Value {
 async fn uploaded_models_are_described_and_survive_a_restart() {
     let world = World::empty();
     let made = world.twins.create_models(&world.admin, &world.instance, models()).await.unwrap();
-    assert_eq!(made.iter().map(|model| model.id.as_str()).collect::<Vec<_>>(), [SENSOR, ROOM, HOTEL_ROOM, FLOOR]);
+    assert_eq!(
+        made.iter().map(|model| model.id.as_str()).collect::<Vec<_>>(),
+        [SENSOR, ROOM, HOTEL_ROOM, FLOOR]
+    );
     let world = world.again();
     let room = world.twins.model(&world.admin, &world.instance, ROOM).await.unwrap();
     assert_eq!(room, made[1]);
@@ -32,7 +35,8 @@ async fn bad_models_are_refused_whole() {
     assert_eq!(code(create(vec![json!({})]).await), ErrorCode::ModelInvalid);
     let fresh = interface("dtmi:example:Fresh;1", ROOM);
     assert_eq!(code(create(vec![fresh.clone(), interface(ROOM, SENSOR)]).await), ErrorCode::ModelExists);
-    let dangling = create(vec![fresh.clone(), interface("dtmi:example:Other;1", "dtmi:example:Nowhere;1")]).await;
+    let dangling =
+        create(vec![fresh.clone(), interface("dtmi:example:Other;1", "dtmi:example:Nowhere;1")]).await;
     let error = dangling.unwrap_err();
     assert_eq!(error.code, ErrorCode::ModelInvalid);
     assert!(error.message.contains("dtmi:example:Nowhere;1"), "{error}");
@@ -51,7 +55,8 @@ async fn lists_are_paged_and_follow_dependencies() {
         let dependencies_for = dependencies_for.iter().map(ToString::to_string).collect();
         world.twins.models(&world.admin, &world.instance, ListModels { dependencies_for, paging }).await
     };
-    let ids = |items: &[crate::twins::ModelDescription]| items.iter().map(|m| m.id.clone()).collect::<Vec<_>>();
+    let ids =
+        |items: &[crate::twins::ModelDescription]| items.iter().map(|m| m.id.clone()).collect::<Vec<_>>();
     let all = list(&[], Paging::default()).await.unwrap();
     assert_eq!((ids(&all.items).len(), all.continuation), (4, None));
     let needed = list(&[HOTEL_ROOM], Paging::default()).await.unwrap();
@@ -84,14 +89,18 @@ async fn a_model_in_use_by_another_stays_and_one_without_users_goes() {
     assert_eq!(code(delete(ROOM).await), ErrorCode::ModelNotFound);
     // The twin stays; it can lose what it has, and nothing else.
     assert_eq!(world.get("r1").await["$metadata"]["$model"], ROOM);
-    assert_eq!(code(world.patch("r1", json!([{ "op": "add", "path": "/Name", "value": "x" }])).await), ErrorCode::ValidationFailed);
+    assert_eq!(
+        code(world.patch("r1", json!([{ "op": "add", "path": "/Name", "value": "x" }])).await),
+        ErrorCode::ValidationFailed
+    );
     assert_eq!(code(world.put("r2", room()).await), ErrorCode::ValidationFailed);
 }
 
 #[tokio::test]
 async fn a_decommissioned_model_has_no_new_twins() {
     let world = World::new().await;
-    let patch = async |patch: Value| world.twins.patch_model(&world.admin, &world.instance, ROOM, &patch).await;
+    let patch =
+        async |patch: Value| world.twins.patch_model(&world.admin, &world.instance, ROOM, &patch).await;
     world.put("r1", room()).await.unwrap();
     let decommission = json!([{ "op": "replace", "path": "/decommissioned", "value": true }]);
     patch(decommission.clone()).await.unwrap();

@@ -7,10 +7,16 @@ use crate::twins::json_patch;
 #[tokio::test]
 async fn values_objects_and_maps_change_and_metadata_keeps_step() {
     let world = World::new().await;
-    world.put("r1", json!({
-        "$metadata": { "$model": ROOM, "Temperature": { "sourceTime": "2024-01-01T00:00:00Z" } },
-        "sensor": { "$metadata": {} }, "Temperature": 1, "Name": "a", "Size": { "Width": 1 },
-    })).await.unwrap();
+    world
+        .put(
+            "r1",
+            json!({
+                "$metadata": { "$model": ROOM, "Temperature": { "sourceTime": "2024-01-01T00:00:00Z" } },
+                "sensor": { "$metadata": {} }, "Temperature": 1, "Name": "a", "Size": { "Width": 1 },
+            }),
+        )
+        .await
+        .unwrap();
     let before = world.get("r1").await;
     let now = world.tick();
     world.patch("r1", json!([
@@ -28,17 +34,27 @@ async fn values_objects_and_maps_change_and_metadata_keeps_step() {
     assert_eq!(after["Size"], json!({ "Width": 1, "Depth": 4.5 }));
     assert_eq!(after["Labels"], json!({ "a/b": "slash" }));
     let metadata = &after["$metadata"];
-    assert_eq!(metadata["Temperature"], json!({ "lastUpdateTime": now }), "the old source time spoke of the old value");
+    assert_eq!(
+        metadata["Temperature"],
+        json!({ "lastUpdateTime": now }),
+        "the old source time spoke of the old value"
+    );
     assert!(metadata.get("Name").is_none());
     assert_eq!(metadata["Size"]["lastUpdateTime"], now);
-    assert_eq!(after["sensor"]["$metadata"]["Unit"], json!({ "lastUpdateTime": now, "sourceTime": "2024-05-01T10:20:30Z" }));
+    assert_eq!(
+        after["sensor"]["$metadata"]["Unit"],
+        json!({ "lastUpdateTime": now, "sourceTime": "2024-05-01T10:20:30Z" })
+    );
     assert_ne!(before["$metadata"]["$lastUpdateTime"], metadata["$lastUpdateTime"]);
 }
 
 #[tokio::test]
 async fn what_cannot_be_applied_is_refused_and_nothing_changes() {
     let world = World::new().await;
-    world.put("r1", json!({ "$metadata": { "$model": ROOM }, "sensor": { "$metadata": {} }, "Name": "a" })).await.unwrap();
+    world
+        .put("r1", json!({ "$metadata": { "$model": ROOM }, "sensor": { "$metadata": {} }, "Name": "a" }))
+        .await
+        .unwrap();
     let before = world.get("r1").await;
     let good = json!({ "op": "replace", "path": "/Name", "value": "b" });
     for (bad, expected) in [
@@ -54,12 +70,27 @@ async fn what_cannot_be_applied_is_refused_and_nothing_changes() {
         (json!({ "op": "replace", "path": "/$dtId", "value": "x" }), ErrorCode::JsonPatchInvalid),
         (json!({ "op": "replace", "path": "/$etag", "value": "x" }), ErrorCode::JsonPatchInvalid),
         (json!({ "op": "add", "path": "/$metadata", "value": {} }), ErrorCode::JsonPatchInvalid),
-        (json!({ "op": "add", "path": "/$metadata/Name/lastUpdateTime", "value": "2024-01-01T00:00:00Z" }), ErrorCode::JsonPatchInvalid),
-        (json!({ "op": "add", "path": "/$metadata/Name/sourceTime", "value": "soon" }), ErrorCode::JsonPatchInvalid),
-        (json!({ "op": "add", "path": "/$metadata/Temperature/sourceTime", "value": "2024-01-01T00:00:00Z" }), ErrorCode::JsonPatchInvalid),
+        (
+            json!({ "op": "add", "path": "/$metadata/Name/lastUpdateTime", "value": "2024-01-01T00:00:00Z" }),
+            ErrorCode::JsonPatchInvalid,
+        ),
+        (
+            json!({ "op": "add", "path": "/$metadata/Name/sourceTime", "value": "soon" }),
+            ErrorCode::JsonPatchInvalid,
+        ),
+        (
+            json!({ "op": "add", "path": "/$metadata/Temperature/sourceTime", "value": "2024-01-01T00:00:00Z" }),
+            ErrorCode::JsonPatchInvalid,
+        ),
         (json!({ "op": "remove", "path": "/$metadata/$model" }), ErrorCode::JsonPatchInvalid),
-        (json!({ "op": "replace", "path": "/$metadata/$model", "value": "dtmi:example:Nowhere;1" }), ErrorCode::ValidationFailed),
-        (json!({ "op": "replace", "path": "/$metadata/$model", "value": FLOOR }), ErrorCode::ValidationFailed),
+        (
+            json!({ "op": "replace", "path": "/$metadata/$model", "value": "dtmi:example:Nowhere;1" }),
+            ErrorCode::ValidationFailed,
+        ),
+        (
+            json!({ "op": "replace", "path": "/$metadata/$model", "value": FLOOR }),
+            ErrorCode::ValidationFailed,
+        ),
         (json!({ "op": "replace", "path": "/Name", "value": "x".repeat(40_000) }), ErrorCode::TooLarge),
         (json!({ "op": "test", "path": "/Name", "value": "a" }), ErrorCode::JsonPatchInvalid),
         (json!({ "op": "move", "path": "/Name", "from": "/Temperature" }), ErrorCode::JsonPatchInvalid),
@@ -82,12 +113,21 @@ async fn what_cannot_be_applied_is_refused_and_nothing_changes() {
 async fn a_twin_moves_to_another_model() {
     let world = World::new().await;
     world.put("r1", room()).await.unwrap();
-    world.patch("r1", json!([
-        { "op": "add", "path": "/Stars", "value": 5 },
-        { "op": "replace", "path": "/$metadata/$model", "value": HOTEL_ROOM },
-    ])).await.unwrap();
+    world
+        .patch(
+            "r1",
+            json!([
+                { "op": "add", "path": "/Stars", "value": 5 },
+                { "op": "replace", "path": "/$metadata/$model", "value": HOTEL_ROOM },
+            ]),
+        )
+        .await
+        .unwrap();
     let twin = world.twins.get_twin(&world.admin, &world.instance, "r1").await.unwrap();
-    assert_eq!((twin.model.as_str(), &twin.document["$metadata"]["$model"]), (HOTEL_ROOM, &json!(HOTEL_ROOM)));
+    assert_eq!(
+        (twin.model.as_str(), &twin.document["$metadata"]["$model"]),
+        (HOTEL_ROOM, &json!(HOTEL_ROOM))
+    );
 }
 
 #[tokio::test]
@@ -101,7 +141,10 @@ async fn an_etag_lets_only_one_of_two_through() {
     };
     let etag = world.twins.patch_twin(&world.admin, &world.instance, patch(1)).await.unwrap();
     assert_ne!(etag, twin.etag);
-    assert_eq!(code(world.twins.patch_twin(&world.admin, &world.instance, patch(2)).await), ErrorCode::PreconditionFailed);
+    assert_eq!(
+        code(world.twins.patch_twin(&world.admin, &world.instance, patch(2)).await),
+        ErrorCode::PreconditionFailed
+    );
     assert_eq!(world.get("r1").await["Temperature"], 1);
 }
 
@@ -109,7 +152,10 @@ async fn an_etag_lets_only_one_of_two_through() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_update_is_lost_between_two_nodes() {
     let world = World::new().await;
-    world.put("r1", json!({ "$metadata": { "$model": ROOM }, "sensor": { "$metadata": {} }, "Labels": {} })).await.unwrap();
+    world
+        .put("r1", json!({ "$metadata": { "$model": ROOM }, "sensor": { "$metadata": {} }, "Labels": {} }))
+        .await
+        .unwrap();
     let nodes = [Arc::clone(&world.twins), Arc::new(Twins::new(Arc::clone(&world.twins.context)))];
     let patches = (0..60).map(|number: usize| {
         let (node, instance) = (Arc::clone(&nodes[number % 2]), world.instance.clone());
@@ -137,7 +183,8 @@ fn any_json() -> impl Strategy<Value = Value> {
         let name = prop_oneof!["op", "path", "value", "[a-z]"];
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::vec((name, inner), 0..4).prop_map(|members| Value::Object(members.into_iter().collect())),
+            prop::collection::vec((name, inner), 0..4)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
         ]
     })
 }

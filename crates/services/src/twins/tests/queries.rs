@@ -12,7 +12,8 @@ async fn building() -> World {
     for number in 0..12 {
         let model = if number % 4 == 0 { HOTEL_ROOM } else { ROOM };
         let id = format!("r{number:02}");
-        let body = json!({ "$metadata": { "$model": model }, "sensor": { "$metadata": {} }, "Temperature": number });
+        let body =
+            json!({ "$metadata": { "$model": model }, "sensor": { "$metadata": {} }, "Temperature": number });
         world.put(&id, body).await.unwrap();
         let source = if number < 6 { "f1" } else { "f2" };
         let document = json!({ "$relationshipName": "contains", "$targetId": id, "since": number });
@@ -23,14 +24,20 @@ async fn building() -> World {
 
 /// All rows, in pages of `limit`.
 async fn rows(world: &World, query: &str, limit: usize) -> Result<Vec<Value>, Error> {
-    let mut ask = QueryTwins { query: Some(query.into()), paging: Paging { continuation: None, limit: Some(limit) } };
+    let mut ask =
+        QueryTwins { query: Some(query.into()), paging: Paging { continuation: None, limit: Some(limit) } };
     let mut all = Vec::new();
     loop {
         let page = world.twins.query(&world.admin, &world.instance, ask).await?;
         assert!(page.rows.len() <= limit.max(1) && page.charge >= 1.0);
         all.extend(page.rows);
         match page.continuation {
-            Some(token) => ask = QueryTwins { query: None, paging: Paging { continuation: Some(token), limit: Some(limit) } },
+            Some(token) => {
+                ask = QueryTwins {
+                    query: None,
+                    paging: Paging { continuation: Some(token), limit: Some(limit) },
+                }
+            }
             None => return Ok(all),
         }
     }
@@ -74,7 +81,10 @@ async fn pages_of_any_size_give_the_same_rows() {
 async fn top_and_count() {
     let world = building().await;
     for limit in [1, 2, 100] {
-        assert_eq!(ids(&world, "SELECT TOP(3) FROM DIGITALTWINS T WHERE T.Temperature > 1", limit).await, ["r02", "r03", "r04"]);
+        assert_eq!(
+            ids(&world, "SELECT TOP(3) FROM DIGITALTWINS T WHERE T.Temperature > 1", limit).await,
+            ["r02", "r03", "r04"]
+        );
     }
     for (query, expected) in [
         ("SELECT COUNT() FROM DIGITALTWINS".to_owned(), 14),
@@ -104,7 +114,10 @@ async fn joins_are_followed_from_either_end() {
 async fn a_query_sees_the_write_before_it() {
     let world = building().await;
     for value in [100, 101, 102] {
-        world.patch("r00", json!([{ "op": "replace", "path": "/Temperature", "value": value }])).await.unwrap();
+        world
+            .patch("r00", json!([{ "op": "replace", "path": "/Temperature", "value": value }]))
+            .await
+            .unwrap();
         let query = format!("SELECT * FROM DIGITALTWINS T WHERE T.Temperature = {value}");
         assert_eq!(ids(&world, &query, 10).await, ["r00"]);
     }

@@ -27,16 +27,36 @@ async fn the_model_and_both_ends_are_checked() {
         ("f1", json!({ "$targetId": "r1" }), ErrorCode::InvalidArgument),
         ("f1", json!([]), ErrorCode::InvalidArgument),
         ("f1", json!({ "$relationshipName": "unknown", "$targetId": "r1" }), ErrorCode::ValidationFailed),
-        ("f1", json!({ "$relationshipName": "contains", "$targetId": "r1", "since": "x" }), ErrorCode::ValidationFailed),
-        ("f1", json!({ "$relationshipName": "contains", "$targetId": "r1", "colour": 1 }), ErrorCode::ValidationFailed),
+        (
+            "f1",
+            json!({ "$relationshipName": "contains", "$targetId": "r1", "since": "x" }),
+            ErrorCode::ValidationFailed,
+        ),
+        (
+            "f1",
+            json!({ "$relationshipName": "contains", "$targetId": "r1", "colour": 1 }),
+            ErrorCode::ValidationFailed,
+        ),
         ("r1", contains("r2"), ErrorCode::ValidationFailed),
     ] {
         assert_eq!(code(world.relate(source, "b", document.clone()).await), expected, "{document}");
     }
     world.put("f2", floor()).await.unwrap();
-    assert_eq!(code(world.relate("f1", "b", contains("f2")).await), ErrorCode::ValidationFailed, "not a room");
-    let again = PutRelationship { source: "f1".into(), id: "a".into(), document: contains("r2"), if_none_match: true };
-    assert_eq!(code(world.twins.put_relationship(&world.admin, &world.instance, again).await), ErrorCode::PreconditionFailed);
+    assert_eq!(
+        code(world.relate("f1", "b", contains("f2")).await),
+        ErrorCode::ValidationFailed,
+        "not a room"
+    );
+    let again = PutRelationship {
+        source: "f1".into(),
+        id: "a".into(),
+        document: contains("r2"),
+        if_none_match: true,
+    };
+    assert_eq!(
+        code(world.twins.put_relationship(&world.admin, &world.instance, again).await),
+        ErrorCode::PreconditionFailed
+    );
 }
 
 #[tokio::test]
@@ -56,9 +76,21 @@ async fn properties_are_patched_and_checked() {
         ("f1", "a", add.clone(), Some(etag), ErrorCode::PreconditionFailed),
         ("f1", "b", add.clone(), None, ErrorCode::RelationshipNotFound),
         ("f2", "a", add.clone(), None, ErrorCode::TwinNotFound),
-        ("f1", "a", json!([{ "op": "add", "path": "/$targetId", "value": "r2" }]), None, ErrorCode::JsonPatchInvalid),
+        (
+            "f1",
+            "a",
+            json!([{ "op": "add", "path": "/$targetId", "value": "r2" }]),
+            None,
+            ErrorCode::JsonPatchInvalid,
+        ),
         ("f1", "a", json!([{ "op": "remove", "path": "/other" }]), None, ErrorCode::JsonPatchInvalid),
-        ("f1", "a", json!([{ "op": "add", "path": "/since", "value": "x" }]), None, ErrorCode::ValidationFailed),
+        (
+            "f1",
+            "a",
+            json!([{ "op": "add", "path": "/since", "value": "x" }]),
+            None,
+            ErrorCode::ValidationFailed,
+        ),
     ] {
         assert_eq!(code(patch(source, id, document, if_match).await), expected);
     }
@@ -87,9 +119,14 @@ async fn lists_go_both_ways_and_in_pages() {
     assert_eq!(seen, ["a", "b", "c"]);
     assert_eq!(list(None, Paging::default()).await.unwrap().items.len(), 4);
     assert_eq!(list(Some("b"), Paging::default()).await.unwrap().items[0].id, "b", "by id, as recorded");
-    let incoming = world.twins.incoming_relationships(&world.admin, &world.instance, "r2", Paging::default()).await.unwrap();
+    let incoming = world
+        .twins
+        .incoming_relationships(&world.admin, &world.instance, "r2", Paging::default())
+        .await
+        .unwrap();
     assert_eq!((incoming.items[0].source.as_str(), incoming.items.len()), ("f1", 1));
-    let nowhere = world.twins.incoming_relationships(&world.admin, &world.instance, "nowhere", Paging::default()).await;
+    let nowhere =
+        world.twins.incoming_relationships(&world.admin, &world.instance, "nowhere", Paging::default()).await;
     assert_eq!(code(nowhere), ErrorCode::TwinNotFound);
 }
 

@@ -13,15 +13,22 @@ async fn a_twin_is_shown_as_adt_shows_it() {
         "sensor": { "Unit": "C", "$metadata": {} },
     });
     let twin = world.put("r1", body).await.unwrap();
-    assert_eq!(twin.document, json!({
-        "Temperature": 20.5,
-        "sensor": { "Unit": "C", "$metadata": { "$lastUpdateTime": now, "Unit": { "lastUpdateTime": now } } },
-        "$metadata": {
-            "$model": ROOM, "$lastUpdateTime": now,
-            "Temperature": { "lastUpdateTime": now, "sourceTime": "2024-05-01T10:20:30Z" },
-        },
-    }));
-    assert_eq!(twin.document.as_object().unwrap().keys().next_back().unwrap(), "$metadata", "contents come first");
+    assert_eq!(
+        twin.document,
+        json!({
+            "Temperature": 20.5,
+            "sensor": { "Unit": "C", "$metadata": { "$lastUpdateTime": now, "Unit": { "lastUpdateTime": now } } },
+            "$metadata": {
+                "$model": ROOM, "$lastUpdateTime": now,
+                "Temperature": { "lastUpdateTime": now, "sourceTime": "2024-05-01T10:20:30Z" },
+            },
+        })
+    );
+    assert_eq!(
+        twin.document.as_object().unwrap().keys().next_back().unwrap(),
+        "$metadata",
+        "contents come first"
+    );
     let world = world.again();
     assert_eq!(world.twins.get_twin(&world.admin, &world.instance, "r1").await.unwrap(), twin);
 }
@@ -35,8 +42,11 @@ async fn every_violation_is_told_and_nothing_is_made() {
     let lines: Vec<&str> = error.message.lines().collect();
     assert_eq!(lines.len(), 3, "{error}");
     assert_eq!(lines[0], "Invalid twin specified");
-    assert!(lines.iter().any(|line| *line == "Colour does not appear on the DTDL for Twin."), "{error}");
-    assert!(lines.iter().any(|line| line.starts_with("Expected value of type double for Temperature on Twin.")), "{error}");
+    assert!(lines.contains(&"Colour does not appear on the DTDL for Twin."), "{error}");
+    assert!(
+        lines.iter().any(|line| line.starts_with("Expected value of type double for Temperature on Twin.")),
+        "{error}"
+    );
     for (body, expected) in [
         (json!([]), ErrorCode::InvalidArgument),
         (json!({}), ErrorCode::ValidationFailed),
@@ -44,15 +54,24 @@ async fn every_violation_is_told_and_nothing_is_made() {
         (json!({ "$metadata": { "$model": "dtmi:example:Nowhere;1" } }), ErrorCode::ValidationFailed),
         (json!({ "$metadata": { "$model": "no dtmi\nat all" } }), ErrorCode::ValidationFailed),
         (json!({ "$metadata": { "$model": FLOOR }, "$strange": 1 }), ErrorCode::ValidationFailed),
-        (json!({ "$metadata": { "$model": FLOOR, "Level": { "sourceTime": "yesterday" } }, "Level": 1 }), ErrorCode::ValidationFailed),
-        (json!({ "$metadata": { "$model": ROOM }, "sensor": { "$metadata": {} }, "Name": "x".repeat(33 * 1024) }), ErrorCode::TooLarge),
+        (
+            json!({ "$metadata": { "$model": FLOOR, "Level": { "sourceTime": "yesterday" } }, "Level": 1 }),
+            ErrorCode::ValidationFailed,
+        ),
+        (
+            json!({ "$metadata": { "$model": ROOM }, "sensor": { "$metadata": {} }, "Name": "x".repeat(33 * 1024) }),
+            ErrorCode::TooLarge,
+        ),
     ] {
         assert_eq!(code(world.put("r1", body.clone()).await), expected, "{body}");
     }
     for id in ["", "a/b", "a\nb", &"x".repeat(129)] {
         assert_eq!(code(world.put(id, floor()).await), ErrorCode::InvalidArgument, "{id}");
     }
-    assert_eq!(code(world.twins.get_twin(&world.admin, &world.instance, "r1").await), ErrorCode::TwinNotFound);
+    assert_eq!(
+        code(world.twins.get_twin(&world.admin, &world.instance, "r1").await),
+        ErrorCode::TwinNotFound
+    );
 }
 
 #[tokio::test]
@@ -60,7 +79,10 @@ async fn put_replaces_unless_told_not_to() {
     let world = World::new().await;
     let first = world.put("r1", room()).await.unwrap();
     let put = PutTwin { id: "r1".into(), document: floor(), if_none_match: true };
-    assert_eq!(code(world.twins.put_twin(&world.admin, &world.instance, put).await), ErrorCode::PreconditionFailed);
+    assert_eq!(
+        code(world.twins.put_twin(&world.admin, &world.instance, put).await),
+        ErrorCode::PreconditionFailed
+    );
     let second = world.put("r1", floor()).await.unwrap();
     assert_ne!(first.etag, second.etag);
     assert_eq!(world.get("r1").await["$metadata"]["$model"], FLOOR);
@@ -96,17 +118,32 @@ async fn components_are_read_and_patched_alone() {
     let etag = patch("r1", "sensor", json!([{ "op": "add", "path": "/Value", "value": 3 }])).await.unwrap();
     let component = world.twins.component(&world.admin, &world.instance, "r1", "sensor").await.unwrap();
     assert_eq!(component.etag, etag);
-    assert_eq!(component.document, json!({ "Value": 3, "$metadata": { "$lastUpdateTime": now, "Value": { "lastUpdateTime": now } } }));
+    assert_eq!(
+        component.document,
+        json!({ "Value": 3, "$metadata": { "$lastUpdateTime": now, "Value": { "lastUpdateTime": now } } })
+    );
     assert_eq!(world.get("r1").await["$metadata"]["$lastUpdateTime"], now);
     for (twin, name, document, expected) in [
         ("r1", "sensor", json!([{ "op": "add", "path": "/Other", "value": 3 }]), ErrorCode::ValidationFailed),
-        ("r1", "sensor", json!([{ "op": "add", "path": "/$metadata/x", "value": 3 }]), ErrorCode::JsonPatchInvalid),
-        ("r1", "nothing", json!([{ "op": "replace", "path": "/Value", "value": 3 }]), ErrorCode::JsonPatchInvalid),
+        (
+            "r1",
+            "sensor",
+            json!([{ "op": "add", "path": "/$metadata/x", "value": 3 }]),
+            ErrorCode::JsonPatchInvalid,
+        ),
+        (
+            "r1",
+            "nothing",
+            json!([{ "op": "replace", "path": "/Value", "value": 3 }]),
+            ErrorCode::JsonPatchInvalid,
+        ),
         ("r2", "sensor", json!([{ "op": "replace", "path": "/Value", "value": 3 }]), ErrorCode::TwinNotFound),
     ] {
         assert_eq!(code(patch(twin, name, document).await), expected);
     }
-    for (twin, name, expected) in [("r1", "Temperature", ErrorCode::ComponentNotFound), ("r2", "sensor", ErrorCode::TwinNotFound)] {
+    for (twin, name, expected) in
+        [("r1", "Temperature", ErrorCode::ComponentNotFound), ("r2", "sensor", ErrorCode::TwinNotFound)]
+    {
         assert_eq!(code(world.twins.component(&world.admin, &world.instance, twin, name).await), expected);
     }
 }
