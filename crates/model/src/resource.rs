@@ -187,8 +187,6 @@ pub enum RouteSource {
     DeviceLifecycleEvents,
     /// Device twin updated or replaced.
     TwinChangeEvents,
-    /// Device connected, device disconnected.
-    DeviceConnectionStateEvents,
 }
 
 impl RouteSource {
@@ -199,7 +197,6 @@ impl RouteSource {
             Self::DeviceMessages => "DeviceMessages",
             Self::DeviceLifecycleEvents => "DeviceLifecycleEvents",
             Self::TwinChangeEvents => "TwinChangeEvents",
-            Self::DeviceConnectionStateEvents => "DeviceConnectionStateEvents",
         }
     }
 
@@ -210,7 +207,6 @@ impl RouteSource {
             Self::DeviceMessages => "Telemetry",
             Self::DeviceLifecycleEvents => "deviceLifecycleEvents",
             Self::TwinChangeEvents => "twinChangeEvents",
-            Self::DeviceConnectionStateEvents => "deviceConnectionStateEvents",
         }
     }
 }

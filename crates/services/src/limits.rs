@@ -34,6 +34,8 @@ pub struct Limits {
     pub handshake_timeout_seconds: u64,
     /// Attempts of a function on one event before it becomes a dead letter.
     pub function_attempts: u32,
+    /// Dead letters a function app keeps; the oldest go first.
+    pub dead_letters: u32,
 }
 
 impl Default for Limits {
@@ -52,6 +54,7 @@ impl Default for Limits {
             unauthenticated_connections: 2_000,
             handshake_timeout_seconds: 15,
             function_attempts: 5,
+            dead_letters: 10_000,
         }
     }
 }

@@ -105,6 +105,8 @@ pub enum Write {
     /// A dead letter; its id is given by the store (the field is ignored). One per (app, function, namespace,
     /// event hub, partition, sequence number): a second put of the same event replaces the first.
     PutDeadLetter { letter: Box<DeadLetter> },
+    /// Removes the app's dead letters whose id lies `newest` or more behind the newest: what bounds their number.
+    KeepDeadLetters { app: ResourceName, newest: u32 },
     /// Removes a dead letter.
     DeleteDeadLetter { app: ResourceName, id: i64, expect: Expect },
 

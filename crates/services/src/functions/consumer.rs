@@ -239,7 +239,9 @@ impl Functions {
             reason: error.message,
             payload: record.payload.to_vec(),
         };
-        Ok(self.context.store.commit(Batch::from(Write::PutDeadLetter { letter: Box::new(letter) })).await?)
+        let (app, newest) = (place.app.clone(), self.context.limits.dead_letters);
+        let batch = Batch::from(Write::PutDeadLetter { letter: Box::new(letter) });
+        Ok(self.context.store.commit(batch.with(Write::KeepDeadLetters { app, newest })).await?)
     }
 }
 

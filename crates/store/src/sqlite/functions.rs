@@ -107,6 +107,16 @@ pub(super) fn put_dead_letter(
     Ok(execute(connection, sql, row)?)
 }
 
+/// By distance of ids, so that it costs no more than what it removes.
+pub(super) fn keep_dead_letters(
+    connection: &Connection,
+    app: &ResourceName,
+    newest: u32,
+) -> Result<(), Refusal> {
+    let sql = "DELETE FROM dead_letters WHERE app = ?1 AND id <= (SELECT max(id) FROM dead_letters) - ?2";
+    Ok(execute(connection, sql, params![app.as_str(), newest])?)
+}
+
 /// Dead letters have no etag: an expectation of one never holds.
 pub(super) fn delete_dead_letter(
     connection: &Connection,

@@ -69,6 +69,7 @@ fn documents(write: &Write) -> Result<Documents, StoreError> {
         | Write::DeleteTwin { .. }
         | Write::DeleteRelationship { .. }
         | Write::PutCheckpoint { .. }
+        | Write::KeepDeadLetters { .. }
         | Write::DeleteDeadLetter { .. }
         | Write::DeleteSecret { .. }
         | Write::Outbox(_) => String::new(),
@@ -114,6 +115,7 @@ fn apply(connection: &Connection, write: &Write, documents: &Documents) -> Resul
             functions::put_checkpoint(connection, key, *partition, *checkpoint)
         }
         Write::PutDeadLetter { letter } => functions::put_dead_letter(connection, letter, text),
+        Write::KeepDeadLetters { app, newest } => functions::keep_dead_letters(connection, app, *newest),
         Write::DeleteDeadLetter { app, id, expect } => {
             functions::delete_dead_letter(connection, app, *id, expect)
         }

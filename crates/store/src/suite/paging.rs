@@ -155,6 +155,9 @@ async fn dead_letters(store: &DynStore) {
             assert!(all.iter().all(|letter| function.is_none_or(|function| letter.function == function)));
         }
     }
+    commit(&**store, [Write::KeepDeadLetters { app: app.clone(), newest: 5 }]).await;
+    let kept = store.dead_letters(app, None, None, 100).await.expect("dead letters").items;
+    assert_eq!(kept.iter().map(|letter| letter.sequence_number).collect::<Vec<_>>(), [7, 8, 9, 10, 11]);
 }
 
 pub(super) async fn relationships_page_both_ways(backend: Arc<dyn Backend>) {
