@@ -42,13 +42,19 @@ pub(crate) fn router(services: Arc<Services>) -> Router {
         .route("/models/{id}", get(models::get).patch(models::update).delete(models::delete))
         .route(
             "/digitaltwins/{id}",
-            get(digital_twins::get).put(digital_twins::put).patch(digital_twins::update).delete(digital_twins::delete),
+            get(digital_twins::get)
+                .put(digital_twins::put)
+                .patch(digital_twins::update)
+                .delete(digital_twins::delete),
         )
         .route("/digitaltwins/{id}/components/{path}", get(components::get).patch(components::update))
         .route("/digitaltwins/{id}/relationships", get(relationships::list))
         .route(
             "/digitaltwins/{id}/relationships/{relationship}",
-            get(relationships::get).put(relationships::put).patch(relationships::update).delete(relationships::delete),
+            get(relationships::get)
+                .put(relationships::put)
+                .patch(relationships::update)
+                .delete(relationships::delete),
         )
         .route("/digitaltwins/{id}/incomingrelationships", get(relationships::list_incoming))
         .route("/digitaltwins/{id}/telemetry", post(telemetry::from_twin))
@@ -65,11 +71,18 @@ pub(crate) fn router(services: Arc<Services>) -> Router {
 }
 
 async fn no_such_path(_: call::Call) -> Failure {
-    Failure::from(Error::new(ErrorCode::NotFound, "There is nothing at this path. See https://aka.ms/ADTv2Swagger."))
+    Failure::from(Error::new(
+        ErrorCode::NotFound,
+        "There is nothing at this path. See https://aka.ms/ADTv2Swagger.",
+    ))
 }
 
 async fn method_not_allowed(_: call::Call) -> axum::response::Response {
-    answer::error(http::StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "This path does not take this method.")
+    answer::error(
+        http::StatusCode::METHOD_NOT_ALLOWED,
+        "MethodNotAllowed",
+        "This path does not take this method.",
+    )
 }
 
 #[cfg(test)]

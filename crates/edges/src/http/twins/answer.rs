@@ -24,7 +24,8 @@ impl Failure {
     /// With a pointer to where a token can be had, for those who came without a good one.
     pub(super) fn with_challenge(error: Error, challenge: &str) -> Self {
         let mut failure = Self::from(error);
-        let value = HeaderValue::from_str(challenge).ok().filter(|_| failure.0.status() == StatusCode::UNAUTHORIZED);
+        let value =
+            HeaderValue::from_str(challenge).ok().filter(|_| failure.0.status() == StatusCode::UNAUTHORIZED);
         if let Some(value) = value {
             failure.0.headers_mut().insert(WWW_AUTHENTICATE, value);
         }

@@ -15,7 +15,8 @@ pub(super) async fn json(services: &Services, body: Body) -> Result<Value, Failu
         let message = "A non-empty request body is required.";
         return Err(answer::error(StatusCode::BAD_REQUEST, "BadRequest", message).into());
     }
-    serde_json::from_slice(&bytes).map_err(|error| Error::invalid(format!("Payload is invalid: {error}.")).into())
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Error::invalid(format!("Payload is invalid: {error}.")).into())
 }
 
 /// A JSON Patch document: an array of objects. What is in them is for the service to judge.

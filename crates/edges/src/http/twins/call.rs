@@ -72,14 +72,17 @@ impl FromRequestParts<Arc<Services>> for Call {
 
     async fn from_request_parts(parts: &mut Parts, services: &Arc<Services>) -> Result<Self, Failure> {
         let Some(Target(resource)) = parts.extensions.get::<Target>().cloned() else {
-            let error = Error::new(ErrorCode::ResourceNotFound, "No digital twins instance has this host name.");
+            let error =
+                Error::new(ErrorCode::ResourceNotFound, "No digital twins instance has this host name.");
             return Err(error.into());
         };
         let Peer(peer) = parts.extensions.get::<Peer>().copied().ok_or_else(Error::internal)?;
         let caller = crate::authenticate::twins(services, &parts.headers, peer).await;
         let caller = caller.map_err(|error| Failure::with_challenge(error, &challenge(services)))?;
         let query: Vec<(String, String)> =
-            url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+            url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
+                .into_owned()
+                .collect();
         let version = version(&query)?;
         let link = Link::new(&parts.headers, &parts.uri, &resource.host_name);
         let (instance, headers) = (resource.name.clone(), parts.headers.clone());
@@ -89,13 +92,16 @@ impl FromRequestParts<Arc<Services>> for Call {
 
 impl Call {
     /// The first query parameter of that name.
-    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+    pub(super) fn parameter(&self, name: &'static str) -> Option<&str> {
         self.parameters(name).next()
     }
 
     /// All query parameters of that name. Names compare without case, as the real service compares them.
-    pub(super) fn parameters<'c>(&'c self, name: &'c str) -> impl Iterator<Item = &'c str> {
-        self.query.iter().filter(move |(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    pub(super) fn parameters(&self, name: &'static str) -> impl Iterator<Item = &str> {
+        self.query
+            .iter()
+            .filter(move |(given, _)| given.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// A header's text.
@@ -131,8 +137,11 @@ impl Call {
         let limit = match self.headers.get("max-items-per-page") {
             None => None,
             Some(text) => {
-                let limit = text.to_str().ok().and_then(|text| text.trim().parse().ok()).filter(|limit| *limit > 0);
-                Some(limit.ok_or_else(|| Error::invalid("The max-items-per-page header must be a number above 0."))?)
+                let limit =
+                    text.to_str().ok().and_then(|text| text.trim().parse().ok()).filter(|limit| *limit > 0);
+                Some(limit.ok_or_else(|| {
+                    Error::invalid("The max-items-per-page header must be a number above 0.")
+                })?)
             }
         };
         Ok(Paging { continuation: self.parameter(CONTINUATION).map(str::to_owned), limit })
@@ -144,15 +153,19 @@ fn version(query: &[(String, String)]) -> Result<Version, Failure> {
         let message = "An API version is required, but was not specified: add ?api-version=2023-10-31.";
         return Err(answer::error(StatusCode::BAD_REQUEST, "ApiVersionUnspecified", message).into());
     };
-    VERSIONS.iter().find(|(name, _)| given.eq_ignore_ascii_case(name)).map(|(_, version)| *version).ok_or_else(|| {
-        let known: Vec<&str> = VERSIONS.iter().map(|(name, _)| *name).collect();
-        let message = format!(
-            "The API version '{}' is not supported. Use one of: {}.",
-            pollux_model::ids::shown(given),
-            known.join(", ")
-        );
-        answer::error(StatusCode::BAD_REQUEST, "UnsupportedApiVersion", &message).into()
-    })
+    VERSIONS
+        .iter()
+        .find(|(name, _)| given.eq_ignore_ascii_case(name))
+        .map(|(_, version)| *version)
+        .ok_or_else(|| {
+            let known: Vec<&str> = VERSIONS.iter().map(|(name, _)| *name).collect();
+            let message = format!(
+                "The API version '{}' is not supported. Use one of: {}.",
+                pollux_model::ids::shown(given),
+                known.join(", ")
+            );
+            answer::error(StatusCode::BAD_REQUEST, "UnsupportedApiVersion", &message).into()
+        })
 }
 
 fn challenge(services: &Services) -> String {

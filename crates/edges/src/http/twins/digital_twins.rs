@@ -43,7 +43,11 @@ pub(super) async fn update(
 }
 
 /// `DELETE`: removes it.
-pub(super) async fn delete(State(services): State<Arc<Services>>, call: Call, Ids(id): Ids<String>) -> Answer {
+pub(super) async fn delete(
+    State(services): State<Arc<Services>>,
+    call: Call,
+    Ids(id): Ids<String>,
+) -> Answer {
     services.twins.delete_twin(&call.caller, &call.instance, &id, call.if_match()).await?;
     Ok(answer::nothing())
 }

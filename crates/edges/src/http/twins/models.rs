@@ -55,7 +55,11 @@ pub(super) async fn update(
 }
 
 /// `DELETE`: removes it.
-pub(super) async fn delete(State(services): State<Arc<Services>>, call: Call, Ids(id): Ids<String>) -> Answer {
+pub(super) async fn delete(
+    State(services): State<Arc<Services>>,
+    call: Call,
+    Ids(id): Ids<String>,
+) -> Answer {
     services.twins.delete_model(&call.caller, &call.instance, &id).await?;
     Ok(answer::nothing())
 }

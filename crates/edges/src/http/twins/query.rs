@@ -26,8 +26,9 @@ struct Specification {
 /// `POST`: a page of rows, and what it cost in the header `query-charge`.
 pub(super) async fn run(State(services): State<Arc<Services>>, call: Call, body: Body) -> Answer {
     let limit = call.paging()?.limit;
-    let Specification { query, continuation_token } = serde_json::from_value(body::json(&services, body).await?)
-        .map_err(|error| Error::invalid(format!("Payload is invalid: {error}.")))?;
+    let Specification { query, continuation_token } =
+        serde_json::from_value(body::json(&services, body).await?)
+            .map_err(|error| Error::invalid(format!("Payload is invalid: {error}.")))?;
     let query = QueryTwins { query, paging: Paging { continuation: continuation_token, limit } };
     let page = services.twins.query(&call.caller, &call.instance, query).await?;
     let rows: Vec<Value> = page.rows.into_iter().map(|row| call.version.show(row)).collect();

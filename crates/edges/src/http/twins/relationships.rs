@@ -22,7 +22,11 @@ pub(super) async fn list(State(services): State<Arc<Services>>, call: Call, Ids(
 }
 
 /// `GET` of the list of those that end at the twin.
-pub(super) async fn list_incoming(State(services): State<Arc<Services>>, call: Call, Ids(id): Ids<String>) -> Answer {
+pub(super) async fn list_incoming(
+    State(services): State<Arc<Services>>,
+    call: Call,
+    Ids(id): Ids<String>,
+) -> Answer {
     let listing =
         services.twins.incoming_relationships(&call.caller, &call.instance, &id, call.paging()?).await?;
     Ok(answer::page(listing, &call.link, |relationship| incoming(&relationship)))

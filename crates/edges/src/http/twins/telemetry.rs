@@ -31,7 +31,13 @@ pub(super) async fn from_component(
     publish(&services, &call, twin, Some(component), body).await
 }
 
-async fn publish(services: &Services, call: &Call, twin: String, component: Option<String>, body: Body) -> Answer {
+async fn publish(
+    services: &Services,
+    call: &Call,
+    twin: String,
+    component: Option<String>,
+    body: Body,
+) -> Answer {
     let telemetry = PublishTelemetry {
         twin,
         component,
