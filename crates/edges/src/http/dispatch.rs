@@ -109,12 +109,12 @@ impl Dispatcher {
 
     const fn router(&self, kind: ResourceKind) -> Option<&Router> {
         match kind {
+            ResourceKind::Dps => Some(&self.provisioning),
+            ResourceKind::Hub => Some(&self.hub),
             ResourceKind::Twins => Some(&self.twins),
-            ResourceKind::Dps
-            | ResourceKind::Hub
-            | ResourceKind::Functions
+            ResourceKind::Functions => Some(&self.functions),
             // Event hubs are spoken to in AMQP.
-            | ResourceKind::Events => None,
+            ResourceKind::Events => None,
         }
     }
 
