@@ -1,65 +1,76 @@
 //! The seam between an MQTT connection and the service behind it.
 //!
 //! [`super::connection`] owns the socket and the protocol machine; a [`Session`] knows one service's topics. A session
-//! never waits inside a call: what takes time is returned as a future and runs beside the connection, so that many
-//! publishes of one device can be on their way to the disk at once. Acknowledgements leave in the order of the
-//! publishes whatever order the futures end in.
+//! never waits inside a call: what takes time is returned as a future and runs beside the connection. There are two
+//! lanes:
+//!
+//! - messages are collected into batches: all that came with one read go to the disk together, one batch at a time, so
+//!   their order is kept;
+//! - requests run one after the other, in the order in which they came.
+//!
+//! Acknowledgements leave in the order of the publishes whatever order the futures end in.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use pollux_model::Timestamp;
-use tokio::sync::mpsc;
+use pollux_mqtt::ByteString;
 
 /// A PUBLISH from the device. QoS 2 never gets here.
 #[derive(Debug, Clone)]
 pub struct Inbound {
     /// The topic as it was sent.
-    pub topic: String,
+    pub topic: ByteString,
     /// The body.
     pub payload: Bytes,
-    /// Whether the device wants an acknowledgement (QoS 1).
-    pub acknowledged: bool,
     /// The retain flag.
     pub retain: bool,
-    /// The duplicate flag.
-    pub duplicate: bool,
 }
 
 /// A PUBLISH to the device.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outbound {
     /// The topic.
     pub topic: String,
     /// The body.
     pub payload: Bytes,
-    /// QoS 1 when true, else 0. Lowered to what the device subscribed with.
-    pub acknowledged: bool,
 }
 
-/// What the connection does with a publish.
+/// What becomes of a publish.
 pub enum Handling {
-    /// Acknowledge it in its turn (nothing to wait for).
+    /// Acknowledge it in its turn: there is nothing to wait for.
     Done,
-    /// Acknowledge it in its turn once the future ends well; close the connection if it does not. Messages in the
-    /// result are sent to the device after the acknowledgement.
-    Pending(BoxFuture<'static, Result<Vec<Outbound>, Close>>),
+    /// It is in the batch that [`Session::batch`] hands out next.
+    Batched,
+    /// Runs after the requests before it. When it ends well the publish is acknowledged, then the messages of the
+    /// result are sent to the device.
+    Request(BoxFuture<'static, Result<Vec<Outbound>, Close>>),
     /// Close the connection.
     Close(Close),
 }
 
 impl Debug for Handling {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Done => "Done",
-            Self::Pending(_) => "Pending",
+            Self::Batched => "Batched",
+            Self::Request(_) => "Request",
             Self::Close(_) => "Close",
         })
     }
 }
 
-/// Why a connection is closed. MQTT 3.1.1 has no words for it on the wire: this is for the log and for metrics.
+/// How a batch ended.
+#[derive(Debug)]
+pub struct BatchEnd {
+    /// How many of its messages, counted from the first, are durable and may be acknowledged.
+    pub durable: usize,
+    /// Why the connection must be closed, if not all of them are.
+    pub close: Option<Close>,
+}
+
+/// Why a connection is closed. MQTT 3.1.1 has no words for it on the wire: this is for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Close {
     /// What happened, without secrets.
@@ -74,13 +85,26 @@ impl Close {
     }
 }
 
-/// What the service side wants of a live connection. Comes through a bounded channel.
-#[derive(Debug)]
+/// What the service side wants of a live connection.
+#[derive(Debug, PartialEq, Eq)]
 pub enum Command {
     /// Send this to the device, if it subscribed to the topic.
     Send(Outbound),
-    /// Close the connection (takeover, disable, delete, token expiry, shutdown).
+    /// Close the connection: takeover, disable, delete.
     Close(Close),
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// With a DISCONNECT.
+    Goodbye,
+    /// The device vanished, fell silent, or did what it must not.
+    Lost,
+    /// The service side closed it.
+    Closed,
+    /// The server shuts down.
+    Shutdown,
 }
 
 /// One authenticated connection's side of a service.
@@ -88,15 +112,16 @@ pub trait Session: Send + Debug {
     /// A PUBLISH from the device.
     fn publish(&mut self, message: Inbound) -> Handling;
 
-    /// A SUBSCRIBE: whether the filter is granted. Quality of service is capped at 1 by the connection.
-    fn subscribe(&mut self, filter: &str) -> bool;
+    /// Takes the messages collected since the last call, on their way to where they become durable. Called only when
+    /// something was [`Handling::Batched`].
+    fn batch(&mut self) -> BoxFuture<'static, BatchEnd>;
 
-    /// What the service wants of this connection; `None` if it never wants anything.
-    fn commands(&mut self) -> Option<mpsc::Receiver<Command>>;
+    /// A SUBSCRIBE: whether the filter is granted.
+    fn subscribe(&mut self, filter: &str) -> bool;
 
     /// When the credential runs out.
     fn expires(&self) -> Option<Timestamp>;
 
-    /// The connection ended; `graceful` after a DISCONNECT. Must not block.
-    fn ended(self: Box<Self>, graceful: bool);
+    /// The connection ended. What is left to do, if anything, is in the future.
+    fn ended(self: Box<Self>, how: Ending) -> Option<BoxFuture<'static, ()>>;
 }

@@ -1,0 +1,104 @@
+//! What the client sent, handed to the session; what the session sends, handed to the client.
+
+use bytes::BytesMut;
+use pollux_mqtt::{Event, PacketId, Publish, PublishError, QoS, topic};
+use tokio::time::Instant;
+
+use super::Driver;
+use crate::mqtt::session::{Ending, Handling, Inbound, Outbound};
+
+impl<S> Driver<S> {
+    /// Takes the packets that were read, as far as the work under way allows; whether there were any.
+    pub(super) fn handle_events(&mut self, now: Instant) -> bool {
+        let mut moved = false;
+        loop {
+            let elapsed = self.elapsed(now);
+            self.machine.receive(&mut self.input, elapsed);
+            let mut handled = false;
+            while self.is_serving() && !self.is_full() {
+                let Some(event) = self.machine.poll_event() else { break };
+                handled = true;
+                self.handle(event);
+            }
+            moved |= handled;
+            if !handled || self.input.is_empty() || !self.is_serving() {
+                break;
+            }
+        }
+        if self.input.is_empty() {
+            // Payloads share the buffer: whoever still needs it holds it, an idle connection does not.
+            self.input = BytesMut::new();
+        }
+        // Only now: a goodbye may have come with the last bytes. What waits for room is looked at later.
+        if self.eof && !moved && self.opening.is_none() && !self.is_full() {
+            self.end(Ending::Lost, "the client closed the connection");
+            moved = true;
+        }
+        moved
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Connect(connect) => self.begin_open(connect),
+            Event::Publish(publish) => self.handle_publish(publish),
+            // Messages that wait for their acknowledgement belong to the machine.
+            Event::PubAck(_) => {}
+            Event::Subscribe { packet_id, filters } => {
+                let granted: Vec<_> =
+                    filters.into_iter().map(|(filter, qos)| self.subscribe(filter, qos)).collect();
+                self.machine.suback(packet_id, &granted);
+            }
+            Event::Unsubscribe { packet_id, filters } => {
+                self.subscriptions.retain(|(filter, _)| !filters.contains(filter));
+                self.machine.unsuback(packet_id);
+            }
+            Event::Disconnect => self.end(Ending::Goodbye, "goodbye"),
+            Event::Violation(violation) => self.end(Ending::Lost, violation),
+        }
+    }
+
+    fn handle_publish(&mut self, publish: Publish) {
+        let Publish { topic, payload, retain, packet_id, .. } = publish;
+        let Some(session) = &mut self.session else { return };
+        let bytes = topic.len() + payload.len();
+        match session.publish(Inbound { topic, payload, retain }) {
+            Handling::Done => self.acknowledge(packet_id),
+            Handling::Batched => self.work.collect(packet_id, bytes),
+            Handling::Request(future) => self.work.request(packet_id, bytes, future),
+            Handling::Close(close) => self.end(Ending::Lost, close.reason),
+        }
+    }
+
+    fn acknowledge(&mut self, packet_id: Option<PacketId>) {
+        if let Some(packet_id) = packet_id {
+            self.machine.ack_publish(packet_id);
+        }
+    }
+
+    /// What is granted; none for 0x80. A filter subscribed to again takes the new quality of service (MQTT-3.8.4-3).
+    fn subscribe(&mut self, filter: pollux_mqtt::ByteString, qos: QoS) -> Option<QoS> {
+        if !self.session.as_mut()?.subscribe(&filter) {
+            return None;
+        }
+        match self.subscriptions.iter_mut().find(|(known, _)| *known == filter) {
+            Some((_, granted)) => *granted = qos,
+            // A copy of its own: the filter shares the read buffer.
+            None => self.subscriptions.push((pollux_mqtt::ByteString::from(&*filter), qos)),
+        }
+        Some(qos)
+    }
+
+    /// Sends a message if the client subscribed to its topic.
+    pub(super) fn send(&mut self, message: Outbound) {
+        let Outbound { topic, payload } = message;
+        let covering = self.subscriptions.iter().filter(|(filter, _)| topic::matches(filter, &topic));
+        let Some(qos) = covering.map(|(_, qos)| *qos).max() else { return };
+        match self.machine.publish(topic, payload, qos) {
+            Ok(_) | Err(PublishError::NotConnected) => {}
+            Err(PublishError::Full) => self.end(Ending::Lost, PublishError::Full),
+            Err(PublishError::TooLarge) => {
+                tracing::warn!(peer = %self.peer, "a message is too large for the device");
+            }
+        }
+    }
+}

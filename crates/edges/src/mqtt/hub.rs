@@ -1,0 +1,143 @@
+//! A device at its hub over MQTT: which topics mean what (WIRE.md 4.7; Azure article "Communicate with an IoT hub using
+//! the MQTT protocol").
+//!
+//! ```text
+//!   devices/{id}/messages/events/{bag}            ─▶ telemetry, acknowledged when durable
+//!   $iothub/twin/GET/?$rid=R                      ─▶ $iothub/twin/res/200/?$rid=R
+//!   $iothub/twin/PATCH/properties/reported/?$rid=R ─▶ $iothub/twin/res/204/?$rid=R&$version=N
+//!   $iothub/twin/PATCH/properties/desired/?$version=N  ◀─ the service side changed desired properties
+//! ```
+
+mod link;
+mod telemetry;
+mod twin;
+
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, join_all};
+use pollux_model::resource::Resource;
+use pollux_model::{DeviceId, Result, Timestamp};
+use pollux_mqtt::Will;
+use pollux_services::hub::Connection;
+use pollux_services::hub::telemetry::Telemetry;
+use pollux_services::{Caller, Services};
+
+use super::mailbox::Mailbox;
+use super::session::{BatchEnd, Close, Ending, Handling, Inbound, Session};
+use super::topic;
+use link::HubLink;
+use twin::Request;
+
+const TWIN_GET: &str = "$iothub/twin/GET/";
+const TWIN_REPORT: &str = "$iothub/twin/PATCH/properties/reported/";
+const METHOD_ANSWER: &str = "$iothub/methods/res/";
+/// What every device may subscribe to, beside its own messages from the cloud.
+const FILTERS: [&str; 3] =
+    ["$iothub/twin/res/#", "$iothub/twin/PATCH/properties/desired/#", "$iothub/methods/POST/#"];
+
+/// Who the device is, for all that it asks for.
+#[derive(Debug)]
+pub(super) struct Own {
+    pub(super) services: Arc<Services>,
+    pub(super) hub: Arc<Resource>,
+    pub(super) caller: Caller,
+    pub(super) id: DeviceId,
+    /// What it announced in its user name.
+    pub(super) model_id: Option<String>,
+}
+
+/// One connected device.
+#[derive(Debug)]
+pub(super) struct HubSession {
+    own: Arc<Own>,
+    place: Connection,
+    messages: Vec<Telemetry>,
+    will: Option<Box<Telemetry>>,
+}
+
+impl HubSession {
+    /// Takes the device's place among the live connections; the one that had it is closed.
+    pub(super) async fn enter(own: Own, will: Option<&Will>, mailbox: Arc<Mailbox>) -> Result<Self> {
+        let link = Arc::new(HubLink::new(mailbox));
+        let place = own.services.hub.connect_device(&own.caller, &own.hub, &own.id, link).await?;
+        let will = will.and_then(|will| own.will(will)).map(Box::new);
+        Ok(Self { own: Arc::new(own), place, messages: Vec::new(), will })
+    }
+
+    fn accept(&mut self, message: Inbound) -> Result<Handling, Close> {
+        if let Some(bag) = self.own.events_bag(&message.topic) {
+            let message = self.own.telemetry(bag, message.payload.clone(), message.retain)?;
+            self.messages.push(message);
+            return Ok(Handling::Batched);
+        }
+        if let Some(query) = message.topic.strip_prefix(TWIN_GET) {
+            let rid = topic::request_id(query)?.to_owned();
+            return Ok(twin::handle(Arc::clone(&self.own), rid, Request::Get));
+        }
+        if let Some(query) = message.topic.strip_prefix(TWIN_REPORT) {
+            let rid = topic::request_id(query)?.to_owned();
+            return Ok(twin::handle(Arc::clone(&self.own), rid, Request::Report(message.payload)));
+        }
+        if message.topic.starts_with(METHOD_ANSWER) {
+            // An answer that nobody waits for (any more).
+            return Ok(Handling::Done);
+        }
+        Err(Close::because(format!(
+            "a topic that is not this device's: '{}'",
+            pollux_model::ids::shown(&message.topic)
+        )))
+    }
+}
+
+impl Session for HubSession {
+    fn publish(&mut self, message: Inbound) -> Handling {
+        self.accept(message).unwrap_or_else(Handling::Close)
+    }
+
+    fn batch(&mut self) -> BoxFuture<'static, BatchEnd> {
+        let (own, messages) = (Arc::clone(&self.own), std::mem::take(&mut self.messages));
+        Box::pin(async move { own.send_all(messages).await })
+    }
+
+    fn subscribe(&mut self, filter: &str) -> bool {
+        if FILTERS.contains(&filter) {
+            return true;
+        }
+        let own = filter.strip_prefix("devices/").and_then(|rest| rest.strip_prefix(&*self.own.id));
+        matches!(own, Some("/messages/devicebound/#"))
+    }
+
+    fn expires(&self) -> Option<Timestamp> {
+        self.own.caller.expires
+    }
+
+    fn ended(self: Box<Self>, how: Ending) -> Option<BoxFuture<'static, ()>> {
+        let Self { own, place, will, .. } = *self;
+        let publish = match how {
+            Ending::Goodbye | Ending::Shutdown => false,
+            Ending::Lost => true,
+            // The device is there still, only elsewhere; one that was disabled or deleted has nothing more to say.
+            Ending::Closed => place.superseded(),
+        };
+        let will = will.filter(|_| publish)?;
+        drop(place);
+        Some(Box::pin(async move {
+            own.send_all(vec![*will]).await;
+        }))
+    }
+}
+
+impl Own {
+    /// Sends messages in their order; they go to the disk together.
+    async fn send_all(&self, messages: Vec<Telemetry>) -> BatchEnd {
+        let send = |message| self.services.hub.telemetry(&self.caller, &self.hub, &self.id, message);
+        // The futures are polled in order, and the log takes what it is given when it is polled first.
+        let outcomes = join_all(messages.into_iter().map(send)).await;
+        let durable = outcomes.iter().take_while(|outcome| outcome.is_ok()).count();
+        let close = outcomes.into_iter().find_map(Result::err);
+        BatchEnd {
+            durable,
+            close: close.map(|error| Close::because(format!("a message is refused: {error}"))),
+        }
+    }
+}
