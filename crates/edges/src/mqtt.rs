@@ -56,11 +56,11 @@ impl Mqtt {
         stream: S,
         peer: SocketAddr,
         admission: Option<Admission>,
-        shutdown: &CancellationToken,
+        shutdown: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<S> + 'static
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        Driver::new(self, stream, peer, admission, shutdown)
+        Driver::new(self, stream, peer, admission, &shutdown)
     }
 }
