@@ -31,6 +31,7 @@ HUB = [
     ("PATCH", "/twins/x"),
     ("PUT", "/twins/x"),
     ("GET", "/statistics/devices"),
+    ("GET", "/statistics/service"),
 ]
 
 TWINS = [
@@ -87,6 +88,13 @@ ADMIN = [
     ("DELETE", "/admin/resources/hub/hub1/routes/x"),
     ("PUT", "/admin/resources/events/events1/event-hubs/x"),
     ("DELETE", "/admin/resources/events/events1/event-hubs/x"),
+    ("GET", "/admin/resources/functions/functions1/settings"),
+    ("PUT", "/admin/resources/functions/functions1/settings/x"),
+    ("DELETE", "/admin/resources/functions/functions1/settings/x"),
+    ("GET", "/admin/resources/functions/functions1/dead-letters"),
+    ("GET", "/admin/resources/functions/functions1/dead-letters/1"),
+    ("DELETE", "/admin/resources/functions/functions1/dead-letters/1"),
+    ("POST", "/admin/resources/functions/functions1/dead-letters/1/replay"),
     ("GET", "/admin/groups"),
     ("GET", "/admin/groups/default"),
     ("DELETE", "/admin/groups/default"),
