@@ -23,11 +23,17 @@ const KEY: HeaderName = HeaderName::from_static("x-functions-key");
 pub(crate) fn router(services: Arc<Services>) -> Router {
     Router::new()
         .route("/api/{function}", get(invoke).post(invoke))
-        .fallback(async || text(StatusCode::NOT_FOUND, "a function app answers to /api/{function} only".to_owned()))
+        .fallback(async || {
+            text(StatusCode::NOT_FOUND, "a function app answers to /api/{function} only".to_owned())
+        })
         .with_state(services)
 }
 
-async fn invoke(State(services): State<Arc<Services>>, Path(function): Path<String>, request: Request) -> Response {
+async fn invoke(
+    State(services): State<Arc<Services>>,
+    Path(function): Path<String>,
+    request: Request,
+) -> Response {
     let Some(Target(app)) = request.extensions().get::<Target>().cloned() else {
         return text(StatusCode::NOT_FOUND, "no function app has this host name".to_owned());
     };
@@ -35,13 +41,16 @@ async fn invoke(State(services): State<Arc<Services>>, Path(function): Path<Stri
     let code = code(&parameters, request.headers()).map(str::to_owned);
     // Nobody's body is read before the key is known to hold.
     if services.authority.function_key(&app, code.as_deref().unwrap_or_default()).is_err() {
-        let message = "the function key is missing or wrong: call with ?code=<key> or the header x-functions-key";
+        let message =
+            "the function key is missing or wrong: call with ?code=<key> or the header x-functions-key";
         return text(StatusCode::UNAUTHORIZED, message.to_owned());
     }
     let document = match body::read(request.into_body(), services.context.limits.request_body).await {
         Ok(bytes) if bytes.is_empty() => Ok(Value::Null),
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| format!("the body is no JSON: {error}")),
-        Err(error) if error.code == ErrorCode::TooLarge => return text(StatusCode::PAYLOAD_TOO_LARGE, error.message),
+        Err(error) if error.code == ErrorCode::TooLarge => {
+            return text(StatusCode::PAYLOAD_TOO_LARGE, error.message);
+        }
         Err(error) => Err(error.message),
     };
     let document = match document {

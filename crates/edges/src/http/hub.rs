@@ -58,7 +58,8 @@ async fn routed(services: &Arc<Services>, request: Request) -> Result<Response> 
     let path = segments(request.uri().path());
     let call = Call::of(services, request).await?;
     let noun = noun(&path?, &call.method);
-    let noun = noun.ok_or_else(|| Error::new(ErrorCode::NotFound, "the hub's service API has no such path"))?;
+    let noun =
+        noun.ok_or_else(|| Error::new(ErrorCode::NotFound, "the hub's service API has no such path"))?;
     let method = call.method.clone();
     match (noun, method) {
         (Noun::Devices, Method::GET) => devices::list(call).await,
@@ -80,11 +81,15 @@ fn noun(path: &[String], method: &Method) -> Option<Noun> {
     match path {
         [devices] if is(devices, "devices") => Some(Noun::Devices),
         // A device may bear the name `query`; only it is never posted to.
-        [devices, query] if is(devices, "devices") && is(query, "query") && method == Method::POST => Some(Noun::Query),
+        [devices, query] if is(devices, "devices") && is(query, "query") && method == Method::POST => {
+            Some(Noun::Query)
+        }
         [devices, id] if is(devices, "devices") => Some(Noun::Device(id.clone())),
         [twins, id] if is(twins, "twins") => Some(Noun::Twin(id.clone())),
         [statistics, of] if is(statistics, "statistics") && is(of, "devices") => Some(Noun::DeviceStatistics),
-        [statistics, of] if is(statistics, "statistics") && is(of, "service") => Some(Noun::ServiceStatistics),
+        [statistics, of] if is(statistics, "statistics") && is(of, "service") => {
+            Some(Noun::ServiceStatistics)
+        }
         _ => None,
     }
 }

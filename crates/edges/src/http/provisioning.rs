@@ -66,8 +66,12 @@ async fn routed(services: &Arc<Services>, request: Request) -> Result<Response> 
     let method = request.method().clone();
     let noun = path.as_ref().ok().and_then(|path| noun(path, &method));
     match (noun, method) {
-        (Some(Noun::Register { scope, id }), Method::PUT) => device::register(services, request, &scope, &id).await,
-        (Some(Noun::Lookup { scope, id }), Method::POST) => device::look_up(services, request, &scope, &id).await,
+        (Some(Noun::Register { scope, id }), Method::PUT) => {
+            device::register(services, request, &scope, &id).await
+        }
+        (Some(Noun::Lookup { scope, id }), Method::POST) => {
+            device::look_up(services, request, &scope, &id).await
+        }
         (Some(Noun::Operation { scope, id, operation }), Method::GET) => {
             device::operation(services, request, &scope, &id, &operation).await
         }
@@ -108,12 +112,16 @@ fn noun(path: &[String], method: &Method) -> Option<Noun> {
     let post = method == Method::POST;
     match path {
         // An entry may bear the name `query`; only it is never posted to.
-        [first, query] if is(first, "enrollments") && is(query, "query") && post => Some(Noun::EnrollmentQuery),
+        [first, query] if is(first, "enrollments") && is(query, "query") && post => {
+            Some(Noun::EnrollmentQuery)
+        }
         [first, id] if is(first, "enrollments") => Some(Noun::Enrollment(id.clone())),
         [first, id, last] if is(first, "enrollments") && is(last, "attestationmechanism") => {
             Some(Noun::EnrollmentKeys(id.clone()))
         }
-        [first, query] if is(first, "enrollmentGroups") && is(query, "query") && post => Some(Noun::GroupQuery),
+        [first, query] if is(first, "enrollmentGroups") && is(query, "query") && post => {
+            Some(Noun::GroupQuery)
+        }
         [first, id] if is(first, "enrollmentGroups") => Some(Noun::Group(id.clone())),
         [first, id, last] if is(first, "enrollmentGroups") && is(last, "attestationmechanism") => {
             Some(Noun::GroupKeys(id.clone()))

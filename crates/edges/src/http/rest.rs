@@ -35,7 +35,9 @@ impl Parameters {
     /// alike.
     pub(super) fn check_version(&self) -> Result<()> {
         let Some(version) = self.get("api-version") else {
-            return Err(Error::invalid("the query parameter api-version is missing: add ?api-version=2021-04-12"));
+            return Err(Error::invalid(
+                "the query parameter api-version is missing: add ?api-version=2021-04-12",
+            ));
         };
         if is_version(version) {
             return Ok(());
@@ -50,7 +52,10 @@ fn is_version(text: &str) -> bool {
     let date = text.strip_suffix("-preview").unwrap_or(text).as_bytes();
     let hyphen = |at: usize| at == 4 || at == 7;
     date.len() == 10
-        && date.iter().enumerate().all(|(at, byte)| if hyphen(at) { *byte == b'-' } else { byte.is_ascii_digit() })
+        && date
+            .iter()
+            .enumerate()
+            .all(|(at, byte)| if hyphen(at) { *byte == b'-' } else { byte.is_ascii_digit() })
 }
 
 /// The segments of a path, percent-decoded; a slash at the end does not count.
@@ -60,7 +65,9 @@ pub(super) fn segments(path: &str) -> Result<Vec<String>> {
     bare.split('/')
         .map(|segment| {
             let decoded = percent_encoding::percent_decode_str(segment).decode_utf8();
-            decoded.map(std::borrow::Cow::into_owned).map_err(|_| Error::invalid("the path is not percent-encoded UTF-8"))
+            decoded
+                .map(std::borrow::Cow::into_owned)
+                .map_err(|_| Error::invalid("the path is not percent-encoded UTF-8"))
         })
         .collect()
 }
@@ -80,7 +87,8 @@ impl IfMatch {
     /// Reads the header: with or without quotes, weak or not.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self> {
         let Some(value) = headers.get(http::header::IF_MATCH) else { return Ok(Self::Absent) };
-        let text = value.to_str().map_err(|_| Error::invalid("the If-Match header is not plain ASCII"))?.trim();
+        let text =
+            value.to_str().map_err(|_| Error::invalid("the If-Match header is not plain ASCII"))?.trim();
         let bare = text.strip_prefix("W/").unwrap_or(text);
         let bare = bare.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(bare);
         Ok(match bare {
@@ -120,12 +128,16 @@ impl Paging {
         let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?").trim());
         let limit = match text(&MAX_ITEM_COUNT).filter(|text| !text.is_empty()) {
             None => DEFAULT_ITEMS,
-            Some(text) => count(text).ok_or_else(|| Error::invalid("x-ms-max-item-count must be a number above 0"))?,
+            Some(text) => {
+                count(text).ok_or_else(|| Error::invalid("x-ms-max-item-count must be a number above 0"))?
+            }
         };
         let after = match text(&CONTINUATION).filter(|text| !text.is_empty()) {
             None => None,
             Some(token) => Some(open(list, token).ok_or_else(|| {
-                Error::invalid("x-ms-continuation is not the token that the page before of this list came with")
+                Error::invalid(
+                    "x-ms-continuation is not the token that the page before of this list came with",
+                )
             })?),
         };
         Ok(Self { after, limit })
@@ -153,8 +165,12 @@ fn open(list: &str, token: &str) -> Option<String> {
 
 /// FNV-1a: the same in every version of the program.
 fn fingerprint(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
+#[cfg(test)]
+pub(super) mod fixture;
 #[cfg(test)]
 mod tests;

@@ -72,7 +72,9 @@ impl AuthenticationBody {
         // Older clients leave the type out.
         let kind = self.r#type.unwrap_or_else(|| if by_thumbprint { "selfSigned" } else { "sas" }.to_owned());
         match kind.to_ascii_lowercase().as_str() {
-            "sas" => Ok(AuthenticationInput::Sas { primary: keys.primary_key, secondary: keys.secondary_key }),
+            "sas" => {
+                Ok(AuthenticationInput::Sas { primary: keys.primary_key, secondary: keys.secondary_key })
+            }
             "selfsigned" => Ok(AuthenticationInput::SelfSigned {
                 primary: thumbprints.primary_thumbprint,
                 secondary: thumbprints.secondary_thumbprint,
@@ -90,7 +92,9 @@ fn status(text: &str) -> Result<Status> {
     match text.to_ascii_lowercase().as_str() {
         "enabled" => Ok(Status::Enabled),
         "disabled" => Ok(Status::Disabled),
-        _ => Err(Error::invalid(format!("status '{}' is unknown: use enabled or disabled", ids::shown(text)))),
+        _ => {
+            Err(Error::invalid(format!("status '{}' is unknown: use enabled or disabled", ids::shown(text))))
+        }
     }
 }
 

@@ -17,7 +17,9 @@ const TOP: usize = 1000;
 pub(super) async fn list(call: Call) -> Result<Response> {
     let top = match call.parameters.get("top") {
         None => TOP,
-        Some(text) => count(text).ok_or_else(|| Error::invalid("the query parameter top must be a number above 0"))?,
+        Some(text) => {
+            count(text).ok_or_else(|| Error::invalid("the query parameter top must be a number above 0"))?
+        }
     };
     let page = call.services.hub.devices(&call.caller, &call.hub, None, top).await?;
     Ok(json(&Value::Array(page.items.iter().map(|device| shown(&call, device)).collect())))

@@ -2,8 +2,8 @@
 //! IoT Hub errors"; the body's form and the header are what the service SDKs read.
 
 use axum::response::Response;
-use http::header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::StatusCode;
+use http::header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use pollux_model::{Error, ErrorCode};
 use pollux_services::Services;
 use serde_json::json;
@@ -26,7 +26,12 @@ pub(super) fn refusal(services: &Services, error: &Error) -> Response {
 
 /// The path takes other methods.
 pub(super) fn not_allowed(services: &Services) -> Response {
-    refused(services, StatusCode::METHOD_NOT_ALLOWED, "InvalidOperation", "this path does not take this method")
+    refused(
+        services,
+        StatusCode::METHOD_NOT_ALLOWED,
+        "InvalidOperation",
+        "this path does not take this method",
+    )
 }
 
 fn refused(services: &Services, status: StatusCode, name: &'static str, message: &str) -> Response {

@@ -31,12 +31,22 @@ impl Call {
     pub(super) async fn of(services: &Arc<Services>, request: Request) -> Result<Self> {
         let (parts, body) = request.into_parts();
         let Some(Target(dps)) = parts.extensions.get::<Target>().cloned() else {
-            return Err(Error::new(ErrorCode::ResourceNotFound, "no provisioning service has this host name"));
+            return Err(Error::new(
+                ErrorCode::ResourceNotFound,
+                "no provisioning service has this host name",
+            ));
         };
         let Peer(peer) = parts.extensions.get::<Peer>().copied().ok_or_else(Error::internal)?;
         let caller = crate::authenticate::service(services, &dps, &parts.headers, peer).await?;
         Parameters::of(&parts.uri).check_version()?;
-        Ok(Self { services: Arc::clone(services), caller, dps, method: parts.method, headers: parts.headers, body })
+        Ok(Self {
+            services: Arc::clone(services),
+            caller,
+            dps,
+            method: parts.method,
+            headers: parts.headers,
+            body,
+        })
     }
 
     /// What a `PUT` expects: without `If-Match` it creates, and what is there already is a conflict.

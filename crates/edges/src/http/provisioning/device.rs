@@ -52,7 +52,8 @@ pub(super) async fn register(
     id: &str,
 ) -> Result<Response> {
     let device = attested(services, request, scope, id).await?;
-    let force = device.parameters.get("forceRegistration").is_some_and(|text| text.eq_ignore_ascii_case("true"));
+    let force =
+        device.parameters.get("forceRegistration").is_some_and(|text| text.eq_ignore_ascii_case("true"));
     let RegisterBody { payload, .. } = read(services, device.body, id).await?;
     let wanted = RegisterRequest { payload: payload.filter(|payload| !payload.is_null()), force };
     let status = services.provisioning.register(&device.caller, &device.dps, wanted).await?;
@@ -135,7 +136,9 @@ fn token(headers: &HeaderMap) -> Result<SasToken> {
     let refused = |message: &str| Error::new(ErrorCode::Unauthorized, message);
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
-        return Err(refused("the request must carry one Authorization header with a shared access signature"));
+        return Err(refused(
+            "the request must carry one Authorization header with a shared access signature",
+        ));
     };
     let text = value.to_str().map_err(|_| refused("the Authorization header is not plain ASCII"))?;
     SasToken::parse(text).map_err(|error| refused(&error.to_string()))

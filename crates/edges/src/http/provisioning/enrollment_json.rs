@@ -124,7 +124,9 @@ fn check_id(name: &str, body: Option<&str>, path: &str) -> Result<()> {
 impl CommonBody {
     fn input(self) -> Result<EnrollmentInput> {
         let Some(attestation) = self.attestation else {
-            return Err(Error::invalid("attestation is missing: send {\"attestation\": {\"type\": \"symmetricKey\"}}"));
+            return Err(Error::invalid(
+                "attestation is missing: send {\"attestation\": {\"type\": \"symmetricKey\"}}",
+            ));
         };
         let hubs = self.iot_hubs.filter(|hubs| !hubs.is_empty());
         let before = self.iot_hub_host_name.filter(|host| !host.is_empty());
@@ -146,7 +148,10 @@ impl AttestationBody {
         match self.r#type.as_deref() {
             Some(kind) if kind.eq_ignore_ascii_case("symmetricKey") => {
                 let keys = self.symmetric_key.unwrap_or_default();
-                Ok(AttestationInput::SymmetricKey { primary: keys.primary_key, secondary: keys.secondary_key })
+                Ok(AttestationInput::SymmetricKey {
+                    primary: keys.primary_key,
+                    secondary: keys.secondary_key,
+                })
             }
             Some(kind) => Err(Error::invalid(format!(
                 "attestation.type '{}' is not accepted by this version: use symmetricKey",
@@ -161,7 +166,10 @@ impl TwinBody {
     /// Microsoft's `TwinCollection` writes `$version` and `$metadata` along; they are not a client's to set.
     fn initial(self) -> InitialTwin {
         let own = |map: Option<Map<String, Value>>| -> Map<String, Value> {
-            map.unwrap_or_default().into_iter().filter(|(key, _)| !matches!(&**key, "$version" | "$metadata")).collect()
+            map.unwrap_or_default()
+                .into_iter()
+                .filter(|(key, _)| !matches!(&**key, "$version" | "$metadata"))
+                .collect()
         };
         let desired = self.properties.and_then(|properties| properties.desired);
         InitialTwin { tags: own(self.tags), desired: own(desired) }
@@ -182,6 +190,9 @@ fn status(text: &str) -> Result<Status> {
     match text.to_ascii_lowercase().as_str() {
         "enabled" => Ok(Status::Enabled),
         "disabled" => Ok(Status::Disabled),
-        _ => Err(Error::invalid(format!("provisioningStatus '{}' is unknown: use enabled or disabled", ids::shown(text)))),
+        _ => Err(Error::invalid(format!(
+            "provisioningStatus '{}' is unknown: use enabled or disabled",
+            ids::shown(text)
+        ))),
     }
 }

@@ -27,7 +27,10 @@ impl Asked {
         let QueryBody { query } = call.json().await?;
         if !selects_all(&query, nouns) {
             let shown = ids::shown(&query);
-            return Err(Error::invalid(format!("the query '{shown}' is not understood: use * or SELECT * FROM {}", nouns[0])));
+            return Err(Error::invalid(format!(
+                "the query '{shown}' is not understood: use * or SELECT * FROM {}",
+                nouns[0]
+            )));
         }
         let list = format!("dps/{}/{list}", call.dps.name);
         Ok(Self { paging: Paging::of(&call.headers, &list)?, list })

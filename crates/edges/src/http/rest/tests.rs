@@ -57,7 +57,9 @@ fn a_token_opens_the_list_it_was_made_for_and_no_other() {
 
 #[test]
 fn page_sizes_are_bounded() {
-    for (text, limit) in [("1", Some(1)), ("1000", Some(1000)), ("99999999999999999999", None), ("5000", Some(1000))] {
+    for (text, limit) in
+        [("1", Some(1)), ("1000", Some(1000)), ("99999999999999999999", None), ("5000", Some(1000))]
+    {
         assert_eq!(count(text), limit, "{text}");
     }
     for text in ["0", "-1", "ten", "1.5", ""] {
