@@ -62,7 +62,10 @@ pub struct ServerCertificate(RwLock<Arc<CertifiedKey>>);
 
 impl ServerCertificate {
     /// A chain (leaf first) and its key.
-    pub fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, rustls::Error> {
+    pub fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, rustls::Error> {
         Ok(Self(RwLock::new(certified(chain, key)?)))
     }
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use pollux_model::{Random, Timestamp};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -53,7 +53,12 @@ struct Made {
 
 impl Certificates {
     /// Finds the CA or makes it.
-    pub(crate) fn open(data: &DataDir, tls: &Tls, random: &dyn Random, now: Timestamp) -> Result<Self, ServeError> {
+    pub(crate) fn open(
+        data: &DataDir,
+        tls: &Tls,
+        random: &dyn Random,
+        now: Timestamp,
+    ) -> Result<Self, ServeError> {
         if let (Some(certificate), Some(key)) = (tls.certificate.clone(), tls.key.clone()) {
             return Ok(Self::Given { certificate, key, ca: tls.ca.clone() });
         }
@@ -118,7 +123,8 @@ impl Certificates {
 }
 
 fn make_ca(data: &DataDir, random: &dyn Random, now: Timestamp) -> Result<(String, String), ServeError> {
-    let failed = |error: rcgen::Error| ServeError::Certificate(format!("no development CA can be made: {error}"));
+    let failed =
+        |error: rcgen::Error| ServeError::Certificate(format!("no development CA can be made: {error}"));
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
     let mut params = CertificateParams::default();
     // A name of its own, so that two deployments' CAs can be told apart in a trust store.
@@ -147,7 +153,8 @@ fn make_server(
     random: &dyn Random,
     now: Timestamp,
 ) -> Result<(), ServeError> {
-    let failed = |error: rcgen::Error| ServeError::Certificate(format!("no server certificate can be made: {error}"));
+    let failed =
+        |error: rcgen::Error| ServeError::Certificate(format!("no server certificate can be made: {error}"));
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
     let mut params = CertificateParams::new(names).map_err(failed)?;
     params.distinguished_name.push(DnType::CommonName, "Pollux");
@@ -162,10 +169,9 @@ fn make_server(
     let until = validity(&mut params, now, SERVER_DAYS);
     let leaf = params.signed_by(&key, issuer).map_err(failed)?;
     // The note goes first and comes last: a crash on the way leaves none, and all is made again.
-    fs::remove_file(data.file("server.json")).or_else(absent).map_err(|source| ServeError::File {
-        path: data.file("server.json"),
-        source,
-    })?;
+    fs::remove_file(data.file("server.json"))
+        .or_else(absent)
+        .map_err(|source| ServeError::File { path: data.file("server.json"), source })?;
     data.write("server.key", &key.serialize_pem())?;
     data.write("server.pem", &format!("{}{ca_pem}", leaf.pem()))?;
     let made = serde_json::to_string_pretty(&Made { names: names.to_vec(), until });
@@ -178,7 +184,9 @@ fn absent(error: std::io::Error) -> std::io::Result<()> {
 
 /// From an hour ago, for clocks that are behind, for so many days.
 fn validity(params: &mut CertificateParams, now: Timestamp, days: u32) -> Timestamp {
-    let moment = |at: Timestamp| OffsetDateTime::from_unix_timestamp(at.as_secs()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let moment = |at: Timestamp| {
+        OffsetDateTime::from_unix_timestamp(at.as_secs()).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    };
     let until = now.plus(DAY * days);
     params.not_before = moment(now.minus(Duration::from_secs(3600)));
     params.not_after = moment(until);
@@ -202,7 +210,9 @@ fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, ServeError> {
 
 fn half(data: &DataDir, there: &str, gone: &str) -> ServeError {
     let folder = data.path().display();
-    ServeError::Certificate(format!("{folder} holds {there} without {gone}: put it back, or remove both to begin anew"))
+    ServeError::Certificate(format!(
+        "{folder} holds {there} without {gone}: put it back, or remove both to begin anew"
+    ))
 }
 
 fn broken(file: &str, error: &dyn std::fmt::Display) -> ServeError {

@@ -29,7 +29,8 @@ pub(crate) async fn context(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let log_clock = Arc::clone(&clock);
     let store = tokio::task::spawn_blocking(move || SqliteStore::open(&state, SqliteOptions::default()));
-    let log = tokio::task::spawn_blocking(move || SegmentLog::open(&events, SegmentOptions::default(), log_clock));
+    let log =
+        tokio::task::spawn_blocking(move || SegmentLog::open(&events, SegmentOptions::default(), log_clock));
     let http = tokio::task::spawn_blocking(move || http_client(&trusted));
     let stored = |error: &dyn std::error::Error| ServeError::Stored(with_causes(error));
     let store: DynStore = Arc::new(joined(store.await)?.map_err(|error| stored(&error))?);

@@ -117,7 +117,11 @@ pub struct Log {
 
 impl Default for Server {
     fn default() -> Self {
-        Self { domain: "localhost".to_owned(), data_dir: PathBuf::from("pollux-data"), extra_names: Vec::new() }
+        Self {
+            domain: "localhost".to_owned(),
+            data_dir: PathBuf::from("pollux-data"),
+            extra_names: Vec::new(),
+        }
     }
 }
 
@@ -137,14 +141,15 @@ impl Default for Log {
 impl Config {
     /// Reads a file (none: all defaults) and this process's environment.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
-        #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+        // The one place that reads the environment.
         let variables = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
         });
         match file {
             None => Self::parse(None, "", variables),
             Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|source| ConfigError::unreadable(path, &source))?;
+                let text =
+                    std::fs::read_to_string(path).map_err(|source| ConfigError::unreadable(path, &source))?;
                 Self::parse(Some(path), &text, variables)
             }
         }

@@ -55,7 +55,7 @@ pub struct AdminConnection {
 }
 
 /// The ports that are listened on.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionPorts {
     /// HTTPS.
@@ -123,7 +123,7 @@ pub struct EventsConnection {
 }
 
 /// A digital twins instance.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TwinsConnection {
     /// The resource's name.
@@ -161,9 +161,34 @@ impl fmt::Debug for Connections {
     }
 }
 
+/// These carry secrets too: their `Debug` shows no field.
+macro_rules! closed_debug {
+    ($($name:ident),*) => {$(
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+
+closed_debug!(
+    AdminConnection,
+    IdentityConnection,
+    DpsConnection,
+    HubConnection,
+    EventsConnection,
+    FunctionsConnection
+);
+
 impl Connections {
     /// As things stand now.
-    pub(crate) fn of(services: &Services, data_dir: &str, ca: &str, ports: &Ports) -> Result<Self, ServeError> {
+    pub(crate) fn of(
+        services: &Services,
+        data_dir: &str,
+        ca: &str,
+        ports: &Ports,
+    ) -> Result<Self, ServeError> {
         let unready = || ServeError::System("the services are not loaded".to_owned());
         let credentials = services.issuer.credentials().map_err(|_| unready())?;
         let admin_key = services.authority.reveal_admin_key().ok_or_else(unready)?;
@@ -203,7 +228,9 @@ impl Connections {
                 self.dps.push(DpsConnection { name, group, host_name, id_scope, connection_string });
             }
             Properties::Hub(_) => self.hub.push(HubConnection { name, group, host_name, connection_string }),
-            Properties::Events(_) => self.events.push(EventsConnection { name, group, host_name, connection_string }),
+            Properties::Events(_) => {
+                self.events.push(EventsConnection { name, group, host_name, connection_string })
+            }
             Properties::Twins(_) => self.twins.push(TwinsConnection { name, group, host_name, url }),
             Properties::Functions(functions) => {
                 let code = utf8_percent_encode(functions.keys.primary.reveal(), COMPONENT);

@@ -29,7 +29,9 @@ pub enum ServeError {
     #[error("{0}")]
     Certificate(String),
     /// A port cannot be listened on.
-    #[error("cannot listen on {address}: {source}; choose other ports with listen.https and listen.mqtt (0: any free one)")]
+    #[error(
+        "cannot listen on {address}: {source}; choose other ports with listen.https and listen.mqtt (0: any free one)"
+    )]
     Listen {
         /// Address and port.
         address: String,

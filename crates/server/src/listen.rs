@@ -90,7 +90,8 @@ fn usable(addresses: &[IpAddr]) -> Result<Vec<IpAddr>, ServeError> {
 fn bind_port(addresses: &[IpAddr], port: u16) -> Result<(u16, Vec<TcpListener>), ServeError> {
     for _ in 1..TRIES {
         match bind_all(addresses, port) {
-            Err(ServeError::Listen { source, .. }) if port == 0 && source.kind() == io::ErrorKind::AddrInUse => {}
+            Err(ServeError::Listen { source, .. })
+                if port == 0 && source.kind() == io::ErrorKind::AddrInUse => {}
             done => return done,
         }
     }
@@ -100,7 +101,8 @@ fn bind_port(addresses: &[IpAddr], port: u16) -> Result<(u16, Vec<TcpListener>),
 fn bind_all(addresses: &[IpAddr], mut port: u16) -> Result<(u16, Vec<TcpListener>), ServeError> {
     let mut listeners = Vec::with_capacity(addresses.len());
     for address in addresses {
-        let failed = |source| ServeError::Listen { address: SocketAddr::new(*address, port).to_string(), source };
+        let failed =
+            |source| ServeError::Listen { address: SocketAddr::new(*address, port).to_string(), source };
         let bound = listener(*address, port).map_err(failed)?;
         port = bound.local_addr().map_err(failed)?.port();
         listeners.push(bound);

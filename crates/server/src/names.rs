@@ -9,7 +9,8 @@ use crate::config::Config;
 
 /// Names that mean this machine, whichever service is asked for.
 pub(crate) fn local(config: &Config) -> Vec<String> {
-    let mut names: BTreeSet<String> = BTreeSet::from(["localhost".to_owned(), config.server.domain.to_ascii_lowercase()]);
+    let mut names: BTreeSet<String> =
+        BTreeSet::from(["localhost".to_owned(), config.server.domain.to_ascii_lowercase()]);
     names.extend(config.server.extra_names.iter().map(|name| name.to_ascii_lowercase()));
     names.into_iter().collect()
 }

@@ -85,13 +85,15 @@ pub async fn start(config: Config) -> Result<Running, ServeError> {
     let now = pollux_model::Clock::now(&clock);
     let certificates = Certificates::open(&data, &config.tls, &random, now)?;
     let context = compose::context(&config, &data, certificates.trusted(&config.tls)?).await?;
-    let settings = Settings { domain: config.server.domain.clone(), issuers: config.identity.issuers.clone() };
+    let settings =
+        Settings { domain: config.server.domain.clone(), issuers: config.identity.issuers.clone() };
     let services = Services::with(context, settings);
     let declared = config.declared();
     services.load(&declared).await.map_err(|error| ServeError::Declared(error.message))?;
     let names = names::certified(&config, &services.context.table);
     let (chain, key) = certificates.server(&data, &names, &random, now)?;
-    let tls_failed = |error: rustls::Error| ServeError::Certificate(format!("the certificate cannot be used: {error}"));
+    let tls_failed =
+        |error: rustls::Error| ServeError::Certificate(format!("the certificate cannot be used: {error}"));
     let certificate = Arc::new(ServerCertificate::new(chain, key).map_err(tls_failed)?);
     let bound = listen::bind(&config.listen)?;
     let ports = bound.ports.clone();
@@ -99,10 +101,17 @@ pub async fn start(config: Config) -> Result<Running, ServeError> {
         return Err(ServeError::System("the services are served already".to_owned()));
     }
     services.issuer.set_authority(&connections::url(&config.server.domain, ports.main()));
-    let inside =
-        Arc::new(Inside { config, data, certificates, certificate, services: Arc::clone(&services), ports: ports.clone() });
+    let inside = Arc::new(Inside {
+        config,
+        data,
+        certificates,
+        certificate,
+        services: Arc::clone(&services),
+        ports: ports.clone(),
+    });
     inside.write_connections()?;
-    let running = Running { ports, services, inside, shutdown: CancellationToken::new(), tasks: TaskTracker::new() };
+    let running =
+        Running { ports, services, inside, shutdown: CancellationToken::new(), tasks: TaskTracker::new() };
     running.serve(bound, metrics)?;
     Ok(running)
 }
@@ -128,7 +137,8 @@ impl Running {
         let accepting = |alpn: &[&str]| {
             let tls = accept::tls(Arc::clone(&self.inside.certificate), alpn);
             Ok::<_, ServeError>(Accepting {
-                tls: tls.map_err(|error| ServeError::Certificate(format!("TLS cannot be set up: {error}")))?,
+                tls: tls
+                    .map_err(|error| ServeError::Certificate(format!("TLS cannot be set up: {error}")))?,
                 gate: Arc::clone(&gate),
                 handshake_timeout: Duration::from_secs(limits.handshake_timeout_seconds),
                 shutdown: self.shutdown.clone(),
@@ -206,8 +216,11 @@ impl Inside {
     fn renew(&self) -> Result<(), ServeError> {
         let context = &self.services.context;
         let names = names::certified(&self.config, &context.table);
-        let (chain, key) = self.certificates.server(&self.data, &names, &*context.random, context.clock.now())?;
-        let unfit = |error: rustls::Error| ServeError::Certificate(format!("the certificate cannot be used: {error}"));
+        let (chain, key) =
+            self.certificates.server(&self.data, &names, &*context.random, context.clock.now())?;
+        let unfit = |error: rustls::Error| {
+            ServeError::Certificate(format!("the certificate cannot be used: {error}"))
+        };
         self.certificate.replace(chain, key).map_err(unfit)?;
         self.write_connections()
     }

@@ -72,7 +72,7 @@ impl Dispatcher {
                 let Ok(response) = router.clone().call(request).await;
                 response
             }
-            Err(refusal) => refusal,
+            Err(refusal) => *refusal,
         };
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, self.request_id());
@@ -80,9 +80,9 @@ impl Dispatcher {
         response
     }
 
-    fn choose(&self, request: &mut Request<Incoming>) -> Result<&Router, Response> {
+    fn choose(&self, request: &mut Request<Incoming>) -> Result<&Router, Box<Response>> {
         let Some(host) = host_of(request) else {
-            return Err(refuse(StatusCode::BAD_REQUEST, "BadRequest", "the request names no host"));
+            return Err(Box::new(refuse(StatusCode::BAD_REQUEST, "BadRequest", "the request names no host")));
         };
         let path = request.uri().path();
         let place = match self.borne_by(host) {
@@ -93,16 +93,16 @@ impl Dispatcher {
         let router = match place {
             Place::Service(kind) => {
                 let Some(resource) = self.resource(kind, host, path) else {
-                    return Err(nowhere(host, path));
+                    return Err(Box::new(nowhere(host, path)));
                 };
-                let router = self.router(kind).ok_or_else(|| nowhere(host, path))?;
+                let router = self.router(kind).ok_or_else(|| Box::new(nowhere(host, path)))?;
                 request.extensions_mut().insert(Target(resource));
                 router
             }
             Place::Issuer if self.is_local(host) => &self.issuer,
             Place::Admin if self.is_local(host) => &self.admin,
             Place::Health => &self.health,
-            Place::Issuer | Place::Admin | Place::Nowhere => return Err(nowhere(host, path)),
+            Place::Issuer | Place::Admin | Place::Nowhere => return Err(Box::new(nowhere(host, path))),
         };
         Ok(router)
     }
@@ -172,9 +172,8 @@ fn place(path: &str) -> Place {
     let (first, second) = (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
     let is = |word: &str| first.eq_ignore_ascii_case(word);
     let any = |words: &[&str]| words.iter().any(|word| is(word));
-    if any(&["models", "digitaltwins", "query", "eventroutes"]) {
-        Place::Service(ResourceKind::Twins)
-    } else if is("jobs") && ["imports", "deletions"].iter().any(|word| second.eq_ignore_ascii_case(word)) {
+    let twins_job = || is("jobs") && ["imports", "deletions"].iter().any(|word| second.eq_ignore_ascii_case(word));
+    if any(&["models", "digitaltwins", "query", "eventroutes"]) || twins_job() {
         Place::Service(ResourceKind::Twins)
     } else if any(&["devices", "twins", "statistics", "jobs", "configurations", "messages", "$iothub"]) {
         Place::Service(ResourceKind::Hub)

@@ -1,1 +1,66 @@
-//! Below.
+use std::os::unix::fs::PermissionsExt as _;
+
+use pollux_model::SystemRandom;
+
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
+}
+
+fn open(data: &DataDir) -> Certificates {
+    Certificates::open(data, &Tls::default(), &SystemRandom, NOW).unwrap()
+}
+
+#[test]
+fn the_ca_stays_and_the_server_certificate_follows_names_and_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = DataDir::open(folder.path()).unwrap();
+    let few = names(&["127.0.0.1", "localhost"]);
+    let many = names(&["127.0.0.1", "hub1.example.com", "localhost"]);
+    let first = open(&data).server(&data, &few, &SystemRandom, NOW).unwrap();
+    let ca = data.read("ca.pem").unwrap();
+    assert_eq!(first.0.len(), 2, "leaf and CA");
+    let leaf =
+        |names: &[String], now| open(&data).server(&data, names, &SystemRandom, now).unwrap().0.remove(0);
+    assert_eq!(leaf(&few, NOW), first.0[0], "the stored one does");
+    let year = DAY * 365;
+    assert_eq!(leaf(&few, NOW.plus(year - DAY * 31)), first.0[0]);
+    let renewed = leaf(&few, NOW.plus(year - DAY * 30));
+    assert_ne!(renewed, first.0[0], "it is made anew before it runs out");
+    assert_ne!(leaf(&many, NOW), renewed, "and when names change");
+    assert_eq!(data.read("ca.pem").unwrap(), ca);
+    for file in ["ca.key", "server.key"] {
+        assert_eq!(fs::metadata(data.file(file)).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    fs::remove_file(data.file("ca.key")).unwrap();
+    let error = Certificates::open(&data, &Tls::default(), &SystemRandom, NOW).err().unwrap().to_string();
+    assert!(error.contains("ca.pem without ca.key"), "{error}");
+}
+
+#[test]
+fn a_crash_between_the_files_is_made_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = DataDir::open(folder.path()).unwrap();
+    let wanted = names(&["localhost"]);
+    open(&data).server(&data, &wanted, &SystemRandom, NOW).unwrap();
+    // As if the note had not been written yet, and the key not either.
+    fs::remove_file(data.file("server.json")).unwrap();
+    fs::remove_file(data.file("server.key")).unwrap();
+    let (chain, key) = open(&data).server(&data, &wanted, &SystemRandom, NOW).unwrap();
+    pollux_edges::accept::ServerCertificate::new(chain, key).unwrap();
+}
+
+#[test]
+fn given_files_are_named_when_they_do_not_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = DataDir::open(folder.path()).unwrap();
+    let (certificate, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
+    fs::write(&certificate, "no PEM").unwrap();
+    let tls = Tls { certificate: Some(certificate), key: Some(key), ..Tls::default() };
+    let given = Certificates::open(&data, &tls, &SystemRandom, NOW).unwrap();
+    let error = given.server(&data, &[], &SystemRandom, NOW).err().unwrap().to_string();
+    assert!(error.contains("c.pem holds no certificate"), "{error}");
+}

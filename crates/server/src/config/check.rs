@@ -12,7 +12,9 @@ pub(super) fn accepted(key: &str) -> Option<&'static str> {
     Some(match key {
         "server.domain" => "a host name, such as localhost or pollux.example.com",
         "server.data_dir" => "a path",
-        "server.extra_names" => "a list of host names and addresses, such as [\"pollux.lan\", \"192.168.1.7\"]",
+        "server.extra_names" => {
+            "a list of host names and addresses, such as [\"pollux.lan\", \"192.168.1.7\"]"
+        }
         "listen.addresses" => "a list of IP addresses, such as [\"127.0.0.1\", \"::1\"]",
         "listen.https" => "a list of at least one port, each 0 (any free one) to 65535, such as [443, 8443]",
         "listen.mqtt" => "a list of ports, each 0 (any free one) to 65535, such as [8883]",
@@ -69,7 +71,10 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
         return Err(problem("listen.https", "the list is empty"));
     }
     if config.tls.certificate.is_some() != config.tls.key.is_some() {
-        return Err(problem("tls.certificate", "there is a certificate without a key, or a key without a certificate"));
+        return Err(problem(
+            "tls.certificate",
+            "there is a certificate without a key, or a key without a certificate",
+        ));
     }
     if let Err(error) = crate::logging::filter(&config.log.filter) {
         return Err(problem("log.filter", format!("'{}' is no filter: {error}", config.log.filter)));
@@ -112,7 +117,10 @@ fn check_limits(config: &Config) -> Result<(), Problem> {
 fn is_host_name(name: &str) -> bool {
     let label = |label: &str| {
         let good = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
-        (1..=63).contains(&label.len()) && label.bytes().all(good) && !label.starts_with('-') && !label.ends_with('-')
+        (1..=63).contains(&label.len())
+            && label.bytes().all(good)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
     };
     name.len() <= 253 && name.split('.').all(label)
 }

@@ -23,7 +23,9 @@ pub(super) struct Override {
 impl Override {
     /// Reads a variable; `None` if it is none of ours.
     pub(super) fn read(variable: &str, text: &str) -> Result<Option<Self>, ConfigError> {
-        let Some(rest) = variable.strip_prefix(PREFIX).filter(|rest| rest.contains("__")) else { return Ok(None) };
+        let Some(rest) = variable.strip_prefix(PREFIX).filter(|rest| rest.contains("__")) else {
+            return Ok(None);
+        };
         let path: Vec<String> = rest.split("__").map(str::to_ascii_lowercase).collect();
         let mut first_problem = None;
         for value in readings(text) {
@@ -62,11 +64,13 @@ impl Override {
 }
 
 fn readings(text: &str) -> Vec<Value> {
-    let as_toml = |text: &str| toml::from_str::<Table>(&format!("v = {text}")).ok().and_then(|mut t| t.remove("v"));
+    let as_toml =
+        |text: &str| toml::from_str::<Table>(&format!("v = {text}")).ok().and_then(|mut t| t.remove("v"));
     let mut readings: Vec<Value> = as_toml(text).into_iter().collect();
     readings.push(Value::String(text.to_owned()));
     let items: Vec<&str> = text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
-    let texts = |items: &[&str]| Value::Array(items.iter().map(|item| Value::String((*item).to_owned())).collect());
+    let texts =
+        |items: &[&str]| Value::Array(items.iter().map(|item| Value::String((*item).to_owned())).collect());
     if let Some(values) = items.iter().map(|item| as_toml(item)).collect::<Option<Vec<_>>>() {
         readings.push(Value::Array(values));
     }

@@ -20,7 +20,11 @@ impl<'t> Source<'t> {
     pub(super) fn error(&self, error: &toml::de::Error) -> ConfigError {
         let problem = error.message().to_owned();
         let Some(span) = error.span() else {
-            return ConfigError { place: Place::Whole(self.path.display().to_string()), problem, accepted: None };
+            return ConfigError {
+                place: Place::Whole(self.path.display().to_string()),
+                problem,
+                accepted: None,
+            };
         };
         let line = self.line_at(span.start);
         let key = self.key_on(line);
@@ -55,7 +59,11 @@ impl<'t> Source<'t> {
         // A value of several lines: the key is where it began.
         let keyed = lines.iter().rev().take_while(|line| !line.trim_start().starts_with('['));
         let key = keyed.filter_map(|line| key_of(line)).next().unwrap_or_default();
-        if section.is_empty() || key.is_empty() { format!("{section}{key}") } else { format!("{section}.{key}") }
+        if section.is_empty() || key.is_empty() {
+            format!("{section}{key}")
+        } else {
+            format!("{section}.{key}")
+        }
     }
 }
 

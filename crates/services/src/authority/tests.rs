@@ -16,8 +16,18 @@ async fn a_policys_token_opens_what_its_rights_name() {
     let world = World::new().await;
     let hub = world.resource(ResourceKind::Hub, "hub1");
     let later = world.clock.now().as_secs() + 600;
-    for sr in ["localhost", "localhost:8443", "LOCALHOST", "sb://localhost/", "hub1.azure-devices.net", "https://127.0.0.1"] {
-        for key in [&hub.policy("registryRead").unwrap().keys.primary, &hub.policy("registryRead").unwrap().keys.secondary] {
+    for sr in [
+        "localhost",
+        "localhost:8443",
+        "LOCALHOST",
+        "sb://localhost/",
+        "hub1.azure-devices.net",
+        "https://127.0.0.1",
+    ] {
+        for key in [
+            &hub.policy("registryRead").unwrap().keys.primary,
+            &hub.policy("registryRead").unwrap().keys.secondary,
+        ] {
             let token = sas::sign(sr, &key.bytes(), later, Some("registryread"));
             let caller = sas_caller(&world, &hub, &token).unwrap();
             assert_eq!(caller.expires, Some(Timestamp::from_secs(later)));

@@ -234,9 +234,12 @@ async fn a_configured_issuer_is_trusted_by_its_published_keys() {
         "iss": url, "aud": ["other", "api://pollux"], "sub": "u1", "exp": now + 600, "realm": { "roles": ["admins"] },
     });
     let issuer = &world.services.issuer;
-    let caller = issuer.verify(&foreign.sign(Some("k1"), Algorithm::RS256, &good), ResourceKind::Twins).await.unwrap();
+    let caller =
+        issuer.verify(&foreign.sign(Some("k1"), Algorithm::RS256, &good), ResourceKind::Twins).await.unwrap();
     assert!(may_write(&caller));
-    assert!(matches!(caller.identity, crate::caller::Identity::Principal { ref subject, .. } if subject == "u1"));
+    assert!(
+        matches!(caller.identity, crate::caller::Identity::Principal { ref subject, .. } if subject == "u1")
+    );
     issuer.verify(&foreign.sign(Some("k1"), Algorithm::PS256, &good), ResourceKind::Twins).await.unwrap_err();
     for (claim, value) in [
         ("aud", json!("api://other")),
@@ -296,7 +299,8 @@ async fn serve_issuer(foreign: &Foreign) -> (String, tokio_util::task::AbortOnDr
             let wants_keys = head[..read].starts_with(b"GET /keys ");
             let body = if wants_keys { &keys } else { &discovery };
             let length = body.len();
-            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
+            let answer =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
     });

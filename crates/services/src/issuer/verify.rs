@@ -128,7 +128,10 @@ pub(super) fn check_times(
 
 /// Tokens that were verified a short time ago, by digest: clients send the same one with each request.
 #[derive(Debug, Default)]
-pub(super) struct Verified(RwLock<HashMap<([u8; 32], ResourceKind), (Caller, Timestamp)>>);
+pub(super) struct Verified(RwLock<HashMap<Asked, (Caller, Timestamp)>>);
+
+/// The digest of a token and what it was asked to open.
+type Asked = ([u8; 32], ResourceKind);
 
 /// How long a verification is remembered at most.
 const REMEMBERED_FOR: Duration = Duration::from_secs(300);

@@ -4,7 +4,6 @@ use pollux_model::{Error, ErrorCode};
 use pollux_store::{CommitError, StoreError};
 
 /// A read failed.
-#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
 pub(crate) fn store_failed(error: StoreError) -> Error {
     match error {
         StoreError::Unavailable(cause) => {

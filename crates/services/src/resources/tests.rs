@@ -23,7 +23,8 @@ fn name(text: &str) -> ResourceName {
 async fn a_first_start_has_one_of_each_linked_with_each_other() {
     let world = World::new().await;
     let all = world.services.context.table.all();
-    let names: Vec<_> = all.iter().map(|one| (one.name.as_str(), one.host_name.as_str(), one.group.as_str())).collect();
+    let names: Vec<_> =
+        all.iter().map(|one| (one.name.as_str(), one.host_name.as_str(), one.group.as_str())).collect();
     for expected in ["dps1", "hub1", "events1", "twins1", "functions1"] {
         assert!(names.contains(&(expected, "localhost", "default")), "{names:?}");
     }
@@ -83,13 +84,17 @@ async fn what_is_declared_is_made_then_adopted_and_nothing_is_deleted() {
             }),
         )
     };
-    let events = declared(ResourceKind::Events, json!({ "name": "stream", "event_hubs": [{ "name": "raw" }] }));
+    let events =
+        declared(ResourceKind::Events, json!({ "name": "stream", "event_hubs": [{ "name": "raw" }] }));
     // The hub is declared before what it needs.
     let world = World::with(Settings::default(), &[hub("true"), events.clone()]).await;
     let made = world.resource(ResourceKind::Hub, "plant");
     assert_eq!((made.group.as_str(), made.host_name.as_str()), ("floor", "plant.example.com"));
     assert_eq!(made.policy("iothubowner").unwrap().primary(), &key);
-    assert!(world.services.context.table.named(ResourceKind::Hub, "hub1").is_none(), "no default beside a declared one");
+    assert!(
+        world.services.context.table.named(ResourceKind::Hub, "hub1").is_none(),
+        "no default beside a declared one"
+    );
     assert!(world.services.context.table.named(ResourceKind::Dps, "dps1").is_some());
 
     let world = world.restarted();
@@ -151,14 +156,26 @@ async fn bad_declarations_are_refused_with_what_to_change() {
             "base64 of 16 to 64 bytes",
         ),
         (ResourceKind::Dps, json!({ "name": "dps2", "id_scope": "0ne0012abcd" }), "8 upper-case hex digits"),
-        (ResourceKind::Dps, json!({ "name": "dps2", "linked_hubs": [{ "hub": "hub9" }] }), "no hub named 'hub9'"),
+        (
+            ResourceKind::Dps,
+            json!({ "name": "dps2", "linked_hubs": [{ "hub": "hub9" }] }),
+            "no hub named 'hub9'",
+        ),
         (
             ResourceKind::Dps,
             json!({ "name": "dps2", "linked_hubs": [{ "hub": "hub1", "allocation_weight": 0 }] }),
             "1 to 1000",
         ),
-        (ResourceKind::Events, json!({ "name": "ev2", "event_hubs": [{ "name": "e", "partitions": 33 }] }), "1 to 32"),
-        (ResourceKind::Events, json!({ "name": "ev2", "event_hubs": [{ "name": "../e" }] }), "no name for an event hub"),
+        (
+            ResourceKind::Events,
+            json!({ "name": "ev2", "event_hubs": [{ "name": "e", "partitions": 33 }] }),
+            "1 to 32",
+        ),
+        (
+            ResourceKind::Events,
+            json!({ "name": "ev2", "event_hubs": [{ "name": "../e" }] }),
+            "no name for an event hub",
+        ),
         (
             ResourceKind::Functions,
             json!({ "name": "fun2", "mapping": [{ "model": null, "field": "temp", "property": "/T" }] }),
@@ -217,17 +234,25 @@ async fn what_is_used_stays_until_it_is_unlinked() {
 async fn an_event_hub_made_again_is_empty_and_partitions_only_grow() {
     let world = World::new().await;
     let (resources, admin, log) = (&world.services.resources, Caller::admin(), &world.services.context.log);
-    let namespace = create(&world, ResourceKind::Events, json!({ "name": "ev2", "event_hubs": [{ "name": "a" }] })).await;
+    let namespace =
+        create(&world, ResourceKind::Events, json!({ "name": "ev2", "event_hubs": [{ "name": "a" }] })).await;
     assert_eq!(namespace.unwrap().host_name, "ev2.localhost");
     let stream = StreamName::new("ev2/a").unwrap();
     let record = NewRecord { partition_key: None, payload: b"x".to_vec().into(), idempotency_key: None };
     log.append(&stream, 0, vec![record]).await.unwrap();
-    let put = |partitions| super::declared::DeclaredEventHub {
+    let put = |partitions| declared::DeclaredEventHub {
         name: "A".to_owned(),
         partitions: Some(partitions),
         ..Default::default()
     };
-    assert!(resources.put_event_hub(&admin, &name("ev2"), put(2)).await.unwrap_err().message.contains("only grow"));
+    assert!(
+        resources
+            .put_event_hub(&admin, &name("ev2"), put(2))
+            .await
+            .unwrap_err()
+            .message
+            .contains("only grow")
+    );
     resources.put_event_hub(&admin, &name("ev2"), put(8)).await.unwrap();
     assert_eq!(log.partition(&stream, 0).await.unwrap().last_sequence_number, 0);
     resources.delete_event_hub(&admin, &name("ev2"), "a").await.unwrap();
@@ -251,6 +276,8 @@ async fn keys_are_rolled_over_one_at_a_time() {
     assert_eq!(before.secondary, after.secondary);
     assert!(watch.has_changed().unwrap());
     let twins = name("twins1");
-    let none = resources.regenerate_key(&Caller::admin(), ResourceKind::Twins, &twins, None, WhichKey::Primary).await;
+    let none = resources
+        .regenerate_key(&Caller::admin(), ResourceKind::Twins, &twins, None, WhichKey::Primary)
+        .await;
     assert!(none.unwrap_err().message.contains("no keys"));
 }
