@@ -40,7 +40,8 @@ impl World {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_700_000_000)));
         let store = SqliteStore::open(&folder.path().join("state.db"), SqliteOptions::default()).unwrap();
-        let log = SegmentLog::open(&folder.path().join("events"), SegmentOptions::default(), clock.clone()).unwrap();
+        let log = SegmentLog::open(&folder.path().join("events"), SegmentOptions::default(), clock.clone())
+            .unwrap();
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let context = Context {
             store: Arc::new(store),
