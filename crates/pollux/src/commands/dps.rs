@@ -1,0 +1,140 @@
+//! `pollux dps`: device provisioning services, and what is in them.
+
+mod device_key;
+mod enrollment;
+mod enrollment_group;
+mod registration;
+mod rules;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use pollux_model::resource::ResourceKind;
+use serde_json::json;
+
+use crate::output::Column;
+use crate::resources::{self, Create, Delete, List, Show};
+use crate::session::Session;
+
+const KIND: ResourceKind = ResourceKind::Dps;
+const COLUMNS: &[Column] = &[
+    ("name", "/name"),
+    ("group", "/group"),
+    ("host name", "/hostName"),
+    ("id scope", "/idScope"),
+    ("hubs", "/linkedHubs"),
+];
+
+/// Device provisioning services, enrollments and registration records
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a device provisioning service
+    Create(CreateDps),
+    /// List them
+    List(List),
+    /// Show one
+    Show(Show),
+    /// Delete one with its enrollments and registration records
+    Delete(Delete),
+    /// Link a hub: devices can then be assigned to it
+    LinkHub(LinkHub),
+    /// Unlink a hub
+    UnlinkHub(UnlinkHub),
+    /// Enrollment groups: who may register, all from one root
+    #[command(subcommand)]
+    EnrollmentGroup(enrollment_group::Command),
+    /// Individual enrollments: one device each
+    #[command(subcommand)]
+    Enrollment(enrollment::Command),
+    /// Registration records: what became of each device
+    #[command(subcommand)]
+    Registration(registration::Command),
+    /// Derive a device's key from its enrollment group's key
+    ComputeDeviceKey(device_key::ComputeDeviceKey),
+}
+
+/// Make a device provisioning service
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  pollux dps create --name dps2 --group north --hub hub1")]
+pub(crate) struct CreateDps {
+    #[command(flatten)]
+    common: Create,
+    /// The ID scope devices will know, `0ne` and 8 hex digits [default: made up]
+    #[arg(long)]
+    id_scope: Option<String>,
+    /// A hub to link; may be repeated
+    #[arg(long = "hub")]
+    hubs: Vec<String>,
+}
+
+/// Link a hub
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  pollux dps link-hub --name dps1 --hub hub2 --allocation-weight 10")]
+pub(crate) struct LinkHub {
+    /// The provisioning service
+    #[arg(long, short = 'n', visible_alias = "dps-name")]
+    name: String,
+    /// The hub
+    #[arg(long, visible_alias = "hub-name")]
+    hub: String,
+    /// 1 to 1000: more devices go to the heavier hub [default: 1]
+    #[arg(long)]
+    allocation_weight: Option<u32>,
+    /// Whether allocation policies may pick it [default: true]
+    #[arg(long)]
+    apply_allocation_policy: Option<bool>,
+}
+
+/// Unlink a hub
+#[derive(Debug, Args)]
+pub(crate) struct UnlinkHub {
+    /// The provisioning service
+    #[arg(long, short = 'n', visible_alias = "dps-name")]
+    name: String,
+    /// The hub
+    #[arg(long, visible_alias = "hub-name")]
+    hub: String,
+}
+
+/// Which provisioning service.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// The provisioning service, by name or host name [default: the first]
+    #[arg(long, short = 'n')]
+    dps_name: Option<String>,
+}
+
+/// Runs a command of this group.
+pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
+    match command {
+        Command::Create(args) => {
+            let mut more = json!({});
+            if !args.hubs.is_empty() {
+                more["linkedHubs"] = args.hubs.iter().map(|hub| json!({ "hub": hub })).collect();
+            }
+            if let Some(scope) = args.id_scope {
+                more["idScope"] = json!(scope);
+            }
+            resources::create(session, KIND, args.common, more).await
+        }
+        Command::List(args) => resources::list(session, KIND, &args, COLUMNS).await,
+        Command::Show(args) => resources::show(session, KIND, &args).await,
+        Command::Delete(args) => resources::delete(session, KIND, &args).await,
+        Command::LinkHub(args) => {
+            let mut body = json!({});
+            if let Some(weight) = args.allocation_weight {
+                body["allocationWeight"] = json!(weight);
+            }
+            if let Some(apply) = args.apply_allocation_policy {
+                body["applyAllocationPolicy"] = json!(apply);
+            }
+            resources::put_part(session, KIND, &args.name, ("linked-hubs", &args.hub), body).await
+        }
+        Command::UnlinkHub(args) => {
+            resources::delete_part(session, KIND, &args.name, ("linked-hubs", &args.hub)).await
+        }
+        Command::EnrollmentGroup(command) => enrollment_group::run(session, command).await,
+        Command::Enrollment(command) => enrollment::run(session, command).await,
+        Command::Registration(command) => registration::run(session, command).await,
+        Command::ComputeDeviceKey(args) => device_key::run(session, args).await,
+    }
+}

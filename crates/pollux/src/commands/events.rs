@@ -1,0 +1,142 @@
+//! `pollux events`: event hubs namespaces and the event hubs in them.
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use pollux_model::resource::ResourceKind;
+use serde_json::json;
+
+use crate::connections::pick;
+use crate::output::Column;
+use crate::resources::{self, Create, Delete, List, Show};
+use crate::session::Session;
+
+const KIND: ResourceKind = ResourceKind::Events;
+const COLUMNS: &[Column] =
+    &[("name", "/name"), ("group", "/group"), ("host name", "/hostName"), ("event hubs", "/eventHubs")];
+const HUB_COLUMNS: &[Column] = &[
+    ("name", "/name"),
+    ("partitions", "/partitions"),
+    ("retention hours", "/retentionHours"),
+    ("retention bytes", "/retentionBytes"),
+    ("consumer groups", "/consumerGroups"),
+];
+
+/// Event hubs namespaces and their event hubs
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a namespace
+    Create(Create),
+    /// List namespaces
+    List(List),
+    /// Show a namespace with its event hubs
+    Show(Show),
+    /// Delete a namespace with all its events
+    Delete(Delete),
+    /// Event hubs of a namespace
+    #[command(subcommand)]
+    Eventhub(EventHubCommand),
+}
+
+/// Event hubs of a namespace
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventHubCommand {
+    /// Make or change an event hub
+    Create(CreateEventHub),
+    /// List the event hubs
+    List(Target),
+    /// Delete an event hub with its events
+    Delete(DeleteEventHub),
+}
+
+/// Make or change an event hub
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  pollux events eventhub create --name alarms --partition-count 8 --retention-hours 72"
+)]
+pub(crate) struct CreateEventHub {
+    /// The event hub's name
+    #[arg(long, short = 'n')]
+    name: String,
+    /// 1 to 32; may only grow [default: 4]
+    #[arg(long)]
+    partition_count: Option<u32>,
+    /// How long events are kept, in hours [default: 24]
+    #[arg(long, visible_alias = "retention-time")]
+    retention_hours: Option<u32>,
+    /// How many bytes a partition keeps at most [default: no bound]
+    #[arg(long)]
+    retention_bytes: Option<u64>,
+    /// A consumer group beside `$Default`; may be repeated
+    #[arg(long = "consumer-group")]
+    consumer_groups: Vec<String>,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Delete an event hub
+#[derive(Debug, Args)]
+pub(crate) struct DeleteEventHub {
+    /// The event hub's name
+    #[arg(long, short = 'n')]
+    name: String,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Which namespace.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// The namespace, by name or host name [default: the first]
+    #[arg(long)]
+    namespace_name: Option<String>,
+}
+
+fn namespace<'a>(session: &'a Session, target: &Target) -> Result<&'a str> {
+    Ok(&pick("event hubs namespace", &session.connections.events, target.namespace_name.as_deref())?.name)
+}
+
+/// Runs a command of this group.
+pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
+    match command {
+        Command::Create(args) => resources::create(session, KIND, args, json!({})).await,
+        Command::List(args) => resources::list(session, KIND, &args, COLUMNS).await,
+        Command::Show(args) => resources::show(session, KIND, &args).await,
+        Command::Delete(args) => resources::delete(session, KIND, &args).await,
+        Command::Eventhub(EventHubCommand::Create(args)) => {
+            let mut body = json!({});
+            for (name, value) in [
+                ("partitions", args.partition_count.map(u64::from)),
+                ("retentionHours", args.retention_hours.map(u64::from)),
+                ("retentionBytes", args.retention_bytes),
+            ] {
+                if let Some(value) = value {
+                    body[name] = json!(value);
+                }
+            }
+            if !args.consumer_groups.is_empty() {
+                body["consumerGroups"] = json!(args.consumer_groups);
+            }
+            resources::put_part(
+                session,
+                KIND,
+                namespace(session, &args.target)?,
+                ("event-hubs", &args.name),
+                body,
+            )
+            .await
+        }
+        Command::Eventhub(EventHubCommand::List(target)) => {
+            resources::list_parts(session, (KIND, namespace(session, &target)?), "eventHubs", HUB_COLUMNS)
+                .await
+        }
+        Command::Eventhub(EventHubCommand::Delete(args)) => {
+            resources::delete_part(
+                session,
+                KIND,
+                namespace(session, &args.target)?,
+                ("event-hubs", &args.name),
+            )
+            .await
+        }
+    }
+}

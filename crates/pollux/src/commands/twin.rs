@@ -1,0 +1,59 @@
+//! `pollux twin`: what is in a digital twins instance.
+
+mod component;
+mod document;
+mod model;
+mod model_files;
+mod query;
+mod relationship;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use crate::session::Session;
+
+/// Digital twins: models, twins, relationships, components, queries
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a twin
+    Create(document::Create),
+    /// Show a twin
+    Show(document::Show),
+    /// Change a twin with JSON Patch
+    Update(document::Update),
+    /// Delete a twin; its relationships must be gone
+    Delete(document::Delete),
+    /// Query twins and relationships
+    Query(query::Query),
+    /// Models, in DTDL
+    #[command(subcommand)]
+    Model(model::Command),
+    /// Relationships between twins
+    #[command(subcommand)]
+    Relationship(relationship::Command),
+    /// Components of twins
+    #[command(subcommand)]
+    Component(component::Command),
+}
+
+/// Which instance.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// The digital twins instance, by name or host name [default: the first]
+    #[arg(long, short = 'n')]
+    dt_name: Option<String>,
+}
+
+/// Runs a command of this group.
+pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
+    match command {
+        Command::Create(args) => document::create(session, args).await,
+        Command::Show(args) => document::show(session, args).await,
+        Command::Update(args) => document::update(session, args).await,
+        Command::Delete(args) => document::delete(session, args).await,
+        Command::Query(args) => query::run(session, args).await,
+        Command::Model(command) => model::run(session, command).await,
+        Command::Relationship(command) => relationship::run(session, command).await,
+        Command::Component(command) => component::run(session, command).await,
+    }
+}
