@@ -95,7 +95,11 @@ impl<S> Driver<S> {
         let Some(qos) = covering.map(|(_, qos)| *qos).max() else { return };
         match self.machine.publish(topic, payload, qos) {
             Ok(_) | Err(PublishError::NotConnected) => {}
-            Err(PublishError::Full) => self.end(Ending::Lost, PublishError::Full),
+            Err(PublishError::Full) => {
+                // It does not read: there is no point in waiting until it does.
+                self.output.give_up();
+                self.end(Ending::Lost, PublishError::Full);
+            }
             Err(PublishError::TooLarge) => {
                 tracing::warn!(peer = %self.peer, "a message is too large for the device");
             }
