@@ -9,8 +9,7 @@ use super::{Twins, refusal};
 use crate::{Caller, Right};
 
 impl Twins {
-    /// Relationships that start at a twin, in order of id; those of one name if `name` is given. As the real service
-    /// does (recording `test_list_relationship_by_id`), the name may also be the id of a relationship.
+    /// Relationships that start at a twin, in order of id; those of one name if `name` is given.
     ///
     /// # Errors
     /// [`pollux_model::ErrorCode::TwinNotFound`].
@@ -23,13 +22,7 @@ impl Twins {
         paging: Paging,
     ) -> Result<Listing<Relationship>> {
         self.authorize(caller, instance, Right::TwinsRead)?;
-        let first = paging.continuation.is_none();
-        let mut listing = self.related(instance, twin, Direction::Outgoing, name, &paging).await?;
-        if let Some(id) = name.filter(|_| first) {
-            let by_id = self.context.store.relationship(instance, twin, id).await.map_err(refusal::store)?;
-            listing.items.extend(by_id.filter(|relationship| relationship.name != id));
-        }
-        Ok(listing)
+        self.related(instance, twin, Direction::Outgoing, name, &paging).await
     }
 
     /// Relationships that end at a twin, in order of source and id.

@@ -118,7 +118,7 @@ async fn lists_go_both_ways_and_in_pages() {
     }
     assert_eq!(seen, ["a", "b", "c"]);
     assert_eq!(list(None, Paging::default()).await.unwrap().items.len(), 4);
-    assert_eq!(list(Some("b"), Paging::default()).await.unwrap().items[0].id, "b", "by id, as recorded");
+    assert!(list(Some("b"), Paging::default()).await.unwrap().items.is_empty(), "an id is no name");
     let incoming = world
         .twins
         .incoming_relationships(&world.admin, &world.instance, "r2", Paging::default())
