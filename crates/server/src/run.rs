@@ -27,6 +27,8 @@ use crate::names;
 
 /// How long connections and background work may take to end.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How often recorded figures are folded together, so that they take no more room when nobody reads them.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// How often the certificate is looked at, beside every change of resources.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(12 * 3600);
 
@@ -145,6 +147,7 @@ impl Running {
                 tasks: self.tasks.clone(),
             })
         };
+        self.tasks.spawn(fold_metrics(metrics.clone(), self.shutdown.clone()));
         let http = Http::new(Arc::clone(&self.services), self.inside.about(metrics));
         let https = accepting(&["http/1.1"])?;
         for listener in bound.https {
@@ -238,6 +241,15 @@ fn metrics() -> PrometheusHandle {
         handle
     });
     made.clone()
+}
+
+async fn fold_metrics(metrics: PrometheusHandle, shutdown: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(METRICS_UPKEEP) => metrics.run_upkeep(),
+        }
+    }
 }
 
 async fn signalled() -> Result<&'static str, ServeError> {

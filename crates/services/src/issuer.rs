@@ -133,7 +133,7 @@ impl Issuer {
         self.state.read().tenant.clone()
     }
 
-    /// Whether a path's tenant is ours: the GUID, or `common` / `organizations` where `any` is allowed.
+    /// Whether a path's tenant is ours.
     #[must_use]
     pub fn is_tenant(&self, text: &str) -> bool {
         self.state.read().tenant.eq_ignore_ascii_case(text)

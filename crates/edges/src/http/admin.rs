@@ -72,7 +72,10 @@ async fn connections(State(admin): State<Admin>) -> Json<serde_json::Value> {
     Json((admin.about.connections)())
 }
 
-async fn health(State(admin): State<Admin>, Extension(_caller): Extension<pollux_services::Caller>) -> Response {
+async fn health(
+    State(admin): State<Admin>,
+    Extension(_caller): Extension<pollux_services::Caller>,
+) -> Response {
     let context = &admin.services.context;
     let store = context.store.healthy().await;
     let streams = context.log.streams().await;

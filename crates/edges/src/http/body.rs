@@ -20,12 +20,15 @@ pub(crate) async fn read(body: Body, limit: usize) -> Result<Bytes> {
             Err(Error::new(ErrorCode::TooLarge, format!("the body is larger than {limit} bytes")))
         }
         Ok(Err(_)) => Err(Error::invalid("the body broke off")),
-        Err(_) => Err(Error::invalid(format!("the body did not arrive within {} seconds", PATIENCE.as_secs()))),
+        Err(_) => {
+            Err(Error::invalid(format!("the body did not arrive within {} seconds", PATIENCE.as_secs())))
+        }
     }
 }
 
 /// Reads a JSON body of at most `limit` bytes.
 pub(crate) async fn json<T: DeserializeOwned>(body: Body, limit: usize) -> Result<T> {
     let bytes = read(body, limit).await?;
-    serde_json::from_slice(&bytes).map_err(|error| Error::invalid(format!("the body is not the JSON expected: {error}")))
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Error::invalid(format!("the body is not the JSON expected: {error}")))
 }

@@ -172,7 +172,8 @@ fn place(path: &str) -> Place {
     let (first, second) = (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
     let is = |word: &str| first.eq_ignore_ascii_case(word);
     let any = |words: &[&str]| words.iter().any(|word| is(word));
-    let twins_job = || is("jobs") && ["imports", "deletions"].iter().any(|word| second.eq_ignore_ascii_case(word));
+    let twins_job =
+        || is("jobs") && ["imports", "deletions"].iter().any(|word| second.eq_ignore_ascii_case(word));
     if any(&["models", "digitaltwins", "query", "eventroutes"]) || twins_job() {
         Place::Service(ResourceKind::Twins)
     } else if any(&["devices", "twins", "statistics", "jobs", "configurations", "messages", "$iothub"]) {
@@ -202,7 +203,11 @@ fn id_scope(path: &str) -> Option<&str> {
 
 fn nowhere(host: &str, path: &str) -> Response {
     let (host, path) = (pollux_model::ids::shown(host), pollux_model::ids::shown(path));
-    refuse(StatusCode::NOT_FOUND, "NotFound", &format!("no service of this deployment answers to '{path}' on '{host}'"))
+    refuse(
+        StatusCode::NOT_FOUND,
+        "NotFound",
+        &format!("no service of this deployment answers to '{path}' on '{host}'"),
+    )
 }
 
 /// An answer of the dispatcher itself.

@@ -42,7 +42,11 @@ async fn ready(State(health): State<Health>) -> Response {
     }
 }
 
-async fn metrics(State(health): State<Health>, Extension(peer): Extension<Peer>, headers: HeaderMap) -> Response {
+async fn metrics(
+    State(health): State<Health>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+) -> Response {
     if !peer.0.ip().to_canonical().is_loopback()
         && let Err(error) = authenticate::admin(&health.services, &headers)
     {

@@ -86,7 +86,9 @@ fn grant_request(tenant: String, form: &[u8], headers: &HeaderMap) -> Result<Gra
         client_secret: take("client_secret"),
         scope: take("scope"),
     };
-    if let Some(basic) = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Basic ")) {
+    if let Some(basic) =
+        headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Basic "))
+    {
         let (id, secret) = basic_credentials(basic).ok_or("the Basic credentials cannot be read")?;
         if request.client_secret.is_some() {
             return Err("the client proves itself in two ways");
@@ -108,7 +110,9 @@ fn basic_credentials(basic: &str) -> Option<(String, String)> {
 fn grant_refused(error: &GrantError) -> Response {
     let bad = StatusCode::BAD_REQUEST;
     match error {
-        GrantError::UnknownTenant => oauth(bad, "invalid_request", 90_002, "Tenant not found. Check the tenant id."),
+        GrantError::UnknownTenant => {
+            oauth(bad, "invalid_request", 90_002, "Tenant not found. Check the tenant id.")
+        }
         GrantError::Missing(name) => {
             let message = format!("The request body must contain the following parameter: '{name}'.");
             oauth(bad, "invalid_request", 900_144, &message)
@@ -116,9 +120,12 @@ fn grant_refused(error: &GrantError) -> Response {
         GrantError::UnsupportedGrant => {
             oauth(bad, "unsupported_grant_type", 70_003, "The only grant supported is 'client_credentials'.")
         }
-        GrantError::InvalidClient => {
-            oauth(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_215, "Unknown client or invalid client secret.")
-        }
+        GrantError::InvalidClient => oauth(
+            StatusCode::UNAUTHORIZED,
+            "invalid_client",
+            7_000_215,
+            "Unknown client or invalid client secret.",
+        ),
         GrantError::InvalidScope => oauth(
             bad,
             "invalid_scope",
@@ -146,7 +153,11 @@ fn oauth(status: StatusCode, error: &str, number: u32, message: &str) -> Respons
     (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
-async fn discovery(State(services): State<Arc<Services>>, Path(tenant): Path<String>, request: Request) -> Response {
+async fn discovery(
+    State(services): State<Arc<Services>>,
+    Path(tenant): Path<String>,
+    request: Request,
+) -> Response {
     if !services.issuer.is_tenant(&tenant) {
         return grant_refused(&GrantError::UnknownTenant);
     }

@@ -16,6 +16,8 @@ use crate::caller::Caller;
 pub(super) const GROUP: &str = "default";
 /// Partitions of a new event hub.
 pub(super) const PARTITIONS: u32 = 4;
+/// The event hubs of the default namespace.
+const EVENT_HUBS: [&str; 2] = ["deviceevents", "lifecycleevents"];
 /// Hours a new event hub keeps events.
 pub(super) const RETENTION_HOURS: u32 = 24;
 
@@ -76,10 +78,13 @@ impl Resources {
             defaults.push(Declared::Functions(DeclaredFunctions { name, ..Default::default() }));
         }
         if hub {
-            defaults.push(default_hub(events));
+            defaults.push(default_hub(events || self.has_default_event_hubs()));
         }
         if wanted(ResourceKind::Dps) {
-            defaults.push(default_dps(hub));
+            let table = self.context.table.all();
+            let hubs =
+                table.iter().filter(|one| one.kind() == ResourceKind::Hub).map(|one| one.name.to_string());
+            defaults.push(default_dps(hubs.chain(hub.then(|| "hub1".to_owned())).collect()));
         }
         // `apply`, not `create`: a crash on the way leaves some of them made.
         for one in &defaults {
@@ -97,11 +102,20 @@ impl Resources {
     }
 }
 
+impl Resources {
+    /// Made by an earlier start that was cut off, or declared the same.
+    fn has_default_event_hubs(&self) -> bool {
+        let namespace = self.context.table.named(ResourceKind::Events, "events1");
+        let has = |name| namespace.as_deref().is_some_and(|one| super::check::event_hub(one, name).is_some());
+        EVENT_HUBS.into_iter().all(has)
+    }
+}
+
 fn default_events() -> Declared {
     let event_hub = |name: &str| DeclaredEventHub { name: name.to_owned(), ..Default::default() };
     Declared::Events(DeclaredEvents {
         name: "events1".to_owned(),
-        event_hubs: vec![event_hub("deviceevents"), event_hub("lifecycleevents")],
+        event_hubs: EVENT_HUBS.into_iter().map(event_hub).collect(),
         ..Default::default()
     })
 }
@@ -129,12 +143,11 @@ fn default_hub(with_routes: bool) -> Declared {
     Declared::Hub(hub)
 }
 
-fn default_dps(linked: bool) -> Declared {
-    let link =
-        DeclaredLink { hub: "hub1".to_owned(), allocation_weight: None, apply_allocation_policy: None };
+fn default_dps(hubs: Vec<String>) -> Declared {
+    let link = |hub| DeclaredLink { hub, allocation_weight: None, apply_allocation_policy: None };
     Declared::Dps(DeclaredDps {
         name: "dps1".to_owned(),
-        linked_hubs: if linked { vec![link] } else { Vec::new() },
+        linked_hubs: hubs.into_iter().map(link).collect(),
         ..Default::default()
     })
 }

@@ -95,7 +95,8 @@ async fn what_is_declared_is_made_then_adopted_and_nothing_is_deleted() {
         world.services.context.table.named(ResourceKind::Hub, "hub1").is_none(),
         "no default beside a declared one"
     );
-    assert!(world.services.context.table.named(ResourceKind::Dps, "dps1").is_some());
+    let Properties::Dps(dps) = &world.resource(ResourceKind::Dps, "dps1").properties else { panic!() };
+    assert_eq!(dps.linked_hubs[0].hub.as_str(), "plant", "the default DPS serves the declared hub");
 
     let world = world.restarted();
     world.services.load(&[hub("temperature > 20")]).await.unwrap();
@@ -108,6 +109,20 @@ async fn what_is_declared_is_made_then_adopted_and_nothing_is_deleted() {
     let world = world.restarted();
     world.services.load(&[hub("temperature > 20")]).await.unwrap();
     assert_eq!(world.resource(ResourceKind::Hub, "plant"), adopted, "nothing new: nothing written");
+}
+
+#[tokio::test]
+async fn a_first_start_that_was_cut_off_is_taken_up_again() {
+    let whole = World::new().await;
+    let world = World::unloaded(tempfile::tempdir().unwrap(), Settings::default());
+    // As far as the namespace, then the plug was pulled.
+    let namespace = Resource::clone(&whole.resource(ResourceKind::Events, "events1"));
+    let write = Write::PutResource { resource: Box::new(namespace), expect: Expect::Absent };
+    world.services.context.store.commit(Batch::from(write)).await.unwrap();
+    world.services.load(&[]).await.unwrap();
+    let Properties::Hub(hub) = &world.resource(ResourceKind::Hub, "hub1").properties else { panic!() };
+    assert_eq!(hub.routes.len(), 2);
+    assert_eq!(world.services.context.log.streams().await.unwrap().len(), 2);
 }
 
 #[tokio::test]

@@ -32,7 +32,10 @@ pub(super) fn routes() -> Router<Admin> {
         .route("/admin/resources/dps/{name}/linked-hubs/{item}", put(put_link).delete(delete_link))
         .route("/admin/resources/hub/{name}/endpoints/{item}", put(put_endpoint).delete(delete_endpoint))
         .route("/admin/resources/hub/{name}/routes/{item}", put(put_route).delete(delete_route))
-        .route("/admin/resources/events/{name}/event-hubs/{item}", put(put_event_hub).delete(delete_event_hub))
+        .route(
+            "/admin/resources/events/{name}/event-hubs/{item}",
+            put(put_event_hub).delete(delete_event_hub),
+        )
 }
 
 #[derive(Deserialize)]
@@ -62,7 +65,8 @@ fn listed(admin: &Admin, caller: &Caller, kind: Option<&str>, group: Option<&str
     let listed = || {
         let kind = kind.map(str::parse).transpose()?;
         let all = admin.services.resources.list(caller, kind)?;
-        let in_group = |one: &&std::sync::Arc<Resource>| group.is_none_or(|group| one.group.eq_ignore_ascii_case(group));
+        let in_group =
+            |one: &&std::sync::Arc<Resource>| group.is_none_or(|group| one.group.eq_ignore_ascii_case(group));
         Ok::<_, Error>(all.iter().filter(in_group).map(|one| view::resource(one)).collect::<Vec<_>>())
     };
     match listed() {
@@ -89,7 +93,8 @@ async fn show(
     Path((kind, name)): Path<Item>,
     Extension(caller): Extension<Caller>,
 ) -> Response {
-    let found = || Ok(Resource::clone(&*admin.services.resources.get(&caller, kind.parse()?, &named(&name)?)?));
+    let found =
+        || Ok(Resource::clone(&*admin.services.resources.get(&caller, kind.parse()?, &named(&name)?)?));
     shown_resource(StatusCode::OK, found())
 }
 
@@ -139,7 +144,11 @@ async fn regenerate_key(
     let changed = async {
         let wanted: Regenerate = body::json(body, admin.services.context.limits.request_body).await?;
         let (kind, name) = (kind.parse()?, named(&name)?);
-        admin.services.resources.regenerate_key(&caller, kind, &name, wanted.policy.as_deref(), wanted.key).await
+        admin
+            .services
+            .resources
+            .regenerate_key(&caller, kind, &name, wanted.policy.as_deref(), wanted.key)
+            .await
     };
     shown_resource(StatusCode::OK, changed.await)
 }
@@ -253,9 +262,13 @@ async fn json_body(admin: &Admin, body: Body) -> Result<Value> {
 /// A part of a resource, named by the path: the body may be empty or leave the name out.
 async fn part<T: DeserializeOwned>(admin: &Admin, body: Body, key: &str, name: &str) -> Result<T> {
     let bytes = body::read(body, admin.services.context.limits.request_body).await?;
-    let wrong = |error: serde_json::Error| Error::invalid(format!("the body is not the JSON expected: {error}"));
-    let mut value = if bytes.is_empty() { json!({}) } else { serde_json::from_slice(&bytes).map_err(wrong)? };
-    let Some(fields) = value.as_object_mut() else { return Err(Error::invalid("the body must be a JSON object")) };
+    let wrong =
+        |error: serde_json::Error| Error::invalid(format!("the body is not the JSON expected: {error}"));
+    let mut value =
+        if bytes.is_empty() { json!({}) } else { serde_json::from_slice(&bytes).map_err(wrong)? };
+    let Some(fields) = value.as_object_mut() else {
+        return Err(Error::invalid("the body must be a JSON object"));
+    };
     if fields.get(key).is_some_and(|said| said != name) {
         return Err(Error::invalid(format!("the body's '{key}' is not the path's '{}'", shown(name))));
     }

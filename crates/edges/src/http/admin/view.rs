@@ -33,9 +33,7 @@ fn own(properties: &Properties) -> Value {
             json!({ "idScope": dps.id_scope, "linkedHubs": links, "policies": policies(&dps.policies) })
         }
         Properties::Hub(hub) => {
-            let endpoint = |one: &pollux_model::resource::RoutingEndpoint| {
-                json!({ "name": one.name, "namespace": one.namespace, "eventHub": one.event_hub })
-            };
+            let endpoint = |one: &pollux_model::resource::RoutingEndpoint| json!({ "name": one.name, "namespace": one.namespace, "eventHub": one.event_hub });
             json!({
                 "policies": policies(&hub.policies),
                 "endpoints": hub.endpoints.iter().map(endpoint).collect::<Vec<_>>(),
