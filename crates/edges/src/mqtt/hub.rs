@@ -14,7 +14,7 @@ mod twin;
 
 use std::sync::Arc;
 
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::BoxFuture;
 use pollux_model::resource::Resource;
 use pollux_model::{DeviceId, Result, Timestamp};
 use pollux_mqtt::Will;
@@ -130,14 +130,10 @@ impl Session for HubSession {
 impl Own {
     /// Sends messages in their order; they go to the disk together.
     async fn send_all(&self, messages: Vec<Telemetry>) -> BatchEnd {
-        let send = |message| self.services.hub.telemetry(&self.caller, &self.hub, &self.id, message);
-        // The futures are polled in order, and the log takes what it is given when it is polled first.
-        let outcomes = join_all(messages.into_iter().map(send)).await;
-        let durable = outcomes.iter().take_while(|outcome| outcome.is_ok()).count();
-        let close = outcomes.into_iter().find_map(Result::err);
+        let taken = self.services.hub.telemetry(&self.caller, &self.hub, &self.id, messages).await;
         BatchEnd {
-            durable,
-            close: close.map(|error| Close::because(format!("a message is refused: {error}"))),
+            durable: taken.durable,
+            close: taken.refused.map(|error| Close::because(format!("a message is refused: {error}"))),
         }
     }
 }

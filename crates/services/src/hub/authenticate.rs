@@ -65,7 +65,8 @@ impl Hub {
         if !self.context.table.answers_to(hub, host) {
             return false;
         }
-        let path = path.trim_end_matches('/');
+        // The oldest SDKs append the version: `{host}/devices/{id}/api-version=2016-11-14`.
+        let path = path.split("/api-version=").next().unwrap_or(path).trim_end_matches('/');
         // Some clients encode the id once more inside the resource.
         let decoded = percent_encoding::percent_decode_str(path).decode_utf8().unwrap_or_default();
         let own = |path: &str| {

@@ -1,12 +1,14 @@
 //! Device-to-cloud messages: checked, routed, appended. Acknowledged when durable.
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use pollux_eventlog::{LogError, NewRecord};
 use pollux_model::resource::{Resource, RouteSource};
 use pollux_model::{DeviceId, Error, ErrorCode, Result};
 
 use super::Hub;
 use super::hub_event::{HubEvent, System, encode};
+use super::routing::Destination;
 use crate::caller::{Caller, Identity};
 
 /// A message as a device sent it.
@@ -23,50 +25,109 @@ pub struct Telemetry {
 /// What authentication by the device's own key looks like in a message.
 const AUTH_METHOD: &str = r#"{"scope":"device","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}"#;
 
+/// How a batch of messages ended.
+#[derive(Debug)]
+pub struct Taken {
+    /// This many of them, from the first, are durable.
+    pub durable: usize,
+    /// Why the next one is not, if there is a next one.
+    pub refused: Option<Error>,
+}
+
+/// The records of a batch that go to one partition.
+struct Load {
+    destination: Destination,
+    /// The place in the batch of the first of them.
+    first: usize,
+    records: Vec<NewRecord>,
+}
+
 impl Hub {
-    /// Takes a message; durable when it returns.
+    /// Takes messages in their order, with one append for each place they are routed to; says how many are durable. A
+    /// message that is refused does not take those before it along; those after it are not looked at.
     pub async fn telemetry(
         &self,
         caller: &Caller,
         hub: &Resource,
         id: &DeviceId,
-        message: Telemetry,
-    ) -> Result<()> {
+        messages: Vec<Telemetry>,
+    ) -> Taken {
+        let count = messages.len();
+        let (loads, refused) = match self.routed(caller, hub, id, messages).await {
+            Ok(routed) => routed,
+            Err(error) => return Taken { durable: 0, refused: Some(error) },
+        };
+        let mut taken = refused.map_or(Taken { durable: count, refused: None }, |(at, error)| Taken {
+            durable: at,
+            refused: Some(error),
+        });
+        let appends = loads.into_iter().map(|Load { destination, first, records }| async move {
+            let partition = destination.partition(id);
+            (first, self.context.log.append(&destination.stream, partition, records).await)
+        });
+        for (first, appended) in join_all(appends).await {
+            if let Err(error) = appended
+                && (taken.refused.is_none() || first < taken.durable)
+            {
+                taken = Taken { durable: first.min(taken.durable), refused: Some(unavailable(&error)) };
+            }
+        }
+        metrics::counter!("pollux_hub_messages_total").increment(u64::try_from(taken.durable).unwrap_or(0));
+        taken
+    }
+
+    /// The records of each destination, and the first message that is refused with its place.
+    async fn routed(
+        &self,
+        caller: &Caller,
+        hub: &Resource,
+        id: &DeviceId,
+        messages: Vec<Telemetry>,
+    ) -> Result<(Vec<Load>, Option<(usize, Error)>)> {
         caller.require_device(&hub.name, id)?;
-        self.check_message(&message)?;
         let generation_id = match &caller.identity {
             Identity::Device { generation_id, .. } => Some(generation_id.clone()),
             _ => None,
         };
+        let asks_twin = self.needs_twin(hub, RouteSource::DeviceMessages);
+        let twin = if asks_twin { Some(self.existing(hub, id).await?) } else { None };
+        let mut loads: Vec<Load> = Vec::new();
+        for (at, message) in messages.into_iter().enumerate() {
+            if let Err(error) = self.check_message(&message) {
+                return Ok((loads, Some((at, error))));
+            }
+            let event = self.event(id, generation_id.clone(), message);
+            let destinations = self.destinations(hub, &event, twin.as_ref());
+            if destinations.is_empty() {
+                metrics::counter!("pollux_hub_messages_unrouted_total").increment(1);
+                continue;
+            }
+            let payload = encode(&event);
+            for destination in destinations {
+                let record = record(id, payload.clone());
+                match loads.iter_mut().find(|load| load.destination == destination) {
+                    Some(load) => load.records.push(record),
+                    None => loads.push(Load { destination, first: at, records: vec![record] }),
+                }
+            }
+        }
+        Ok((loads, None))
+    }
+
+    fn event(&self, id: &DeviceId, generation_id: Option<String>, message: Telemetry) -> HubEvent {
         let enqueued = self.context.clock.now();
-        let system =
-            System { auth_method: Some(AUTH_METHOD.into()), generation_id, enqueued, ..message.system };
-        let event = HubEvent {
+        HubEvent {
             source: RouteSource::DeviceMessages,
             device_id: id.to_string(),
             properties: message.properties,
-            system,
+            system: System {
+                auth_method: Some(AUTH_METHOD.into()),
+                generation_id,
+                enqueued,
+                ..message.system
+            },
             body: message.body,
-        };
-        let twin =
-            if self.needs_twin(hub, event.source) { Some(self.existing(hub, id).await?) } else { None };
-        let destinations = self.destinations(hub, &event, twin.as_ref());
-        if destinations.is_empty() {
-            metrics::counter!("pollux_hub_messages_unrouted_total").increment(1);
-            return Ok(());
         }
-        let payload = encode(&event);
-        for destination in destinations {
-            let record = NewRecord {
-                partition_key: Some(id.as_ref().into()),
-                payload: payload.clone(),
-                idempotency_key: None,
-            };
-            let partition = destination.partition(id);
-            self.context.log.append(&destination.stream, partition, vec![record]).await.map_err(refused)?;
-        }
-        metrics::counter!("pollux_hub_messages_total").increment(1);
-        Ok(())
     }
 
     fn check_message(&self, message: &Telemetry) -> Result<()> {
@@ -80,7 +141,11 @@ impl Hub {
     }
 }
 
-fn refused(error: LogError) -> Error {
+fn record(id: &DeviceId, payload: Bytes) -> NewRecord {
+    NewRecord { partition_key: Some(id.as_ref().into()), payload, idempotency_key: None }
+}
+
+fn unavailable(error: &LogError) -> Error {
     tracing::warn!(%error, "telemetry cannot be appended");
     Error::new(ErrorCode::Unavailable, "the message cannot be kept for now; send it again")
 }
