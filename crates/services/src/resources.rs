@@ -71,6 +71,11 @@ impl Resources {
         self.ensure_streams().await
     }
 
+    /// All resources, for those who watch.
+    pub(crate) fn all(&self) -> Arc<[Arc<Resource>]> {
+        self.context.table.all()
+    }
+
     /// All resources, or those of a kind.
     pub fn list(&self, caller: &Caller, kind: Option<ResourceKind>) -> Result<Vec<Arc<Resource>>> {
         administer(caller)?;

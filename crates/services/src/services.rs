@@ -1,8 +1,10 @@
 //! All services, made once and shared by the edges.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use pollux_model::Result;
+use pollux_model::resource::ResourceKind;
+use pollux_model::{ResourceName, Result, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -90,6 +92,7 @@ impl Services {
         tasks.spawn(Arc::clone(&self.events).run_relay(shutdown.clone()));
         tasks.spawn(Arc::clone(&self.events).run_retention(shutdown.clone()));
         tasks.spawn(Arc::clone(&self.functions).run(shutdown.clone()));
+        tasks.spawn(cut_off_deleted(Arc::clone(&self.resources), Arc::clone(&self.hub), shutdown.clone()));
         let provisioning = Arc::clone(&self.provisioning);
         tasks.spawn(async move {
             match provisioning.resume().await {
@@ -101,4 +104,28 @@ impl Services {
             }
         });
     }
+}
+
+/// Ends the connections of each hub that is deleted.
+async fn cut_off_deleted(resources: Arc<Resources>, hub: Arc<Hub>, shutdown: CancellationToken) {
+    let mut changes = resources.watch();
+    let mut before = hubs(&resources);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            changed = changes.changed() => if changed.is_err() { return },
+        }
+        let after = hubs(&resources);
+        // With the time it was made: a hub deleted and made again is another.
+        for (name, _) in before.difference(&after) {
+            hub.connections.close_all(name, "the hub is deleted");
+        }
+        before = after;
+    }
+}
+
+fn hubs(resources: &Resources) -> BTreeSet<(ResourceName, Timestamp)> {
+    let all = resources.all();
+    let hubs = all.iter().filter(|one| one.kind() == ResourceKind::Hub);
+    hubs.map(|one| (one.name.clone(), one.created)).collect()
 }
