@@ -1,2 +1,130 @@
-//! Benchmarks.
-fn main() {}
+//! Load generators and side-by-side comparisons: `cargo run --release -p pollux-bench -- [NAME] [--json]`.
+//!
+//! The server runs as a process of its own on one core, the generator on another. Subject and peer take turns; what is
+//! printed is the median and every repetition, the server's CPU seconds, and ratios against limits of the same run.
+//! Absolute numbers of a shared machine prove nothing; nothing here asserts a time.
+//!
+//! ```text
+//!   subject.rs (pollux serve, pinned)  ◀── registrations.rs │ telemetry.rs │ twin_patch.rs │ idle.rs
+//!   bare.rs    (rustls and nothing else, pinned)  ◀── registrations.rs │ idle.rs
+//!   fdatasync.rs (the disk and nothing else)
+//! ```
+
+mod bare;
+mod fdatasync;
+mod idle;
+mod process;
+mod registrations;
+mod report;
+mod subject;
+mod telemetry;
+mod twin_patch;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, ValueEnum};
+
+use report::Report;
+
+/// Load generators and side-by-side comparisons.
+#[derive(Debug, Parser)]
+#[command(name = "pollux-bench")]
+struct Arguments {
+    /// Which figure; all when absent
+    #[arg(value_enum)]
+    name: Option<Name>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Repetitions of each measurement
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    repetitions: u32,
+    /// Seconds of each repetition
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Be the bare TLS server, for the generator
+    #[arg(long, hide = true)]
+    bare_tls: bool,
+}
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Name {
+    /// Complete registrations over MQTT with TLS, next to the bare TLS handshake
+    Registrations,
+    /// Device-to-cloud messages, QoS 1, durable
+    Telemetry,
+    /// Changes of one property of a twin over HTTP, durable
+    TwinPatch,
+    /// Memory of an idle TLS connection, next to a bare rustls task
+    Idle,
+    /// fdatasync of the disk below
+    Fdatasync,
+}
+
+const ALL: [Name; 5] = [Name::Fdatasync, Name::Registrations, Name::Telemetry, Name::TwinPatch, Name::Idle];
+
+/// How long and how often.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    repetitions: u32,
+    duration: std::time::Duration,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    process::raise_open_files();
+    let done = if arguments.bare_tls {
+        runtime().and_then(|runtime| runtime.block_on(bare::serve()))
+    } else {
+        run(&arguments)
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::say_error(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    // Before any thread is made: they inherit it.
+    let pinned = process::pin_generator();
+    let plan = Plan {
+        repetitions: arguments.repetitions,
+        duration: std::time::Duration::from_secs(arguments.seconds),
+    };
+    let names: Vec<_> =
+        ALL.into_iter().filter(|name| arguments.name.is_none_or(|wanted| wanted == *name)).collect();
+    let runtime = runtime()?;
+    let mut reports = Vec::new();
+    for name in names {
+        let report = runtime.block_on(measure(name, plan)).with_context(|| format!("{name:?}"))?;
+        if !arguments.json {
+            report::say(&report.text())?;
+        }
+        reports.push(report);
+    }
+    if arguments.json {
+        report::say(&Report::json(&reports, pinned))
+    } else {
+        report::say(&report::conditions(pinned))
+    }
+}
+
+async fn measure(name: Name, plan: Plan) -> Result<Report> {
+    match name {
+        Name::Registrations => registrations::measure(plan).await,
+        Name::Telemetry => telemetry::measure(plan).await,
+        Name::TwinPatch => twin_patch::measure(plan).await,
+        Name::Idle => idle::measure(plan).await,
+        Name::Fdatasync => fdatasync::measure(plan).await,
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.context("cannot start the async runtime")
+}

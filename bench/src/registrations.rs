@@ -1,0 +1,109 @@
+//! Complete registrations: a new TLS connection each, CONNECT, subscribe, register, poll until assigned, goodbye; the
+//! twin is made and everything is on disk. Next to the bare TLS handshake of the same run.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context as _, Result};
+use futures_util::future::try_join_all;
+use pollux_client::Credential;
+use pollux_client::provisioning_device::{Registration, register};
+use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::Instant;
+
+use crate::bare::Bare;
+use crate::process::cpu_seconds;
+use crate::report::{DURABLE, Figure, Report};
+use crate::subject::{MODEL, Subject};
+use crate::{Plan, process};
+
+/// Devices at the same time.
+const CLIENTS: usize = 32;
+
+/// Operations and what they cost.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    per_second: f64,
+    cpu_seconds_each: f64,
+}
+
+/// Measures.
+pub(crate) async fn measure(plan: Plan) -> Result<Report> {
+    let (subject, bare) = (Subject::start()?, Bare::start()?);
+    subject.with_model().await?;
+    let key = subject.with_group("bench").await?;
+    let mut world = World { subject, key, next: AtomicU64::new(0) };
+    // Once before it counts: caches, allocations, the first connections.
+    world.registrations(plan.duration / 4).await?;
+    let (mut ours, mut limit) = (Vec::new(), Vec::new());
+    for _ in 0..plan.repetitions {
+        ours.push(world.registrations(plan.duration).await?);
+        limit.push(handshakes(&bare, plan.duration / 2).await?);
+    }
+    let mut report = Report::new("registrations", DURABLE);
+    let runs = |samples: &[Sample], of: fn(&Sample) -> f64| samples.iter().map(of).collect::<Vec<_>>();
+    let name = format!("registrations, symmetric key, {CLIENTS} at a time");
+    report.figure(Figure::new(&name, "registrations/s", runs(&ours, |s| s.per_second)));
+    let cost =
+        report.figure(Figure::new("  cost", "CPU-s/registration", runs(&ours, |s| s.cpu_seconds_each)));
+    report.figure(Figure::new(
+        "bare TLS: accept, handshake, echo, close",
+        "handshakes/s",
+        runs(&limit, |s| s.per_second),
+    ));
+    let bare_cost =
+        report.figure(Figure::new("  cost", "CPU-s/handshake", runs(&limit, |s| s.cpu_seconds_each)));
+    report.ratio("registrations per CPU-second, as a part of bare handshakes", bare_cost / cost);
+    report.note(format!(
+        "resident memory of the server at the end: {:.0} MB",
+        process::resident_bytes(world.subject.pid())? / 1e6
+    ));
+    report.note("goal: 0.6 or more; moonshot: 0.8 (P6 of PERFORMANCE)");
+    Ok(report)
+}
+
+struct World {
+    subject: Subject,
+    key: pollux_model::Key,
+    next: AtomicU64,
+}
+
+impl World {
+    async fn registrations(&mut self, duration: std::time::Duration) -> Result<Sample> {
+        let (endpoint, scope) = (self.subject.mqtt()?, self.subject.id_scope()?);
+        let (deadline, pid) = (Instant::now() + duration, self.subject.pid());
+        let client = async || -> Result<u64> {
+            let mut done = 0;
+            while Instant::now() < deadline {
+                let id = format!("device-{:08}", self.next.fetch_add(1, Ordering::Relaxed));
+                let credential = Credential::Key(self.key.derive(&id).bytes());
+                let registration =
+                    Registration::new(scope, &id, credential).payload(json!({ "modelId": MODEL }));
+                register(&endpoint, &registration).await.context("a registration failed")?;
+                done += 1;
+            }
+            Ok(done)
+        };
+        sample(pid, try_join_all((0..CLIENTS).map(|_| client()))).await
+    }
+}
+
+async fn handshakes(bare: &Bare, duration: std::time::Duration) -> Result<Sample> {
+    let deadline = Instant::now() + duration;
+    let client = async || -> Result<u64> {
+        let mut done = 0;
+        while Instant::now() < deadline {
+            bare.connect().await?.shutdown().await?;
+            done += 1;
+        }
+        Ok(done)
+    };
+    sample(bare.pid(), try_join_all((0..CLIENTS).map(|_| client()))).await
+}
+
+async fn sample(pid: u32, work: impl Future<Output = Result<Vec<u64>>>) -> Result<Sample> {
+    let (before, start) = (cpu_seconds(pid)?, Instant::now());
+    let done = work.await?.into_iter().sum::<u64>() as f64;
+    let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds(pid)? - before);
+    Ok(Sample { per_second: done / seconds, cpu_seconds_each: cpu / done })
+}

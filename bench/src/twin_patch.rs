@@ -1,0 +1,85 @@
+//! Changes of one property of a twin over HTTPS, each on disk before it is answered.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use futures_util::future::try_join_all;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use pollux_client::Rest;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::Plan;
+use crate::process::cpu_seconds;
+use crate::report::{DURABLE, Figure, Report};
+use crate::subject::{MODEL, Subject};
+
+/// Clients at the same time.
+const CLIENTS: [usize; 2] = [8, 64];
+/// Twins that take turns.
+const TWINS: usize = 1000;
+
+/// What one repetition gave.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    per_second: f64,
+    cpu_per_million: f64,
+    p99_ms: f64,
+}
+
+/// Measures.
+pub(crate) async fn measure(plan: Plan) -> Result<Report> {
+    let subject = Subject::start()?;
+    subject.with_model().await?;
+    let twins = subject.twins()?;
+    let body = json!({ "$metadata": { "$model": MODEL }, "Temperature": 0.0 });
+    let made = stream::iter(0..TWINS).map(|index| twins.put(&path(index)).json(body.clone()).send());
+    made.buffer_unordered(32).try_for_each(async |_| Ok(())).await.context("cannot make the twins")?;
+    let mut samples = vec![Vec::new(); CLIENTS.len()];
+    for _ in 0..plan.repetitions {
+        for (clients, samples) in CLIENTS.iter().zip(&mut samples) {
+            samples.push(repetition(&subject, &twins, *clients, plan.duration).await?);
+        }
+    }
+    let mut report = Report::new("twin-patch", DURABLE);
+    for (clients, samples) in CLIENTS.iter().zip(&samples) {
+        let runs = |of: fn(&Sample) -> f64| samples.iter().map(of).collect::<Vec<_>>();
+        report.figure(Figure::new(
+            format!("PATCH one property, HTTPS, {clients} clients"),
+            "changes/s",
+            runs(|s| s.per_second),
+        ));
+        report.figure(Figure::new("  cost", "CPU-s/million", runs(|s| s.cpu_per_million)));
+        report.figure(Figure::new("  answer, 99th percentile", "ms", runs(|s| s.p99_ms)));
+    }
+    report.note("peer measured elsewhere (see PERFORMANCE): PostgreSQL, pgbench's update, 8 clients: 6.7k/s");
+    Ok(report)
+}
+
+fn path(index: usize) -> String {
+    format!("/digitaltwins/bench-{index:05}")
+}
+
+async fn repetition(subject: &Subject, twins: &Rest, clients: usize, duration: Duration) -> Result<Sample> {
+    let next = AtomicUsize::new(0);
+    let (cpu, start) = (cpu_seconds(subject.pid())?, Instant::now());
+    let deadline = start + duration;
+    let client = async || -> Result<Vec<Duration>> {
+        let mut took = Vec::new();
+        while Instant::now() < deadline {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let patch = json!([{ "op": "replace", "path": "/Temperature", "value": index as f64 }]);
+            let began = Instant::now();
+            twins.patch(&path(index % TWINS)).json_patch(patch).send().await.context("a change failed")?;
+            took.push(began.elapsed());
+        }
+        Ok(took)
+    };
+    let mut took = try_join_all((0..clients).map(|_| client())).await?.concat();
+    let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds(subject.pid())? - cpu);
+    took.sort_unstable();
+    let p99 = took.get(took.len() * 99 / 100).map_or(f64::NAN, |took| took.as_secs_f64() * 1e3);
+    let count = took.len() as f64;
+    Ok(Sample { per_second: count / seconds, cpu_per_million: cpu * 1e6 / count, p99_ms: p99 })
+}
