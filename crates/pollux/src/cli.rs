@@ -8,14 +8,16 @@ use crate::commands::{connections, demo, dps, events, functions, group, hub, ser
 
 const EXAMPLES: &str = "\
 Examples:
-  pollux serve                                     start everything, in ./pollux-data
-  pollux demo                                      see the whole story with 25 devices, then clean up
-  pollux twin model create --from ./models         upload models
+  pollux serve                       start everything, in ./pollux-data
+  pollux demo                        see the whole story with 25 devices
+  pollux twin model create --from ./models
+                                     upload models
   pollux dps enrollment-group create --enrollment-id line-1 --allocate
-                                                   let devices in; each gets its twin
-  pollux twin show --twin-id thermostat-67         a device's twin
+                                     let devices in; each gets its twin
+  pollux twin show --twin-id thermostat-67
+                                     a device's twin
   pollux hub device delete --device-id thermostat-67
-                                                   retire the device; its twin goes with it
+                                     retire the device and its twin
 
 Every command explains itself: pollux twin query --help
 Exit codes: 0 done, 1 refused or failed, 2 wrong command line, 3 no such thing.";
@@ -82,4 +84,72 @@ pub(crate) enum Command {
     /// Resource groups
     #[command(subcommand)]
     Group(group::Command),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn tree(command: &clap::Command, path: &str, lines: &mut Vec<String>) {
+        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+            let path = format!("{path} {}", sub.get_name());
+            if sub.has_subcommands() {
+                tree(sub, &path, lines);
+            } else {
+                lines.push(format!(
+                    "{path}: {}",
+                    sub.get_about().map(ToString::to_string).unwrap_or_default()
+                ));
+            }
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does() {
+        let mut lines = Vec::new();
+        tree(&Cli::command(), "pollux", &mut lines);
+        assert!(lines.iter().all(|line| !line.ends_with(": ")), "{lines:?}");
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn options_are_azs_own() {
+        for line in [
+            "pollux dps enrollment-group create --eid a --wh https://x/y --ap custom --ih hub1 hub2 --ps enabled",
+            "pollux dps enrollment-group show --enrollment-id a --show-keys -n dps1",
+            "pollux dps compute-device-key --key a2V5 --rid d",
+            "pollux twin show -n twins1 --twin-id a",
+            "pollux twin show --dt-name twins1 -i a --json",
+            "pollux twin relationship create -r r --relationship contains --twin-id a --target b",
+            "pollux hub device list --hub-name hub1 --data-dir elsewhere",
+            "pollux functions settings set --settings A=1 B=2 -n app",
+            "pollux dps create -n dps2 -g rg",
+        ] {
+            let parsed = Cli::try_parse_from(line.split(' '));
+            assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+        }
+    }
+
+    #[test]
+    fn wrong_lines_are_refused() {
+        for line in [
+            "pollux",
+            "pollux demo --devices 0",
+            "pollux twin show",
+            "pollux dps enrollment-group create --eid a --allocate --webhook-url https://x",
+            "pollux dps compute-device-key --rid d",
+            "pollux hub device create -d d --primary-key k",
+            "pollux functions settings set NOVALUE",
+            "pollux group delete",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
 }

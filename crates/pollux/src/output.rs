@@ -14,19 +14,25 @@ const CELL: usize = 72;
 /// Where results go.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
+    json: bool,
     tables: bool,
 }
 
 impl Output {
     /// Tables only for a terminal, and only when JSON was not asked for.
     pub(crate) fn new(json: bool) -> Self {
-        Self { tables: !json && io::stdout().is_terminal() }
+        Self { json, tables: !json && io::stdout().is_terminal() }
     }
 
     /// Prints one document.
     pub(crate) fn document(self, value: &Value) -> Result<()> {
         let text = serde_json::to_string_pretty(value)?;
         Ok(writeln!(io::stdout().lock(), "{text}")?)
+    }
+
+    /// Prints a text as it is; quoted where JSON was asked for.
+    pub(crate) fn text(self, text: &str) -> Result<()> {
+        if self.json { self.document(&Value::from(text)) } else { self.line(text) }
     }
 
     /// Prints rows.
@@ -62,7 +68,8 @@ pub(crate) fn table(titles: &[&str], rows: Vec<Vec<String>>) -> String {
     let titles = titles.iter().map(|title| title.to_uppercase()).collect::<Vec<_>>();
     let all: Vec<_> = std::iter::once(titles).chain(rows).collect();
     let columns = all.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| all.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let width =
+        |column: usize| all.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<_> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
     let mut text = String::new();
     for row in &all {

@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use pollux_model::resource::ResourceKind;
 use serde_json::json;
 
+use crate::cli::Global;
 use crate::output::Column;
 use crate::resources::{self, Create, Delete, List, Show};
 use crate::session::Session;
@@ -104,7 +105,9 @@ pub(crate) struct Target {
 }
 
 /// Runs a command of this group.
-pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
+pub(crate) async fn run(global: &Global, command: Command) -> Result<()> {
+    // A key can be derived without a server.
+    let session = || Session::open(global);
     match command {
         Command::Create(args) => {
             let mut more = json!({});
@@ -114,11 +117,11 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
             if let Some(scope) = args.id_scope {
                 more["idScope"] = json!(scope);
             }
-            resources::create(session, KIND, args.common, more).await
+            resources::create(&session()?, KIND, args.common, more).await
         }
-        Command::List(args) => resources::list(session, KIND, &args, COLUMNS).await,
-        Command::Show(args) => resources::show(session, KIND, &args).await,
-        Command::Delete(args) => resources::delete(session, KIND, &args).await,
+        Command::List(args) => resources::list(&session()?, KIND, &args, COLUMNS).await,
+        Command::Show(args) => resources::show(&session()?, KIND, &args).await,
+        Command::Delete(args) => resources::delete(&session()?, KIND, &args).await,
         Command::LinkHub(args) => {
             let mut body = json!({});
             if let Some(weight) = args.allocation_weight {
@@ -127,14 +130,14 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
             if let Some(apply) = args.apply_allocation_policy {
                 body["applyAllocationPolicy"] = json!(apply);
             }
-            resources::put_part(session, KIND, &args.name, ("linked-hubs", &args.hub), body).await
+            resources::put_part(&session()?, KIND, &args.name, ("linked-hubs", &args.hub), body).await
         }
         Command::UnlinkHub(args) => {
-            resources::delete_part(session, KIND, &args.name, ("linked-hubs", &args.hub)).await
+            resources::delete_part(&session()?, KIND, &args.name, ("linked-hubs", &args.hub)).await
         }
-        Command::EnrollmentGroup(command) => enrollment_group::run(session, command).await,
-        Command::Enrollment(command) => enrollment::run(session, command).await,
-        Command::Registration(command) => registration::run(session, command).await,
-        Command::ComputeDeviceKey(args) => device_key::run(session, args).await,
+        Command::EnrollmentGroup(command) => enrollment_group::run(&session()?, command).await,
+        Command::Enrollment(command) => enrollment::run(&session()?, command).await,
+        Command::Registration(command) => registration::run(&session()?, command).await,
+        Command::ComputeDeviceKey(args) => device_key::run(global, args).await,
     }
 }

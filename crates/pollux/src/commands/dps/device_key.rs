@@ -5,10 +5,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::Args;
 use pollux_model::sas;
-use serde_json::json;
 
 use super::Target;
+use crate::cli::Global;
 use crate::input::segment;
+use crate::output::Output;
 use crate::session::Session;
 
 /// Derive a device's key from its enrollment group's key
@@ -31,15 +32,15 @@ pub(crate) struct ComputeDeviceKey {
     target: Target,
 }
 
-/// Prints the key.
-pub(crate) async fn run(session: &Session, args: ComputeDeviceKey) -> Result<()> {
+/// Prints the key. A server is needed only to look up the group's.
+pub(crate) async fn run(global: &Global, args: ComputeDeviceKey) -> Result<()> {
     let key = match (args.key, args.enrollment_id) {
         (Some(key), _) => key,
-        (None, group) => group_key(session, &args.target, &group.unwrap_or_default()).await?,
+        (None, group) => group_key(&Session::open(global)?, &args.target, &group.unwrap_or_default()).await?,
     };
     let key = BASE64.decode(key.trim()).context("the group's key is not base64")?;
     let derived = BASE64.encode(sas::derive_key(&key, &args.registration_id));
-    session.output.document(&json!(derived))
+    Output::new(global.json).text(&derived)
 }
 
 async fn group_key(session: &Session, target: &Target, group: &str) -> Result<String> {

@@ -218,6 +218,6 @@ pub(super) async fn update(
 
 /// All that a query route of the provisioning service has, up to `top`.
 pub(super) async fn query(rest: &Rest, path: &str, top: usize) -> Result<Vec<Value>> {
-    let paging = Paging::Header { path: path.to_owned(), query: "SELECT * FROM enrollments".to_owned() };
+    let paging = Paging::Header { path: path.to_owned(), query: "*".to_owned() };
     Ok(rest.pages(paging).collect(top).await?)
 }
