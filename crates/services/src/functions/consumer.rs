@@ -153,7 +153,11 @@ impl Functions {
             .into_iter()
             .find(|(partition, _)| *partition == place.partition)
             .map(|(_, checkpoint)| checkpoint);
-        let mut last = checkpoint.map(|checkpoint| checkpoint.sequence_number);
+        let newest = self.context.log.partition(&stream, place.partition).await.map_err(unavailable)?;
+        // An event hub that was made anew counts from 0: a checkpoint beyond its end is of the one before.
+        let mut last = checkpoint
+            .map(|checkpoint| checkpoint.sequence_number)
+            .filter(|last| *last <= newest.last_sequence_number);
         loop {
             let from =
                 last.map_or(ReadFrom::Earliest, |number| ReadFrom::Sequence { number, inclusive: false });

@@ -21,8 +21,42 @@ pub enum DeviceRow {
     Raw(Value),
 }
 
+/// Where a query goes on.
+#[derive(Debug, Default)]
+struct Position {
+    /// Rows given so far: `TOP` counts all pages.
+    given: u64,
+    /// The device that the page before ended with.
+    after: Option<String>,
+}
+
+impl Position {
+    /// `given:device id`, as [`Position::next`] writes it.
+    fn read(text: Option<&str>) -> Result<Self> {
+        let Some(text) = text else { return Ok(Self::default()) };
+        let parts =
+            text.split_once(':').and_then(|(given, after)| Some((given.parse().ok()?, after.to_owned())));
+        let (given, after) =
+            parts.ok_or_else(|| Error::invalid("this is not where a page of this query ended"))?;
+        Ok(Self { given, after: Some(after) })
+    }
+
+    /// How many rows the next page may have; 0 when `TOP` is reached.
+    fn room(&self, query: &Query, limit: usize) -> usize {
+        let left = query.top().map_or(u64::MAX, |top| top.saturating_sub(self.given));
+        usize::try_from(left).unwrap_or(usize::MAX).min(limit)
+    }
+
+    /// The page that ended with this device: it leads on unless `TOP` is reached.
+    fn page(self, query: &Query, items: Vec<DeviceRow>, last: &DeviceId) -> Page<DeviceRow> {
+        let given = self.given.saturating_add(u64::try_from(items.len()).unwrap_or(u64::MAX));
+        let more = query.top().is_none_or(|top| given < top);
+        Page { items, next: more.then(|| format!("{given}:{last}")) }
+    }
+}
+
 impl Hub {
-    /// Runs a query. `after` is the device id the page before ended at; rows come in order of device id.
+    /// Runs a query. `after` is what the page before gave as `next`; rows come in order of device id.
     pub async fn query(
         &self,
         caller: &Caller,
@@ -37,18 +71,23 @@ impl Hub {
         if query.is_aggregate() {
             return self.aggregate(hub, &query).await;
         }
-        if let Some(ids) = query.hints().ids {
-            return self.among(hub, &query, &ids, after, limit).await;
+        let position = Position::read(after)?;
+        let room = position.room(&query, limit);
+        if room == 0 {
+            return Ok(Page { items: Vec::new(), next: None });
         }
-        let (mut items, mut after) = (Vec::new(), after.map(str::to_owned));
+        if let Some(ids) = query.hints().ids {
+            return self.among(hub, &query, &ids, position, room).await;
+        }
+        let (mut items, mut after) = (Vec::new(), position.after.clone());
         loop {
             let page = self.context.store.devices(&hub.name, after.as_deref(), CHUNK).await?;
             for device in page.items {
                 let document = twin_document(&device, self.connections.since(&hub.name, &device.id));
                 if query.matches(&document) {
                     items.push(row(&query, document));
-                    if items.len() == limit {
-                        return Ok(Page { items, next: Some(device.id.to_string()) });
+                    if items.len() == room {
+                        return Ok(position.page(&query, items, &device.id));
                     }
                 }
             }
@@ -65,20 +104,21 @@ impl Hub {
         hub: &Resource,
         query: &Query,
         ids: &[String],
-        after: Option<&str>,
-        limit: usize,
+        position: Position,
+        room: usize,
     ) -> Result<Page<DeviceRow>> {
         let mut wanted: Vec<_> = ids.iter().filter_map(|id| DeviceId::parse(id).ok()).collect();
         wanted.sort();
         wanted.dedup();
         let mut items = Vec::new();
-        for id in wanted.into_iter().filter(|id| after.is_none_or(|after| id.as_str() > after)) {
+        let left = |id: &DeviceId| position.after.as_deref().is_none_or(|after| id.as_str() > after);
+        for id in wanted.into_iter().filter(left) {
             let Some(device) = self.context.store.device(&hub.name, &id).await? else { continue };
             let document = twin_document(&device, self.connections.since(&hub.name, &id));
             if query.matches(&document) {
                 items.push(row(query, document));
-                if items.len() == limit {
-                    return Ok(Page { items, next: Some(id.to_string()) });
+                if items.len() == room {
+                    return Ok(position.page(query, items, &id));
                 }
             }
         }

@@ -1,0 +1,14 @@
+//! The services together: over a SQLite store and a segment log in a folder of their own, with a clock that is moved by
+//! hand and webhooks on this machine. Twins alone are tested beside their code.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests; clippy knows only the test functions themselves")]
+
+mod functions;
+mod hub;
+mod hub_twins;
+mod lifecycle;
+mod provisioning;
+mod registering;
+mod webhook;
+mod webhooks;
+mod world;

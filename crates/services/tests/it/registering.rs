@@ -1,0 +1,352 @@
+//! A device registers: who is let in, what becomes of it, what a second time means.
+
+use pollux_model::device::Status;
+use pollux_model::enrollment::{InitialTwin, ReprovisionPolicy};
+use pollux_model::registration::{RegistrationStatus, Substatus};
+use pollux_model::resource::ResourceKind;
+use pollux_model::sas::SasToken;
+use pollux_model::{DeviceId, ErrorCode, Key, RegistrationId};
+use pollux_services::provisioning::{AttestationInput, EnrollmentInput, IndividualInput, RegisterRequest};
+use serde_json::{Map, Value, json};
+
+use crate::webhook::{Behaviour, Hook};
+use crate::world::{World, declared, device_keys, keys_of};
+
+fn map(value: Value) -> Map<String, Value> {
+    value.as_object().unwrap().clone()
+}
+
+async fn individual(world: &World, id: &str, change: impl FnOnce(&mut IndividualInput)) -> Key {
+    let mut input = IndividualInput {
+        registration_id: id.into(),
+        device_id: None,
+        optional_device_information: None,
+        common: EnrollmentInput::default(),
+    };
+    change(&mut input);
+    let made =
+        world.services.provisioning.put_enrollment(&world.admin, &world.dps(), input, None).await.unwrap();
+    let pollux_model::enrollment::Attestation::SymmetricKey { keys } = made.attestation;
+    keys.primary
+}
+
+#[tokio::test]
+async fn a_device_of_a_group_is_put_into_its_hub_with_its_derived_key() {
+    let world = World::new().await;
+    let group = world.group("line", |_| {}).await;
+    let record = world.provision("Dev-1", &group).await;
+    assert_eq!(
+        (record.assigned_hub.as_deref(), record.device_id.as_deref()),
+        (Some("localhost"), Some("Dev-1"))
+    );
+    assert_eq!((record.substatus, &*record.registration_id), (Some(Substatus::InitialAssignment), "dev-1"));
+    let device = world.device("Dev-1").await.unwrap();
+    assert_eq!(device_keys(&device), keys_of(&group).derive("Dev-1"));
+    let by = device.identity.provisioned_by.unwrap();
+    assert_eq!((by.dps.as_str(), by.registration_id.as_str()), ("dps1", "dev-1"));
+}
+
+#[tokio::test]
+async fn an_individual_enrollment_names_the_device_and_what_it_starts_with() {
+    let world = World::new().await;
+    let key = individual(&world, "single", |input| {
+        input.device_id = Some("Named".into());
+        input.common.iot_edge = true;
+        input.common.initial_twin = Some(InitialTwin {
+            tags: map(json!({ "site": "a" })),
+            desired: map(json!({ "rate": { "ms": 5 } })),
+        });
+    })
+    .await;
+    let token = world.device_token("single", &key);
+    let caller = world.services.provisioning.attest_by_token(&world.dps(), "single", &token).await.unwrap();
+    let record = world.register(&caller, "single", None).await;
+    assert_eq!(record.device_id.as_deref(), Some("Named"));
+    let device = world.device("Named").await.unwrap();
+    assert!(device.identity.iot_edge);
+    assert_eq!(
+        (json!(device.twin.tags), json!(device.twin.desired.properties)),
+        (json!({ "site": "a" }), json!({ "rate": { "ms": 5 } }))
+    );
+}
+
+#[tokio::test]
+async fn who_is_let_in() {
+    let world = World::new().await;
+    let group = world.group("line", |_| {}).await;
+    let keys = keys_of(&group);
+    let own = individual(&world, "own", |_| {}).await;
+    individual(&world, "off", |input| input.common.status = Some(Status::Disabled)).await;
+    let closed = world.group("closed", |input| input.status = Some(Status::Disabled)).await;
+    let disabled = individual_key(&world, "off").await;
+    let wrong = Key::from_bytes(b"another key of no one");
+    let (good, disabled_entry, refused) =
+        (None, Some(ErrorCode::EnrollmentDisabled), Some(ErrorCode::Unauthorized));
+    let table = [
+        ("dev", keys.primary.derive("dev"), good),
+        ("dev", keys.secondary.derive("dev"), good),
+        ("DEV", keys.primary.derive("DEV"), good),
+        // The key is derived from the id as the device writes it.
+        ("DEV", keys.primary.derive("dev"), refused),
+        ("dev", keys.primary.clone(), refused),
+        ("dev", wrong.clone(), refused),
+        ("own", own, good),
+        // Its own entry decides alone, and a disabled one shuts out whatever the group says.
+        ("own", keys.primary.derive("own"), refused),
+        ("off", keys.primary.derive("off"), refused),
+        ("off", disabled, disabled_entry),
+        ("dev", keys_of(&closed).primary.derive("dev"), disabled_entry),
+    ];
+    for (id, key, expected) in table {
+        let token = world.device_token(id, &key);
+        let answer = world.services.provisioning.attest_by_token(&world.dps(), id, &token).await;
+        assert_eq!(answer.err().map(|error| error.code), expected, "{id}");
+    }
+}
+
+async fn individual_key(world: &World, id: &str) -> Key {
+    let found =
+        world.services.provisioning.enrollment_attestation(&world.admin, &world.dps(), id).await.unwrap();
+    let pollux_model::enrollment::Attestation::SymmetricKey { keys } = found;
+    keys.primary
+}
+
+#[tokio::test]
+async fn a_token_is_for_one_device_of_one_scope_and_ends() {
+    let world = World::new().await;
+    let key = keys_of(&world.group("line", |_| {}).await).primary.derive("dev");
+    let pollux_model::resource::Properties::Dps(own) = &world.dps().properties.clone() else { panic!() };
+    let (scope, now) = (own.id_scope.as_str(), 1_700_000_000);
+    for (resource, expiry, good) in [
+        (format!("{scope}/registrations/dev"), now + 1, true),
+        (format!("{}/Registrations/DEV", scope.to_lowercase()), now + 1, true),
+        (format!("{scope}/registrations/dev"), now, false),
+        (format!("{scope}/registrations/other"), now + 1, false),
+        (format!("{scope}/registrations"), now + 1, false),
+        ("0ne00000000/registrations/dev".to_owned(), now + 1, false),
+        ("localhost".to_owned(), now + 1, false),
+    ] {
+        let text = pollux_model::sas::sign(&resource, &key.bytes(), expiry, None);
+        let token = SasToken::parse(&text).unwrap();
+        let answer = world.services.provisioning.attest_by_token(&world.dps(), "dev", &token).await;
+        assert_eq!(answer.is_ok(), good, "{resource} {expiry}");
+    }
+}
+
+#[tokio::test]
+async fn registering_again_finds_the_same_device_and_its_state() {
+    let world = World::new().await;
+    let group = world.group("line", |_| {}).await;
+    let first = world.provision("dev", &group).await;
+    let device = world.device("dev").await.unwrap();
+    let caller = world.connected("dev").await;
+    let id = DeviceId::parse("dev").unwrap();
+    world.services.hub.report(&caller, &world.hub(), &id, map(json!({ "fw": 1 }))).await.unwrap();
+    let second = world.provision("dev", &group).await;
+    assert_ne!(second.operation.id, first.operation.id);
+    assert_eq!((second.created, second.substatus), (first.created, Some(Substatus::InitialAssignment)));
+    let again = world.device("dev").await.unwrap();
+    assert_eq!(again.identity, device.identity);
+    assert_eq!(json!(again.twin.reported.properties), json!({ "fw": 1 }));
+}
+
+#[tokio::test]
+async fn an_operators_disable_outlives_a_registration() {
+    let world = World::new().await;
+    let group = world.group("line", |_| {}).await;
+    world.provision("dev", &group).await;
+    let input = pollux_services::hub::DeviceInput {
+        id: "dev".into(),
+        status: Some(Status::Disabled),
+        status_reason: None,
+        authentication: None,
+        iot_edge: false,
+    };
+    world.services.hub.update_device(&world.admin, &world.hub(), input, None).await.unwrap();
+    world.provision("dev", &group).await;
+    assert_eq!(world.device("dev").await.unwrap().identity.status, Status::Disabled);
+}
+
+#[tokio::test]
+async fn what_registering_again_does_is_the_entrys_policy() {
+    let world = World::new().await;
+    let hook = Hook::new(Behaviour::Answer(200, json!({ "iotHubHostName": "localhost" }).to_string()));
+    let policy = |update_hub_assignment, migrate_device_data| ReprovisionPolicy {
+        update_hub_assignment,
+        migrate_device_data,
+    };
+    for (name, policy, asked, reset) in [
+        ("stays", policy(false, true), 1, false),
+        ("moves", policy(true, true), 2, false),
+        ("resets", policy(true, false), 2, true),
+    ] {
+        let before = hook.calls().len();
+        let group = world
+            .group(name, |input| {
+                input.allocation_policy = Some("custom".into());
+                input.webhook = Some((hook.url.clone(), None));
+                input.reprovision = Some(policy);
+                input.initial_twin =
+                    Some(InitialTwin { tags: Map::new(), desired: map(json!({ "rate": 1 })) });
+            })
+            .await;
+        world.provision(name, &group).await;
+        let caller = world.connected(name).await;
+        let id = DeviceId::parse(name).unwrap();
+        world.services.hub.report(&caller, &world.hub(), &id, map(json!({ "fw": 1 }))).await.unwrap();
+        let old = world.device(name).await.unwrap();
+        let record = world.provision(name, &group).await;
+        assert_eq!(hook.calls().len() - before, asked, "{name}");
+        let new = world.device(name).await.unwrap();
+        assert_eq!(new.twin.reported.properties.is_empty(), reset, "{name}");
+        assert_eq!(record.substatus == Some(Substatus::DeviceDataReset), reset, "{name}");
+        assert_eq!(json!(new.twin.desired.properties), json!({ "rate": 1 }), "{name}");
+        assert!(new.twin.desired.version >= old.twin.desired.version, "{name}: versions never go back");
+        if name == "stays" {
+            let caller = world.attested(name, &group).await;
+            world.register_as(&caller, name, RegisterRequest { payload: None, force: true }).await;
+            assert_eq!(hook.calls().len() - before, 2, "a forced registration asks again");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_device_moves_to_the_hub_it_is_given_and_takes_its_state_along() {
+    let south = declared(ResourceKind::Hub, json!({ "name": "south" }));
+    let dps = declared(
+        ResourceKind::Dps,
+        json!({ "name": "dps1", "linkedHubs": [{ "hub": "hub1" }, { "hub": "south" }] }),
+    );
+    let world = World::with(&[], |_| {}).await;
+    world.services.resources.apply(&world.admin, &south).await.unwrap();
+    world.services.resources.apply(&world.admin, &dps).await.unwrap();
+    let south = world.named(ResourceKind::Hub, "south");
+    let hook = Hook::new(Behaviour::Answer(200, json!({ "iotHubHostName": "localhost" }).to_string()));
+    let group = world.custom_group("line", &hook.url).await;
+    world.provision("dev", &group).await;
+    let (caller, id) = (world.connected("dev").await, DeviceId::parse("dev").unwrap());
+    world.services.hub.report(&caller, &world.hub(), &id, map(json!({ "fw": 1 }))).await.unwrap();
+
+    hook.set(Behaviour::Answer(200, json!({ "iotHubHostName": south.host_name }).to_string()));
+    let record = world.provision("dev", &group).await;
+    assert_eq!(
+        (record.assigned_hub, record.substatus),
+        (Some(south.host_name.clone()), Some(Substatus::DeviceDataMigrated))
+    );
+    assert!(world.device("dev").await.is_none(), "it left the first hub");
+    let moved = world.services.context.store.device(&south.name, &id).await.unwrap().unwrap();
+    assert_eq!(json!(moved.twin.reported.properties), json!({ "fw": 1 }));
+}
+
+#[tokio::test]
+async fn two_registrations_at_once_are_one_operation() {
+    let world = World::new().await;
+    let hook = Hook::new(Behaviour::Answer(200, json!({ "iotHubHostName": "localhost" }).to_string()));
+    let group = world.custom_group("line", &hook.url).await;
+    let (caller, dps) = (world.attested("dev", &group).await, world.dps());
+    let register = || world.services.provisioning.register(&caller, &dps, RegisterRequest::default());
+    let (one, two, three) = tokio::join!(register(), register(), register());
+    let (one, two, three) = (one.unwrap(), two.unwrap(), three.unwrap());
+    assert_eq!((&one.operation_id, &one.operation_id), (&two.operation_id, &three.operation_id));
+    assert_eq!(world.registered("dev").await.status, RegistrationStatus::Assigned);
+    assert_eq!(hook.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn a_group_deleted_on_the_way_fails_the_registration() {
+    let world = World::new().await;
+    let group = world.group("line", |_| {}).await;
+    let caller = world.attested("dev", &group).await;
+    let any = pollux_services::provisioning::Expect::Any;
+    world
+        .services
+        .provisioning
+        .delete_enrollment_group(&world.admin, &world.dps(), "line", any)
+        .await
+        .unwrap();
+    let record = world.register(&caller, "dev", None).await;
+    let failure = record.failure.unwrap();
+    assert_eq!((record.status, failure.code), (RegistrationStatus::Failed, 404_201));
+    assert!(failure.message.contains("line"), "{}", failure.message);
+    assert!(world.device("dev").await.is_none());
+}
+
+#[tokio::test]
+async fn a_group_disabled_on_the_way_fails_the_registration() {
+    let world = World::new().await;
+    let group = world.group("line", |_| {}).await;
+    let caller = world.attested("dev", &group).await;
+    world.group("line", |input| input.status = Some(Status::Disabled)).await;
+    let record = world.register(&caller, "dev", None).await;
+    assert_eq!((record.status, record.failure.unwrap().code), (RegistrationStatus::Failed, 401_003));
+}
+
+#[tokio::test]
+async fn an_operation_is_told_to_its_device_only() {
+    let world = World::new().await;
+    let group = world.group("line", |_| {}).await;
+    let record = world.provision("dev", &group).await;
+    let (own, other) = (world.attested("dev", &group).await, world.attested("other", &group).await);
+    let id = RegistrationId::parse("dev").unwrap();
+    let (provisioning, dps) = (&world.services.provisioning, world.dps());
+    let ask = async |caller, operation: &str| {
+        provisioning
+            .operation_status(caller, &dps, &id, operation)
+            .await
+            .map(|status| status.registration.status)
+    };
+    assert_eq!(ask(&own, &record.operation.id).await.unwrap(), RegistrationStatus::Assigned);
+    assert_eq!(ask(&own, "none").await.unwrap_err().code, ErrorCode::OperationNotFound);
+    assert_eq!(ask(&other, &record.operation.id).await.unwrap_err().code, ErrorCode::Forbidden);
+    assert_eq!(
+        provisioning.own_registration(&own, &dps, &id).await.unwrap().status,
+        RegistrationStatus::Assigned
+    );
+    assert_eq!(
+        provisioning.own_registration(&other, &dps, &id).await.unwrap_err().code,
+        ErrorCode::Forbidden
+    );
+    let refused = provisioning.register(&world.admin, &dps, RegisterRequest::default()).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::Forbidden);
+}
+
+#[tokio::test]
+async fn a_payload_has_a_bound() {
+    let world = World::new().await;
+    let group = world.group("line", |_| {}).await;
+    let caller = world.attested("dev", &group).await;
+    let request = RegisterRequest { payload: Some(json!("x".repeat(16 * 1024))), force: false };
+    let error = world.services.provisioning.register(&caller, &world.dps(), request).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::TooLarge);
+    assert!(world.record("dev").await.is_none());
+}
+
+#[tokio::test]
+async fn keys_of_an_entry_can_be_rolled_and_the_device_follows() {
+    let world = World::new().await;
+    let old = individual(&world, "dev", |_| {}).await;
+    let new = Key::from_bytes(b"0123456789abcdef0123456789abcdef");
+    let caller = world
+        .services
+        .provisioning
+        .attest_by_token(&world.dps(), "dev", &world.device_token("dev", &old))
+        .await;
+    world.register(&caller.unwrap(), "dev", None).await;
+    let before = world.device("dev").await.unwrap();
+    individual(&world, "dev", |input| {
+        let primary = Some(new.reveal().to_owned());
+        input.common.attestation = Some(AttestationInput::SymmetricKey { primary, secondary: None });
+    })
+    .await;
+    let caller = world
+        .services
+        .provisioning
+        .attest_by_token(&world.dps(), "dev", &world.device_token("dev", &new))
+        .await;
+    world.register(&caller.unwrap(), "dev", None).await;
+    let after = world.device("dev").await.unwrap();
+    assert_eq!(device_keys(&after).primary, new);
+    assert_eq!(device_keys(&after).secondary, device_keys(&before).secondary);
+    assert_eq!(after.identity.generation_id, before.identity.generation_id);
+    assert_ne!(after.identity.etag, before.identity.etag);
+}
