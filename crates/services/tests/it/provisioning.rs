@@ -23,6 +23,9 @@ fn with_rights(world: &World, rights: &[PolicyRight]) -> Caller {
     Caller::on(identity, ResourceKind::Dps, name, rights.iter().map(|right| Right::Policy(*right)).collect())
 }
 
+/// What makes a good enrollment a bad one.
+type Spoil = fn(&mut IndividualInput);
+
 fn code<T>(result: pollux_model::Result<T>) -> Result<(), ErrorCode> {
     result.map(drop).map_err(|error| error.code)
 }
@@ -60,7 +63,7 @@ async fn one_of_many_who_create_at_once_wins() {
 async fn bad_enrollments_are_refused() {
     let world = World::new().await;
     let (provisioning, dps, admin) = (&world.services.provisioning, world.dps(), &world.admin);
-    let bad: [(&str, fn(&mut IndividualInput)); 9] = [
+    let bad: [(&str, Spoil); 9] = [
         ("e", |input| input.device_id = Some("a b".into())),
         ("a b", |_| {}),
         ("", |_| {}),
