@@ -45,7 +45,7 @@ async fn what_was_acknowledged_survives_kill() {
 fn run_and_kill(path: &Path, first: u64, lines: u64) -> Vec<u64> {
     let mut child = Running(
         Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child", "--ignored", "--nocapture"])
+            .args(["--exact", "child", "--nocapture"])
             .env(DATABASE, path)
             .env(FIRST, first.to_string())
             .stdout(Stdio::piped())
@@ -114,8 +114,8 @@ async fn check(path: &Path, acknowledged: &BTreeSet<u64>) {
     assert_eq!(told.into_iter().collect::<BTreeSet<_>>(), devices);
 }
 
+/// The child of `what_was_acknowledged_survives_kill`: started by it, it runs until it is killed; otherwise it is done.
 #[test]
-#[ignore = "the child of what_was_acknowledged_survives_kill: runs until it is killed"]
 fn child() {
     let (Some(path), Some(first)) = (std::env::var_os(DATABASE), std::env::var_os(FIRST)) else { return };
     let next = Arc::new(AtomicU64::new(first.to_str().unwrap().parse().unwrap()));
