@@ -57,7 +57,13 @@ impl Provisioning {
     /// Makes the service. `hub` is where devices are registered, `functions` answers webhooks that lead to ourselves.
     #[must_use]
     pub fn new(context: Arc<Context>, hub: Arc<Hub>, functions: Arc<Functions>) -> Arc<Self> {
-        Arc::new(Self { context, hub, functions, running: Mutex::default(), permits: Semaphore::new(OPERATIONS) })
+        Arc::new(Self {
+            context,
+            hub,
+            functions,
+            running: Mutex::default(),
+            permits: Semaphore::new(OPERATIONS),
+        })
     }
 
     /// The properties of an instance.

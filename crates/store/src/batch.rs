@@ -102,6 +102,8 @@ pub enum Write {
 
     /// Where a consumer stands.
     PutCheckpoint { key: ConsumerKey, partition: u32, checkpoint: Checkpoint },
+    /// Removes all checkpoints in an event hub: it was deleted, and one of the same name starts from its beginning.
+    DeleteCheckpoints { namespace: ResourceName, event_hub: String },
     /// A dead letter; its id is given by the store (the field is ignored). One per (app, function, namespace,
     /// event hub, partition, sequence number): a second put of the same event replaces the first.
     PutDeadLetter { letter: Box<DeadLetter> },

@@ -3,7 +3,7 @@
 //! `golden/v<N>.sql` is the dump of a database as version N wrote it: schema and one row in every table. A golden file
 //! never changes once its version was released. When the schema changes, add a version; when a stored document gains a
 //! field, give it a default. The newest version's file is written, if it is not there, by
-//! `cargo test -p pollux-store --test golden -- --ignored`.
+//! `POLLUX_WRITE_GOLDEN=1 cargo test -p pollux-store --test golden`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

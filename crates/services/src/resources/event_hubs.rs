@@ -6,6 +6,7 @@ use std::time::Duration;
 use pollux_eventlog::{LogError, Retention, StreamConfig, StreamName};
 use pollux_model::resource::{EventHub, Properties, Resource, ResourceKind};
 use pollux_model::{Error, ErrorCode, ResourceName, Result};
+use pollux_store::{Batch, Write};
 
 use super::declared::{Declared, DeclaredEventHub, DeclaredEvents};
 use super::{Resources, administer};
@@ -43,8 +44,16 @@ impl Resources {
         let gone = events.event_hubs.remove(at);
         self.check_not_routed_to(namespace, &gone.name)?;
         let resource = self.replace(&present, resource).await?;
-        self.context.log.delete(&stream(namespace, &gone.name)?).await.map_err(log_failed)?;
+        self.forget_events(namespace, &gone.name).await?;
         Ok(resource)
+    }
+
+    /// Deletes an event hub's events and where consumers stood in them.
+    async fn forget_events(&self, namespace: &ResourceName, event_hub: &str) -> Result<()> {
+        self.context.log.delete(&stream(namespace, event_hub)?).await.map_err(log_failed)?;
+        let (namespace, event_hub) = (namespace.clone(), event_hub.to_owned());
+        let forgotten = Batch::from(Write::DeleteCheckpoints { namespace, event_hub });
+        Ok(self.context.store.commit(forgotten).await?)
     }
 
     fn check_not_routed_to(&self, namespace: &ResourceName, event_hub: &str) -> Result<()> {
@@ -76,11 +85,7 @@ impl Resources {
         for event_hub in &events.event_hubs {
             let known = before.and_then(|before| super::check::event_hub(before, &event_hub.name));
             if known.is_none() {
-                self.context
-                    .log
-                    .delete(&stream(&resource.name, &event_hub.name)?)
-                    .await
-                    .map_err(log_failed)?;
+                self.forget_events(&resource.name, &event_hub.name).await?;
             }
             if known != Some(event_hub) {
                 self.make_stream(&resource.name, event_hub).await?;

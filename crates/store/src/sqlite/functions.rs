@@ -84,6 +84,15 @@ pub(super) fn put_checkpoint(
     Ok(execute(connection, sql, row)?)
 }
 
+pub(super) fn delete_checkpoints(
+    connection: &Connection,
+    namespace: &ResourceName,
+    event_hub: &str,
+) -> Result<(), Refusal> {
+    let sql = "DELETE FROM checkpoints WHERE namespace = ?1 AND event_hub = ?2";
+    Ok(execute(connection, sql, [namespace.as_str(), event_hub])?)
+}
+
 pub(super) fn put_dead_letter(
     connection: &Connection,
     letter: &DeadLetter,

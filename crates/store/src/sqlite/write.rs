@@ -69,6 +69,7 @@ fn documents(write: &Write) -> Result<Documents, StoreError> {
         | Write::DeleteTwin { .. }
         | Write::DeleteRelationship { .. }
         | Write::PutCheckpoint { .. }
+        | Write::DeleteCheckpoints { .. }
         | Write::KeepDeadLetters { .. }
         | Write::DeleteDeadLetter { .. }
         | Write::DeleteSecret { .. }
@@ -115,6 +116,9 @@ fn apply(connection: &Connection, write: &Write, documents: &Documents) -> Resul
             functions::put_checkpoint(connection, key, *partition, *checkpoint)
         }
         Write::PutDeadLetter { letter } => functions::put_dead_letter(connection, letter, text),
+        Write::DeleteCheckpoints { namespace, event_hub } => {
+            functions::delete_checkpoints(connection, namespace, event_hub)
+        }
         Write::KeepDeadLetters { app, newest } => functions::keep_dead_letters(connection, app, *newest),
         Write::DeleteDeadLetter { app, id, expect } => {
             functions::delete_dead_letter(connection, app, *id, expect)

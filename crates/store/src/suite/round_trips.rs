@@ -142,6 +142,14 @@ pub(super) async fn checkpoints_come_back_whole(backend: Arc<dyn Backend>) {
     assert_eq!(found, [(0, checkpoint(-1)), (31, checkpoint(i64::MAX / 100))]);
     assert_eq!(store.checkpoints(&two).await.expect("checkpoints"), [(0, checkpoint(9))]);
     assert_eq!(store.checkpoints(&consumer("three")).await.expect("checkpoints"), []);
+    let mut elsewhere = consumer("one");
+    elsewhere.event_hub = "elsewhere".to_owned();
+    let gone =
+        Write::DeleteCheckpoints { namespace: one.namespace.clone(), event_hub: one.event_hub.clone() };
+    commit(&*store, [put(&elsewhere, 0, 7), gone]).await;
+    assert_eq!(store.checkpoints(&one).await.expect("checkpoints"), []);
+    assert_eq!(store.checkpoints(&two).await.expect("checkpoints"), []);
+    assert_eq!(store.checkpoints(&elsewhere).await.expect("checkpoints"), [(0, checkpoint(7))]);
 }
 
 pub(super) async fn dead_letters_come_back_whole_and_once_per_event(backend: Arc<dyn Backend>) {
