@@ -62,11 +62,13 @@ def _():
 @names.case("the second twins instance is empty when the first is not")
 def _():
     port = subject["ports"]["https"][0]
-    first, second = client(), client(f"https://{row('twins', 'twins-north')['hostName']}:{port}")
+    first, second = (client(f"https://{row('twins', name)['hostName']}:{port}") for name in ("twins-north", "twins-south"))
     model = {"@id": "dtmi:test:Alone;1", "@type": "Interface", "@context": "dtmi:dtdl:context;2"}
     second.create_models([model])
     second.upsert_digital_twin("alone", {"$metadata": {"$model": "dtmi:test:Alone;1"}})
-    assert "alone" not in [twin["$dtId"] for twin in first.query_twins("SELECT * FROM DIGITALTWINS")]
+    equal([twin["$dtId"] for twin in second.query_twins("SELECT * FROM DIGITALTWINS")], ["alone"])
+    equal(list(first.query_twins("SELECT * FROM DIGITALTWINS")), [])
+    equal(list(first.list_models()), [])
 
 
 names.run()

@@ -11,7 +11,7 @@ mod server;
 
 use crate::report::Tally;
 use crate::workspace;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use case::{Case, Verdict};
 use scenario::{Known, Language, Scenario};
 use std::path::{Path, PathBuf};
@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// How many scenarios run side by side [default: one per core].
     #[arg(long)]
     jobs: Option<usize>,
+    /// Test this binary in place of building one (a relative path is looked up from where you stand).
+    #[arg(long)]
+    binary: Option<PathBuf>,
     /// Print every case, not only those that failed.
     #[arg(long, short)]
     verbose: bool,
@@ -42,7 +45,7 @@ pub(crate) struct Args {
 impl Args {
     /// Everything, as `cargo xtask test` runs it.
     pub(crate) fn all() -> Self {
-        Self { only: Vec::new(), list: false, jobs: None, verbose: false }
+        Self { only: Vec::new(), list: false, jobs: None, binary: None, verbose: false }
     }
 }
 
@@ -75,7 +78,10 @@ pub(crate) fn tally(args: &Args) -> Result<Tally> {
         }
         return Ok(tally);
     }
-    let binary = workspace::release_binary()?;
+    let binary = match &args.binary {
+        Some(binary) => binary.canonicalize().with_context(|| format!("there is no {}", binary.display()))?,
+        None => workspace::release_binary()?,
+    };
     let clients = prepare::Clients::prepare(&scenarios);
     let known =
         Known::parse(&std::fs::read_to_string(workspace::root().join(Known::PATH)).unwrap_or_default())?;
