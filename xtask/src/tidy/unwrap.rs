@@ -39,7 +39,7 @@ mod tests {
     fn tests_may_and_the_product_may_not() {
         let unwrap = concat!("a.unwrap", "();\n");
         let text =
-            format!("//! x\n{unwrap}/// {unwrap}b.unwrap_or(1);\n#[cfg(test)]\nmod tests {{ {unwrap} }}\n");
+            format!("//! x\n{unwrap}/// {unwrap}b.unwrap_or(1);\n#[cfg(test)]\nmod tests {{\n{unwrap}}}\n");
         let tree = Tree::of(&[
             ("crates/a/src/a.rs", &text),
             ("crates/a/tests/it/b.rs", &text),
