@@ -68,10 +68,7 @@ impl Dispatcher {
     pub(super) async fn answer(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Response {
         request.extensions_mut().insert(Peer(peer));
         let mut response = match self.choose(&mut request) {
-            Ok(router) => {
-                let Ok(response) = router.clone().call(request).await;
-                response
-            }
+            Ok(router) => carried_out(router.clone(), request).await,
             Err(refusal) => *refusal,
         };
         let headers = response.headers_mut();
@@ -148,6 +145,23 @@ impl Dispatcher {
         let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
         let text = Uuid::from_u64_pair(self.run, count).as_hyphenated().encode_lower(&mut text);
         HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("0"))
+    }
+}
+
+/// Runs a request. One that may change something runs to its end even if its client goes away meanwhile, for its task
+/// would be dropped with the connection: between a commit and what must follow it (a device that is cut off, a table in
+/// memory that is replaced) nothing may come.
+async fn carried_out(mut router: Router, request: Request<Incoming>) -> Response {
+    if request.method().is_safe() {
+        let Ok(response) = router.call(request).await;
+        return response;
+    }
+    match tokio::spawn(async move { router.call(request).await }).await {
+        Ok(Ok(response)) => response,
+        Err(error) => {
+            tracing::error!(%error, "a request broke off");
+            refuse(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "the request broke off")
+        }
     }
 }
 

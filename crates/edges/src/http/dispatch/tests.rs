@@ -57,3 +57,50 @@ fn ports_and_brackets_go() {
         assert_eq!(without_port(host), expected);
     }
 }
+
+/// Knows whether it was told to close.
+#[derive(Debug, Default)]
+struct Link(tokio::sync::Notify);
+
+impl pollux_services::hub::DeviceLink for Link {
+    fn deliver(&self, command: pollux_services::hub::DeviceCommand) {
+        if matches!(command, pollux_services::hub::DeviceCommand::Close { .. }) {
+            self.0.notify_one();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_carried_out_to_its_end_though_its_client_goes_away() {
+    use crate::http::rest::fixture::Edge;
+    let edge = Edge::new(ResourceKind::Hub, hub::router).await;
+    let body = serde_json::json!({"deviceId": "d1"});
+    edge.call("iothubowner", "PUT", "/devices/d1", &[], Some(body)).await.is(200);
+    let link = Arc::new(Link::default());
+    let id = pollux_model::DeviceId::parse("d1").unwrap();
+    let now = edge.services.context.clock.now();
+    let live = &edge.services.hub.connections;
+    let _place = live.enter(&edge.target.name, &id, Arc::clone(&link) as Arc<_>, now);
+
+    let about = About { connections: Arc::new(|| serde_json::Value::Null), metrics: Arc::new(String::new) };
+    let http = crate::http::Http::new(Arc::clone(&edge.services), about);
+    let (mut client, server) = tokio::io::duplex(64 * 1024);
+    let request = format!(
+        "DELETE /devices/d1?api-version=2021-04-12 HTTP/1.1\r\nHost: localhost\r\nIf-Match: *\r\nAuthorization: {}\r\n\r\n",
+        edge.token("iothubowner")
+    );
+    tokio::io::AsyncWriteExt::write_all(&mut client, request.as_bytes()).await.unwrap();
+    let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+    let admission = crate::accept::Gate::new(1, 1).admit(peer.ip()).unwrap();
+    let shutdown = tokio_util::sync::CancellationToken::new();
+    let serving = tokio::spawn(http.serve(server, peer, admission, shutdown));
+    // Until the request is under way: it waits for the store then.
+    for _ in 0..4 {
+        tokio::task::yield_now().await;
+    }
+    drop(client);
+    serving.await.unwrap();
+
+    let told = tokio::time::timeout(std::time::Duration::from_secs(10), link.0.notified()).await;
+    assert!(told.is_ok(), "the device that was deleted is still connected");
+}
