@@ -2,13 +2,14 @@
 //!
 //! What a connection speaks is its handler's: [`serve`] accepts, counts, and makes the TLS handshake.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -26,20 +27,75 @@ use tokio_util::task::TaskTracker;
 pub struct Gate {
     open: Arc<Semaphore>,
     unauthenticated: Arc<Semaphore>,
+    strangers: Arc<Strangers>,
+    /// How many strangers of one address there may be.
+    share: usize,
 }
 
+/// Connections that have not proved who they are, by address.
+#[derive(Debug, Default)]
+struct Strangers(Mutex<HashMap<IpAddr, usize>>);
+
 impl Gate {
-    /// At most this many connections, and of those this many that have not proved who they are.
+    /// At most this many connections, and of those this many that have not proved who they are; of the latter one
+    /// address may have half, so that no single stranger keeps all others out.
     #[must_use]
     pub fn new(connections: usize, unauthenticated: usize) -> Self {
         let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
-        Self { open: semaphore(connections), unauthenticated: semaphore(unauthenticated) }
+        Self {
+            open: semaphore(connections),
+            unauthenticated: semaphore(unauthenticated),
+            strangers: Arc::default(),
+            share: unauthenticated.div_ceil(2),
+        }
     }
 
-    fn admit(&self) -> Option<Admission> {
+    /// A place for a connection from that address, if there is one.
+    pub(crate) fn admit(&self, address: IpAddr) -> Option<Admission> {
         let open = Arc::clone(&self.open).try_acquire_owned().ok()?;
-        let pending = Arc::clone(&self.unauthenticated).try_acquire_owned().ok()?;
-        Some(Admission { _open: open, pending: Some(pending) })
+        let permit = Arc::clone(&self.unauthenticated).try_acquire_owned().ok()?;
+        let stranger = Stranger::enter(&self.strangers, network(address), self.share)?;
+        Some(Admission { _open: open, pending: Some((permit, stranger)) })
+    }
+}
+
+/// One address of IPv4; of IPv6 the 64 bits that one customer usually has to himself.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+        address => address,
+    }
+}
+
+/// One connection counted among the strangers; gives up its place when dropped.
+#[derive(Debug)]
+struct Stranger {
+    among: Arc<Strangers>,
+    network: IpAddr,
+}
+
+impl Stranger {
+    fn enter(among: &Arc<Strangers>, network: IpAddr, share: usize) -> Option<Self> {
+        let mut counts = among.0.lock();
+        let count = counts.entry(network).or_default();
+        // Whoever is refused here has places already: no entry is left behind.
+        if *count >= share {
+            return None;
+        }
+        *count += 1;
+        Some(Self { among: Arc::clone(among), network })
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let mut counts = self.among.0.lock();
+        if let Some(count) = counts.get_mut(&self.network) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.network);
+            }
+        }
     }
 }
 
@@ -47,7 +103,7 @@ impl Gate {
 #[derive(Debug)]
 pub struct Admission {
     _open: OwnedSemaphorePermit,
-    pending: Option<OwnedSemaphorePermit>,
+    pending: Option<(OwnedSemaphorePermit, Stranger)>,
 }
 
 impl Admission {
@@ -150,7 +206,7 @@ where
                 continue;
             }
         };
-        let Some(admission) = accepting.gate.admit() else {
+        let Some(admission) = accepting.gate.admit(peer.ip()) else {
             metrics::counter!("pollux_connections_refused_total").increment(1);
             continue;
         };
@@ -173,4 +229,33 @@ where
 async fn handshake(acceptor: &TlsAcceptor, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
     stream.set_nodelay(true)?;
     acceptor.accept(stream).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_does_not_keep_all_others_out() {
+        let gate = Gate::new(100, 4);
+        let admit = |address: &str| gate.admit(address.parse().unwrap());
+        let mut first = admit("192.0.2.1").unwrap();
+        let second = admit("192.0.2.1").unwrap();
+        assert!(admit("::ffff:192.0.2.1").is_none(), "its half of the places is taken");
+        let _other = admit("192.0.2.2").unwrap();
+        first.settled();
+        let _third = admit("192.0.2.1").unwrap();
+        drop(second);
+        let _net = [admit("2001:db8::1"), admit("2001:db8:0:1::1")];
+        assert!(admit("192.0.2.3").is_none(), "all four places are taken");
+    }
+
+    #[test]
+    fn addresses_are_forgotten_with_their_connections() {
+        let gate = Gate::new(100, 4);
+        let held = [gate.admit("2001:db8::1".parse().unwrap()), gate.admit("2001:db8::2".parse().unwrap())];
+        assert!(gate.admit("2001:db8::3".parse().unwrap()).is_none(), "one network is one stranger");
+        drop(held);
+        assert!(gate.strangers.0.lock().is_empty());
+    }
 }

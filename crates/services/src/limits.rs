@@ -28,7 +28,7 @@ pub struct Limits {
     pub registration_retry_after_seconds: u32,
     /// Open connections, all protocols together.
     pub connections: usize,
-    /// Open connections that have not authenticated yet.
+    /// Open connections that have not authenticated yet; one address may have half of them.
     pub unauthenticated_connections: usize,
     /// How long a connection may take for its TLS handshake and first request or CONNECT, in seconds.
     pub handshake_timeout_seconds: u64,
