@@ -106,6 +106,8 @@ impl Bare {
         let name = ServerName::try_from("localhost").context("a name")?;
         let mut stream = self.connector.0.connect(name, stream).await?;
         stream.write_all(&ECHO).await?;
+        // Without it, the last of what was written may stay in the session.
+        stream.flush().await?;
         let mut buffer = [0; ECHO.len()];
         stream.read_exact(&mut buffer).await?;
         Ok(stream)

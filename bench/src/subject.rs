@@ -17,23 +17,20 @@ use tempfile::TempDir;
 
 use crate::process;
 
-/// Settings of the server: free ports; a device that polls its registration need not wait.
+/// Settings of the server: free ports, a quiet log.
 const CONFIG: &str = "\
 [listen]
 addresses = [\"127.0.0.1\"]
 https = [0]
 mqtt = [0]
 
-[limits]
-registration_retry_after_seconds = 0
-
 [log]
 filter = \"error\"
 ";
 /// The model of devices.
 pub(crate) const MODEL: &str = "dtmi:bench:Thermostat;1";
-/// Requests at the same time while things are made ready.
-const AT_ONCE: usize = 32;
+/// Requests or connections at the same time while things are made ready.
+pub(crate) const AT_ONCE: usize = 32;
 /// The key of every device made through the hub's API.
 const KEY: [u8; 32] = [7; 32];
 
@@ -48,12 +45,13 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    /// Starts the release binary beside this one, in a folder of its own on the same disk.
-    pub(crate) fn start() -> Result<Self> {
+    /// Starts the release binary beside this one, in a folder of its own on the same disk. `more` is added to its
+    /// settings.
+    pub(crate) fn start(more: &str) -> Result<Self> {
         let binary = beside("pollux")?;
         let folder = work_folder()?;
         let (config, data) = (folder.path().join("config.toml"), folder.path().join("data"));
-        fs::write(&config, CONFIG)?;
+        fs::write(&config, format!("{CONFIG}\n{more}"))?;
         let mut command = process::pinned(&binary);
         command.args(["serve", "--json", "--config"]).arg(config).arg("--data-dir").arg(data);
         let mut child =
@@ -154,8 +152,8 @@ impl Subject {
         Ok(key)
     }
 
-    /// Makes devices in the hub.
-    pub(crate) async fn with_devices(&self, count: usize) -> Result<()> {
+    /// Makes devices in the hub, some at a time.
+    pub(crate) async fn with_devices(&self, count: usize, at_once: usize) -> Result<()> {
         let hub = self.sas("hub", "2021-04-12")?;
         let key = pollux_model::Key::from_bytes(&KEY);
         let keys = json!({ "primaryKey": key.reveal(), "secondaryKey": key.reveal() });
@@ -166,7 +164,7 @@ impl Subject {
             let request = hub.put(&format!("/devices/{id}")).json(body(&id));
             request.send()
         });
-        made.buffer_unordered(AT_ONCE).try_for_each(async |_| Ok(())).await.context("cannot make the devices")
+        made.buffer_unordered(at_once).try_for_each(async |_| Ok(())).await.context("cannot make the devices")
     }
 
     /// Connects devices that were made.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::Plan;
 use crate::process::cpu_seconds;
 use crate::report::{DURABLE, Figure, Report};
-use crate::subject::Subject;
+use crate::subject::{AT_ONCE, Subject};
 
 /// Bytes of a message.
 const BODY: usize = 256;
@@ -37,9 +37,9 @@ struct Sample {
 
 /// Measures.
 pub(crate) async fn measure(plan: Plan) -> Result<Report> {
-    let subject = Subject::start()?;
+    let subject = Subject::start("")?;
     let most = SHAPES.iter().map(|shape| shape.0).max().unwrap_or(1);
-    subject.with_devices(most).await?;
+    subject.with_devices(most, AT_ONCE).await?;
     let devices = subject.connect(most).await?;
     let admin = subject.admin()?;
     let mut samples = vec![Vec::new(); SHAPES.len()];

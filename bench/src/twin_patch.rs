@@ -30,7 +30,7 @@ struct Sample {
 
 /// Measures.
 pub(crate) async fn measure(plan: Plan) -> Result<Report> {
-    let subject = Subject::start()?;
+    let subject = Subject::start("")?;
     subject.with_model().await?;
     let twins = subject.twins()?;
     let body = json!({ "$metadata": { "$model": MODEL }, "Temperature": 0.0 });

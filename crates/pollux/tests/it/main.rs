@@ -1,5 +1,7 @@
 //! The binary as its users run it: a process, its exit code, what it prints.
 
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
+
 mod command;
 mod demo;
 mod errors;

@@ -1,6 +1,6 @@
 //! The live display: a bar per step, on standard error, for a terminal only.
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
 /// The bars.
 pub(super) struct Progress {
@@ -20,6 +20,8 @@ impl Progress {
     /// A bar for a step.
     pub(super) fn step(&self, name: &'static str, of: usize) -> ProgressBar {
         let bar = ProgressBar::new(of as u64).with_style(self.style.clone()).with_prefix(name);
+        // A step that is over stays on display, at what it reached.
+        let bar = bar.with_finish(ProgressFinish::Abandon);
         self.bars.add(bar)
     }
 
