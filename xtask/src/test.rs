@@ -57,8 +57,17 @@ fn step(name: &str, tally: &mut Tally, run: impl FnOnce(&mut Tally) -> Result<()
 
 fn tests(tally: &mut Tally) -> Result<()> {
     if available("cargo-nextest") {
-        let nextest =
-            ["nextest", "run", "--release", "--workspace", "--no-fail-fast", "--status-level", "fail"];
+        let nextest = [
+            "nextest",
+            "run",
+            "--release",
+            "--workspace",
+            "--no-fail-fast",
+            "--status-level",
+            "fail",
+            "--color",
+            "never",
+        ];
         let (good, log) = Cmd::new("cargo").args(nextest).tee_stderr()?;
         tally.add(nextest_summary(&log).unwrap_or_else(|| one(good)));
         return Ok(());
