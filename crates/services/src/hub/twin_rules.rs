@@ -76,13 +76,32 @@ fn value(name: &str, key: &str, inner: &Value, depth: usize) -> Result<()> {
     }
 }
 
-/// Sizes as the article counts them: keys and strings by their bytes, numbers 8, booleans 4.
+/// Sizes as the article counts them: keys and strings by their bytes, numbers 8, booleans 4. It says nothing of empty
+/// arrays and objects; were they nothing here, a device could keep any number of them.
 fn size_of(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) => 4,
+        Value::Array(items) if items.is_empty() => 4,
+        Value::Object(map) if map.is_empty() => 4,
         Value::Number(_) => 8,
         Value::String(text) => text.len(),
         Value::Array(items) => items.iter().map(size_of).sum(),
         Value::Object(map) => map.iter().map(|(key, value)| key.len() + size_of(value)).sum(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_empty_counts_too() {
+        let many = |item: Value| Map::from_iter([("a".to_owned(), Value::Array(vec![item; 1000]))]);
+        for item in [json!([]), json!({}), json!([[]]), json!(null)] {
+            assert!(check_size("tags", &many(item.clone()), 3999).is_err(), "{item}");
+            assert!(check_size("tags", &many(item), 5000).is_ok());
+        }
     }
 }
