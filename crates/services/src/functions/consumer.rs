@@ -164,11 +164,7 @@ impl Functions {
             let records =
                 self.context.log.read(&stream, place.partition, &from, BATCH).await.map_err(unavailable)?;
             let Some(end) = records.last() else {
-                self.context
-                    .log
-                    .wait(&stream, place.partition, last.unwrap_or(-1))
-                    .await
-                    .map_err(unavailable)?;
+                self.wait_for_more(&stream, place.partition, last).await?;
                 continue;
             };
             let checkpoint = Checkpoint { sequence_number: end.sequence_number, offset: end.offset };
@@ -177,6 +173,14 @@ impl Functions {
             self.context.store.commit(Batch::from(write)).await?;
             last = Some(checkpoint.sequence_number);
         }
+    }
+
+    /// Waits until there is a record to read. What was let go before it was read is not to be waited for: the log counts
+    /// it still.
+    async fn wait_for_more(&self, stream: &StreamName, partition: u32, last: Option<i64>) -> Result<()> {
+        let known = self.context.log.partition(stream, partition).await.map_err(unavailable)?;
+        let seen = last.unwrap_or(-1).max(known.begin_sequence_number - 1);
+        self.context.log.wait(stream, partition, seen).await.map_err(unavailable)
     }
 
     /// Works on a batch: devices side by side, each device's events in order.
@@ -280,4 +284,38 @@ fn key_of(place: &Place) -> ConsumerKey {
 
 fn unavailable(error: LogError) -> Error {
     Error::new(ErrorCode::Unavailable, format!("the event log: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use pollux_eventlog::NewRecord;
+
+    use super::*;
+    use crate::fixture::World;
+
+    #[tokio::test]
+    async fn a_consumer_that_missed_what_was_let_go_waits_for_what_comes() {
+        let world = World::new().await;
+        let (context, functions) = (&world.services.context, &world.services.functions);
+        let namespace = world.resource(ResourceKind::Events, "events1");
+        let stream = crate::hub::stream(&namespace.name, "deviceevents").unwrap();
+        let record = || NewRecord { partition_key: None, payload: "x".into(), idempotency_key: None };
+        context.log.append(&stream, 0, vec![record()]).await.unwrap();
+        let days = Duration::from_secs(100 * 24 * 3600);
+        context.log.trim(pollux_model::Clock::now(&*world.clock).plus(days)).await.unwrap();
+        let read = context.log.read(&stream, 0, &ReadFrom::Earliest, BATCH).await.unwrap();
+        assert!(read.is_empty(), "everything was let go");
+
+        let mut waiting = Box::pin(functions.wait_for_more(&stream, 0, None));
+        for _ in 0..8 {
+            assert!(
+                waiting.as_mut().now_or_never().is_none(),
+                "there is nothing to read, yet it does not wait"
+            );
+            tokio::task::yield_now().await;
+        }
+        context.log.append(&stream, 0, vec![record()]).await.unwrap();
+        waiting.await.unwrap();
+    }
 }
