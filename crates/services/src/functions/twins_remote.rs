@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -23,6 +24,9 @@ const API_VERSION: &str = "2023-10-31";
 const SCOPE: &str = "https://digitaltwins.azure.net/.default";
 /// Largest answer that is read: a page of models.
 const ANSWER: usize = 4 << 20;
+/// How long a request may take with its answer. Who waits is a partition of events: a service that says nothing must
+/// not hold it for ever.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A client of an instance elsewhere.
 #[derive(Debug)]
@@ -32,6 +36,7 @@ pub(super) struct RemoteTwins {
     base: Url,
     credential: Credential,
     token: Mutex<Option<(String, Timestamp)>>,
+    timeout: Duration,
 }
 
 struct Credential {
@@ -63,7 +68,7 @@ impl RemoteTwins {
         let token_url = format!("{}/{}/oauth2/v2.0/token", authority.trim_end_matches('/'), get(tenant)?);
         let credential =
             Credential { token_url, client_id: get(client_id)?, client_secret: get(client_secret)? };
-        Ok(Self { http, clock, base, credential, token: Mutex::new(None) })
+        Ok(Self { http, clock, base, credential, token: Mutex::new(None), timeout: TIMEOUT })
     }
 
     fn url(&self, segments: &[&str]) -> Url {
@@ -76,7 +81,7 @@ impl RemoteTwins {
     }
 
     async fn request(&self, method: Method, url: Url) -> Result<RequestBuilder> {
-        Ok(self.http.request(method, url).bearer_auth(self.token().await?))
+        Ok(self.http.request(method, url).timeout(self.timeout).bearer_auth(self.token().await?))
     }
 
     async fn token(&self) -> Result<String> {
@@ -95,8 +100,8 @@ impl RemoteTwins {
                 ("scope", SCOPE),
             ])
             .finish();
-        let asked =
-            self.http.post(token_url).header("content-type", "application/x-www-form-urlencoded").body(form);
+        let asked = self.http.post(token_url).timeout(self.timeout);
+        let asked = asked.header("content-type", "application/x-www-form-urlencoded").body(form);
         let answer = answer(asked.send().await)
             .await?
             .ok_or_else(|| Error::new(ErrorCode::Unavailable, "the token endpoint is not there"))?;
@@ -104,7 +109,7 @@ impl RemoteTwins {
             return Err(Error::new(ErrorCode::Unauthorized, "the token endpoint gave no access_token"));
         };
         let seconds = answer.get("expires_in").and_then(Value::as_u64).unwrap_or(300);
-        let until = now.plus(std::time::Duration::from_secs(seconds.saturating_sub(60)));
+        let until = now.plus(Duration::from_secs(seconds.saturating_sub(60)));
         *self.token.lock() = Some((token.to_owned(), until));
         Ok(token.to_owned())
     }
@@ -240,4 +245,33 @@ async fn answer(sent: reqwest::Result<Response>) -> Result<Option<Value>> {
 
 fn away(error: &reqwest::Error) -> Error {
     Error::new(ErrorCode::Unavailable, format!("the twins service cannot be reached: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use pollux_model::SystemClock;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_service_that_says_nothing_is_not_waited_for_for_ever() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        // Takes connections (its backlog does) and never answers.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let authority = format!("http://{}", silent.local_addr().unwrap());
+        let values = ["tenant", "client", "secret", &authority];
+        let settings = CREDENTIAL
+            .iter()
+            .zip(values)
+            .map(|(name, value)| ((*name).to_owned(), Setting(value.to_owned())));
+        let (http, clock) = (reqwest::Client::new(), Arc::new(SystemClock));
+        let base = Url::parse("https://adt.example").unwrap();
+        let twins = RemoteTwins::new(http, clock, base, &settings.collect()).unwrap();
+        let twins = RemoteTwins { timeout: Duration::from_millis(50), ..twins };
+        let asked = tokio::time::timeout(Duration::from_secs(10), twins.twin("t")).await;
+        let later = asked.expect("it is waited for for ever");
+        assert_eq!(later.unwrap_err().code, ErrorCode::Unavailable);
+    }
 }
