@@ -64,11 +64,11 @@ impl Provisioning {
         }
         let sent = self.context.http.post(url.clone()).json(request).send().await;
         let mut response =
-            sent.map_err(|error| format!("the webhook cannot be reached: {}", cause(&error)))?;
+            sent.map_err(|error| format!("the webhook cannot be reached: {}", cause(error)))?;
         let (status, mut body) = (response.status().as_u16(), Vec::new());
         let limit = self.context.limits.webhook_answer;
         while let Some(chunk) =
-            response.chunk().await.map_err(|error| format!("the webhook broke off: {}", cause(&error)))?
+            response.chunk().await.map_err(|error| format!("the webhook broke off: {}", cause(error)))?
         {
             body.extend_from_slice(&chunk);
             if body.len() > limit {
@@ -137,8 +137,9 @@ fn slow(limit: Duration) -> String {
 }
 
 /// The innermost cause without the URL, which may carry a function key.
-fn cause(error: &reqwest::Error) -> String {
-    let mut source: &dyn std::error::Error = error;
+fn cause(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut source: &dyn std::error::Error = &error;
     while let Some(inner) = source.source() {
         source = inner;
     }
