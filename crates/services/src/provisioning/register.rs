@@ -145,9 +145,14 @@ impl Provisioning {
                 etag,
             };
         };
-        // The device signs with a key derived from the id as it writes it now, so that spelling counts from here on.
+        // A key derived from a group's is made from the id as the device writes it now, so that spelling counts from here
+        // on. A key of its own opens every spelling: were each believed, one device could have a twin made for each.
+        let displayed_id = match group {
+            Some(_) => displayed.to_owned(),
+            None => before.displayed_id.clone(),
+        };
         Registration {
-            displayed_id: displayed.to_owned(),
+            displayed_id,
             group: group.cloned(),
             status: RegistrationStatus::Assigning,
             failure: None,
@@ -161,4 +166,50 @@ impl Provisioning {
 
 fn status_of(registration: Registration) -> OperationStatus {
     OperationStatus { operation_id: registration.operation.id.clone(), registration }
+}
+
+#[cfg(test)]
+mod tests {
+    use pollux_model::resource::ResourceKind;
+
+    use super::*;
+    use crate::fixture::World;
+
+    /// Registers under a spelling and gives the record when the operation has ended.
+    async fn registered(world: &World, displayed: &str, group: Option<&str>) -> Registration {
+        let (dps, id) =
+            (world.resource(ResourceKind::Dps, "dps1"), RegistrationId::parse(displayed).unwrap());
+        let identity = Identity::Registration {
+            dps: dps.name.clone(),
+            id: id.clone(),
+            displayed: displayed.to_owned(),
+            group: group.map(str::to_owned),
+        };
+        let provisioning = &world.services.provisioning;
+        let request = RegisterRequest::default();
+        provisioning.register(&Caller::own(identity), &dps, request).await.unwrap();
+        loop {
+            let record = world.services.context.store.registration(&dps.name, &id).await.unwrap().unwrap();
+            if record.status != RegistrationStatus::Assigning {
+                return record;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_device_with_a_key_of_its_own_keeps_the_spelling_it_began_with() {
+        let world = World::new().await;
+        for spelling in ["Dev1", "DEV1", "dev1"] {
+            assert_eq!(registered(&world, spelling, None).await.displayed_id, "Dev1");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_derived_from_another_spelling_brings_that_spelling() {
+        let world = World::new().await;
+        for spelling in ["Dev1", "DEV1"] {
+            assert_eq!(registered(&world, spelling, Some("g")).await.displayed_id, spelling);
+        }
+    }
 }
