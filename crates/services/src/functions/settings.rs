@@ -87,7 +87,7 @@ impl Functions {
 
     fn own_twins(&self, url: &Url) -> Option<Arc<Resource>> {
         let ours = self.context.https_ports.get()?.contains(&url.port_or_known_default()?);
-        if ours { self.context.table.serving(ResourceKind::Twins, url.host_str()?) } else { None }
+        if ours { self.context.table.own(ResourceKind::Twins, url.host_str()?) } else { None }
     }
 
     /// The namespace of this deployment that a connection string opens for listening. Namespaces elsewhere are read by

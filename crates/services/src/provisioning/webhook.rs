@@ -84,7 +84,7 @@ impl Provisioning {
         if url.scheme() != "https" || !ours || !url.path().starts_with("/api/") {
             return None;
         }
-        self.context.table.serving(ResourceKind::Functions, url.host_str()?)
+        self.context.table.own(ResourceKind::Functions, url.host_str()?)
     }
 }
 

@@ -73,6 +73,18 @@ impl ResourceTable {
         of_kind.clone().find(bears).or_else(|| of_kind.next().filter(|_| self.is_local(host))).cloned()
     }
 
+    /// The resource of a kind that a URL leads to, where its host name is certainly ours: a resource's own, one of this
+    /// machine, or `<resource>.<name of this machine>`. For those who call: `<name>.<anything>` will do for whoever has
+    /// reached us, but one like it may be elsewhere (`twins1.api.weu.digitaltwins.azure.net`).
+    #[must_use]
+    pub fn own(&self, kind: ResourceKind, host: &str) -> Option<Arc<Resource>> {
+        let name = without_port(host);
+        let below = || name.split_once('.').is_some_and(|(_, rest)| self.is_local(rest));
+        let ours =
+            |one: &Arc<Resource>| one.host_name.eq_ignore_ascii_case(name) || self.is_local(name) || below();
+        self.serving(kind, host).filter(ours)
+    }
+
     /// Whether a host name (with or without port) may stand for this resource in a token or a user name.
     #[must_use]
     pub fn answers_to(&self, resource: &Resource, host: &str) -> bool {
@@ -108,5 +120,27 @@ fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if !name.contains(':') && port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::World;
+
+    #[tokio::test]
+    async fn a_name_elsewhere_is_not_taken_for_our_own() {
+        let world = World::new().await;
+        let own = |host: &str| world.services.context.table.own(ResourceKind::Twins, host).is_some();
+        for ours in
+            ["localhost", "localhost:8443", "127.0.0.1", "[::1]", "twins1.localhost", "Twins1.LOCALHOST"]
+        {
+            assert!(own(ours), "{ours}");
+        }
+        for foreign in
+            ["twins1.api.weu.digitaltwins.azure.net", "twins1.example", "other.localhost", "example"]
+        {
+            assert!(!own(foreign), "{foreign}");
+        }
     }
 }
