@@ -35,6 +35,13 @@ pub(crate) async fn measure(plan: Plan) -> Result<Report> {
     Ok(report)
 }
 
+/// How often a second one record can be appended and synced: the limit that figures of the same run stand next to.
+pub(crate) async fn rate(duration: Duration) -> Result<f64> {
+    let folder = work_folder()?;
+    let path = folder.path().join("raw");
+    tokio::task::spawn_blocking(move || syncs(&path, SIZES[0], duration)).await?
+}
+
 fn syncs(path: &Path, size: usize, duration: Duration) -> Result<f64> {
     let mut file = File::create(path)?;
     let record = vec![b'x'; size];

@@ -11,10 +11,10 @@ use pollux_client::hub_device::HubDevice;
 use pollux_client::properties::Properties;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::Plan;
 use crate::process::cpu_seconds;
 use crate::report::{DURABLE, Figure, Report};
 use crate::subject::{AT_ONCE, Subject};
+use crate::{Plan, fdatasync};
 
 /// Bytes of a message.
 const BODY: usize = 256;
@@ -44,16 +44,20 @@ pub(crate) async fn measure(plan: Plan) -> Result<Report> {
     let admin = subject.admin()?;
     let mut samples = vec![Vec::new(); SHAPES.len()];
     send(&devices[..SHAPES[0].0], SHAPES[0].1, plan.duration / 4).await?;
+    let mut syncs = Vec::new();
     for _ in 0..plan.repetitions {
+        syncs.push(fdatasync::rate(plan.duration / 8).await?);
         for (shape, samples) in SHAPES.iter().zip(&mut samples) {
             samples.push(repetition(&subject, &admin, &devices[..shape.0], shape.1, plan.duration).await?);
         }
     }
     let mut report = Report::new("telemetry", DURABLE);
+    let syncs = report.figure(Figure::new("raw fdatasync of the same run, one at a time", "syncs/s", syncs));
     for ((connections, window), samples) in SHAPES.iter().zip(&samples) {
         let runs = |of: fn(&Sample) -> f64| samples.iter().map(of).collect::<Vec<_>>();
         let name = format!("D2C, QoS 1, TLS, {BODY} B, {connections} connections × {window} in flight");
-        report.figure(Figure::new(name, "acknowledged/s", runs(|s| s.acknowledged_per_second)));
+        let messages =
+            report.figure(Figure::new(name, "acknowledged/s", runs(|s| s.acknowledged_per_second)));
         report.figure(Figure::new(
             "  until the consumer has had all",
             "delivered/s",
@@ -62,6 +66,8 @@ pub(crate) async fn measure(plan: Plan) -> Result<Report> {
         report.figure(Figure::new("  cost", "CPU-s/million delivered", runs(|s| s.cpu_per_million)));
         report.figure(Figure::new("  acknowledgement, median", "ms", runs(|s| s.p50_ms)));
         report.figure(Figure::new("  acknowledgement, 99th percentile", "ms", runs(|s| s.p99_ms)));
+        report
+            .ratio(format!("durable messages per raw fdatasync, {connections} × {window}"), messages / syncs);
     }
     report.note("peers measured elsewhere, CPU-s/million delivered, none with fsync (see PERFORMANCE): mosquitto 14.5 / 17.8 (TLS 26.7)");
     Ok(report)

@@ -10,10 +10,10 @@ use pollux_client::Rest;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::Plan;
 use crate::process::cpu_seconds;
 use crate::report::{DURABLE, Figure, Report};
 use crate::subject::{MODEL, Subject};
+use crate::{Plan, fdatasync};
 
 /// Clients at the same time.
 const CLIENTS: [usize; 2] = [8, 64];
@@ -37,21 +37,25 @@ pub(crate) async fn measure(plan: Plan) -> Result<Report> {
     let made = stream::iter(0..TWINS).map(|index| twins.put(&path(index)).json(body.clone()).send());
     made.buffer_unordered(32).try_for_each(async |_| Ok(())).await.context("cannot make the twins")?;
     let mut samples = vec![Vec::new(); CLIENTS.len()];
+    let mut syncs = Vec::new();
     for _ in 0..plan.repetitions {
+        syncs.push(fdatasync::rate(plan.duration / 8).await?);
         for (clients, samples) in CLIENTS.iter().zip(&mut samples) {
             samples.push(repetition(&subject, &twins, *clients, plan.duration).await?);
         }
     }
     let mut report = Report::new("twin-patch", DURABLE);
+    let syncs = report.figure(Figure::new("raw fdatasync of the same run, one at a time", "syncs/s", syncs));
     for (clients, samples) in CLIENTS.iter().zip(&samples) {
         let runs = |of: fn(&Sample) -> f64| samples.iter().map(of).collect::<Vec<_>>();
-        report.figure(Figure::new(
+        let changes = report.figure(Figure::new(
             format!("PATCH one property, HTTPS, {clients} clients"),
             "changes/s",
             runs(|s| s.per_second),
         ));
         report.figure(Figure::new("  cost", "CPU-s/million", runs(|s| s.cpu_per_million)));
         report.figure(Figure::new("  answer, 99th percentile", "ms", runs(|s| s.p99_ms)));
+        report.ratio(format!("durable changes per raw fdatasync, {clients} clients"), changes / syncs);
     }
     report.note("peer measured elsewhere (see PERFORMANCE): PostgreSQL, pgbench's update, 8 clients: 6.7k/s");
     Ok(report)

@@ -17,7 +17,7 @@ mod wait;
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use tokio::time::Instant;
 
 use crate::cli::Global;
@@ -51,39 +51,33 @@ pub(crate) struct Args {
     keep: bool,
 }
 
-/// Runs the demo.
+/// Runs the demo. Ctrl-C ends the story early; the server is stopped and the folder removed all the same.
 pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
     super::serve::raise_open_files();
-    tokio::select! {
-        done = show(global, &args) => done,
-        // Returning drops what was made: the server stops and the folder is removed.
-        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
-    }
-}
-
-async fn show(global: &Global, args: &Args) -> Result<()> {
     let output = Output::new(global.json);
     let progress = Progress::new(global.json);
     let start = Instant::now();
     let stage = Stage::set(output).await?;
     let mut checks = Checks::default();
     let mut story = Story::new(args.devices, stage.ready_after);
-    let told = tell(&stage, &progress, &mut checks, &mut story).await;
+    let (told, interrupted) = tokio::select! {
+        told = tell(&stage, &progress, &mut checks, &mut story) => (told, false),
+        _ = tokio::signal::ctrl_c() => (Err(anyhow!("interrupted")), true),
+    };
     checks.note("the story was told to its end", told);
     story.took = start.elapsed();
     progress.clear();
-    let ok = checks.all_held();
     if global.json {
-        output.document(&report::json(&checks, &story))?
+        output.document(&report::json(&checks, &story))?;
     } else {
-        output.line(&report::text(&checks, &story))?
+        output.line(&report::text(&checks, &story))?;
     }
-    if args.keep {
+    if args.keep && !interrupted {
         output.note(&stage.addresses())?;
         stage.stay().await;
     }
     stage.strike().await;
-    if ok { Ok(()) } else { bail!("{}", checks.failures()) }
+    if checks.all_held() { Ok(()) } else { bail!("{}", checks.failures()) }
 }
 
 /// The story. An error ends it early; what was checked until then stays.
