@@ -22,14 +22,17 @@ pub mod twins_client;
 mod twins_local;
 mod twins_remote;
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use pollux_model::resource::{Functions as App, Properties, Resource, ResourceKind};
-use pollux_model::{Error, ErrorCode, Result, sas};
+use parking_lot::Mutex;
+use pollux_model::resource::{Functions as App, Properties, Resource, ResourceKind, Setting};
+use pollux_model::{Error, ErrorCode, ResourceName, Result, sas};
 use serde_json::Value;
 
 pub use consumer::Function;
 
+use self::twins_client::TwinsClient;
 use crate::context::Context;
 use crate::twins::Twins;
 
@@ -41,13 +44,18 @@ pub const ALLOCATE: &str = "DpsAdtAllocationFunc";
 pub struct Functions {
     context: Arc<Context>,
     twins: Arc<Twins>,
+    /// Of each app that works on twins elsewhere, the client made from its settings: it keeps its token.
+    remote: Mutex<HashMap<ResourceName, Remote>>,
 }
+
+/// Settings and the client made from them.
+type Remote = (BTreeMap<String, Setting>, Arc<dyn TwinsClient>);
 
 impl Functions {
     /// Makes the service; `twins` serves apps whose `ADT_SERVICE_URL` means this deployment.
     #[must_use]
     pub fn new(context: Arc<Context>, twins: Arc<Twins>) -> Arc<Self> {
-        Arc::new(Self { context, twins })
+        Arc::new(Self { context, twins, remote: Mutex::default() })
     }
 
     /// Calls an HTTP function: checks the key, runs it, returns status and body as text.
@@ -79,7 +87,7 @@ impl Functions {
     }
 
     /// The present state of an app: settings may have changed since `app` was looked up.
-    fn current(&self, app: &pollux_model::ResourceName) -> Result<Arc<Resource>> {
+    fn current(&self, app: &ResourceName) -> Result<Arc<Resource>> {
         self.context.table.named(ResourceKind::Functions, app).ok_or_else(|| {
             Error::new(ErrorCode::ResourceNotFound, format!("there is no function app '{app}'"))
         })

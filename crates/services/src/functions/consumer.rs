@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use super::Functions;
 use super::event::Event;
 use super::ingest::Effect;
+use super::twins_client::TwinsClient;
 
 /// Events and bytes read at once.
 const BATCH: ReadLimit = ReadLimit { records: 256, bytes: 1 << 20 };
@@ -229,6 +230,12 @@ impl Functions {
         Ok(())
     }
 
+    /// The twins service an event is applied to. One that the settings do not lead to (they are set one by one) is away:
+    /// no event is given up for what the operator is about to mend.
+    pub(super) fn twins_of_events(&self, app: &Resource) -> Result<Arc<dyn TwinsClient>> {
+        self.twins_client(app).map_err(|error| Error::new(ErrorCode::Unavailable, error.message))
+    }
+
     async fn put_aside(&self, place: &Place, record: Record, attempts: u32, error: Error) -> Result<()> {
         tracing::warn!(app = %place.app, function = place.function.as_str(), partition = place.partition,
             sequence_number = record.sequence_number, attempts, %error, "the event becomes a dead letter");
@@ -259,7 +266,10 @@ fn pause_before_next(error: &Error, attempts: u32, most: u32) -> Option<Duration
     match error.code {
         // What the event itself says is wrong does not get better.
         ErrorCode::InvalidArgument => None,
-        ErrorCode::Unavailable => (attempts < PATIENCE).then(|| doubled(Duration::from_millis(25))),
+        // Nor is a credential that does not hold the event's fault.
+        ErrorCode::Unavailable | ErrorCode::Throttled | ErrorCode::Unauthorized | ErrorCode::Forbidden => {
+            (attempts < PATIENCE).then(|| doubled(Duration::from_millis(25)))
+        }
         _ => (attempts < most).then(|| doubled(Duration::from_millis(5))),
     }
 }
@@ -293,6 +303,18 @@ mod tests {
 
     use super::*;
     use crate::fixture::World;
+
+    #[test]
+    fn what_is_not_the_events_fault_is_waited_for() {
+        let pause = |code, attempts| pause_before_next(&Error::new(code, ""), attempts, 5);
+        for code in [ErrorCode::Unavailable, ErrorCode::Unauthorized, ErrorCode::Forbidden] {
+            assert_eq!(pause(code, 100), Some(LONGEST_PAUSE), "{code:?}");
+            assert_eq!(pause(code, PATIENCE), None, "{code:?}");
+        }
+        assert!(pause(ErrorCode::ValidationFailed, 4).is_some());
+        assert!(pause(ErrorCode::ValidationFailed, 5).is_none());
+        assert!(pause(ErrorCode::InvalidArgument, 1).is_none());
+    }
 
     #[tokio::test]
     async fn a_consumer_that_missed_what_was_let_go_waits_for_what_comes() {

@@ -36,7 +36,7 @@ impl Functions {
                 Err(_) => return Ok(Effect::Nothing),
             },
         };
-        let twins = self.twins_client(app)?;
+        let twins = self.twins_of_events(app)?;
         let rules = &Self::app(app)?.mapping;
         loop {
             let Some(twin) = twins.twin(device).await? else { return Ok(Effect::Nothing) };

@@ -25,7 +25,7 @@ impl Functions {
             return Err(Error::invalid("the delete event has no application property deviceId"));
         };
         let twin_id = twin_of(event).unwrap_or_else(|| device.to_owned());
-        let twins = self.twins_client(app)?;
+        let twins = self.twins_of_events(app)?;
         loop {
             let Some(twin) = twins.twin(&twin_id).await? else { return Ok(Effect::Nothing) };
             match standing(&self.context, event.property("hubName"), device, &twin_id).await? {

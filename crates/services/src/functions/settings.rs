@@ -57,12 +57,14 @@ impl Functions {
         if let Some(instance) = self.own_twins(&url) {
             return Ok(local(&instance));
         }
-        Ok(Arc::new(RemoteTwins::new(
-            self.context.http.clone(),
-            Arc::clone(&self.context.clock),
-            url,
-            settings,
-        )?))
+        let mut clients = self.remote.lock();
+        if let Some((_, client)) = clients.get(&app.name).filter(|(known, _)| known == settings) {
+            return Ok(Arc::clone(client));
+        }
+        let (http, clock) = (self.context.http.clone(), Arc::clone(&self.context.clock));
+        let client: Arc<dyn TwinsClient> = Arc::new(RemoteTwins::new(http, clock, url, settings)?);
+        clients.insert(app.name.clone(), (settings.clone(), Arc::clone(&client)));
+        Ok(client)
     }
 
     /// The namespace the app's consumers read.
@@ -128,4 +130,39 @@ impl Functions {
 fn service_url(text: &str) -> Result<Url> {
     let url = Url::parse(text).ok().filter(|url| url.scheme() == "https" && url.host_str().is_some());
     url.ok_or_else(|| Error::invalid(format!("{ADT_SERVICE_URL} must be https://<host name>[:port]")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::World;
+    use crate::resources::Declared;
+    use crate::resources::declared::DeclaredFunctions;
+
+    /// The app with these settings beside those it has.
+    async fn set(world: &World, settings: &[(&str, &str)]) -> Resource {
+        let setting = |(name, value): &(&str, &str)| {
+            ((*name).to_owned(), pollux_model::resource::Setting((*value).to_owned()))
+        };
+        let settings = settings.iter().map(setting).collect();
+        let said = DeclaredFunctions { name: "functions1".into(), settings, ..Default::default() };
+        let resources = &world.services.resources;
+        resources.change(&Caller::admin(), &Declared::Functions(said), None).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_client_of_twins_elsewhere_lives_as_long_as_its_settings() {
+        let world = World::new().await;
+        let functions = &world.services.functions;
+        let app = set(&world, &[(ADT_SERVICE_URL, "https://adt.example")]).await;
+        // Settings are set one by one: until all are there, events wait and are not given up.
+        assert_eq!(functions.twins_of_events(&app).unwrap_err().code, ErrorCode::Unavailable);
+        let credential = [(CREDENTIAL[0], "t"), (CREDENTIAL[1], "c"), (CREDENTIAL[2], "s")];
+        let app = set(&world, &credential).await;
+        let client = functions.twins_of_events(&app).unwrap();
+        assert!(Arc::ptr_eq(&client, &functions.twins_of_events(&app).unwrap()), "it keeps its token");
+        assert!(!format!("{functions:?}").contains("\"s\""), "the secret shows");
+        let app = set(&world, &[(CREDENTIAL[2], "another")]).await;
+        assert!(!Arc::ptr_eq(&client, &functions.twins_of_events(&app).unwrap()), "it has another secret");
+    }
 }

@@ -29,7 +29,6 @@ const ANSWER: usize = 4 << 20;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A client of an instance elsewhere.
-#[derive(Debug)]
 pub(super) struct RemoteTwins {
     http: reqwest::Client,
     clock: Arc<dyn Clock>,
@@ -48,6 +47,13 @@ struct Credential {
 impl std::fmt::Debug for Credential {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Credential").field("client_id", &self.client_id).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for RemoteTwins {
+    /// The token is a secret and stays out.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RemoteTwins").field("base", &self.base.as_str()).finish_non_exhaustive()
     }
 }
 
