@@ -17,8 +17,9 @@ pub enum Standing {
     Present,
 }
 
-/// What stands for `device` (whose twin is `twin`, usually of the same name) in the hub named `hub` (in every hub when the name is missing or unknown), and in the hubs
-/// that the provisioning services linked to it may have moved the device to.
+/// What stands for `device` (whose twin is `twin`, usually of the same name) in the hub named `hub` (in every hub when
+/// the name is missing or unknown), and in the hubs that the provisioning services linked to it may have moved the device
+/// to. A device of the twin's name counts as well: whatever a deleted device's tags say, that twin is in use.
 pub async fn standing(context: &Context, hub: Option<&str>, device: &str, twin: &str) -> Result<Standing> {
     let Ok(id) = DeviceId::parse(device) else { return Ok(Standing::Absent) };
     let all = context.table.all();
@@ -38,9 +39,12 @@ pub async fn standing(context: &Context, hub: Option<&str>, device: &str, twin: 
     let near = |hub: &Resource| {
         asked.as_ref().is_none_or(|asked| hub.name == asked.name || share_dps(&all, &hub.name, &asked.name))
     };
+    let namesake = DeviceId::parse(twin).ok().filter(|namesake| *namesake != id);
     for hub in of_kind(ResourceKind::Hub).filter(|hub| near(hub)) {
-        if context.store.device(&hub.name, &id).await?.is_some() {
-            return Ok(Standing::Present);
+        for id in std::iter::once(&id).chain(namesake.as_ref()) {
+            if context.store.device(&hub.name, id).await?.is_some() {
+                return Ok(Standing::Present);
+            }
         }
     }
     Ok(Standing::Absent)

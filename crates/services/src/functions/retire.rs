@@ -3,7 +3,7 @@
 //! A delete event may come late. If by then a device of that id is there again, or is just being provisioned, its twin
 //! is in use and stays. What closes the gap between looking and deleting is the twin's etag: allocation moves it.
 
-use pollux_model::resource::Resource;
+use pollux_model::resource::{Resource, RouteSource};
 use pollux_model::{Error, ErrorCode, Result};
 use serde_json::Value;
 
@@ -15,6 +15,12 @@ use crate::lifecycle::{Standing, standing};
 
 impl Functions {
     pub(super) async fn retire(&self, app: &Resource, event: &Event) -> Result<Effect> {
+        // Application properties are a device's to choose; this annotation is its hub's. Were telemetry routed here, a
+        // device could have any twin removed.
+        let source = event.annotation("iothub-message-source");
+        if source.is_some_and(|source| source != RouteSource::DeviceLifecycleEvents.annotation()) {
+            return Ok(Effect::Nothing);
+        }
         let Some(operation) = event.property("opType") else {
             return Err(Error::invalid("the event has no application property opType"));
         };
@@ -67,4 +73,74 @@ async fn remove_relationships(twins: &dyn TwinsClient, twin: &str) -> Result<()>
         twins.delete_relationship(&relationship).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use pollux_amqp::{Body, Message, Symbol};
+    use pollux_eventlog::Record;
+    use pollux_model::resource::ResourceKind;
+    use pollux_model::{ResourceName, Timestamp};
+    use serde_json::json;
+
+    use super::*;
+    use crate::Caller;
+    use crate::fixture::World;
+    use crate::hub::DeviceInput;
+    use crate::twins::PutTwin;
+
+    /// A delete event of the device `d1` as it comes from this source, with a body.
+    fn deleted(source: RouteSource, body: &Value) -> Event {
+        let mut message = Message { body: Body::data(body.to_string()), ..Message::default() };
+        let name = Symbol::new("iothub-message-source").unwrap();
+        message.message_annotations.push(name, source.annotation());
+        for (name, value) in [("opType", "deleteDeviceIdentity"), ("deviceId", "d1"), ("hubName", "hub1")] {
+            message.application_properties.push(name, value);
+        }
+        let payload = message.encode();
+        let enqueued_time = Timestamp::from_secs(0);
+        let record = Record { sequence_number: 0, offset: 0, enqueued_time, partition_key: None, payload };
+        Event::decode(&record).unwrap()
+    }
+
+    async fn with_twin(world: &World, id: &str) {
+        let (admin, instance) = (Caller::admin(), ResourceName::parse("twins1").unwrap());
+        let model = json!({"@id": "dtmi:x:Room;1", "@type": "Interface", "@context": "dtmi:dtdl:context;2"});
+        let twins = &world.services.twins;
+        twins.create_models(&admin, &instance, vec![model]).await.unwrap();
+        let document = json!({"$metadata": {"$model": "dtmi:x:Room;1"}});
+        let put = PutTwin { id: id.to_owned(), document, if_none_match: true };
+        twins.put_twin(&admin, &instance, put).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn only_the_hub_says_that_a_device_was_deleted() {
+        let world = World::new().await;
+        with_twin(&world, "d1").await;
+        let (functions, app) =
+            (&world.services.functions, world.resource(ResourceKind::Functions, "functions1"));
+        let said = deleted(RouteSource::DeviceMessages, &json!({}));
+        assert_eq!(functions.retire(&app, &said).await.unwrap(), Effect::Nothing);
+        let said = deleted(RouteSource::DeviceLifecycleEvents, &json!({}));
+        assert_eq!(functions.retire(&app, &said).await.unwrap(), Effect::Applied);
+    }
+
+    #[tokio::test]
+    async fn the_twin_of_another_device_stays_whatever_the_tags_say() {
+        let world = World::new().await;
+        with_twin(&world, "d2").await;
+        let hub = world.resource(ResourceKind::Hub, "hub1");
+        let input = DeviceInput {
+            id: "d2".into(),
+            status: None,
+            status_reason: None,
+            authentication: None,
+            iot_edge: false,
+        };
+        world.services.hub.create_device(&Caller::admin(), &hub, input).await.unwrap();
+        let (functions, app) =
+            (&world.services.functions, world.resource(ResourceKind::Functions, "functions1"));
+        let said = deleted(RouteSource::DeviceLifecycleEvents, &json!({"tags": {"dtId": "d2"}}));
+        assert_eq!(functions.retire(&app, &said).await.unwrap(), Effect::Nothing);
+    }
 }
