@@ -60,7 +60,7 @@ impl<S> Driver<S> {
     fn handle_publish(&mut self, publish: Publish) {
         let Publish { topic, payload, retain, packet_id, .. } = publish;
         let Some(session) = &mut self.session else { return };
-        let bytes = topic.len() + payload.len();
+        let bytes = weight(&topic, &payload);
         match session.publish(Inbound { topic, payload, retain }) {
             Handling::Done => self.acknowledge(packet_id),
             Handling::Batched => self.work.collect(packet_id, bytes),
@@ -104,5 +104,25 @@ impl<S> Driver<S> {
                 tracing::warn!(peer = %self.peer, "a message is too large for the device");
             }
         }
+    }
+}
+
+/// What a message counts for while it is worked on, in bytes: itself, and what each property of its topic takes once it
+/// is taken apart. A topic may be thirty thousand of them.
+fn weight(topic: &str, payload: &[u8]) -> usize {
+    const PROPERTY: usize = 64;
+    let properties = topic.bytes().filter(|byte| *byte == b'&').count();
+    topic.len() + payload.len() + properties * PROPERTY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::weight;
+
+    #[test]
+    fn properties_weigh_what_they_take() {
+        assert_eq!(weight("devices/d/messages/events/", b"1234"), 30);
+        let most = format!("devices/d/messages/events/{}", "a&".repeat(32_000));
+        assert!(weight(&most, b"") > 2_000_000, "it alone fills a connection's share");
     }
 }
