@@ -10,7 +10,7 @@ use pollux_model::device::Status;
 use pollux_model::enrollment::{Attestation, EnrollmentRules};
 use pollux_model::registration::{Failure, Registration, RegistrationStatus, Substatus};
 use pollux_model::resource::{Resource, ResourceKind};
-use pollux_model::{DeviceId, Error, ErrorCode, Etag, KeyPair, RegistrationId, Result};
+use pollux_model::{DeviceId, Error, ErrorCode, Etag, KeyPair, RegistrationId, ResourceName, Result};
 use pollux_store::{Batch, CommitError, Expect, Write};
 
 use super::Provisioning;
@@ -20,6 +20,36 @@ use crate::hub::RegisterDevice;
 
 /// Records read from the store at once when a start takes them up again.
 const PAGE: usize = 500;
+
+/// A task's place among those that run. Given up even if the task panics: nobody could take its place otherwise.
+struct Place<'p> {
+    provisioning: &'p Provisioning,
+    /// `None` once it is given up: another task may have taken it by then.
+    key: Option<(ResourceName, RegistrationId)>,
+}
+
+impl Place<'_> {
+    fn give_up_unless_asked_again(&mut self) {
+        let Some(key) = &self.key else { return };
+        let mut running = self.provisioning.running.lock();
+        match running.get_mut(key) {
+            Some(again) if *again => *again = false,
+            _ => {
+                running.remove(key);
+                drop(running);
+                self.key = None;
+            }
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = &self.key {
+            self.provisioning.running.lock().remove(key);
+        }
+    }
+}
 
 /// The enrollment that decides, as it is now.
 pub(super) struct Deciding {
@@ -68,19 +98,13 @@ impl Provisioning {
         let (this, dps) = (Arc::clone(self), dps.clone());
         tokio::spawn(async move {
             let _permit = this.permits.acquire().await;
-            loop {
-                if let Err(error) = this.operate(&dps, &key.1).await {
+            let mut place = Place { provisioning: &this, key: Some(key) };
+            while let Some((_, id)) = &place.key {
+                if let Err(error) = this.operate(&dps, id).await {
                     // The record stays in "assigning": the next poll, registration or start takes it up.
-                    tracing::warn!(dps = %dps.name, registration = %key.1, %error, "the registration is interrupted");
+                    tracing::warn!(dps = %dps.name, registration = %id, %error, "the registration is interrupted");
                 }
-                let mut running = this.running.lock();
-                match running.get_mut(&key) {
-                    Some(again) if *again => *again = false,
-                    _ => {
-                        running.remove(&key);
-                        return;
-                    }
-                }
+                place.give_up_unless_asked_again();
             }
         });
     }
@@ -274,3 +298,72 @@ impl Outcome {
 
 /// What an allocation chose; see [`super::allocate`].
 pub(super) type Choice = Result<Allocated, Outcome>;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    use pollux_model::{Clock, Timestamp};
+
+    use super::*;
+    use crate::Context;
+    use crate::caller::{Caller, Identity};
+    use crate::fixture::World;
+    use crate::provisioning::RegisterRequest;
+    use crate::resources::ResourceTable;
+
+    /// Tells the time, or panics.
+    #[derive(Debug, Default)]
+    struct Broken(AtomicBool);
+
+    impl Clock for Broken {
+        fn now(&self) -> Timestamp {
+            assert!(!self.0.load(Ordering::Relaxed), "the clock is broken");
+            Timestamp::from_secs(1_700_000_000)
+        }
+    }
+
+    #[tokio::test]
+    async fn an_operation_that_panicked_is_taken_up_again() {
+        let world = World::new().await;
+        let (known, clock) = (&world.services.context, Arc::new(Broken::default()));
+        let table = ResourceTable::new(vec!["localhost".into()]);
+        table.replace(known.table.all().iter().map(|one| Resource::clone(one)).collect());
+        let context = Arc::new(Context {
+            store: Arc::clone(&known.store),
+            log: Arc::clone(&known.log),
+            clock: clock.clone(),
+            random: Arc::clone(&known.random),
+            table,
+            limits: known.limits.clone(),
+            https_ports: OnceLock::new(),
+            http: known.http.clone(),
+        });
+        let hub = crate::hub::Hub::new(Arc::clone(&context));
+        let provisioning = Provisioning::new(context, hub, Arc::clone(&world.services.functions));
+        let dps = world.resource(ResourceKind::Dps, "dps1");
+        let id = RegistrationId::parse("dev1").unwrap();
+        let identity = Identity::Registration {
+            dps: dps.name.clone(),
+            id: id.clone(),
+            displayed: "dev1".into(),
+            group: None,
+        };
+        let caller = Caller::own(identity);
+        let begun = provisioning.register(&caller, &dps, RegisterRequest::default()).await.unwrap();
+        clock.0.store(true, Ordering::Relaxed);
+        let ended = async {
+            while !provisioning.running.lock().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            clock.0.store(false, Ordering::Relaxed);
+            let ask = || provisioning.operation_status(&caller, &dps, &id, &begun.operation_id);
+            while ask().await.unwrap().registration.status == RegistrationStatus::Assigning {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), ended).await.expect("it is stuck until the next start");
+    }
+}
