@@ -19,6 +19,7 @@ pub mod twins;
 #[cfg(test)]
 mod fixture;
 mod services;
+mod supervise;
 
 pub use caller::{Caller, Right};
 pub use context::Context;

@@ -24,6 +24,9 @@ pub struct Limits {
     pub webhook_timeout_seconds: u64,
     /// A payload a registering device sends along: 16 KiB.
     pub registration_payload: usize,
+    /// Enrollment groups of one provisioning service: 100 ("Quotas and limits" in "What is DPS?"). Who a device is may
+    /// have to be tried with each of them.
+    pub enrollment_groups: usize,
     /// How long a device waits between polls of its registration, in seconds (`retry-after`).
     pub registration_retry_after_seconds: u32,
     /// Open connections, all protocols together.
@@ -49,6 +52,7 @@ impl Default for Limits {
             webhook_answer: 64 * 1024,
             webhook_timeout_seconds: 5,
             registration_payload: 16 * 1024,
+            enrollment_groups: 100,
             registration_retry_after_seconds: 1,
             connections: 50_000,
             unauthenticated_connections: 2_000,

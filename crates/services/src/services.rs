@@ -16,6 +16,7 @@ use crate::hub::Hub;
 use crate::issuer::{ExternalIssuer, Issuer};
 use crate::provisioning::Provisioning;
 use crate::resources::{Declared, Resources};
+use crate::supervise::supervise;
 use crate::twins::Twins;
 
 /// What the configuration says to services, limits apart (those are in the context).
@@ -89,8 +90,10 @@ impl Services {
     /// listeners are bound: registrations that a crash interrupted are taken up again and may call webhooks here.
     pub fn start(&self, shutdown: &CancellationToken, tasks: &TaskTracker) {
         self.issuer.start(shutdown.clone(), tasks);
-        tasks.spawn(Arc::clone(&self.events).run_relay(shutdown.clone()));
-        tasks.spawn(Arc::clone(&self.events).run_retention(shutdown.clone()));
+        let (events, stop) = (Arc::clone(&self.events), shutdown.clone());
+        tasks.spawn(supervise("relay", move || Arc::clone(&events).run_relay(stop.clone())));
+        let (events, stop) = (Arc::clone(&self.events), shutdown.clone());
+        tasks.spawn(supervise("retention", move || Arc::clone(&events).run_retention(stop.clone())));
         tasks.spawn(Arc::clone(&self.functions).run(shutdown.clone()));
         tasks.spawn(cut_off_deleted(Arc::clone(&self.resources), Arc::clone(&self.hub), shutdown.clone()));
         let provisioning = Arc::clone(&self.provisioning);

@@ -24,6 +24,7 @@ use super::Functions;
 use super::event::Event;
 use super::ingest::Effect;
 use super::twins_client::TwinsClient;
+use crate::supervise::supervise;
 
 /// Events and bytes read at once.
 const BATCH: ReadLimit = ReadLimit { records: 256, bytes: 1 << 20 };
@@ -92,7 +93,9 @@ impl Functions {
             for place in wanted {
                 running.entry(place).or_insert_with_key(|place| {
                     let stop = shutdown.child_token();
-                    tasks.spawn(Arc::clone(&self).consume(place.clone(), stop.clone()));
+                    let (this, place, until) = (Arc::clone(&self), place.clone(), stop.clone());
+                    let consumer = move || Arc::clone(&this).consume(place.clone(), until.clone());
+                    tasks.spawn(supervise("consumer", consumer));
                     stop
                 });
             }

@@ -59,6 +59,9 @@ impl Provisioning {
         check_group_id(&input.id)?;
         loop {
             let before = self.context.store.enrollment_group(&dps.name, &input.id).await?;
+            if before.is_none() {
+                self.check_group_count(dps).await?;
+            }
             let expect = expectation(before.as_ref().map(|before| &before.rules.etag), if_match.as_ref())?;
             let attestation =
                 self.attestation(input.common.attestation.clone(), before.as_ref().map(|b| &b.attestation))?;
@@ -70,6 +73,17 @@ impl Provisioning {
                 return Ok(group);
             }
         }
+    }
+
+    async fn check_group_count(&self, dps: &Resource) -> Result<()> {
+        let most = self.context.limits.enrollment_groups;
+        let groups = self.context.store.enrollment_groups(&dps.name, None, most).await?;
+        if groups.items.len() < most {
+            return Ok(());
+        }
+        let message =
+            format!("'{}' has {most} enrollment groups, which is the limit: delete one first", dps.name);
+        Err(Error::new(ErrorCode::QuotaExceeded, message))
     }
 
     /// Commits one write; `false` when the row moved under it and the caller should decide again.

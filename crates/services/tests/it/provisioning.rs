@@ -60,6 +60,22 @@ async fn one_of_many_who_create_at_once_wins() {
 }
 
 #[tokio::test]
+async fn there_are_so_many_groups_and_no_more() {
+    let world = World::with(&[], |limits| limits.enrollment_groups = 2).await;
+    let (provisioning, dps, admin) = (&world.services.provisioning, world.dps(), &world.admin);
+    let put = async |id: &str| {
+        let input = GroupInput { id: id.into(), common: EnrollmentInput::default() };
+        code(provisioning.put_enrollment_group(admin, &dps, input, None).await)
+    };
+    assert_eq!(put("one").await, Ok(()));
+    assert_eq!(put("two").await, Ok(()));
+    assert_eq!(put("three").await, Err(ErrorCode::QuotaExceeded));
+    assert_eq!(put("two").await, Ok(()), "those that are there may still change");
+    provisioning.delete_enrollment_group(admin, &dps, "one", Expect::Any).await.unwrap();
+    assert_eq!(put("three").await, Ok(()));
+}
+
+#[tokio::test]
 async fn bad_enrollments_are_refused() {
     let world = World::new().await;
     let (provisioning, dps, admin) = (&world.services.provisioning, world.dps(), &world.admin);
