@@ -61,6 +61,43 @@ pub(crate) fn resident_bytes(pid: u32) -> Result<f64> {
     Ok(kilobytes * 1024.0)
 }
 
+/// What the two cores have done, and how much of it was ours, in CPU seconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cores {
+    all: f64,
+    busy: f64,
+    ours: f64,
+}
+
+impl Cores {
+    /// Now. Children count when they have ended.
+    pub(crate) fn now() -> Result<Self> {
+        let (mut all, mut busy) = (0.0, 0.0);
+        let stat = fs::read_to_string("/proc/stat")?;
+        for core in [SERVER, GENERATOR] {
+            let Some(line) = stat.lines().find_map(|line| line.strip_prefix(&format!("cpu{core} "))) else {
+                continue;
+            };
+            let fields: Vec<f64> = line.split_whitespace().filter_map(|field| field.parse().ok()).collect();
+            // user, nice, system, idle, iowait, irq, softirq, steal; guest time is in user already.
+            let total: f64 = fields.iter().take(8).sum();
+            all += total;
+            busy += total - fields.iter().skip(3).take(2).sum::<f64>();
+        }
+        let own = fs::read_to_string("/proc/self/stat")?;
+        let rest = own.rsplit_once(") ").context("/proc/self/stat has no name")?.1;
+        // utime, stime, and the same of children that have ended.
+        let ours: f64 = rest.split(' ').skip(11).take(4).filter_map(|field| field.parse::<f64>().ok()).sum();
+        Ok(Self { all: all / TICKS, busy: busy / TICKS, ours: ours / TICKS })
+    }
+
+    /// The part of the two cores' time since `before` that went to others: other programs, the host, interrupts.
+    pub(crate) fn to_others_since(self, before: Self) -> f64 {
+        let others = (self.busy - before.busy) - (self.ours - before.ours);
+        (others / (self.all - before.all)).clamp(0.0, 1.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +108,13 @@ mod tests {
         assert!(cpu_seconds(own).unwrap() >= 0.0);
         assert!(resident_bytes(own).unwrap() > 100_000.0);
         assert!(cpu_seconds(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn what_others_used_is_what_is_busy_and_not_ours() {
+        let cores = |all, busy, ours| Cores { all, busy, ours };
+        assert!((cores(20.0, 15.0, 9.0).to_others_since(cores(10.0, 7.0, 5.0)) - 0.4).abs() < 1e-9);
+        assert_eq!(cores(20.0, 11.0, 9.0).to_others_since(cores(10.0, 7.0, 5.0)), 0.0);
+        assert!(Cores::now().unwrap().all > 0.0);
     }
 }

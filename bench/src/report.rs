@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 /// What stands behind every acknowledgement of the server, printed with every figure.
 pub(crate) const DURABLE: &str = "every acknowledgement after fdatasync: events grouped per commit, state in SQLite (WAL, synchronous=FULL)";
 
+/// More than this part of the cores' time for others, and rates and latencies say more of them than of the subject.
+const QUIET: f64 = 0.05;
+
 /// A measured figure.
 #[derive(Debug, Clone)]
 pub(crate) struct Figure {
@@ -43,12 +46,14 @@ pub(crate) struct Report {
     figures: Vec<Figure>,
     ratios: Vec<Ratio>,
     notes: Vec<String>,
+    /// The part of the two cores' time that others took meanwhile.
+    others: f64,
 }
 
 impl Report {
     /// An empty report; `fsync` says what is on disk before an operation counts.
     pub(crate) const fn new(name: &'static str, fsync: &'static str) -> Self {
-        Self { name, fsync, figures: Vec::new(), ratios: Vec::new(), notes: Vec::new() }
+        Self { name, fsync, figures: Vec::new(), ratios: Vec::new(), notes: Vec::new(), others: f64::NAN }
     }
 
     /// Adds a figure; gives its median.
@@ -66,6 +71,15 @@ impl Report {
     /// Adds a remark.
     pub(crate) fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());
+    }
+
+    /// Says which part of the two cores' time others took while this was measured.
+    pub(crate) const fn disturbed_by(&mut self, others: f64) {
+        self.others = others;
+    }
+
+    fn quiet(&self) -> bool {
+        self.others <= QUIET
     }
 
     /// For eyes.
@@ -87,6 +101,13 @@ impl Report {
             text.push_str(&format!("  {note}\n"));
         }
         text.push_str(&format!("  fsync: {}\n", self.fsync));
+        let others = self.others * 100.0;
+        text.push_str(&match self.quiet() {
+            true => format!("  others took {others:.0} % of the two cores meanwhile\n"),
+            false => format!(
+                "  NOT QUIET: others took {others:.0} % of the two cores; do not compare these figures\n"
+            ),
+        });
         text
     }
 
@@ -100,6 +121,8 @@ impl Report {
                 "figures": report.figures.iter().map(figure).collect::<Vec<_>>(),
                 "ratios": report.ratios.iter().map(|ratio| json!({ "name": ratio.name, "value": ratio.value })).collect::<Vec<_>>(),
                 "notes": report.notes,
+                "othersShare": report.others,
+                "quiet": report.quiet(),
             })
         };
         let reports: Vec<_> = reports.iter().map(report).collect();
@@ -164,6 +187,7 @@ mod tests {
     #[test]
     fn a_report_shows_runs_and_ratios() {
         let mut report = Report::new("x", "none");
+        report.disturbed_by(0.5);
         let median = report.figure(Figure::new("speed", "1/s", vec![1.0, 3.0, 200.0]));
         report.ratio("against the limit", median / 6.0);
         let text = report.text();
@@ -173,5 +197,9 @@ mod tests {
         );
         let document: Value = serde_json::from_str(&Report::json(&[report], true)).unwrap();
         assert_eq!(document["measurements"][0]["figures"][0]["median"], 3.0);
+        assert!(
+            text.contains("NOT QUIET: others took 50 %") && document["measurements"][0]["quiet"] == false,
+            "{text}"
+        );
     }
 }
