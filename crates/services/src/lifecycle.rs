@@ -50,6 +50,19 @@ pub async fn standing(context: &Context, hub: Option<&str>, device: &str, twin: 
     Ok(Standing::Absent)
 }
 
+/// Whether `generation_id` is that of a device that bears the id `device` now, in a hub of this deployment. What an
+/// earlier device of that id said is not meant for the twin of the present one.
+pub async fn is_present_generation(context: &Context, device: &str, generation_id: &str) -> Result<bool> {
+    let Ok(id) = DeviceId::parse(device) else { return Ok(false) };
+    for hub in context.table.all().iter().filter(|resource| resource.kind() == ResourceKind::Hub) {
+        let found = context.store.device(&hub.name, &id).await?;
+        if found.is_some_and(|device| device.identity.generation_id == generation_id) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 async fn assigning(context: &Context, dps: &ResourceName, device: &str) -> Result<bool> {
     let Ok(id) = RegistrationId::parse(device) else { return Ok(false) };
     let record = context.store.registration(dps, &id).await?;

@@ -25,6 +25,7 @@ pub(super) fn accepted(key: &str) -> Option<&'static str> {
         "identity.issuers" | "identity.issuers.issuer" => {
             "an https URL (http only on localhost), exactly as the tokens' iss says it"
         }
+        "limits.registration_retry_after_seconds" => "a whole number of seconds",
         _ if key.starts_with("limits.") => "a whole number, 1 or more",
         _ => return None,
     })
@@ -90,7 +91,7 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
 
 fn check_limits(config: &Config) -> Result<(), Problem> {
     let limits = &config.limits;
-    let sizes: [(&'static str, usize); 9] = [
+    let sizes: [(&'static str, usize); 10] = [
         ("limits.device_message", limits.device_message),
         ("limits.device_twin_properties", limits.device_twin_properties),
         ("limits.device_twin_tags", limits.device_twin_tags),
@@ -98,14 +99,15 @@ fn check_limits(config: &Config) -> Result<(), Problem> {
         ("limits.digital_twin", limits.digital_twin),
         ("limits.webhook_answer", limits.webhook_answer),
         ("limits.registration_payload", limits.registration_payload),
+        ("limits.enrollment_groups", limits.enrollment_groups),
         ("limits.connections", limits.connections),
         ("limits.unauthenticated_connections", limits.unauthenticated_connections),
     ];
     let times: [(&'static str, u64); 4] = [
         ("limits.webhook_timeout_seconds", limits.webhook_timeout_seconds),
         ("limits.handshake_timeout_seconds", limits.handshake_timeout_seconds),
-        ("limits.registration_retry_after_seconds", u64::from(limits.registration_retry_after_seconds)),
         ("limits.function_attempts", u64::from(limits.function_attempts)),
+        ("limits.dead_letters", u64::from(limits.dead_letters)),
     ];
     let zero = sizes.iter().find(|one| one.1 == 0).map(|one| one.0);
     match zero.or_else(|| times.iter().find(|one| one.1 == 0).map(|one| one.0)) {

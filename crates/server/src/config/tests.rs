@@ -106,10 +106,10 @@ fn a_bad_file_is_refused_with_line_key_and_what_is_accepted() {
         ),
         ("[[identity.issuers]]\nissuer = \"https://x\"", "missing field `audience`"),
         (
-            "[[resources.hub]]\nname = \"a\"\nroutes = [{ name = \"r\", source = \"Devices\", endpoint = \"e\" }]",
+            "[[resources.hub]]\nname = \"hub-a\"\nroutes = [{ name = \"r\", source = \"Devices\", endpoint = \"e\" }]",
             "unknown variant `Devices`, expected one of `DeviceMessages`, `DeviceLifecycleEvents`",
         ),
-        ("[[resources.hubs]]\nname = \"a\"", "unknown field `hubs`, expected one of `dps`, `hub`, `events`"),
+        ("[[resources.hubs]]\nname = \"hub-a\"", "unknown field `hubs`, expected one of `dps`, `hub`, `events`"),
         ("server.domain = \"a\"\nserver.domain = \"b\"", "pollux.toml:2: "),
     ];
     for (text, expected) in table {
@@ -135,6 +135,19 @@ fn a_bad_variable_is_refused_by_name() {
         assert!(error.starts_with(&format!("environment variable {name}: ")), "{error}");
         assert!(error.contains(expected), "{name}={value}\n  gave     {error}\n  expected {expected}");
     }
+}
+
+#[test]
+fn a_device_may_be_told_to_poll_at_once() {
+    assert!(parse("[limits]\nregistration_retry_after_seconds = 0", &[]).is_ok());
+}
+
+#[test]
+fn a_bad_resource_name_is_refused_where_it_stands() {
+    let text = "[server]\n\n[[resources.hub]]\nname = \"Bad Name\"\n";
+    let error = parse(text, &[]).unwrap_err();
+    assert!(error.starts_with("pollux.toml:4"), "{error}");
+    assert!(error.contains("'Bad Name' is no resource name: use 3 to 50"), "{error}");
 }
 
 #[test]

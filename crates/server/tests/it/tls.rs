@@ -97,7 +97,8 @@ async fn who_says_nothing_is_not_waited_for() {
 
 #[tokio::test]
 async fn strangers_are_bounded_and_make_room_when_they_leave() {
-    let server = TestServer::start_with(|config| config.limits.unauthenticated_connections = 2).await;
+    // One address gets half of the places.
+    let server = TestServer::start_with(|config| config.limits.unauthenticated_connections = 4).await;
     let port = server.https_port();
     let first = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let second = connect(&server, port, "localhost", &rustls::version::TLS13).await.unwrap();

@@ -1,8 +1,9 @@
 //! The ingest function: telemetry onto the device's twin.
 //!
 //! Each value is written with its `sourceTime`, in one patch under the twin's etag. A value whose `sourceTime` is older
-//! than the one on the twin is left out, so that a stale or repeated message never overwrites a newer value. A device
-//! without a twin is none of our business.
+//! than the one on the twin is left out, so that a stale or repeated message never overwrites a newer value. What a device
+//! said before it was deleted is not for the twin of the device that has its id now: the message names its generation. A
+//! device without a twin is none of our business.
 
 use pollux_model::resource::Resource;
 use pollux_model::{ErrorCode, Result, Timestamp};
@@ -12,6 +13,7 @@ use super::Functions;
 use super::event::Event;
 use super::mapping::{Assignment, assignments};
 use super::twins_client::{FoundTwin, TwinsClient};
+use crate::lifecycle::is_present_generation;
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,12 @@ impl Functions {
         let rules = &Self::app(app)?.mapping;
         loop {
             let Some(twin) = twins.twin(device).await? else { return Ok(Effect::Nothing) };
+            // After the twin was read: whoever provisions the device again moves the twin's etag first.
+            if let Some(generation) = event.annotation("iothub-connection-auth-generation-id")
+                && !is_present_generation(&self.context, device, generation).await?
+            {
+                return Ok(Effect::Nothing);
+            }
             let Some(found) = self.wanted(&*twins, &twin, &body, rules).await? else {
                 return Ok(Effect::Nothing);
             };

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use pollux_model::resource::{PolicyRight, ResourceKind, RouteSource, Setting, TelemetryMapping};
-use pollux_model::{Error, Result};
+use pollux_model::{Error, ResourceName, Result};
 use serde::Deserialize;
 
 /// A declaration of one resource.
@@ -29,6 +29,7 @@ pub enum Declared {
 #[serde(default, deny_unknown_fields)]
 pub struct DeclaredDps {
     /// The resource's name.
+    #[serde(deserialize_with = "resource_name")]
     pub name: String,
     /// Its group; `default` when left out.
     pub group: Option<String>,
@@ -45,7 +46,7 @@ pub struct DeclaredDps {
     pub linked_hubs: Vec<DeclaredLink>,
 }
 
-/// A hub linked to a provisioning service: its name, or a table with more.
+/// A hub linked to a provisioning service.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeclaredLink {
@@ -64,6 +65,7 @@ pub struct DeclaredLink {
 #[serde(default, deny_unknown_fields)]
 pub struct DeclaredHub {
     /// The resource's name.
+    #[serde(deserialize_with = "resource_name")]
     pub name: String,
     /// Its group; `default` when left out.
     pub group: Option<String>,
@@ -114,6 +116,7 @@ pub struct DeclaredRoute {
 #[serde(default, deny_unknown_fields)]
 pub struct DeclaredEvents {
     /// The resource's name.
+    #[serde(deserialize_with = "resource_name")]
     pub name: String,
     /// Its group; `default` when left out.
     pub group: Option<String>,
@@ -151,6 +154,7 @@ pub struct DeclaredEventHub {
 #[serde(default, deny_unknown_fields)]
 pub struct DeclaredTwins {
     /// The resource's name.
+    #[serde(deserialize_with = "resource_name")]
     pub name: String,
     /// Its group; `default` when left out.
     pub group: Option<String>,
@@ -164,6 +168,7 @@ pub struct DeclaredTwins {
 #[serde(default, deny_unknown_fields)]
 pub struct DeclaredFunctions {
     /// The resource's name.
+    #[serde(deserialize_with = "resource_name")]
     pub name: String,
     /// Its group; `default` when left out.
     pub group: Option<String>,
@@ -192,6 +197,16 @@ pub struct DeclaredPolicy {
     /// Base64 of 16 to 64 bytes; made up when left out.
     #[serde(alias = "secondaryKey")]
     pub secondary_key: Option<Setting>,
+}
+
+/// Reads a name and checks it, so that a bad one is refused where it stands in a file.
+fn resource_name<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    // Names that are missing are filled in or refused later, with what they belong to.
+    if !name.is_empty() {
+        ResourceName::parse(&name).map_err(serde::de::Error::custom)?;
+    }
+    Ok(name)
 }
 
 impl Declared {

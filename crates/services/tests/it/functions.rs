@@ -193,6 +193,22 @@ async fn a_stale_or_repeated_message_never_overwrites_a_newer_value() {
 }
 
 #[tokio::test]
+async fn what_an_earlier_device_said_is_not_for_the_twin_of_the_present_one() {
+    let world = World::new().await;
+    world.pair("d").await;
+    world.send("d", &json!({ "Temperature": 11 })).await;
+    world.delete_device("d").await;
+    world.pair("d").await;
+    // Only now are the events of both worked on.
+    world.start();
+    world.settled().await;
+    assert_eq!(world.value("d", "/Temperature").await, json!(0.0));
+    world.send("d", &json!({ "Temperature": 12 })).await;
+    world.settled().await;
+    assert_eq!(world.value("d", "/Temperature").await, json!(12));
+}
+
+#[tokio::test]
 async fn each_device_is_told_in_order() {
     let world = World::new().await;
     world.start();
