@@ -12,7 +12,7 @@ use pollux_edges::accept::{self, Accepting, Gate, ServerCertificate};
 use pollux_edges::http::{About, Http};
 use pollux_edges::mqtt::Mqtt;
 use pollux_services::{Services, Settings};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -60,19 +60,46 @@ impl std::fmt::Debug for Inside {
     }
 }
 
-/// Serves until `shutdown`, SIGTERM or SIGINT; then drains. A second signal ends at once.
-pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), ServeError> {
+/// Serves until `shutdown`, SIGTERM or SIGINT; then drains. A second signal ends at once. `announce` makes the text
+/// that is printed when the server is ready.
+pub async fn run(
+    config: Config,
+    shutdown: CancellationToken,
+    announce: impl FnOnce(&Connections) -> String,
+) -> Result<(), ServeError> {
+    // Before anything is said: whoever waits for the word that we are ready may send a signal right after it.
+    let mut signals = Signals::listen()?;
     let running = start(config).await?;
-    say(&running.connections()?.human());
+    say(&announce(&running.connections()?));
     tokio::select! {
         () = shutdown.cancelled() => {}
-        signalled = signalled() => tracing::info!("{} received: draining", signalled?),
+        name = signals.next() => tracing::info!("{name} received: draining"),
     }
     tokio::select! {
-        () = running.stop() => Ok(()),
-        again = signalled() => {
-            tracing::warn!("{} received while draining: ending at once", again?);
-            Ok(())
+        () = running.stop() => {}
+        name = signals.next() => tracing::warn!("{name} received while draining: ending at once"),
+    }
+    Ok(())
+}
+
+/// The signals that end a server.
+struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, ServeError> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| ServeError::System(format!("cannot listen for signals: {error}")))
+        };
+        Ok(Self { term: listen(SignalKind::terminate())?, int: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.term.recv() => "SIGTERM",
+            _ = self.int.recv() => "SIGINT",
         }
     }
 }
@@ -252,20 +279,10 @@ async fn fold_metrics(metrics: PrometheusHandle, shutdown: CancellationToken) {
     }
 }
 
-async fn signalled() -> Result<&'static str, ServeError> {
-    let failed = |error: std::io::Error| ServeError::System(format!("signals cannot be waited for: {error}"));
-    let mut term = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut int = signal(SignalKind::interrupt()).map_err(failed)?;
-    tokio::select! {
-        _ = term.recv() => Ok("SIGTERM"),
-        _ = int.recv() => Ok("SIGINT"),
-    }
-}
-
 /// To standard output, which may be closed.
 fn say(text: &str) {
     let mut out = std::io::stdout().lock();
-    let said = writeln!(out, "Pollux is ready.\n{text}").and_then(|()| out.flush());
+    let said = writeln!(out, "{text}").and_then(|()| out.flush());
     if let Err(error) = said {
         tracing::debug!(%error, "standard output is closed");
     }

@@ -8,5 +8,5 @@ async fn main() {
     let config = TestServer::config(std::path::Path::new(&folder));
     pollux_server::logging::start(&config.log);
     let shutdown = tokio_util::sync::CancellationToken::new();
-    pollux_server::run(config, shutdown).await.expect("the server runs");
+    pollux_server::run(config, shutdown, pollux_server::Connections::human).await.expect("the server runs");
 }

@@ -1,11 +1,9 @@
 //! `pollux serve`: the server.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
-use pollux_server::{Config, Running};
-use tokio::signal::unix::{SignalKind, signal};
+use anyhow::Result;
+use pollux_server::{Config, Connections};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Global;
@@ -37,15 +35,12 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
     }
     pollux_server::logging::start(&config.log);
     raise_open_files();
-    if !global.json {
-        return Ok(pollux_server::run(config, CancellationToken::new()).await?);
-    }
-    let running = pollux_server::start(config).await?;
-    let line = serde_json::to_string(&running.connections()?)?;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).context("cannot say that it is ready")?;
-    drop(out);
-    until_told(running).await
+    let json = global.json;
+    let announce = move |connections: &Connections| match serde_json::to_string(connections) {
+        Ok(line) if json => line,
+        _ => format!("Pollux is ready.\n{}", connections.human()),
+    };
+    Ok(pollux_server::run(config, CancellationToken::new(), announce).await?)
 }
 
 /// Each connection is an open file, and many systems begin with 1024: take what the administrator allows at most.
@@ -55,19 +50,4 @@ pub(super) fn raise_open_files() {
     limit.current = limit.maximum;
     // Refused where the maximum is said to be without bound but is not: then what there is must do.
     let _ = setrlimit(Resource::Nofile, limit);
-}
-
-/// Runs until SIGTERM or SIGINT, then drains; a second signal ends at once.
-async fn until_told(running: Running) -> Result<()> {
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
-    tokio::select! {
-        () = running.stop() => {}
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
-    Ok(())
 }

@@ -109,7 +109,10 @@ fn a_bad_file_is_refused_with_line_key_and_what_is_accepted() {
             "[[resources.hub]]\nname = \"hub-a\"\nroutes = [{ name = \"r\", source = \"Devices\", endpoint = \"e\" }]",
             "unknown variant `Devices`, expected one of `DeviceMessages`, `DeviceLifecycleEvents`",
         ),
-        ("[[resources.hubs]]\nname = \"hub-a\"", "unknown field `hubs`, expected one of `dps`, `hub`, `events`"),
+        (
+            "[[resources.hubs]]\nname = \"hub-a\"",
+            "unknown field `hubs`, expected one of `dps`, `hub`, `events`",
+        ),
         ("server.domain = \"a\"\nserver.domain = \"b\"", "pollux.toml:2: "),
     ];
     for (text, expected) in table {
