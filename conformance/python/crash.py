@@ -36,6 +36,7 @@ class Device:
         self.acknowledged = 0.0  # the last temperature with a PUBACK
         self.sent = 0.0  # the last temperature sent at all
         self.fresh = True  # nothing was sent since it was provisioned
+        self.before = 0.0  # the last temperature sent before it was provisioned again
 
 
 class Worker(threading.Thread):
@@ -77,6 +78,9 @@ class Worker(threading.Thread):
         return device
 
     def provision(self, device):
+        # A delete whose answer was lost may not have happened, and one whose event is still on its way leaves the twin to
+        # the device that comes back: until it says something new, its twin may show what it said before.
+        device.before = max(device.before, device.sent)
         device.exists, device.sent, device.acknowledged, device.fresh = None, 0.0, 0.0, True
         status, answer = provision(device.identifier, self.key, {"modelId": THERMOSTAT})
         assert (status, answer["status"]) == (200, "assigned"), answer
@@ -168,6 +172,13 @@ def _():
     eventually(agree, 30, "the agreement of devices and twins")
 
 
+def explained(device, temperature):
+    """What was acknowledged last or sent after it; what was said in an earlier life only while nothing new is acknowledged."""
+    if device.acknowledged == 0.0 and temperature <= device.before:
+        return True
+    return device.acknowledged <= temperature <= device.sent
+
+
 @crash.case("each twin shows the last acknowledged telemetry, or what was sent after it")
 def _():
     def settled():
@@ -175,7 +186,7 @@ def _():
         wrong = [
             (device.identifier, twins[device.identifier]["Temperature"], device.acknowledged, device.sent)
             for device in flat()
-            if device.exists is True and not device.acknowledged <= twins[device.identifier]["Temperature"] <= device.sent
+            if device.exists is True and not explained(device, twins[device.identifier]["Temperature"])
         ]
         assert not wrong, f"(device, twin, acknowledged, sent): {wrong[:5]}"
         return True
