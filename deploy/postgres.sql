@@ -8,8 +8,7 @@
 \getenv password POLLUX_DATABASE_PASSWORD
 \if :{?password}
 \else
-  \warn 'POLLUX_DATABASE_PASSWORD is not set'
-  \quit
+  DO $$ BEGIN RAISE EXCEPTION 'POLLUX_DATABASE_PASSWORD is not set'; END $$;
 \endif
 
 CREATE ROLE pollux LOGIN PASSWORD :'password'
