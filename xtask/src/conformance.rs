@@ -1,19 +1,23 @@
 //! `cargo xtask conformance`: unmodified clients (Python, Node) against the release binary.
 //!
 //! Each scenario runs in a network, mount and process namespace of its own: its own loopback with ports 443, 8443 and 8883, its own
-//! hosts file, a fresh data folder. Here: choosing scenarios, running them side by side, counting. The namespace's inside is `inside`.
+//! hosts file, a fresh data folder, and the backends and nodes of the run's setup. Here: choosing scenarios, running them side by side,
+//! counting. The namespace's inside is `inside`.
 
 mod case;
 pub(crate) mod inside;
-mod prepare;
+pub(crate) mod prepare;
 pub(crate) mod scenario;
-mod server;
+pub(crate) mod setup;
+mod world;
 
 use crate::report::Tally;
 use crate::workspace;
 use anyhow::{Context, Result, bail};
 use case::{Case, Verdict};
+use pollux_testkit::deployment::Postgres;
 use scenario::{Known, Language, Scenario};
+use setup::{Setup, State};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,6 +29,8 @@ const LOG_LINES: usize = 40;
 /// Arguments of `cargo xtask conformance`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    setup: Setup,
     /// Run only these scenarios (may be given several times; a part of the name is enough).
     #[arg(long)]
     only: Vec<String>,
@@ -43,9 +49,9 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// Everything, as `cargo xtask test` runs it.
-    pub(crate) fn all() -> Self {
-        Self { only: Vec::new(), list: false, jobs: None, binary: None, verbose: false }
+    /// Everything on one setup, as `cargo xtask test` runs it.
+    pub(crate) fn all(setup: Setup) -> Self {
+        Self { setup, only: Vec::new(), list: false, jobs: None, binary: None, verbose: false }
     }
 }
 
@@ -70,13 +76,18 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
 /// Runs the chosen scenarios and counts their cases; the caller prints the summary line.
 pub(crate) fn tally(args: &Args) -> Result<Tally> {
     let scenarios = choose(args)?;
+    let setup = args.setup.check()?;
     let mut tally = Tally::default();
-    if let Err(reason) = prepare::namespaces() {
+    println!("on {setup}");
+    if let Some(reason) = prepare::namespaces().err().or_else(|| setup.missing()) {
         for scenario in &scenarios {
             println!("skip  {}: {reason}", scenario.name);
-            tally.skip(&scenario.name, &reason);
+            tally.skip(format!("{} on {setup}", scenario.name), &reason);
         }
         return Ok(tally);
+    }
+    if setup.state == State::Postgres {
+        Postgres::template(&world::template_folder())?; // once, before scenarios side by side ask for it
     }
     let binary = match &args.binary {
         Some(binary) => binary.canonicalize().with_context(|| format!("there is no {}", binary.display()))?,
@@ -101,14 +112,14 @@ pub(crate) fn tally(args: &Args) -> Result<Tally> {
             let (next, ready, binary, clients) = (&next, &ready, &binary, &clients);
             scope.spawn(move || {
                 while let Some(scenario) = ready.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let outcome = in_namespace(scenario, binary, clients);
+                    let outcome = in_namespace(scenario, setup, binary, clients);
                     done.send((scenario, outcome)).expect("the receiver lives until all workers have ended");
                 }
             });
         }
         drop(done);
         for (scenario, outcome) in outcomes {
-            tally.add(print(scenario, &outcome, &known, args.verbose));
+            tally.add(print(scenario, &outcome, &known, args));
         }
     });
     Ok(tally)
@@ -130,16 +141,17 @@ fn choose(args: &Args) -> Result<Vec<Scenario>> {
 }
 
 /// Runs one scenario in fresh namespaces: this program again, as `conformance-inside`.
-fn in_namespace(scenario: &Scenario, binary: &Path, clients: &prepare::Clients) -> Outcome {
+fn in_namespace(scenario: &Scenario, setup: Setup, binary: &Path, clients: &prepare::Clients) -> Outcome {
     let started = workspace::now();
-    let folder = workspace::target().join("conformance/run").join(&scenario.name);
-    let cases = start_inside(scenario, binary, clients, &folder)
+    let folder = setup.folder().join(&scenario.name);
+    let cases = start_inside(scenario, setup, binary, clients, &folder)
         .unwrap_or_else(|error| vec![Case::failed("the scenario runs", format!("{error:#}"))]);
     Outcome { cases, seconds: started.elapsed().as_secs_f64(), folder }
 }
 
 fn start_inside(
     scenario: &Scenario,
+    setup: Setup,
     binary: &Path,
     clients: &prepare::Clients,
     folder: &Path,
@@ -150,7 +162,7 @@ fn start_inside(
     std::fs::create_dir_all(folder)?;
     let program = clients.of(scenario.language).map_err(anyhow::Error::msg)?;
     let output = Command::new("unshare")
-        .args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--"])
+        .args(prepare::NAMESPACES)
         .arg(std::env::current_exe()?)
         .arg("conformance-inside")
         .args(["--scenario", &scenario.name])
@@ -160,6 +172,7 @@ fn start_inside(
         .arg(binary)
         .arg("--program")
         .arg(program)
+        .args(setup.arguments())
         .stdin(Stdio::null())
         .output()?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -175,7 +188,7 @@ fn start_inside(
 }
 
 /// Judges the cases against the known failures, prints the scenario's line and what went wrong, and counts.
-fn print(scenario: &Scenario, outcome: &Outcome, known: &Known, verbose: bool) -> Tally {
+fn print(scenario: &Scenario, outcome: &Outcome, known: &Known, args: &Args) -> Tally {
     let mut tally = Tally::default();
     let mut lines = Vec::new();
     let known = known.of(&scenario.name);
@@ -183,10 +196,12 @@ fn print(scenario: &Scenario, outcome: &Outcome, known: &Known, verbose: bool) -
         match &case.verdict {
             Verdict::Passed => tally.passed += 1,
             Verdict::Failed => tally.failed += 1,
-            Verdict::Skipped => tally.skip(format!("{}: {}", scenario.name, case.name), &case.detail),
+            Verdict::Skipped => {
+                tally.skip(format!("{}: {} (on {})", scenario.name, case.name, args.setup), &case.detail);
+            }
             Verdict::Note => {}
         }
-        if verbose || matches!(case.verdict, Verdict::Failed | Verdict::Note) {
+        if args.verbose || matches!(case.verdict, Verdict::Failed | Verdict::Note) {
             lines.push(format!("      {case}"));
         }
     }
@@ -196,8 +211,14 @@ fn print(scenario: &Scenario, outcome: &Outcome, known: &Known, verbose: bool) -
         println!("{line}");
     }
     if tally.failed > 0 {
-        for log in ["script.log", "server.log"] {
-            show_log(&outcome.folder.join(log));
+        show_log(&outcome.folder.join("script.log"));
+        for node in 0..args.setup.nodes {
+            show_log(&world::log(&outcome.folder, node));
+        }
+    }
+    if tally.failed == 0 {
+        for data in ["postgres", "nats"] {
+            std::fs::remove_dir_all(outcome.folder.join(data)).ok(); // tens of megabytes each; their logs stay
         }
     }
     tally

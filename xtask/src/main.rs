@@ -3,6 +3,7 @@
 
 mod bench;
 mod conformance;
+mod faults;
 mod report;
 mod run;
 mod test;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 
 /// What a person types after `cargo xtask`.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", about = "Pollux's own commands: test, tidy, conformance, bench.")]
+#[command(name = "cargo xtask", about = "Pollux's own commands: test, tidy, conformance, faults, bench.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -28,6 +29,8 @@ enum Command {
     Tidy,
     /// Real clients (Python, Node) against the release binary, each in a network namespace of its own.
     Conformance(conformance::Args),
+    /// Nodes, networks and backends that fail under load: what was acknowledged, lost and doubled, and how long it took to recover.
+    Faults(faults::Args),
     /// Load generators; each figure with its ratio and the raw repetitions.
     Bench(bench::Args),
     /// One scenario, run by `conformance` inside its namespace.
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),
         Command::Conformance(args) => conformance::run(&args),
+        Command::Faults(args) => faults::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::ConformanceInside(args) => conformance::inside::run(&args),
     };

@@ -52,3 +52,12 @@ impl std::fmt::Display for Tally {
         write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped.len())
     }
 }
+
+/// The number directly before `word` in a list like `3 passed, 1 failed`; 0 when the word is absent.
+pub(crate) fn count(text: &str, word: &str) -> usize {
+    text.split([',', ';', '.'])
+        .filter_map(|part| part.trim().split_once(' '))
+        .filter(|(_, name)| *name == word || name.starts_with(&format!("{word} ")))
+        .filter_map(|(number, _)| number.parse::<usize>().ok())
+        .sum()
+}

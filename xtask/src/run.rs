@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result};
 use std::ffi::OsStr;
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
 
 /// A program to run in the root of the checkout.
 #[derive(Debug)]
@@ -44,23 +45,33 @@ impl Cmd {
 
     /// Runs it with stderr shown on this terminal and collected as well (for tools that print a summary there).
     pub(crate) fn tee_stderr(mut self) -> Result<(bool, String)> {
-        use std::io::{BufRead, BufReader};
-        let mut child = self
-            .inner
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot start {:?}", self.inner.get_program()))?;
-        let mut seen = String::new();
-        if let Some(stderr) = child.stderr.take() {
-            for line in BufReader::new(stderr).lines() {
-                let line = line?;
-                eprintln!("{line}");
-                seen.push_str(&line);
-                seen.push('\n');
-            }
-        }
+        let mut child = self.spawn(|inner| inner.stderr(Stdio::piped()))?;
+        let seen = tee(child.stderr.take(), |line| eprintln!("{line}"))?;
         Ok((child.wait()?.success(), seen))
     }
+
+    /// The same for stdout.
+    pub(crate) fn tee_stdout(mut self) -> Result<(bool, String)> {
+        let mut child = self.spawn(|inner| inner.stdout(Stdio::piped()))?;
+        let seen = tee(child.stdout.take(), |line| println!("{line}"))?;
+        Ok((child.wait()?.success(), seen))
+    }
+
+    fn spawn(&mut self, pipe: fn(&mut Command) -> &mut Command) -> Result<Child> {
+        pipe(&mut self.inner).spawn().with_context(|| format!("cannot start {:?}", self.inner.get_program()))
+    }
+}
+
+/// Shows each line as it comes, and returns them all.
+fn tee(output: Option<impl Read>, show: fn(&str)) -> Result<String> {
+    let mut seen = String::new();
+    for line in output.into_iter().flat_map(|output| BufReader::new(output).lines()) {
+        let line = line?;
+        show(&line);
+        seen.push_str(&line);
+        seen.push('\n');
+    }
+    Ok(seen)
 }
 
 /// True when `program` can be started at all (asked with `--version`).

@@ -1,10 +1,11 @@
-//! `cargo xtask test`: format, lints, tidy, tests, doc tests, conformance, in this order, with one summary at the end.
+//! `cargo xtask test`: format, lints, tidy, tests, doc tests, conformance on each setup, faults, in this order, with one summary at the end.
 
-use crate::conformance;
-use crate::report::Tally;
+use crate::conformance::{self, setup::Setup};
+use crate::report::{Tally, count};
 use crate::run::{Cmd, available};
-use crate::{tidy, workspace};
+use crate::{faults, tidy, workspace};
 use anyhow::Result;
+use pollux_testkit::deployment::program;
 
 /// Arguments of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
@@ -12,6 +13,9 @@ pub(crate) struct Args {
     /// Leave the conformance suite out (it is then listed as skipped).
     #[arg(long)]
     no_conformance: bool,
+    /// Leave the faults out (they are then listed as skipped).
+    #[arg(long)]
+    no_faults: bool,
 }
 
 /// Runs everything that can run here. A failing step does not stop the later ones: one run shows all that is wrong.
@@ -36,8 +40,18 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     if args.no_conformance {
         tally.skip("conformance", "--no-conformance was given");
     } else {
-        step("conformance", &mut tally, |tally| {
-            tally.add(conformance::tally(&conformance::Args::all())?);
+        for setup in [Setup::default(), Setup::servers(1), Setup::servers(3)] {
+            step(&format!("conformance on {setup}"), &mut tally, |tally| {
+                tally.add(conformance::tally(&conformance::Args::all(setup))?);
+                Ok(())
+            });
+        }
+    }
+    if args.no_faults {
+        tally.skip("faults", "--no-faults was given");
+    } else if faults::exists()? {
+        step("faults", &mut tally, |tally| {
+            tally.add(faults::tally(&faults::Args::default())?);
             Ok(())
         });
     }
@@ -55,7 +69,15 @@ fn step(name: &str, tally: &mut Tally, run: impl FnOnce(&mut Tally) -> Result<()
     println!("   {name}: {:.1} s", started.elapsed().as_secs_f64());
 }
 
+/// What tests of a backend start; where it is missing they say so and pass, so the skip is counted here.
+const BACKENDS: [(&str, &str); 2] = [("tests on PostgreSQL", "postgres"), ("tests on NATS", "nats-server")];
+
 fn tests(tally: &mut Tally) -> Result<()> {
+    for (what, name) in BACKENDS {
+        if let Err(reason) = program(name) {
+            tally.skip(what, reason.to_string());
+        }
+    }
     if available("cargo-nextest") {
         let nextest = [
             "nextest",
@@ -127,15 +149,6 @@ fn libtest_summary(log: &str) -> Option<Tally> {
         }
     }
     any.then_some(tally)
-}
-
-/// The number directly before `word` in a list like `3 passed, 1 failed`; 0 when the word is absent.
-fn count(text: &str, word: &str) -> usize {
-    text.split([',', ';', '.'])
-        .filter_map(|part| part.trim().split_once(' '))
-        .filter(|(_, name)| *name == word || name.starts_with(&format!("{word} ")))
-        .filter_map(|(number, _)| number.parse::<usize>().ok())
-        .sum()
 }
 
 #[cfg(test)]

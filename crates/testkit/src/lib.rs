@@ -1,10 +1,14 @@
-//! For tests only: seeded randomness, temporary places, a server of one's own. The virtual clock is
-//! `pollux_model::ManualClock`.
+//! For tests only: seeded randomness, temporary places, a server of one's own, a whole deployment made of processes. The
+//! virtual clock is `pollux_model::ManualClock`.
 
+#[cfg(feature = "deployment")]
+pub mod deployment;
+#[cfg(feature = "seeded")]
 pub mod seeded;
 #[cfg(feature = "server")]
 pub mod server;
 
+#[cfg(feature = "seeded")]
 pub use seeded::SeededRandom;
 #[cfg(feature = "server")]
 pub use server::TestServer;

@@ -1,11 +1,13 @@
-//! What runs inside a scenario's namespaces: loopback up, hosts file bound, server started, script run beside it, server stopped.
-//! Prints one line of JSON per case on stdout.
+//! What runs inside a scenario's namespaces: loopback up, hosts file bound, the subject started with what it runs on, the script run
+//! beside it, the subject stopped. Prints one line of JSON per case on stdout.
 
 use super::case::Case;
-use super::scenario::{Scenario, Server as Wanted};
-use super::server::{Server, clean};
+use super::scenario::Scenario;
+use super::setup::Setup;
+use super::world::{World, log};
 use crate::workspace;
 use anyhow::{Context, Result, bail};
+use pollux_testkit::deployment::clean;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -25,6 +27,8 @@ pub(crate) struct Args {
     /// The interpreter for the script.
     #[arg(long)]
     program: PathBuf,
+    #[command(flatten)]
+    setup: Setup,
 }
 
 /// Runs one scenario; an error is something wrong with the runner or the machine, not with the subject.
@@ -32,27 +36,26 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     let all = Scenario::all(&workspace::root())?;
     let scenario =
         all.into_iter().find(|scenario| scenario.name == args.scenario).context("no such scenario")?;
-    world()?;
-    let log = args.folder.join("server.log");
-    let server = match start(&scenario, args, &log) {
-        Ok(server) => server,
+    network_and_names()?;
+    let mut world = match World::start(&scenario, args.setup, &args.binary, &args.folder) {
+        Ok(world) => world,
         Err(error) => {
             println!("{}", Case::failed("the server starts", format!("{error:#}")).to_line());
             return Ok(true);
         }
     };
-    script(&scenario, args, server.as_ref())?;
-    if let Some(Err(error)) = server.map(Server::stop) {
+    script(&scenario, args, &world)?;
+    if let Err(error) = world.stop() {
         println!("{}", Case::failed("the server stops when asked to", format!("{error:#}")).to_line());
     }
-    if let Some(panic) = panics(&log) {
+    for panic in (0..args.setup.nodes).filter_map(|index| panics(&log(&args.folder, index))) {
         println!("{}", Case::failed("the server does not panic", panic).to_line());
     }
     Ok(true)
 }
 
 /// Loopback up, and our hosts file over the machine's (in this mount namespace only).
-fn world() -> Result<()> {
+fn network_and_names() -> Result<()> {
     let hosts = workspace::root().join("conformance/hosts");
     let steps: [(&str, Vec<&std::ffi::OsStr>); 2] = [
         ("ip", ["link", "set", "lo", "up"].map(AsRef::as_ref).to_vec()),
@@ -70,36 +73,27 @@ fn world() -> Result<()> {
     Ok(())
 }
 
-fn start(scenario: &Scenario, args: &Args, log: &Path) -> Result<Option<Server>> {
-    let config = match &scenario.server {
-        Wanted::None => return Ok(None),
-        Wanted::Default => None,
-        Wanted::Config(path) => Some(workspace::root().join("conformance").join(path)),
-    };
-    Server::start(&args.binary, &args.folder.join("data"), config.as_deref(), log).map(Some)
-}
-
 /// Runs the script with its environment, forwarding its lines, until it ends or its time is over.
-fn script(scenario: &Scenario, args: &Args, server: Option<&Server>) -> Result<()> {
+fn script(scenario: &Scenario, args: &Args, world: &World) -> Result<()> {
     let mut command = clean(Command::new(&args.program));
     command
         .arg(workspace::root().join(&scenario.path))
         .current_dir(&args.folder)
         .env("SUBJECT_BIN", &args.binary)
+        .env("SUBJECT_NODES", nodes(&world.settings))
         .env("WORK_DIR", &args.folder)
         .env("PYTHONDONTWRITEBYTECODE", "1");
     if let Some(shared) = workspace::shared() {
         command.env("SHARED_DIR", shared);
     }
-    if let Some(server) = server {
-        let ca = server
-            .connections
+    if let Some(subject) = &world.connections {
+        let ca = subject
             .get("ca")
             .and_then(serde_json::Value::as_str)
             .context("connections.json names no `ca`")?;
         let connections = args.folder.join("connections.json");
-        std::fs::write(&connections, server.connections.to_string())?;
-        command.env("CONNECTIONS", connections).env("READY_AFTER", server.ready_after.to_string());
+        std::fs::write(&connections, subject.to_string())?;
+        command.env("CONNECTIONS", connections).env("READY_AFTER", world.ready_after.to_string());
         for variable in ["NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"] {
             command.env(variable, ca);
         }
@@ -139,8 +133,29 @@ fn script(scenario: &Scenario, args: &Args, server: Option<&Server>) -> Result<(
     Ok(())
 }
 
+/// The settings of each node as JSON, for a script that starts them: `[{"POLLUX_STATE__URL": "…", …}, …]`.
+fn nodes(settings: &[Vec<(String, String)>]) -> String {
+    let object = |settings: &Vec<(String, String)>| -> serde_json::Map<String, serde_json::Value> {
+        settings.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect()
+    };
+    serde_json::Value::from_iter(settings.iter().map(object)).to_string()
+}
+
 /// The first panic in the server's log, if any.
 fn panics(log: &Path) -> Option<String> {
     let text = std::fs::read_to_string(log).ok()?;
     text.lines().find(|line| line.contains("panicked at")).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nodes;
+
+    #[test]
+    fn a_script_is_told_the_settings_of_each_node() {
+        assert_eq!(nodes(&[Vec::new()]), "[{}]");
+        let setting = |value: &str| vec![("POLLUX_SERVER__NODE".to_owned(), value.to_owned())];
+        let told = nodes(&[setting("node-1"), setting("node-2")]);
+        assert_eq!(told, r#"[{"POLLUX_SERVER__NODE":"node-1"},{"POLLUX_SERVER__NODE":"node-2"}]"#);
+    }
 }

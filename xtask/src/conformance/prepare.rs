@@ -6,28 +6,19 @@ use crate::workspace;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 
+/// Arguments of `unshare` that give a program namespaces of its own, which end with it and with everything in them.
+pub(crate) const NAMESPACES: [&str; 8] =
+    ["--mount", "--net", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc", "--"];
+
 /// Checks that network namespaces can be made here; otherwise the reason why not.
-pub(super) fn namespaces() -> Result<(), String> {
+pub(crate) fn namespaces() -> Result<(), String> {
     if !cfg!(target_os = "linux") {
         return Err("needs Linux: each scenario has a network namespace of its own".to_owned());
     }
     if !available("unshare") || !available("ip") {
         return Err("needs `unshare` (util-linux) and `ip` (iproute2)".to_owned());
     }
-    let probe = [
-        "--mount",
-        "--net",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "--mount-proc",
-        "--",
-        "ip",
-        "link",
-        "set",
-        "lo",
-        "up",
-    ];
+    let probe = NAMESPACES.into_iter().chain(["ip", "link", "set", "lo", "up"]);
     match Cmd::new("unshare").args(probe).output() {
         Ok((true, ..)) => Ok(()),
         Ok((false, _, stderr)) => Err(format!("needs root to make a network namespace: {}", stderr.trim())),

@@ -35,7 +35,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["pollux-model", "pollux-server", "pollux-client", "pollux-store", "pollux-eventlog"],
     ),
     ("pollux-bench", &["pollux-model", "pollux-client", "pollux-mqtt"]),
-    ("xtask", &[]),
+    ("xtask", &["pollux-testkit"]),
 ];
 
 /// Words that name a backend in source, and the crate that owns it.

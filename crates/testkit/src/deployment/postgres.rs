@@ -1,0 +1,200 @@
+//! PostgreSQL on a cluster of its own, copied from a template, for making one (initdb) takes seconds.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::process::{Process, Ready};
+use super::{empty_folder, failed, program};
+
+const READY: Duration = Duration::from_secs(30);
+const STOP: Duration = Duration::from_secs(15);
+const USER: &str = "pollux";
+const PASSWORD: &str = "state-of-a-test";
+
+/// Added to the settings of every cluster. Nothing here survives a crash of the machine, and nothing has to: a test
+/// kills processes. Shared memory is kept in files of the cluster, so that a killed one leaves none behind.
+const SETTINGS: &str = "
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+max_connections = 200
+shared_buffers = 64MB
+dynamic_shared_memory_type = mmap
+fsync = off
+full_page_writes = off
+max_wal_size = 256MB
+log_min_messages = warning
+log_line_prefix = '%m [%p] %u '
+";
+
+/// Who may connect (pg_hba.conf): with a password only, as on a server that is meant.
+const ACCESS: &str = "host all all 127.0.0.1/32 scram-sha-256\n";
+
+/// Run once in a new cluster: an owner without further rights, and a database of its own.
+const ROLE: &str = "CREATE ROLE pollux LOGIN PASSWORD 'state-of-a-test';\n";
+const DATABASE: &str = "CREATE DATABASE pollux OWNER pollux;\n";
+
+/// A running PostgreSQL.
+#[derive(Debug)]
+pub struct Postgres {
+    /// Its first process.
+    pub process: Process,
+    folder: PathBuf,
+    port: u16,
+}
+
+impl Postgres {
+    /// Makes the template below `folder` unless it is there already, and returns its path. Safe to call from several
+    /// programs at once: the template is moved to its place when it is whole.
+    pub fn template(folder: &Path) -> io::Result<PathBuf> {
+        let initdb = program("initdb")?;
+        let version = said(Command::new(&initdb).arg("--version"))?;
+        let version: String = version.chars().filter(char::is_ascii_alphanumeric).collect();
+        let template = folder.join(format!("cluster-{version}-{:08x}", stamp()));
+        if template.join("PG_VERSION").exists() {
+            return Ok(template);
+        }
+        let making = folder.join(format!("cluster-{}", std::process::id()));
+        empty_folder(&making)?;
+        own(&making)?;
+        let words = ["--no-sync", "--wal-segsize=1", "--encoding=UTF8", "--locale=C", "--username=postgres"];
+        said(unprivileged(&initdb)?.args(words).args(["--auth=trust", "-D"]).arg(&making))?;
+        std::fs::write(making.join("pg_hba.conf"), ACCESS)?;
+        let file = making.join("postgresql.conf");
+        let settings = std::fs::read_to_string(&file)? + SETTINGS;
+        std::fs::write(&file, settings)?;
+        for statement in [ROLE, DATABASE] {
+            let mut single = unprivileged(&program("postgres")?)?;
+            tell(single.args(["--single", "-D"]).arg(&making).arg("postgres"), statement)?;
+        }
+        match std::fs::rename(&making, &template) {
+            Err(_) if template.join("PG_VERSION").exists() => std::fs::remove_dir_all(&making)?, // another was faster
+            done => done?,
+        }
+        Ok(template)
+    }
+
+    /// Starts one on 127.0.0.1 with a copy of the template in `folder`; ready when this returns.
+    pub fn start(template: &Path, folder: &Path, port: u16) -> io::Result<Self> {
+        if folder.exists() {
+            std::fs::remove_dir_all(folder).map_err(|error| failed(folder.display(), error))?;
+        }
+        said(Command::new("cp").args(["--archive", "--reflink=auto"]).arg(template).arg(folder))?;
+        Ok(Self { process: spawn(folder, port)?, folder: folder.to_owned(), port })
+    }
+
+    /// Where a node reaches its database.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/pollux", self.port)
+    }
+
+    /// Stops it, breaking off what is under way; [`Postgres::resume`] starts it again on the same cluster.
+    pub fn pause(&mut self) -> io::Result<()> {
+        self.process.stop("INT", STOP).map(drop)
+    }
+
+    /// Starts it again on what it had kept; whatever still ran is killed first.
+    pub fn resume(&mut self) -> io::Result<()> {
+        self.process.kill();
+        self.process = spawn(&self.folder, self.port)?;
+        Ok(())
+    }
+}
+
+fn spawn(folder: &Path, port: u16) -> io::Result<Process> {
+    let mut command = unprivileged(&program("postgres")?)?;
+    command.arg("-D").arg(folder).args(["-p", &port.to_string()]);
+    let log = folder.with_extension("log");
+    let ready = Ready::Says("ready to accept connections".to_owned());
+    let mut process = Process::spawn("postgres", command, &log, ready)?;
+    process.wait_ready(READY).map_err(|error| failed(log.display(), error))?;
+    Ok(process)
+}
+
+/// A command that runs as the user `postgres` where we are root, for PostgreSQL refuses root.
+fn unprivileged(program: &Path) -> io::Result<Command> {
+    let mut command = Command::new(program);
+    command.current_dir("/");
+    if let Some((user, group)) = user()? {
+        command.uid(user).gid(group);
+    }
+    Ok(command)
+}
+
+/// The user and group for PostgreSQL; `None` where we are not root and it runs as we do.
+fn user() -> io::Result<Option<(u32, u32)>> {
+    if std::fs::metadata("/proc/self")?.uid() != 0 {
+        return Ok(None);
+    }
+    let users = std::fs::read_to_string("/etc/passwd")?;
+    let of = |name: &str| ids(&users, name);
+    of("postgres").or_else(|| of("nobody")).map(Some).ok_or_else(|| {
+        io::Error::other("PostgreSQL refuses root, and there is no user `postgres` or `nobody` to run it as")
+    })
+}
+
+/// A user's numbers in the text of /etc/passwd.
+fn ids(users: &str, name: &str) -> Option<(u32, u32)> {
+    let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
+    let mut numbers = line.split(':').skip(2).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+/// Gives a folder to the user that PostgreSQL runs as.
+fn own(folder: &Path) -> io::Result<()> {
+    match user()? {
+        Some((user, group)) => std::os::unix::fs::chown(folder, Some(user), Some(group)),
+        None => Ok(()),
+    }
+}
+
+/// Changes with the settings of a template, so that an older template is not taken for a newer one.
+fn stamp() -> u32 {
+    let all = [SETTINGS, ACCESS, ROLE, DATABASE].concat();
+    all.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)) // FNV-1a
+}
+
+/// Runs a command with this text on stdin and returns what it said on stdout. PostgreSQL's single-user mode ends well
+/// even after an error, so an error it prints counts.
+fn tell(command: &mut Command, input: &str) -> io::Result<String> {
+    use std::io::Write;
+    let name = command.get_program().display().to_string();
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| failed(&name, error))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input.as_bytes())?;
+    }
+    let output = child.wait_with_output()?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() && !text(&output.stderr).contains("ERROR") {
+        return Ok(text(&output.stdout));
+    }
+    Err(failed(name, text(&output.stderr)))
+}
+
+/// Runs a command without input and returns what it said on stdout.
+fn said(command: &mut Command) -> io::Result<String> {
+    tell(command, "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DATABASE, PASSWORD, ROLE, USER, ids};
+
+    #[test]
+    fn the_cluster_has_the_role_and_the_database_that_the_url_names() {
+        assert!(ROLE.contains(&format!("ROLE {USER} ")) && ROLE.contains(PASSWORD));
+        assert!(DATABASE.contains(&format!("OWNER {USER};")));
+    }
+
+    #[test]
+    fn finds_the_numbers_of_a_user() {
+        let users = "root:x:0:0:root:/root:/bin/bash\npostgres:x:101:104::/var/lib/postgresql:/bin/bash\n";
+        assert_eq!(ids(users, "postgres"), Some((101, 104)));
+        assert_eq!(ids(users, "post"), None);
+    }
+}
