@@ -27,9 +27,9 @@ impl Balancer {
         let config = folder.join("haproxy.cfg");
         std::fs::write(&config, text(&addresses)).map_err(|error| failed(config.display(), error))?;
         let mut command = Command::new(program("haproxy")?);
-        command.arg("-db").arg("-f").arg(&config);
+        command.args(["-W", "-db", "-f"]).arg(&config);
         let log = folder.join("haproxy.log");
-        let ready = Ready::Says(format!("Proxy {} started", name("mqtt", MQTT)));
+        let ready = Ready::Says("Loading success".to_owned()); // said once its ports are bound, by the master of `-W` only
         let mut process = Process::spawn("haproxy", command, &log, ready)?;
         process.wait_ready(READY).map_err(|error| failed(log.display(), error))?;
         Ok(Self { process })
@@ -40,12 +40,9 @@ impl Balancer {
 fn text(nodes: &[Ipv4Addr]) -> String {
     let mut text = String::from(
         "global\n  \
-           maxconn 8000\n  \
-           log stderr format raw daemon notice\n\
+           maxconn 8000\n\
          defaults\n  \
            mode tcp\n  \
-           log global\n  \
-           option dontlog-normal\n  \
            balance roundrobin\n  \
            timeout connect 1s\n  \
            timeout check 1s\n  \
