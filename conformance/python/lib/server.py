@@ -1,57 +1,105 @@
-"""The subject, started by the scenario itself: for scenarios that stop it, kill it, or start it as a new user would."""
+"""The subject, started by the scenario itself: for scenarios that stop it, kill it, or start it as a new user would.
 
+The runner has started what it keeps its state and events in; `SUBJECT_NODES` has the settings of each node (one without any,
+when the variable is absent). Several nodes are started, killed and stopped together, and reached through a balancer.
+"""
+
+import http.client
 import json
 import os
 import selectors
 import signal
+import ssl
 import subprocess
 import time
 from pathlib import Path
 
+from . import eventually
+
 BINARY = os.environ["SUBJECT_BIN"]
+WORK = Path(os.environ["WORK_DIR"])
+NODES = json.loads(os.environ.get("SUBJECT_NODES", "[{}]"))
 
 
 class Server:
     """`pollux serve` on a data folder, ready when the constructor returns."""
 
     def __init__(self, data, *arguments, cwd=None, seconds=20):
-        self.log = open(Path(os.environ["WORK_DIR"]) / "server.log", "ab")
-        command = [BINARY, "serve", "--json", *(["--data-dir", str(data)] if data else []), *arguments]
         started = time.monotonic()
-        self.process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=self.log)
-        line = self._first_line(seconds)
+        self.nodes = []
+        try:
+            for number, settings in enumerate(NODES, 1):
+                folder = data if number == 1 else f"{data or WORK / 'data'}-{number}"
+                self.nodes.append(Node(folder, number, settings, arguments, cwd))
+            lines = [node.first_line(seconds) for node in self.nodes]
+            self.connections = json.loads(lines[0])
+            trust(self.connections)
+            if len(self.nodes) > 1:
+                eventually(lambda: balanced(self.connections), what="a node that the balancer sends clients to")
+        except BaseException:
+            self.kill()
+            raise
         self.ready_after = time.monotonic() - started
-        self.connections = json.loads(line)
-        trust(self.connections)
 
-    def _first_line(self, seconds):
+    def kill(self):
+        """kill -9 of every node: nothing is flushed, nobody is told."""
+        for node in self.nodes:
+            node.process.send_signal(signal.SIGKILL)
+        for node in self.nodes:
+            node.wait()
+
+    def stop(self):
+        """SIGTERM to every node; each ends in order, with exit code 0."""
+        for node in self.nodes:
+            node.process.send_signal(signal.SIGTERM)
+        for node in self.nodes:
+            code = node.wait(15)
+            assert code == 0, f"the server stopped with {code}"
+
+
+class Node:
+    """One process of the subject; its log is server.log, server-2.log, …."""
+
+    def __init__(self, data, number, settings, arguments, cwd):
+        log = WORK / ("server.log" if number == 1 else f"server-{number}.log")
+        command = [BINARY, "serve", "--json", *(["--data-dir", str(data)] if data else []), *arguments]
+        with open(log, "ab") as out:
+            self.process = subprocess.Popen(
+                command, cwd=cwd, env=os.environ | settings, stdout=subprocess.PIPE, stderr=out
+            )
+        self.log = log
+
+    def first_line(self, seconds):
         waiting = selectors.DefaultSelector()
         waiting.register(self.process.stdout, selectors.EVENT_READ)
         if not waiting.select(seconds):
-            self.kill()
-            raise AssertionError(f"the server was not ready within {seconds} s")
+            raise AssertionError(f"the server was not ready within {seconds} s: see {self.log.name}")
         line = self.process.stdout.readline()
         if not line:
-            raise AssertionError(f"the server ended with {self.process.wait()} before it was ready: see server.log")
+            code = self.process.wait()
+            raise AssertionError(f"the server ended with {code} before it was ready: see {self.log.name}")
         return line
 
-    def kill(self):
-        """kill -9: nothing is flushed, nobody is told."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+    def wait(self, seconds=None):
+        code = self.process.wait(seconds)
         self.process.stdout.close()
+        return code
 
-    def stop(self):
-        """SIGTERM; the server ends in order, with exit code 0."""
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(15)
-        self.process.stdout.close()
-        assert code == 0, f"the server stopped with {code}"
+
+def balanced(connections):
+    """True once the balancer has found a node that is ready."""
+    trusted = ssl.create_default_context(cafile=connections["ca"])
+    asked = http.client.HTTPSConnection("localhost", connections["ports"]["https"][0], timeout=5, context=trusted)
+    try:
+        asked.request("GET", "/ready")
+        return asked.getresponse().status == 200
+    finally:
+        asked.close()
 
 
 def trust(connections):
     """Makes every helper of this process speak to that server."""
-    path = Path(os.environ["WORK_DIR"]) / "connections.json"
+    path = WORK / "connections.json"
     path.write_text(json.dumps(connections))
     os.environ["CONNECTIONS"] = str(path)
     for variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):

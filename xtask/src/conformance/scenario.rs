@@ -27,7 +27,7 @@ pub(crate) enum Server {
     Default,
     /// `pollux serve --config conformance/<path>`.
     Config(String),
-    /// Nothing: the script starts the binary (`$POLLUX_BIN`) itself.
+    /// Nothing: the script starts the binary (`$SUBJECT_BIN`) itself.
     None,
 }
 
