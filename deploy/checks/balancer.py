@@ -128,8 +128,8 @@ def expect(what, ports, status, names):
 def main(path):
     with tempfile.TemporaryDirectory() as folder:
         certificate = Path(folder, "node.pem")
-        make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"]
-        make += ["-subj", "/CN=localhost", "-keyout", str(certificate), "-out", str(certificate) + ".crt"]
+        make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        make += ["-days", "1", "-subj", "/CN=localhost", "-keyout", str(certificate), "-out", str(certificate) + ".crt"]
         try:
             subprocess.run(make, check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError) as error:

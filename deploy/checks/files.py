@@ -41,8 +41,8 @@ def compose():
         must("build" in service or ":" in service["image"], f"{name}: an image without a tag")
         for other, how in service.get("depends_on", {}).items():
             must(other in services, f"{name}: depends on {other}, which is not there")
-            healthy = how["condition"] == "service_healthy"
-            must(not healthy or "healthcheck" in services.get(other, {}), f"{name}: waits for {other}, which has no healthcheck")
+            told = how["condition"] != "service_healthy" or "healthcheck" in services.get(other, {})
+            must(told, f"{name}: waits for {other}, which has no healthcheck")
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
             there = (DEPLOY / source).is_file() if source.startswith(".") else source in file["volumes"]
@@ -91,7 +91,8 @@ def kubernetes():
     volumes = {volume["name"] for volume in pod["volumes"]}
     for mount in container["volumeMounts"]:
         must(mount["name"] in volumes, f"no volume {mount['name']}")
-    must(any(mount["mountPath"] == "/var/lib/pollux" for mount in container["volumeMounts"]), "no place for the data folder")
+    places = [mount["mountPath"] for mount in container["volumeMounts"]]
+    must("/var/lib/pollux" in places, "no place for the data folder")
     (secret,) = documents("kubernetes/secret.example.yaml")
     for variable in container["env"]:
         key = variable["valueFrom"].get("secretKeyRef")
@@ -147,7 +148,7 @@ def dockerfile():
 
 def known_settings():
     """Section → keys, read from the structs of config.rs and what it takes from limits.rs."""
-    sources = sorted((ROOT / "crates/server/src").glob("config*.rs")) + sorted((ROOT / "crates/server/src/config").glob("*.rs"))
+    sources = [path for glob in ("config*.rs", "config/**/*.rs") for path in (ROOT / "crates/server/src").glob(glob)]
     text = "\n".join(path.read_text() for path in [*sources, ROOT / "crates/services/src/limits.rs"])
     structs = {
         name: dict(re.findall(r"^\s*pub (\w+): ([\w:<>]+)", body, re.M))

@@ -62,7 +62,8 @@ def try_rights(port):
         sys.exit(f"does not let in the user: {client.refused}")
     if client.info["max_payload"] < 4 << 20 or not client.info.get("jetstream"):
         sys.exit(f"too small a payload, or no JetStream: {client.info}")
-    for subject in ("pollux.device.hub.d1", "pollux.log.ns.hub.0.0", "$KV.pollux-catalog.ns.hub", "$JS.API.INFO", "_INBOX.a"):
+    ours = ("pollux.device.hub.d1", "pollux.log.ns.hub.0.0", "$KV.pollux-catalog.ns.hub", "$JS.API.INFO", "_INBOX.a")
+    for subject in ours:
         if refused := client.publish(subject):
             sys.exit(f"may not publish {subject}: {refused}")
     for subject in ("pollux.>", "$KV.pollux-catalog.>", "_INBOX.a.*"):
@@ -80,7 +81,12 @@ def main(path):
     with tempfile.TemporaryDirectory() as folder:
         port, monitor = free_port(), free_port()
         text = Path(path).read_text()
-        for was, put in (("0.0.0.0:4222", f"127.0.0.1:{port}"), ("127.0.0.1:8222", f"127.0.0.1:{monitor}"), (": /data", f": {folder}/data")):
+        places = {
+            "0.0.0.0:4222": f"127.0.0.1:{port}",
+            "127.0.0.1:8222": f"127.0.0.1:{monitor}",
+            "store_dir: /data": f"store_dir: {folder}/data",
+        }
+        for was, put in places.items():
             if was not in text:
                 sys.exit(f"the check does not find {was}")
             text = text.replace(was, put)
