@@ -10,6 +10,7 @@ use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{DeviceId, Etag, RegistrationId, ResourceName};
 
 use crate::functions::ConsumerKey;
+use crate::leases::Lease;
 use crate::secrets::Secret;
 
 /// What must be true of a row for a write to it to be applied.
@@ -116,6 +117,10 @@ pub enum Write {
     PutSecret { secret: Box<Secret>, expect: Expect },
     /// Removes a secret.
     DeleteSecret { scope: String, id: String, expect: Expect },
+
+    /// Holds the batch to a lease, writes nothing: refused unless the lease is still `owner`'s in this epoch. Whether
+    /// its time has run out is not asked: while nobody else took it, it is the owner's.
+    RequireLease { owner: String, lease: Lease },
 
     /// An event that tells of this batch.
     Outbox(Box<OutboxEntry>),

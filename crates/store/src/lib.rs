@@ -9,6 +9,8 @@ pub mod devices;
 pub mod enrollments;
 pub mod error;
 pub mod functions;
+pub mod leases;
+pub mod outbox;
 pub mod registrations;
 pub mod resources;
 pub mod secrets;
@@ -19,4 +21,5 @@ pub mod twins;
 
 pub use batch::{Batch, Expect, Write};
 pub use error::{CommitError, Mismatch, StoreError};
+pub use leases::{Lease, LeaseHolder, Leases};
 pub use store::{Page, Store};

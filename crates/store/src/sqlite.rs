@@ -15,6 +15,7 @@ mod document;
 mod enrollments;
 mod failure;
 mod functions;
+mod leases;
 mod lock;
 mod migrate;
 mod models;
@@ -111,7 +112,15 @@ impl Store for SqliteStore {
         self.writer.commit(batch).await
     }
 
-    async fn outbox(&self, limit: usize) -> Result<Vec<(i64, OutboxEntry)>, StoreError> {
+    /// One: a single process has the file, and its one relay keeps up with the one writer.
+    fn outbox_shards(&self) -> u32 {
+        1
+    }
+
+    async fn outbox(&self, shard: u32, limit: usize) -> Result<Vec<(i64, OutboxEntry)>, StoreError> {
+        if shard != 0 {
+            return Ok(Vec::new());
+        }
         self.readers.list(move |connection| outbox::oldest(connection, limit)).await
     }
 
@@ -122,7 +131,11 @@ impl Store for SqliteStore {
         self.writer.outbox_done(rows.to_vec()).await
     }
 
-    async fn outbox_changed(&self) {
+    async fn outbox_changed(&self, shard: u32) {
+        if shard != 0 {
+            // Nothing is ever added to it.
+            std::future::pending::<()>().await;
+        }
         self.writer.outbox_changed().await;
     }
 

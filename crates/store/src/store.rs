@@ -11,6 +11,7 @@ use crate::devices::Devices;
 use crate::enrollments::Enrollments;
 use crate::error::{CommitError, StoreError};
 use crate::functions::Functions;
+use crate::leases::Leases;
 use crate::registrations::Registrations;
 use crate::resources::Resources;
 use crate::secrets::Secrets;
@@ -30,28 +31,33 @@ use crate::twins::Twins;
 /// * **Acknowledged means durable**: when `commit` returns `Ok`, the batch survives a crash of process and machine.
 /// * **Read your writes**: a read that starts after `commit` returned MUST see it.
 /// * **Order**: outbox entries of one batch keep their order; entries of a batch committed before another started come
-///   before that other's.
+///   before that other's. Both in each shard of the outbox: an entry's shard is decided by its partition key
+///   ([`shard_of`](crate::outbox::shard_of)), so what shares a key keeps its order.
 /// * Keys begin with the instance (a resource's name), then the device's or twin's id, so that a distributed backend
 ///   can place rows by them.
 ///
 /// Backends MUST bound memory: lists are paged and `limit` is obeyed.
 #[async_trait]
 pub trait Store:
-    Resources + Devices + Enrollments + Registrations + Twins + Functions + Secrets + Send + Sync + Debug
+    Resources + Devices + Enrollments + Registrations + Twins + Functions + Secrets + Leases + Send + Sync + Debug
 {
     /// Applies the batch atomically and durably. The first expectation that does not hold is reported and nothing is
     /// changed. Dropping the future does not take the batch back.
     async fn commit(&self, batch: Batch) -> Result<(), CommitError>;
 
-    /// The oldest outbox entries, at most `limit`, with their row numbers (ascending).
-    async fn outbox(&self, limit: usize) -> Result<Vec<(i64, OutboxEntry)>, StoreError>;
+    /// In how many shards the outbox is kept; one relay can carry each. Constant, at least 1.
+    fn outbox_shards(&self) -> u32;
+
+    /// The oldest outbox entries of a shard (`0..outbox_shards()`), at most `limit`, with their row numbers (ascending,
+    /// unique in all shards).
+    async fn outbox(&self, shard: u32, limit: usize) -> Result<Vec<(i64, OutboxEntry)>, StoreError>;
 
     /// Forgets these outbox entries. Idempotent; need not be durable at once (a repeated append is deduplicated by key).
     async fn outbox_done(&self, rows: &[i64]) -> Result<(), StoreError>;
 
-    /// Resolves when entries may have been added to the outbox since the last call (the first call: since ever). May
-    /// wake without cause. For one waiter, the relay.
-    async fn outbox_changed(&self);
+    /// Resolves when entries may have been added to this shard of the outbox since the last call (the first call: since
+    /// ever). May wake without cause. For one waiter per shard, its relay.
+    async fn outbox_changed(&self, shard: u32);
 
     /// Whether the store can commit now. After a failure this tries; it costs next to nothing otherwise.
     async fn healthy(&self) -> Result<(), StoreError>;

@@ -8,6 +8,7 @@ mod expectations;
 pub mod fixtures;
 mod graph;
 mod instances;
+mod leases;
 mod outbox;
 mod paging;
 mod round_trips;
@@ -64,10 +65,17 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         batches::the_first_refusal_is_named,
         batches::later_writes_see_earlier_ones,
         batches::a_refused_batch_does_not_take_others_with_it,
+        outbox::what_shares_a_key_shares_a_shard,
         outbox::entries_keep_the_order_of_commits,
         outbox::done_entries_are_gone_and_numbers_grow,
         outbox::a_commit_with_entries_wakes_the_relay,
         outbox::what_an_earlier_run_left_wakes_the_relay,
+        leases::a_lease_has_one_owner,
+        leases::a_lease_that_ran_out_is_taken,
+        leases::a_released_lease_is_free_and_keeps_its_epoch,
+        leases::leases_are_listed_by_prefix,
+        leases::a_fenced_batch_needs_its_lease,
+        leases::one_of_many_takes_a_lease,
         paging::pages_are_in_order_whole_and_disjoint,
         paging::a_page_survives_changes_between,
         paging::filters_page_too,

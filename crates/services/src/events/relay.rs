@@ -45,7 +45,7 @@ impl Events {
             };
             let next = async {
                 match moved {
-                    Ok(0) => self.context.store.outbox_changed().await,
+                    Ok(0) => self.outbox_changed().await,
                     Ok(_) => {}
                     Err(error) => {
                         tracing::warn!(%error, "the outbox relay pauses");
@@ -60,10 +60,21 @@ impl Events {
         }
     }
 
-    /// Moves what is there, at most [`BATCH`] entries; how many it dealt with. One entry that cannot be moved does not
+    /// Resolves when any shard of the outbox may have changed.
+    async fn outbox_changed(&self) {
+        let store = &self.context.store;
+        let shards = (0..store.outbox_shards()).map(|shard| store.outbox_changed(shard));
+        futures_util::future::select_all(shards).await;
+    }
+
+    /// Moves what is there, at most [`BATCH`] entries of each shard; how many it dealt with. One entry that cannot be moved does not
     /// hold up those behind it.
     pub async fn relay(&self) -> Result<usize> {
-        let entries = self.context.store.outbox(BATCH).await?;
+        let store = &self.context.store;
+        let mut entries = Vec::new();
+        for shard in 0..store.outbox_shards() {
+            entries.extend(store.outbox(shard, BATCH).await?);
+        }
         let mut loads: Vec<Load> = Vec::new();
         let (mut done, mut moved) = (Vec::new(), 0);
         for (row, entry) in entries {

@@ -279,7 +279,7 @@ async fn a_change_and_its_event_are_one() {
     create(&world, "d").await;
     world.delete_device("d").await;
     assert!(world.events("lifecycleevents").await.is_empty(), "nothing moved yet");
-    let waiting = world.services.context.store.outbox(10).await.unwrap();
+    let waiting = world.services.context.store.outbox(0, 10).await.unwrap();
     assert_eq!(waiting.len(), 2, "created to 'all', deleted to 'lifecycleevents'");
     assert_eq!(world.services.events.relay().await.unwrap(), 2);
     assert_eq!(world.services.events.relay().await.unwrap(), 0);

@@ -119,7 +119,7 @@ async fn a_delete_event_waits_for_a_registration_under_way() {
     world.start();
     // The retire function meets the event while the registration waits for its webhook.
     world
-        .until(async || world.services.context.store.outbox(1).await.unwrap().is_empty().then_some(()))
+        .until(async || world.services.context.store.outbox(0, 1).await.unwrap().is_empty().then_some(()))
         .await;
     assert!(world.twin("dev").await.is_some());
     gate.add_permits(1);

@@ -255,7 +255,7 @@ impl World {
     pub(crate) async fn settled(&self) {
         self.until(async || {
             let store = &self.services.context.store;
-            if !store.outbox(1).await.unwrap().is_empty() {
+            if !store.outbox(0, 1).await.unwrap().is_empty() {
                 return None;
             }
             for (function, event_hub) in [("ingest", "deviceevents"), ("retire", "lifecycleevents")] {

@@ -5,7 +5,8 @@ use rusqlite::Connection;
 use super::document::encode;
 use super::failure::Refusal;
 use super::{
-    devices, enrollments, functions, models, outbox, registrations, relationships, resources, secrets, twins,
+    devices, enrollments, functions, leases, models, outbox, registrations, relationships, resources,
+    secrets, twins,
 };
 use crate::batch::{Batch, Write};
 use crate::error::StoreError;
@@ -73,6 +74,7 @@ fn documents(write: &Write) -> Result<Documents, StoreError> {
         | Write::KeepDeadLetters { .. }
         | Write::DeleteDeadLetter { .. }
         | Write::DeleteSecret { .. }
+        | Write::RequireLease { .. }
         | Write::Outbox(_) => String::new(),
     };
     Ok(Documents { main, twin: String::new() })
@@ -125,6 +127,7 @@ fn apply(connection: &Connection, write: &Write, documents: &Documents) -> Resul
         }
         Write::PutSecret { secret, expect } => secrets::put(connection, secret, text, expect),
         Write::DeleteSecret { scope, id, expect } => secrets::delete(connection, scope, id, expect),
+        Write::RequireLease { owner, lease } => leases::require(connection, owner, lease),
         Write::Outbox(entry) => outbox::add(connection, entry),
     }
 }

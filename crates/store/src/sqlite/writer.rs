@@ -9,6 +9,7 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -17,7 +18,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::failure::Refusal;
 use super::lock::FileLock;
 use super::write::Prepared;
-use super::{connection, outbox};
+use super::{connection, leases, outbox};
 use crate::error::{CommitError, StoreError};
 
 type Answer = Result<(), CommitError>;
@@ -46,12 +47,19 @@ struct Job {
     answer: oneshot::Sender<Answer>,
 }
 
+/// Of leases that were asked for, the epochs.
+type Epochs = Arc<Mutex<Vec<Option<i64>>>>;
+
 #[derive(Debug)]
 enum Work {
     /// A batch.
     Commit(Prepared),
     /// Outbox rows to forget. Need not be durable: a repeated append is recognized by its key.
     OutboxDone(Vec<i64>),
+    /// Leases to take or renew. What came of it is for the asker to read once the answer says that it is committed.
+    Lease { owner: String, names: Vec<String>, ttl: Duration, epochs: Epochs },
+    /// Leases to give up.
+    Release { owner: String, names: Vec<String> },
     /// A durable write without meaning, to see whether one is possible.
     Probe,
 }
@@ -86,6 +94,25 @@ impl Writer {
     /// Forgets outbox rows.
     pub(super) async fn outbox_done(&self, rows: Vec<i64>) -> Result<(), StoreError> {
         store_only(self.ask(Work::OutboxDone(rows)).await)
+    }
+
+    /// Takes or renews leases.
+    pub(super) async fn lease(
+        &self,
+        owner: String,
+        names: Vec<String>,
+        ttl: Duration,
+    ) -> Result<Vec<Option<i64>>, StoreError> {
+        let epochs = Epochs::default();
+        let work = Work::Lease { owner, names, ttl, epochs: Arc::clone(&epochs) };
+        store_only(self.ask(work).await)?;
+        let epochs = std::mem::take(&mut *epochs.lock());
+        Ok(epochs)
+    }
+
+    /// Gives leases up.
+    pub(super) async fn release(&self, owner: String, names: Vec<String>) -> Result<(), StoreError> {
+        store_only(self.ask(Work::Release { owner, names }).await)
     }
 
     /// Resolves after a commit that added to the outbox. One relay waits at a time.
@@ -193,6 +220,12 @@ impl Thread {
             Work::OutboxDone(rows) => {
                 outbox::forget(&self.connection, rows).map_err(|error| (0, error.into()))
             }
+            Work::Lease { owner, names, ttl, epochs } => leases::take(&self.connection, owner, names, *ttl)
+                .map(|taken| *epochs.lock() = taken)
+                .map_err(|error| (0, error.into())),
+            Work::Release { owner, names } => {
+                leases::release(&self.connection, owner, names).map_err(|error| (0, error.into()))
+            }
             Work::Probe => {
                 self.execute("UPDATE probe SET count = count + 1").map_err(|error| (0, error.into()))
             }
@@ -239,7 +272,7 @@ impl Job {
 impl Work {
     const fn must_last(&self) -> bool {
         match self {
-            Self::Commit(_) | Self::Probe => true,
+            Self::Commit(_) | Self::Lease { .. } | Self::Release { .. } | Self::Probe => true,
             Self::OutboxDone(_) => false,
         }
     }
