@@ -45,6 +45,9 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
         }
     };
     script(&scenario, args, &world)?;
+    for problem in world.unused() {
+        println!("{}", Case::failed("every node runs on what it was given, all the time", problem).to_line());
+    }
     if let Err(error) = world.stop() {
         println!("{}", Case::failed("the server stops when asked to", format!("{error:#}")).to_line());
     }

@@ -15,8 +15,8 @@ const NATS: u16 = 4222;
 #[derive(Debug)]
 pub(super) struct World {
     nodes: Vec<Node>,
-    _balancer: Option<Balancer>,
-    _backends: Backends,
+    balancer: Option<Balancer>,
+    backends: Backends,
     /// The settings of each node, for a script that starts the nodes itself.
     pub(super) settings: Vec<Vec<(String, String)>>,
     /// What clients need: the first node's connections.json; absent when the script starts the nodes itself.
@@ -56,7 +56,26 @@ impl World {
         let ready_after = started.elapsed().as_secs_f64();
         // After the nodes: HAProxy takes a node for well until a check says otherwise.
         let balancer = if setup.nodes > 1 { Some(Balancer::start(folder, setup.nodes)?) } else { None };
-        Ok(Self { nodes, _balancer: balancer, _backends: backends, settings, connections, ready_after })
+        Ok(Self { nodes, balancer, backends, settings, connections, ready_after })
+    }
+
+    /// What shows that the subject did not run on what it was given: a green run on another setup would prove nothing.
+    pub(super) fn unused(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        if let Some(postgres) = &self.backends.postgres {
+            match postgres.tables() {
+                Ok(0) => found.push("no table was made in PostgreSQL".to_owned()),
+                Ok(_) => {}
+                Err(error) => found.push(format!("PostgreSQL does not answer: {error}")),
+            }
+        }
+        if self.backends.nats.as_ref().is_some_and(|nats| nats.streams() == 0) {
+            found.push("no stream was made in JetStream".to_owned());
+        }
+        // A script that starts the nodes itself may also end them.
+        let watched = self.balancer.as_ref().filter(|_| !self.nodes.is_empty());
+        found.extend(watched.into_iter().flat_map(Balancer::outages));
+        found
     }
 
     /// Stops every node in order, all at once as a machine does that shuts down; the first that does it wrong is the error.

@@ -1,4 +1,4 @@
-//! The arrows of ARCHITECTURE.md, read from the manifests: `pollux → server → edges → services → store, eventlog → model`.
+//! The arrows of ARCHITECTURE.md, read from the manifests: `pollux → server → edges → services → store, eventlog, bus → model`.
 //! And: only the server names a backend (`sqlite`, `segment`) in its sources.
 
 use super::{File, Finding, Tree};
@@ -12,9 +12,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("pollux-amqp", &["pollux-model"]),
     ("pollux-store", &["pollux-model", "pollux-query"]),
     ("pollux-eventlog", &["pollux-model"]),
+    ("pollux-bus", &["pollux-model"]),
     (
         "pollux-services",
-        &["pollux-model", "pollux-dtdl", "pollux-query", "pollux-store", "pollux-eventlog", "pollux-amqp"],
+        &[
+            "pollux-model",
+            "pollux-dtdl",
+            "pollux-query",
+            "pollux-store",
+            "pollux-eventlog",
+            "pollux-bus",
+            "pollux-amqp",
+        ],
     ),
     ("pollux-edges", &["pollux-model", "pollux-services", "pollux-mqtt", "pollux-amqp"]),
     (
@@ -25,6 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "pollux-services",
             "pollux-store",
             "pollux-eventlog",
+            "pollux-bus",
             "pollux-amqp",
         ],
     ),
@@ -34,7 +44,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         "pollux-testkit",
         &["pollux-model", "pollux-server", "pollux-client", "pollux-store", "pollux-eventlog"],
     ),
-    ("pollux-bench", &["pollux-model", "pollux-client", "pollux-mqtt"]),
+    ("pollux-bench", &["pollux-model", "pollux-client", "pollux-mqtt", "pollux-testkit"]),
+    ("pollux-faults", &["pollux-model", "pollux-client", "pollux-mqtt", "pollux-testkit"]),
     ("xtask", &["pollux-testkit"]),
 ];
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::io;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ const READY: Duration = Duration::from_secs(10);
 pub struct Balancer {
     /// Its process.
     pub process: Process,
+    log: PathBuf,
 }
 
 impl Balancer {
@@ -32,7 +33,14 @@ impl Balancer {
         let ready = Ready::Says("Loading success".to_owned()); // said once its ports are bound, by the master of `-W` only
         let mut process = Process::spawn("haproxy", command, &log, ready)?;
         process.wait_ready(READY).map_err(|error| failed(log.display(), error))?;
-        Ok(Self { process })
+        Ok(Self { process, log })
+    }
+
+    /// What HAProxy said each time that a node was not ready, oldest first.
+    #[must_use]
+    pub fn outages(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        log.lines().filter(|line| line.contains(" is DOWN, reason: ")).map(str::to_owned).collect()
     }
 }
 

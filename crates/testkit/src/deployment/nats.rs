@@ -37,6 +37,12 @@ impl Nats {
         format!("nats://{USER}:{PASSWORD}@127.0.0.1:{}", self.port)
     }
 
+    /// How many streams it keeps.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        std::fs::read_dir(self.folder.join("store/jetstream/$G/streams")).into_iter().flatten().count()
+    }
+
     /// Stops it in order; [`Nats::resume`] starts it again on the same store.
     pub fn pause(&mut self) -> io::Result<()> {
         self.process.stop("TERM", STOP).map(drop)

@@ -92,6 +92,20 @@ impl Postgres {
         format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/pollux", self.port)
     }
 
+    /// Runs a statement in the nodes' database and returns its rows, values separated by `|`.
+    pub fn ask(&self, statement: &str) -> io::Result<String> {
+        let words = ["--no-psqlrc", "--tuples-only", "--no-align", "--command", statement];
+        said(Command::new(program("psql")?).arg(self.url()).args(words))
+    }
+
+    /// How many tables have been made in it: none, when nobody keeps anything there.
+    pub fn tables(&self) -> io::Result<usize> {
+        let count = self.ask(
+            "SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'p') AND relowner = 'pollux'::regrole",
+        )?;
+        count.parse().map_err(|error| failed(count, error))
+    }
+
     /// Stops it, breaking off what is under way; [`Postgres::resume`] starts it again on the same cluster.
     pub fn pause(&mut self) -> io::Result<()> {
         self.process.stop("INT", STOP).map(drop)
