@@ -23,29 +23,29 @@ class Client:
         self.lines = self.socket.makefile("rb")
         self.info = json.loads(self.lines.readline().split(b" ", 1)[1])
         connect = {"verbose": False, "pedantic": False, "lang": "check", "version": "0", "headers": True, **login}
-        self.socket.sendall(f"CONNECT {json.dumps(connect)}\r\n".encode())
-        self.refused = self.settle()
+        self.refused = self.say(f"CONNECT {json.dumps(connect)}\r\n".encode())
 
-    def settle(self):
-        """Sends a PING, reads to its PONG; the errors that came before it."""
-        self.socket.sendall(b"PING\r\n")
+    def say(self, words):
+        """Sends words and a PING, reads to its PONG; the errors that came before it, or that the server hung up."""
         errors = []
-        for line in self.lines:
-            if line == b"PONG\r\n":
-                return errors
-            if line == b"PING\r\n":
-                self.socket.sendall(b"PONG\r\n")
-            elif line.startswith(b"-ERR"):
-                errors.append(line.decode().strip())
+        try:
+            self.socket.sendall(words + b"PING\r\n")
+            for line in self.lines:
+                if line == b"PONG\r\n":
+                    return errors
+                if line == b"PING\r\n":
+                    self.socket.sendall(b"PONG\r\n")
+                elif line.startswith(b"-ERR"):
+                    errors.append(line.decode().strip())
+        except ConnectionError:
+            pass  # it hangs up on whom it does not let in, and may do so while we write
         return [*errors, "closed"]
 
     def publish(self, subject, payload=b"{}"):
-        self.socket.sendall(b"PUB %s %d\r\n%s\r\n" % (subject.encode(), len(payload), payload))
-        return self.settle()
+        return self.say(b"PUB %s %d\r\n%s\r\n" % (subject.encode(), len(payload), payload))
 
     def subscribe(self, subject):
-        self.socket.sendall(f"SUB {subject} 1\r\n".encode())
-        return self.settle()
+        return self.say(f"SUB {subject} 1\r\n".encode())
 
 
 def free_port():
