@@ -16,7 +16,7 @@ use crate::workspace;
 use anyhow::{Context, Result, bail};
 use case::{Case, Verdict};
 use pollux_testkit::deployment::Postgres;
-use scenario::{Known, Language, Scenario};
+use scenario::{Known, Language, Scenario, Server};
 use setup::{Setup, State};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -65,8 +65,10 @@ struct Outcome {
 /// Runs the chosen scenarios; false when a case failed.
 pub(crate) fn run(args: &Args) -> Result<bool> {
     if args.list {
+        println!("on {}:", args.setup.check()?);
         for scenario in choose(args)? {
-            println!("{:28} {}", scenario.name, scenario.about);
+            let own = if scenario.server == Server::None { " (starts the subject itself)" } else { "" };
+            println!("{:28} {}{own}", scenario.name, scenario.about);
         }
         return Ok(true);
     }
