@@ -14,7 +14,7 @@ pub const MAX_PARTITIONS: u32 = 32;
 /// Longest partition key in bytes. Azure allows 128 characters; UTF-8 takes at most four bytes for each.
 pub const MAX_PARTITION_KEY_BYTES: usize = 512;
 /// How many of a partition's newest keyed records an [`IdempotencyKey`] is compared with, at least.
-pub const IDEMPOTENCY_WINDOW: usize = 100_000;
+pub const IDEMPOTENCY_WINDOW: usize = 10_000;
 
 /// The name of a stream: `<namespace>/<event hub>`.
 ///
@@ -364,4 +364,49 @@ pub trait EventLog: Send + Sync + fmt::Debug {
     /// earlier `trim` removed. MAY keep expired records that share a storage unit with younger ones; a partition
     /// whose records have all expired MUST become empty.
     async fn trim(&self, now: Timestamp) -> Result<Trimmed, LogError>;
+
+    /// Whether appends can be expected to succeed: the disk has not failed, the server answers. For readiness probes.
+    ///
+    /// Errors: [`LogError::Unavailable`] with the reason.
+    async fn healthy(&self) -> Result<(), LogError>;
+
+    /// Lets a partition that never had a record begin as if `last` had been its last record and were trimmed: the
+    /// next record has the sequence number after it, a greater offset and a later time. For moving an empty partition
+    /// from one log to another. Repeating it is no error.
+    ///
+    /// Errors: [`LogError::InvalidConfig`] for a partition that has, or had, records.
+    async fn begin_after(&self, stream: &StreamName, partition: u32, last: Position) -> Result<(), LogError>;
+
+    /// Stores records of another log at the end of a partition, for moving a log. Sequence numbers and times stay as
+    /// they are; offsets do where the backend can choose them, otherwise they are its own: readers that move along go
+    /// on by sequence number. The first call on a partition that never had a record decides where it begins; the
+    /// others go on where the one before ended. Records that are there already (by sequence number) are passed over,
+    /// so a call that was cut off can be repeated. Unlike an append, a call MAY be stored in part when it fails.
+    ///
+    /// Errors: [`LogError::InvalidConfig`] where numbers have a gap, or times or offsets do not grow;
+    /// [`LogError::TooLarge`].
+    async fn import(&self, stream: &StreamName, partition: u32, records: Vec<Record>)
+    -> Result<(), LogError>;
+}
+
+/// The records that are not there yet, if they fit behind `last`.
+pub(crate) fn check_import(records: &[Record], last: Option<Position>) -> Result<&[Record], LogError> {
+    let known = last.map_or(-1, |last| last.sequence_number);
+    let rest = &records[records.partition_point(|record| record.sequence_number <= known)..];
+    let mut before = last;
+    for record in rest {
+        let position = record.position();
+        let follows = before.is_none_or(|before| {
+            before.sequence_number.checked_add(1) == Some(position.sequence_number)
+                && before.offset < position.offset
+                && before.enqueued_time < position.enqueued_time
+        });
+        if !follows || position.sequence_number < 0 {
+            return Err(LogError::InvalidConfig(format!(
+                "the record at {position:?} does not follow the one at {before:?}"
+            )));
+        }
+        before = Some(position);
+    }
+    Ok(rest)
 }

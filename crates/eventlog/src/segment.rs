@@ -20,7 +20,8 @@ mod commit;
 pub mod disk;
 mod file;
 mod format;
-mod keys;
+mod import;
+
 mod lane;
 mod partition;
 mod read;
@@ -45,9 +46,12 @@ use self::disk::{Disk, SystemDisk};
 use self::lane::Lane;
 use self::partition::{Call, Partition, Shared};
 use crate::log::{
-    EventLog, IDEMPOTENCY_WINDOW, LogError, MAX_PARTITION_KEY_BYTES, NewRecord, PartitionInfo, Position,
-    ReadFrom, ReadLimit, Record, StreamConfig, StreamName, Trimmed,
+    EventLog, LogError, MAX_PARTITION_KEY_BYTES, NewRecord, PartitionInfo, Position, ReadFrom, ReadLimit,
+    Record, StreamConfig, StreamName, Trimmed,
 };
+
+/// Idempotency keys a [`SegmentLog`] remembers per partition unless told otherwise: more than the contract asks.
+pub const SEGMENT_KEYS: usize = 100_000;
 
 /// Sizes and bounds of a [`SegmentLog`]. All may differ from one start to the next, except that records already
 /// stored must not be larger than `max_record_bytes`.
@@ -82,7 +86,7 @@ impl Default for SegmentOptions {
             queue_bytes: 16 * 1024 * 1024,
             index_interval: 32 * 1024,
             writers: 4,
-            idempotency_window: IDEMPOTENCY_WINDOW,
+            idempotency_window: SEGMENT_KEYS,
         }
     }
 }
@@ -290,5 +294,25 @@ impl EventLog for SegmentLog {
             Ok(total)
         })
         .await
+    }
+
+    async fn healthy(&self) -> Result<(), LogError> {
+        let streams = self.inner.streams.read();
+        streams.values().try_for_each(|stream| stream.healthy())
+    }
+
+    async fn begin_after(&self, stream: &StreamName, partition: u32, last: Position) -> Result<(), LogError> {
+        let partition = self.partition_of(stream, partition)?;
+        blocking(move || partition.begin_after(last)).await
+    }
+
+    async fn import(
+        &self,
+        stream: &StreamName,
+        partition: u32,
+        records: Vec<Record>,
+    ) -> Result<(), LogError> {
+        let partition = self.partition_of(stream, partition)?;
+        blocking(move || partition.import(&records)).await
     }
 }

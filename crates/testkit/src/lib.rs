@@ -3,11 +3,15 @@
 
 #[cfg(feature = "deployment")]
 pub mod deployment;
+#[cfg(feature = "nats")]
+pub mod nats;
 #[cfg(feature = "seeded")]
 pub mod seeded;
 #[cfg(feature = "server")]
 pub mod server;
 
+#[cfg(feature = "nats")]
+pub use nats::{Nats, NatsOptions};
 #[cfg(feature = "seeded")]
 pub use seeded::SeededRandom;
 #[cfg(feature = "server")]

@@ -63,6 +63,13 @@ impl Stream {
         })
     }
 
+    /// Whether every partition can still be written to.
+    pub(crate) fn healthy(&self) -> Result<(), LogError> {
+        let state = self.state.read();
+        // A writer that is at work is well.
+        state.partitions.iter().filter_map(|p| p.writer.try_lock()).try_for_each(|writer| writer.closed())
+    }
+
     /// Applies the retention to every partition. Blocks on the disk.
     pub(crate) fn trim(&self, now: Timestamp) -> Result<Trimmed, LogError> {
         let (retention, partitions) = {

@@ -15,12 +15,14 @@ use pollux_model::Timestamp;
 use super::disk::DiskFile;
 use super::file::{Mark, Segment};
 use super::format::{self, FRAME_LEN, HEADER_LEN, Place};
-use super::keys::KeyWindow;
 use super::partition::{Call, Partition, Signal, Tip};
-use crate::log::{IdempotencyKey, LogError, Position, Record, StreamName};
+use crate::keys::KeyWindow;
+use crate::log::{IdempotencyKey, LogError, NewRecord, Position, Record, StreamName};
 
 /// Zeroes are written ahead in steps of the file's own length, between these two bounds.
 const AHEAD: std::ops::RangeInclusive<u64> = 64 * 1024..=1024 * 1024;
+/// Imported records are synced in steps of about this size.
+const IMPORT_BYTES: usize = 1024 * 1024;
 static ZEROES: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// Why a commit failed.
@@ -66,6 +68,36 @@ struct Staged {
 impl Batch {
     fn new(tip: Tip) -> Self {
         Self { tip, bytes: BytesMut::new(), marks: Vec::new(), keys: Vec::new(), answers: Vec::new() }
+    }
+
+    /// Encodes a record at the end, enqueued at `now` or just after the one before it.
+    fn push(&mut self, record: NewRecord, now: i64, call_remaining: u32) -> Position {
+        let position = Position {
+            sequence_number: self.tip.next_sequence,
+            offset: self.tip.next_offset,
+            enqueued_time: Timestamp::from_micros(now.max(self.tip.last_enqueued + 1)),
+        };
+        let start = self.bytes.len();
+        let place = Place {
+            sequence: position.sequence_number,
+            enqueued: position.enqueued_time.as_micros(),
+            batch_index: u32::try_from(self.marks.len()).expect("a batch is bounded by the queue's bytes"),
+            call_remaining,
+        };
+        format::encode_record(&mut self.bytes, &record, place);
+        let length = self.bytes.len() - start;
+        self.tip.next_sequence += 1;
+        self.tip.next_offset += i64::try_from(length).expect("records are bounded far below 4 GiB");
+        self.tip.last_offset = position.offset;
+        self.tip.last_enqueued = position.enqueued_time.as_micros();
+        if let Some(key) = record.idempotency_key {
+            self.tip.keyed += 1;
+            self.keys.push(key);
+        }
+        let end = self.bytes.len();
+        let payload_len = record.payload.len();
+        self.marks.push(Staged { position, partition_key: record.partition_key, end, payload_len });
+        position
     }
 }
 
@@ -121,38 +153,16 @@ impl PartitionWriter {
         let mut positions = Vec::with_capacity(call.records.len());
         let mut remaining = self.count_new(&call);
         for record in std::mem::take(&mut call.records) {
-            if let Some(original) = record.idempotency_key.and_then(|key| self.keys.get(key)) {
+            let record_key = record.idempotency_key;
+            if let Some(original) = record_key.and_then(|key| self.keys.get(key)) {
                 positions.push(original);
                 continue;
             }
             remaining = remaining.saturating_sub(1);
-            let position = Position {
-                sequence_number: batch.tip.next_sequence,
-                offset: batch.tip.next_offset,
-                enqueued_time: Timestamp::from_micros(now.as_micros().max(batch.tip.last_enqueued + 1)),
-            };
-            let start = batch.bytes.len();
-            let place = Place {
-                sequence: position.sequence_number,
-                enqueued: position.enqueued_time.as_micros(),
-                batch_index: u32::try_from(batch.marks.len())
-                    .expect("a batch is bounded by the queue's bytes"),
-                call_remaining: remaining,
-            };
-            format::encode_record(&mut batch.bytes, &record, place);
-            let length = batch.bytes.len() - start;
-            batch.tip.next_sequence += 1;
-            batch.tip.next_offset += i64::try_from(length).expect("records are bounded far below 4 GiB");
-            batch.tip.last_offset = position.offset;
-            batch.tip.last_enqueued = position.enqueued_time.as_micros();
-            if let Some(key) = record.idempotency_key {
-                batch.tip.keyed += 1;
-                batch.keys.push(key);
+            let position = batch.push(record, now.as_micros(), remaining);
+            if let Some(key) = record_key {
                 self.keys.stage(key, position);
             }
-            let end = batch.bytes.len();
-            let payload_len = record.payload.len();
-            batch.marks.push(Staged { position, partition_key: record.partition_key, end, payload_len });
             positions.push(position);
         }
         batch.answers.push((call, positions));
@@ -303,6 +313,52 @@ impl PartitionWriter {
     /// Whether nothing can be stored any more.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.is_some()
+    }
+
+    /// Why nothing can be stored any more.
+    pub(crate) fn closed(&self) -> Result<(), LogError> {
+        self.closed.clone().map_or(Ok(()), Err)
+    }
+
+    /// Goes on in a segment that follows nothing: the partition never had a record.
+    pub(crate) fn begin(&mut self, file: Arc<dyn DiskFile>, segment: Arc<Segment>) {
+        self.tip = Tip::before(&segment.header);
+        self.allocated = HEADER_LEN;
+        self.file = file;
+        self.segment = segment;
+    }
+
+    /// Stores records as they were elsewhere, but for their offsets. The caller has checked that they follow.
+    pub(crate) fn import(&mut self, partition: &Partition, records: &[Record]) -> Result<(), LogError> {
+        let mut batch = Batch::new(self.tip);
+        for record in records {
+            let new = NewRecord {
+                partition_key: record.partition_key.clone(),
+                payload: record.payload.clone(),
+                idempotency_key: None,
+            };
+            let full = self.overflows(partition, batch.tip.next_offset, format::encoded_len(&new));
+            if full || batch.bytes.len() > IMPORT_BYTES {
+                self.store_import(partition, batch)?;
+                if full {
+                    self.roll(partition)?;
+                }
+                batch = Batch::new(self.tip);
+            }
+            batch.push(new, record.enqueued_time.as_micros(), 0);
+        }
+        self.store_import(partition, batch)
+    }
+
+    fn store_import(&mut self, partition: &Partition, mut batch: Batch) -> Result<(), LogError> {
+        self.closed()?;
+        let bytes = std::mem::take(&mut batch.bytes).freeze();
+        if !bytes.is_empty() {
+            self.store(&bytes, batch.tip).map_err(|failure| self.fail(partition, failure))?;
+            self.tip = batch.tip;
+            self.show(partition, &bytes, batch.marks);
+        }
+        Ok(())
     }
 }
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::cache::Start;
 use super::disk::{Disk, DiskFile};
 use super::format::{BadHeader, HEADER_LEN, Header};
 use super::scan::read_range;
 use crate::segment::OpenError;
+use crate::span::Start;
 
 /// A segment on disk. Its file is opened when it is read, so that long retention costs no open files.
 #[derive(Debug)]

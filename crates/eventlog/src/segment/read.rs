@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use super::cache::{Meter, Start};
 use super::commit::max_frame;
 use super::file::{Mark, Segment};
 use super::partition::{Partition, View};
 use super::scan::{Scanner, Step};
 use crate::log::{LogError, ReadFrom, ReadLimit, Record};
+use crate::span::{Meter, Start};
 
 /// How much a cold read fetches at least (as far as there is so much): one reader far behind goes to the disk once
 /// for several of its calls.

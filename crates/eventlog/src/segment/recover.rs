@@ -10,10 +10,10 @@ use super::OpenError;
 use super::commit::{PartitionWriter, max_frame};
 use super::file::{Mark, Segment};
 use super::format::{Frame, HEADER_LEN, Header};
-use super::keys::KeyWindow;
 use super::lane::Lane;
 use super::partition::{Partition, Shared, Tip};
 use super::scan::{Scanner, Step, Tail, inspect_tail};
+use crate::keys::KeyWindow;
 use crate::log::{IdempotencyKey, Position, StreamName};
 
 /// Opens the partition in a folder; `create`: makes folder and first segment where there are none.
@@ -63,12 +63,24 @@ pub(crate) fn open_partition(
 /// The segment files of a folder, oldest first. Half-made ones hold nothing and are removed.
 fn segment_paths(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
+    let mut aside = None;
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("seg") => paths.push(path),
             Some("new") => std::fs::remove_file(&path)?,
+            Some("old") => aside = Some(path),
             _ => {}
+        }
+    }
+    // An import that was cut off (see `import`): the empty segment it put aside is put back, or not needed any more.
+    if let Some(old) = aside {
+        if paths.is_empty() {
+            let path = old.with_extension("seg");
+            std::fs::rename(&old, &path)?;
+            paths.push(path);
+        } else {
+            std::fs::remove_file(&old)?;
         }
     }
     // The names are numbers of equal width.
