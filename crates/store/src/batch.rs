@@ -9,6 +9,7 @@ use pollux_model::registration::Registration;
 use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{DeviceId, Etag, RegistrationId, ResourceName};
 
+use crate::error::Mismatch;
 use crate::functions::ConsumerKey;
 use crate::leases::Lease;
 use crate::secrets::Secret;
@@ -24,6 +25,19 @@ pub enum Expect {
     Present,
     /// It exists with this etag. Models and dead letters have none: this never holds for them.
     Etag(Etag),
+}
+
+impl Expect {
+    /// Compares what is there (`None`: no row; `Some(None)`: a row without etag) with what was expected.
+    pub(crate) fn compare(&self, found: Option<Option<&str>>) -> Result<(), Mismatch> {
+        match (self, found) {
+            (Self::Any, _) | (Self::Absent, None) | (Self::Present, Some(_)) => Ok(()),
+            (Self::Absent, Some(_)) => Err(Mismatch::Exists),
+            (Self::Present | Self::Etag(_), None) => Err(Mismatch::Absent),
+            (Self::Etag(etag), Some(found)) if found == Some(etag.as_str()) => Ok(()),
+            (Self::Etag(_), Some(_)) => Err(Mismatch::OtherEtag),
+        }
+    }
 }
 
 /// Writes that are applied whole or not at all, in order: a later write sees the earlier ones.

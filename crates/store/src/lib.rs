@@ -1,16 +1,20 @@
 //! State: one small trait per noun for reading, one atomic [`Batch`] for writing, the outbox in the same transaction.
 //!
 //! No policy lives here: a rule is decided in `services`, which reads, decides, and commits a batch whose
-//! expectations make the store refuse it if the world moved in between. Backends: [`sqlite`]. The suite every backend
-//! passes is in [`suite`].
+//! expectations make the store refuse it if the world moved in between. Backends: [`sqlite`] and [`postgres`]. The
+//! suite every backend passes is in [`suite`].
 
 pub mod batch;
 pub mod devices;
+mod document;
 pub mod enrollments;
 pub mod error;
 pub mod functions;
+mod keys;
 pub mod leases;
 pub mod outbox;
+pub mod postgres;
+mod prepared;
 pub mod registrations;
 pub mod resources;
 pub mod secrets;

@@ -11,7 +11,6 @@
 
 mod connection;
 mod devices;
-mod document;
 mod enrollments;
 mod failure;
 mod functions;
@@ -39,6 +38,7 @@ use pollux_model::event::OutboxEntry;
 
 use crate::batch::Batch;
 use crate::error::{CommitError, StoreError};
+use crate::prepared::Prepared;
 use crate::store::Store;
 use readers::Readers;
 use writer::Writer;
@@ -108,7 +108,7 @@ impl Store for SqliteStore {
             return Ok(());
         }
         // Documents are written out here, on the caller's thread: the writer's time is what all callers share.
-        let batch = write::Prepared::new(batch)?;
+        let batch = Prepared::new(batch)?;
         self.writer.commit(batch).await
     }
 

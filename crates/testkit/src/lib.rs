@@ -5,6 +5,8 @@
 pub mod deployment;
 #[cfg(feature = "nats")]
 pub mod nats;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "seeded")]
 pub mod seeded;
 #[cfg(feature = "server")]
@@ -12,6 +14,8 @@ pub mod server;
 
 #[cfg(feature = "nats")]
 pub use nats::{Nats, NatsOptions};
+#[cfg(feature = "postgres")]
+pub use postgres::{Postgres, PostgresSettings};
 #[cfg(feature = "seeded")]
 pub use seeded::SeededRandom;
 #[cfg(feature = "server")]

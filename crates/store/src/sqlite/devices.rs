@@ -7,10 +7,11 @@ use rusqlite::{Connection, Row, params};
 
 use super::SqliteStore;
 use super::failure::Refusal;
-use super::rows::{compare, count, document, execute, fetch, one, page, require};
+use super::rows::{count, document, execute, one, page, require};
 use crate::batch::Expect;
 use crate::devices::Devices;
 use crate::error::StoreError;
+use crate::keys::fetch;
 use crate::store::Page;
 
 const TABLE: &str = "devices";
@@ -72,8 +73,8 @@ pub(super) fn put(
         let found = one(connection, sql, [hub.as_str(), &device.id], |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
         })?;
-        compare(found.as_ref().map(|found| Some(found.0.as_str())), identity)?;
-        compare(found.as_ref().map(|found| Some(found.1.as_str())), twin)?;
+        identity.compare(found.as_ref().map(|found| Some(found.0.as_str())))?;
+        twin.compare(found.as_ref().map(|found| Some(found.1.as_str())))?;
     }
     let sql = "INSERT INTO devices (hub, id, identity_etag, twin_etag, enabled, identity, twin)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)

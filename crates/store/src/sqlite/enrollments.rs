@@ -8,10 +8,11 @@ use rusqlite::{Connection, params};
 
 use super::SqliteStore;
 use super::failure::Refusal;
-use super::rows::{document, execute, fetch, one, page, require};
+use super::rows::{document, execute, one, page, require};
 use crate::batch::Expect;
 use crate::enrollments::Enrollments;
 use crate::error::StoreError;
+use crate::keys::{fetch, folded};
 use crate::store::Page;
 
 const TABLE: &str = "enrollments";
@@ -74,11 +75,6 @@ impl Enrollments for SqliteStore {
             })
             .await
     }
-}
-
-/// An id as it compares.
-pub(super) fn folded(id: &str) -> String {
-    id.to_lowercase()
 }
 
 pub(super) fn put(

@@ -8,10 +8,11 @@ use rusqlite::{Connection, Row, params};
 
 use super::SqliteStore;
 use super::failure::Refusal;
-use super::rows::{document, execute, fetch, many, one, page, require};
+use super::rows::{document, execute, many, one, page, require};
 use crate::batch::Expect;
 use crate::error::StoreError;
 use crate::functions::{ConsumerKey, Functions};
+use crate::keys::{dead_letter_place, fetch};
 use crate::store::Page;
 
 #[async_trait]
@@ -38,9 +39,7 @@ impl Functions for SqliteStore {
     ) -> Result<Page<DeadLetter>, StoreError> {
         let sql = "SELECT id, document, payload FROM dead_letters
             WHERE app = ?1 AND (?2 IS NULL OR function = ?2) AND id > ?3 ORDER BY id LIMIT ?4";
-        let foreign =
-            |_| StoreError::Corrupt("a page of dead letters is asked for with a foreign mark".to_owned());
-        let after: i64 = after.map_or(Ok(0), str::parse).map_err(foreign)?;
+        let after = dead_letter_place(after)?;
         let (app, function) = (app.clone(), function.map(ToOwned::to_owned));
         self.readers
             .list(move |connection| {

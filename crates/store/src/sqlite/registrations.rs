@@ -6,11 +6,11 @@ use pollux_model::{RegistrationId, ResourceName};
 use rusqlite::{Connection, Row, params};
 
 use super::SqliteStore;
-use super::enrollments::folded;
 use super::failure::Refusal;
-use super::rows::{count, document, execute, fetch, one, page, require};
+use super::rows::{count, document, execute, one, page, require};
 use crate::batch::Expect;
 use crate::error::StoreError;
+use crate::keys::{fetch, folded};
 use crate::registrations::Registrations;
 use crate::store::Page;
 

@@ -5,10 +5,11 @@ use pollux_model::digital_twin::Relationship;
 use rusqlite::{Connection, Row, params};
 
 use super::failure::Refusal;
-use super::rows::{document, execute, fetch, one, page, require};
+use super::rows::{document, execute, one, page, require};
 use super::twins;
 use crate::batch::Expect;
 use crate::error::{Mismatch, StoreError};
+use crate::keys::{fetch, relationship_mark};
 use crate::store::Page;
 use crate::twins::Direction;
 
@@ -43,11 +44,11 @@ pub(super) fn of(
     match direction {
         Direction::Outgoing => {
             let key = params![twins.as_str(), twin, name, after.1, fetch(limit)];
-            page(connection, OUTGOING, key, limit, read, mark)
+            page(connection, OUTGOING, key, limit, read, relationship_mark)
         }
         Direction::Incoming => {
             let key = params![twins.as_str(), twin, name, after.0, after.1, fetch(limit)];
-            page(connection, INCOMING, key, limit, read, mark)
+            page(connection, INCOMING, key, limit, read, relationship_mark)
         }
     }
 }
@@ -62,28 +63,11 @@ pub(super) fn all(
     let sql = "SELECT document FROM relationships WHERE twins = ?1 AND (source, id) > (?2, ?3)
         ORDER BY source, id LIMIT ?4";
     let key = params![twins.as_str(), after.0, after.1, fetch(limit)];
-    page(connection, sql, key, limit, read, mark)
+    page(connection, sql, key, limit, read, relationship_mark)
 }
 
 fn read(row: &Row<'_>) -> Result<Relationship, StoreError> {
     document(row, 0, "relationships")
-}
-
-/// Source and id as a JSON array: neither has a character that could separate them.
-fn mark(relationship: &Relationship) -> String {
-    serde_json::json!([relationship.source, relationship.id]).to_string()
-}
-
-/// The place a mark stands for; the beginning when there is none.
-pub(super) fn place(after: Option<&str>) -> Result<(String, String), StoreError> {
-    after.map_or_else(
-        || Ok(Default::default()),
-        |mark| {
-            serde_json::from_str(mark).map_err(|_| {
-                StoreError::Corrupt("a page of relationships is asked for with a foreign mark".into())
-            })
-        },
-    )
 }
 
 pub(super) fn put(

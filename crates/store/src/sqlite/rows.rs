@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, Params, Row};
 
-use super::document::decode;
 use super::failure::Refusal;
 use crate::batch::Expect;
-use crate::error::{Mismatch, StoreError};
+use crate::document::decode;
+use crate::error::StoreError;
 use crate::store::Page;
 
 /// The first row, if there is one.
@@ -36,7 +36,7 @@ pub(super) fn many<T>(
     Ok(items)
 }
 
-/// A page of at most `limit` items (at least one) of a statement that is limited to [`fetch`] rows.
+/// A page of at most `limit` items (at least one) of a statement that is limited to [`fetch`](crate::keys::fetch) rows.
 pub(super) fn page<T>(
     connection: &Connection,
     sql: &str,
@@ -56,11 +56,6 @@ pub(super) fn page<T>(
         items.push(read(row)?);
     }
     Ok(Page { items, next: None })
-}
-
-/// How many rows to ask for, so that a page of `limit` also learns whether there is another.
-pub(super) fn fetch(limit: usize) -> i64 {
-    i64::try_from(limit.max(1)).map_or(i64::MAX, |limit| limit.saturating_add(1))
 }
 
 /// A count.
@@ -95,16 +90,5 @@ pub(super) fn require(
         return Ok(());
     }
     let found = one(connection, sql, params, |row| Ok(row.get::<_, Option<String>>(0)?))?;
-    Ok(compare(found.as_ref().map(Option::as_deref), expect)?)
-}
-
-/// Compares what is there (`None`: no row; `Some(None)`: a row without etag) with what was expected.
-pub(super) fn compare(found: Option<Option<&str>>, expect: &Expect) -> Result<(), Mismatch> {
-    match (expect, found) {
-        (Expect::Any, _) | (Expect::Absent, None) | (Expect::Present, Some(_)) => Ok(()),
-        (Expect::Absent, Some(_)) => Err(Mismatch::Exists),
-        (Expect::Present | Expect::Etag(_), None) => Err(Mismatch::Absent),
-        (Expect::Etag(etag), Some(found)) if found == Some(etag.as_str()) => Ok(()),
-        (Expect::Etag(_), Some(_)) => Err(Mismatch::OtherEtag),
-    }
+    Ok(expect.compare(found.as_ref().map(Option::as_deref))?)
 }

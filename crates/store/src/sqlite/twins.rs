@@ -8,10 +8,11 @@ use pollux_model::digital_twin::{DigitalTwin, Relationship, StoredModel};
 use rusqlite::{Connection, Row, params};
 
 use super::failure::Refusal;
-use super::rows::{count, document, execute, fetch, many, one, page, require};
+use super::rows::{count, document, execute, many, one, page, require};
 use super::{SqliteStore, models, relationships};
 use crate::batch::Expect;
 use crate::error::{Mismatch, StoreError};
+use crate::keys::{fetch, relationship_place};
 use crate::store::Page;
 use crate::twins::{Direction, TwinFilter, Twins};
 
@@ -66,7 +67,7 @@ impl Twins for SqliteStore {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<Relationship>, StoreError> {
-        let after = relationships::place(after)?;
+        let after = relationship_place(after)?;
         let (twins, twin, name) = (twins.clone(), twin.to_owned(), name.map(ToOwned::to_owned));
         self.readers
             .list(move |connection| {
@@ -81,7 +82,7 @@ impl Twins for SqliteStore {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<Relationship>, StoreError> {
-        let (twins, after) = (twins.clone(), relationships::place(after)?);
+        let (twins, after) = (twins.clone(), relationship_place(after)?);
         self.readers.list(move |connection| relationships::all(connection, &twins, &after, limit)).await
     }
 }

@@ -1,83 +1,21 @@
-//! Batches on their way to the writer, and each write's way to its table.
+//! Each write's way to its table.
 
 use rusqlite::Connection;
 
-use super::document::encode;
 use super::failure::Refusal;
 use super::{
     devices, enrollments, functions, leases, models, outbox, registrations, relationships, resources,
     secrets, twins,
 };
-use crate::batch::{Batch, Write};
-use crate::error::StoreError;
+use crate::batch::Write;
+use crate::prepared::{Documents, Prepared};
 
-/// A batch whose documents are written out already.
-#[derive(Debug)]
-pub(super) struct Prepared {
-    writes: Vec<(Write, Documents)>,
-}
-
-/// The JSON texts of one write; empty where it has none.
-#[derive(Debug, Default)]
-struct Documents {
-    /// The row's document; of a device the identity.
-    main: String,
-    /// The twin of a device.
-    twin: String,
-}
-
-impl Prepared {
-    pub(super) fn new(batch: Batch) -> Result<Self, StoreError> {
-        let prepare = |write| documents(&write).map(|documents| (write, documents));
-        Ok(Self { writes: batch.writes.into_iter().map(prepare).collect::<Result<_, _>>()? })
+/// Applies the writes in order; on a refusal names the write, and what was applied before it must be undone.
+pub(super) fn apply_all(batch: &Prepared, connection: &Connection) -> Result<(), (usize, Refusal)> {
+    for (index, (write, documents)) in batch.writes.iter().enumerate() {
+        apply(connection, write, documents).map_err(|refusal| (index, refusal))?;
     }
-
-    /// Whether it adds to the outbox.
-    pub(super) fn has_outbox(&self) -> bool {
-        self.writes.iter().any(|(write, _)| matches!(write, Write::Outbox(_)))
-    }
-
-    /// Applies the writes in order; on a refusal names the write, and what was applied before it must be undone.
-    pub(super) fn apply(&self, connection: &Connection) -> Result<(), (usize, Refusal)> {
-        for (index, (write, documents)) in self.writes.iter().enumerate() {
-            apply(connection, write, documents).map_err(|refusal| (index, refusal))?;
-        }
-        Ok(())
-    }
-}
-
-fn documents(write: &Write) -> Result<Documents, StoreError> {
-    let main = match write {
-        Write::PutDevice { device, .. } => {
-            return Ok(Documents { main: encode(&device.identity)?, twin: encode(&device.twin)? });
-        }
-        Write::PutResource { resource, .. } => encode(resource)?,
-        Write::PutEnrollment { enrollment, .. } => encode(enrollment)?,
-        Write::PutEnrollmentGroup { group, .. } => encode(group)?,
-        Write::PutRegistration { registration, .. } => encode(registration)?,
-        Write::PutModel { model, .. } => encode(model)?,
-        Write::PutTwin { twin, .. } => encode(twin)?,
-        Write::PutRelationship { relationship, .. } => encode(relationship)?,
-        Write::PutDeadLetter { letter } => encode(letter)?,
-        Write::PutSecret { secret, .. } => encode(secret)?,
-        Write::DeleteResource { .. }
-        | Write::DeleteDevice { .. }
-        | Write::RequireNoDevice { .. }
-        | Write::DeleteEnrollment { .. }
-        | Write::DeleteEnrollmentGroup { .. }
-        | Write::DeleteRegistration { .. }
-        | Write::DeleteModel { .. }
-        | Write::DeleteTwin { .. }
-        | Write::DeleteRelationship { .. }
-        | Write::PutCheckpoint { .. }
-        | Write::DeleteCheckpoints { .. }
-        | Write::KeepDeadLetters { .. }
-        | Write::DeleteDeadLetter { .. }
-        | Write::DeleteSecret { .. }
-        | Write::RequireLease { .. }
-        | Write::Outbox(_) => String::new(),
-    };
-    Ok(Documents { main, twin: String::new() })
+    Ok(())
 }
 
 fn apply(connection: &Connection, write: &Write, documents: &Documents) -> Result<(), Refusal> {

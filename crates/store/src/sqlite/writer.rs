@@ -17,9 +17,10 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::failure::Refusal;
 use super::lock::FileLock;
-use super::write::Prepared;
+use super::write::apply_all;
 use super::{connection, leases, outbox};
 use crate::error::{CommitError, StoreError};
+use crate::prepared::Prepared;
 
 type Answer = Result<(), CommitError>;
 
@@ -216,7 +217,7 @@ impl Thread {
     fn apply(&self, work: &Work) -> Result<Answer, StoreError> {
         self.execute("SAVEPOINT batch")?;
         let applied = match work {
-            Work::Commit(batch) => batch.apply(&self.connection),
+            Work::Commit(batch) => apply_all(batch, &self.connection),
             Work::OutboxDone(rows) => {
                 outbox::forget(&self.connection, rows).map_err(|error| (0, error.into()))
             }

@@ -11,9 +11,9 @@ use tokio::sync::oneshot;
 use super::{Answer, Job, State, Thread, Work, Writer, connection, outbox};
 use crate::batch::{Batch, Expect, Write};
 use crate::error::{CommitError, Mismatch, StoreError};
+use crate::prepared::Prepared;
 use crate::sqlite::lock::FileLock;
 use crate::sqlite::migrate::migrate;
-use crate::sqlite::write::Prepared;
 use crate::suite::fixtures::{device, name, put_device, tell};
 
 fn database() -> (TempDir, PathBuf) {

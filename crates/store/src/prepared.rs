@@ -1,0 +1,67 @@
+//! Batches whose documents are written out: done on the caller's thread, before a backend's own time is spent.
+
+use crate::batch::{Batch, Write};
+use crate::document::encode;
+use crate::error::StoreError;
+
+/// A batch whose documents are written out already.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// Each write with its documents.
+    pub(crate) writes: Vec<(Write, Documents)>,
+}
+
+/// The JSON texts of one write; empty where it has none.
+#[derive(Debug, Default)]
+pub(crate) struct Documents {
+    /// The row's document; of a device the identity.
+    pub(crate) main: String,
+    /// The twin of a device.
+    pub(crate) twin: String,
+}
+
+impl Prepared {
+    pub(crate) fn new(batch: Batch) -> Result<Self, StoreError> {
+        let prepare = |write| documents(&write).map(|documents| (write, documents));
+        Ok(Self { writes: batch.writes.into_iter().map(prepare).collect::<Result<_, _>>()? })
+    }
+
+    /// Whether it adds to the outbox.
+    pub(crate) fn has_outbox(&self) -> bool {
+        self.writes.iter().any(|(write, _)| matches!(write, Write::Outbox(_)))
+    }
+}
+
+fn documents(write: &Write) -> Result<Documents, StoreError> {
+    let main = match write {
+        Write::PutDevice { device, .. } => {
+            return Ok(Documents { main: encode(&device.identity)?, twin: encode(&device.twin)? });
+        }
+        Write::PutResource { resource, .. } => encode(resource)?,
+        Write::PutEnrollment { enrollment, .. } => encode(enrollment)?,
+        Write::PutEnrollmentGroup { group, .. } => encode(group)?,
+        Write::PutRegistration { registration, .. } => encode(registration)?,
+        Write::PutModel { model, .. } => encode(model)?,
+        Write::PutTwin { twin, .. } => encode(twin)?,
+        Write::PutRelationship { relationship, .. } => encode(relationship)?,
+        Write::PutDeadLetter { letter } => encode(letter)?,
+        Write::PutSecret { secret, .. } => encode(secret)?,
+        Write::DeleteResource { .. }
+        | Write::DeleteDevice { .. }
+        | Write::RequireNoDevice { .. }
+        | Write::DeleteEnrollment { .. }
+        | Write::DeleteEnrollmentGroup { .. }
+        | Write::DeleteRegistration { .. }
+        | Write::DeleteModel { .. }
+        | Write::DeleteTwin { .. }
+        | Write::DeleteRelationship { .. }
+        | Write::PutCheckpoint { .. }
+        | Write::DeleteCheckpoints { .. }
+        | Write::KeepDeadLetters { .. }
+        | Write::DeleteDeadLetter { .. }
+        | Write::DeleteSecret { .. }
+        | Write::RequireLease { .. }
+        | Write::Outbox(_) => String::new(),
+    };
+    Ok(Documents { main, twin: String::new() })
+}
