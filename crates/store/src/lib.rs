@@ -13,6 +13,7 @@ pub mod functions;
 mod keys;
 pub mod leases;
 pub mod outbox;
+pub mod portable;
 pub mod postgres;
 mod prepared;
 pub mod registrations;

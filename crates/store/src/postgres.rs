@@ -26,6 +26,7 @@ mod outbox;
 mod plan;
 mod plan_resources;
 mod pool;
+mod portable;
 mod registrations;
 mod resources;
 mod rows;

@@ -19,6 +19,7 @@ mod lock;
 mod migrate;
 mod models;
 mod outbox;
+mod portable;
 mod readers;
 mod registrations;
 mod relationships;

@@ -12,6 +12,7 @@ use crate::enrollments::Enrollments;
 use crate::error::{CommitError, StoreError};
 use crate::functions::Functions;
 use crate::leases::Leases;
+use crate::portable::Portable;
 use crate::registrations::Registrations;
 use crate::resources::Resources;
 use crate::secrets::Secrets;
@@ -39,7 +40,18 @@ use crate::twins::Twins;
 /// Backends MUST bound memory: lists are paged and `limit` is obeyed.
 #[async_trait]
 pub trait Store:
-    Resources + Devices + Enrollments + Registrations + Twins + Functions + Secrets + Leases + Send + Sync + Debug
+    Resources
+    + Devices
+    + Enrollments
+    + Registrations
+    + Twins
+    + Functions
+    + Secrets
+    + Leases
+    + Portable
+    + Send
+    + Sync
+    + Debug
 {
     /// Applies the batch atomically and durably. The first expectation that does not hold is reported and nothing is
     /// changed. Dropping the future does not take the batch back.

@@ -11,6 +11,7 @@ mod instances;
 mod leases;
 mod outbox;
 mod paging;
+mod portable;
 mod round_trips;
 
 use std::fmt::Debug;
@@ -80,6 +81,8 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         paging::a_page_survives_changes_between,
         paging::filters_page_too,
         paging::relationships_page_both_ways,
+        portable::rows_come_in_pages_of_every_size,
+        portable::an_export_can_be_imported,
         graph::a_twin_with_relationships_stays,
         graph::a_relationship_needs_both_ends,
         graph::a_relationship_can_change_its_target,
