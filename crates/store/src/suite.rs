@@ -68,6 +68,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         batches::a_refused_batch_does_not_take_others_with_it,
         outbox::what_shares_a_key_shares_a_shard,
         outbox::entries_keep_the_order_of_commits,
+        outbox::a_batch_of_very_many_entries_keeps_their_order,
         outbox::done_entries_are_gone_and_numbers_grow,
         outbox::a_commit_with_entries_wakes_the_relay,
         outbox::what_an_earlier_run_left_wakes_the_relay,

@@ -1,13 +1,12 @@
 //! kill -9 at random points: what was acknowledged is there, and every batch is whole.
 //!
-//! The parent runs this test binary again as a child that commits numbered batches and prints each number when its
+//! A database is a file, or the URL of a PostgreSQL server, which is killed too. The parent runs this test binary again as a child that commits numbered batches and prints each number when its
 //! commit was acknowledged. The parent reads some lines, kills, and looks at what the child left.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write as _};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,13 +14,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pollux_model::Random;
 use pollux_model::registration::RegistrationStatus;
 use pollux_store::Batch;
+use pollux_store::postgres::{PostgresOptions, PostgresStore};
 use pollux_store::sqlite::{SqliteOptions, SqliteStore};
 use pollux_store::store::DynStore;
 use pollux_store::suite::fixtures::{
     device, device_id, name, outbox, put_device, put_registration, put_twin, registration, registration_id,
     tell, twin,
 };
-use pollux_testkit::SeededRandom;
+use pollux_testkit::{Postgres, PostgresSettings, SeededRandom};
 
 const DATABASE: &str = "POLLUX_TEST_DATABASE";
 const FIRST: &str = "POLLUX_TEST_FIRST";
@@ -30,19 +30,48 @@ const ROUNDS: u64 = 8;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_kill() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("pollux.db");
+    let path = folder.path().join("pollux.db").to_str().unwrap().to_owned();
     let random = SeededRandom::new(0x5eed);
     let mut acknowledged = BTreeSet::new();
     for round in 0..ROUNDS {
         let lines = 1 + random.below(400);
-        acknowledged.extend(run_and_kill(&path, round * 1_000_000, lines));
+        acknowledged.extend(run_until(&path, round * 1_000_000, lines, Running::kill));
         check(&path, &acknowledged).await;
     }
     assert!(acknowledged.len() > 200, "{} batches were acknowledged", acknowledged.len());
 }
 
-/// Starts a child, kills it after so many acknowledgements, gives all it acknowledged.
-fn run_and_kill(path: &Path, first: u64, lines: u64) -> Vec<u64> {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_postgres_acknowledged_survives_kill() {
+    let settings = PostgresSettings { fsync: true, ..PostgresSettings::default() };
+    let Some(mut server) = Postgres::start_with(&settings) else { return };
+    let url = server.create_database("pollux");
+    let random = SeededRandom::new(0x5eed);
+    let mut acknowledged = BTreeSet::new();
+    for round in 0..6 {
+        let lines = 1 + random.below(300);
+        let first = round * 1_000_000;
+        // In turns: the node dies, the server dies.
+        if round % 2 == 0 {
+            acknowledged.extend(run_until(&url, first, lines, Running::kill));
+        } else {
+            acknowledged.extend(run_until(&url, first, lines, |_| server.kill9()));
+            server.restart();
+        }
+        check(&url, &acknowledged).await;
+    }
+    assert!(acknowledged.len() > 100, "{} batches were acknowledged", acknowledged.len());
+}
+
+async fn open(database: &str) -> DynStore {
+    if database.starts_with("postgres://") {
+        return Arc::new(PostgresStore::connect(database, PostgresOptions::default()).await.unwrap());
+    }
+    Arc::new(SqliteStore::open(database.as_ref(), SqliteOptions::default()).unwrap())
+}
+
+/// Starts a child, strikes after so many acknowledgements, gives all it acknowledged.
+fn run_until(path: &str, first: u64, lines: u64, strike: impl FnOnce(&mut Running)) -> Vec<u64> {
     let mut child = Running(
         Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "child", "--nocapture"])
@@ -60,11 +89,11 @@ fn run_and_kill(path: &Path, first: u64, lines: u64) -> Vec<u64> {
         assert_ne!(output.read_line(&mut line).unwrap(), 0, "the child ended by itself");
         acknowledged.extend(number(&line));
     }
-    child.0.kill().unwrap();
-    child.0.wait().unwrap();
+    strike(&mut child);
     // What it had printed before it died was acknowledged too; the last line may be cut off.
     let mut rest = String::new();
     output.read_to_string(&mut rest).unwrap();
+    child.0.wait().unwrap();
     acknowledged.extend(rest.split_inclusive('\n').filter(|line| line.ends_with('\n')).filter_map(number));
     acknowledged
 }
@@ -76,6 +105,12 @@ fn number(line: &str) -> Option<u64> {
 /// Ends the child whatever happens.
 struct Running(Child);
 
+impl Running {
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         drop(self.0.kill());
@@ -83,8 +118,8 @@ impl Drop for Running {
     }
 }
 
-async fn check(path: &Path, acknowledged: &BTreeSet<u64>) {
-    let store: DynStore = Arc::new(SqliteStore::open(path, SqliteOptions::default()).unwrap());
+async fn check(path: &str, acknowledged: &BTreeSet<u64>) {
+    let store = open(path).await;
     let mut devices = BTreeSet::new();
     let mut after = None;
     loop {
@@ -121,8 +156,7 @@ fn child() {
     let next = Arc::new(AtomicU64::new(first.to_str().unwrap().parse().unwrap()));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let store: DynStore =
-            Arc::new(SqliteStore::open(Path::new(&path), SqliteOptions::default()).unwrap());
+        let store = open(path.to_str().unwrap()).await;
         let tasks: Vec<_> =
             (0..16).map(|_| tokio::spawn(commit_forever(store.clone(), next.clone()))).collect();
         for task in tasks {
@@ -140,7 +174,10 @@ async fn commit_forever(store: DynStore, next: Arc<AtomicU64>) {
             .with(put_registration("dps-one", registration(&id, None, RegistrationStatus::Assigned)))
             .with(tell(number))
             .with(put_twin("twins-one", twin(&id, "dtmi:m;1")));
-        store.commit(batch).await.unwrap();
+        // The server may be gone; then so are we.
+        if store.commit(batch).await.is_err() {
+            return;
+        }
         let mut out = std::io::stdout().lock();
         // The parent may be gone; then so are we.
         if writeln!(out, "ack {number}").and_then(|()| out.flush()).is_err() {

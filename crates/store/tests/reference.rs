@@ -2,17 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use pollux_model::digital_twin::{DigitalTwin, Relationship};
+use pollux_store::postgres::{PostgresOptions, PostgresStore};
 use pollux_store::sqlite::{SqliteOptions, SqliteStore};
 use pollux_store::store::DynStore;
 use pollux_store::suite::fixtures::{etag, name, relationship, twin};
 use pollux_store::twins::TwinFilter;
 use pollux_store::{Batch, CommitError, Expect, Mismatch, Write};
+use pollux_testkit::Postgres;
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use tokio::runtime::Builder;
 
 const TWINS: &str = "twins-one";
 
@@ -163,10 +167,6 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..5)
 }
 
-fn open(path: &Path) -> DynStore {
-    Arc::new(SqliteStore::open(path, SqliteOptions::default()).unwrap())
-}
-
 async fn state(store: &DynStore) -> Reference {
     let twins = store.twins(&name(TWINS), &TwinFilter::default(), None, 100).await.unwrap().items;
     let relationships = store.relationships(&name(TWINS), None, 100).await.unwrap().items;
@@ -179,11 +179,10 @@ async fn state(store: &DynStore) -> Reference {
     }
 }
 
-async fn run(batches: Vec<Vec<Step>>) -> Result<(), TestCaseError> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("pollux.db");
+/// Runs the batches on the store that `open` opens, and looks at it once more after opening it again.
+async fn run(batches: Vec<Vec<Step>>, open: impl AsyncFn() -> DynStore) -> Result<(), TestCaseError> {
     let mut reference = Reference::default();
-    let store = open(&path);
+    let store = open().await;
     for batch in batches {
         let answer = store.commit(Batch { writes: batch.iter().map(write).collect() }).await;
         let answer = answer.map_err(|error| match error {
@@ -194,15 +193,47 @@ async fn run(batches: Vec<Vec<Step>>) -> Result<(), TestCaseError> {
         prop_assert_eq!(&state(&store).await, &reference, "{:?}", batch);
     }
     drop(store);
-    prop_assert_eq!(state(&open(&path)).await, reference);
+    prop_assert_eq!(state(&open().await).await, reference);
     Ok(())
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn the_store_does_what_the_reference_does(batches in prop::collection::vec(steps(), 1..24)) {
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run(batches))?;
+fn check(cases: u32, case: impl FnMut(Vec<Vec<Step>>) -> Result<(), TestCaseError>) {
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    let batches = prop::collection::vec(steps(), 1..24);
+    // The runner takes what does not change; the cases are numbered.
+    let case = RefCell::new(case);
+    if let Err(error) = TestRunner::new(config).run(&batches, |batches| (case.borrow_mut())(batches)) {
+        panic!("{error}");
     }
+}
+
+#[test]
+fn sqlite_does_what_the_reference_does() {
+    let runtime = Builder::new_current_thread().build().unwrap();
+    check(48, |batches| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pollux.db");
+        let open = async || {
+            let store: DynStore = Arc::new(SqliteStore::open(&path, SqliteOptions::default()).unwrap());
+            store
+        };
+        runtime.block_on(run(batches, open))
+    });
+}
+
+#[test]
+fn postgres_does_what_the_reference_does() {
+    let Some(server) = Postgres::start() else { return };
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let mut number = 0;
+    check(24, |batches| {
+        number += 1;
+        let url = server.create_database(&format!("case{number}"));
+        let open = async || {
+            let store = PostgresStore::connect(&url, PostgresOptions::default()).await.unwrap();
+            let store: DynStore = Arc::new(store);
+            store
+        };
+        runtime.block_on(run(batches, open))
+    });
 }

@@ -81,7 +81,6 @@ impl Postgres {
     }
 
     /// Makes a database and gives its URL.
-    #[must_use]
     pub fn create_database(&self, name: &str) -> String {
         self.sql("postgres", &format!("CREATE DATABASE \"{name}\""));
         self.url_of("postgres", PASSWORD, name)

@@ -120,13 +120,14 @@ impl<'a> Session<'a> {
     async fn try_reading(&self) -> Result<(), OpenError> {
         let sql = "SELECT name FROM unnest($1::text[]) AS name
             WHERE NOT (has_table_privilege(name, 'SELECT') AND has_table_privilege(name, 'INSERT')
-                AND has_table_privilege(name, 'UPDATE') AND has_table_privilege(name, 'DELETE'))";
+                AND has_table_privilege(name, 'UPDATE') AND has_table_privilege(name, 'DELETE'))
+            UNION ALL SELECT 'outbox_batches' WHERE NOT has_sequence_privilege('outbox_batches', 'USAGE')";
         let rows = self.client.query(sql, &[&TABLES]).await.map_err(|error| self.failed(&error))?;
         match rows.first().map(|row| row.try_get::<_, String>(0)) {
             None => Ok(()),
             Some(table) => {
                 let table = table.map_err(|error| self.failed(&error))?;
-                Err(self.rights(format!("it may not read and write the table {table}")))
+                Err(self.rights(format!("it may not use {table}")))
             }
         }
     }
@@ -151,11 +152,15 @@ impl<'a> Session<'a> {
     fn rights(&self, reason: String) -> OpenError {
         let user = quoted(&self.user);
         let grant = match &self.schema {
-            Some(schema) if reason.contains("schema") => {
+            Some(schema) if reason.contains("for schema") => {
                 format!("GRANT USAGE, CREATE ON SCHEMA {} TO {user}", quoted(schema))
             }
             Some(schema) => {
-                format!("GRANT ALL ON ALL TABLES IN SCHEMA {} TO {user}", quoted(schema))
+                let schema = quoted(schema);
+                format!(
+                    "GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {user}; \
+                     GRANT ALL ON ALL SEQUENCES IN SCHEMA {schema} TO {user}"
+                )
             }
             None => format!("GRANT CREATE ON DATABASE {} TO {user}", quoted(&self.database)),
         };

@@ -77,6 +77,17 @@ pub(super) async fn entries_keep_the_order_of_commits(backend: Arc<dyn Backend>)
     assert!(found[50..].chunks(2).all(|pair| pair[1] == pair[0] + 1), "a batch's entries stand together");
 }
 
+pub(super) async fn a_batch_of_very_many_entries_keeps_their_order(backend: Arc<dyn Backend>) {
+    let store = backend.open().await;
+    commit(&*store, [tell(1_000_000)]).await;
+    commit(&*store, (0..10_000).map(tell)).await;
+    commit(&*store, [tell(1_000_001)]).await;
+    let expected: Vec<u64> = [1_000_000].into_iter().chain(0..10_000).chain([1_000_001]).collect();
+    assert_eq!(numbers(&*store).await, expected);
+    store.outbox_done(&rows(&*store).await).await.expect("done");
+    assert!(numbers(&*store).await.is_empty());
+}
+
 pub(super) async fn done_entries_are_gone_and_numbers_grow(backend: Arc<dyn Backend>) {
     let store = backend.open().await;
     commit(&*store, (0..4).map(tell)).await;
