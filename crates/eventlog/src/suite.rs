@@ -4,6 +4,7 @@
 //! retention has something to remove, and hold records of at most [`MAX_RECORD`] bytes.
 
 mod durability;
+mod moving;
 mod reading;
 mod streams;
 mod writing;
@@ -72,6 +73,10 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         streams::unknown_streams_and_partitions,
         streams::deleting_removes_everything,
         streams::streams_do_not_mix,
+        moving::a_log_that_works_is_healthy,
+        moving::imported_records_stay_what_they_were,
+        moving::imports_that_do_not_fit_are_refused,
+        moving::an_empty_partition_goes_on_elsewhere,
     ]
 }
 

@@ -12,7 +12,7 @@ use pollux_eventlog::suite::{Backend, MAX_RECORD, cases};
 use pollux_eventlog::{
     EventLog, JetStreamLog, JetStreamOptions, LogError, ReadFrom, Retention, StreamConfig,
 };
-use pollux_model::SystemClock;
+use pollux_model::{SystemClock, Timestamp};
 use pollux_testkit::Nats;
 
 use common::{ALL, check_calls, config, connect, keyed, read_all, record, stream};
@@ -33,11 +33,15 @@ impl Backend for OnServer {
 
 async fn run_suite(options: &JetStreamOptions) {
     let Some(nats) = Nats::start().await else { return };
+    run_suite_on(&nats.url(), options).await;
+}
+
+async fn run_suite_on(url: &str, options: &JetStreamOptions) {
     let mut failed = Vec::new();
     for (number, (name, case)) in cases().into_iter().enumerate() {
         let options = JetStreamOptions { prefix: format!("case-{number}"), ..options.clone() };
         // A task of its own: a case that panics does not hide the others.
-        let backend = Arc::new(OnServer { url: nats.url(), options });
+        let backend = Arc::new(OnServer { url: url.to_owned(), options });
         if tokio::spawn(case(backend)).await.is_err() {
             failed.push(name);
         }
@@ -59,6 +63,56 @@ async fn suite_with_hardly_any_memory() {
         ..JetStreamOptions::default()
     };
     run_suite(&options).await;
+}
+
+/// Against a server or cluster that is there already: `POLLUX_TEST_JETSTREAM=nats://…`, and how many copies of each
+/// stream in `POLLUX_TEST_JETSTREAM_REPLICAS`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn suite_on_a_given_server() {
+    let Some(url) = std::env::var_os("POLLUX_TEST_JETSTREAM") else { return };
+    let replicas = std::env::var_os("POLLUX_TEST_JETSTREAM_REPLICAS");
+    let replicas = replicas.map_or(1, |text| text.to_str().unwrap().parse().unwrap());
+    let options = JetStreamOptions { max_record_bytes: MAX_RECORD, replicas, ..JetStreamOptions::default() };
+    run_suite_on(url.to_str().unwrap(), &options).await;
+}
+
+/// What a deletion that was cut off has left, trim removes; what the catalog knows nothing of, it does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leftovers_of_a_deletion_are_swept_and_nothing_else() {
+    let Some(nats) = Nats::start().await else { return };
+    let log = connect(&nats).await;
+    log.create(&stream(), &config()).await.unwrap();
+    log.append(&stream(), 0, vec![record("kept")]).await.unwrap();
+    log.delete(&stream()).await.unwrap();
+    log.create(&stream(), &config()).await.unwrap();
+    let client = async_nats::connect(nats.url()).await.unwrap();
+    for name in ["test-log-ns-hub_one-00000000000000aa-0", "test-log-other-hub-00000000000000bb-0"] {
+        let config = format!(
+            "{{\"name\":\"{name}\",\"subjects\":[\"test.log.x.y.{}.0\"],\"storage\":\"file\"}}",
+            name.len()
+        );
+        client.request(format!("$JS.API.STREAM.CREATE.{name}"), config.into()).await.unwrap();
+    }
+    assert_eq!(nats_streams(&nats).await, 4);
+    log.trim(Timestamp::NEVER).await.unwrap();
+    assert_eq!(nats_streams(&nats).await, 3, "the catalog, the live one, the foreign one");
+    log.append(&stream(), 0, vec![record("new")]).await.unwrap();
+}
+
+/// The largest append there can be goes through every kind of reading.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_largest_append_is_stored_and_read() {
+    let Some(nats) = Nats::start().await else { return };
+    let log = JetStreamLog::connect(&nats.url(), common::options(), Arc::new(SystemClock)).await.unwrap();
+    log.create(&stream(), &config()).await.unwrap();
+    let largest = log.max_call_bytes() - 8;
+    log.append(&stream(), 0, vec![record(vec![b'x'; largest])]).await.unwrap();
+    let beyond = log.append(&stream(), 0, vec![record(vec![b'x'; largest + 1])]).await;
+    assert!(matches!(beyond, Err(LogError::TooLarge { .. })), "{beyond:?}");
+    log.append(&stream(), 0, vec![record("after")]).await.unwrap();
+    let other = connect(&nats).await;
+    let read = read_all(&other, ReadFrom::Earliest).await;
+    assert_eq!((read[0].payload.len(), read.len()), (largest, 2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -45,6 +45,7 @@ impl Nats {
     }
 
     /// Starts one as the options say.
+    #[expect(clippy::print_stderr, reason = "whoever runs the tests sees what was left out")]
     pub async fn start_with(options: NatsOptions) -> Option<Self> {
         let Some(program) = program() else {
             eprintln!("skipped: there is no nats-server (set POLLUX_NATS_BIN, or install it)");

@@ -190,6 +190,12 @@ impl Catalog {
 
     /// All streams, as the catalog's leader knows them.
     pub(crate) async fn list(&self) -> Result<BTreeMap<StreamName, Arc<Entry>>, LogError> {
+        let all = self.list_all().await?;
+        Ok(all.into_iter().filter_map(|(stream, entry)| Some((stream, entry?))).collect())
+    }
+
+    /// All names the catalog has ever had; `None`: deleted.
+    async fn list_all(&self) -> Result<BTreeMap<StreamName, Option<Arc<Entry>>>, LogError> {
         let (js_stream, subject) = bucket(&self.prefix);
         let all = format!("{subject}>");
         let mut found = BTreeMap::new();
@@ -199,9 +205,8 @@ impl Catalog {
                 Ok((stored, key)) => {
                     js = stored.js + 1;
                     let stream = key.strip_prefix(&subject).and_then(names::stream_of);
-                    if let Some(stream) = stream
-                        && let Some(entry) = self.read(&stream, &stored)?
-                    {
+                    if let Some(stream) = stream {
+                        let entry = self.read(&stream, &stored)?;
                         found.insert(stream, entry);
                     }
                 }
@@ -211,7 +216,7 @@ impl Catalog {
         }
         let mut known = self.known.lock();
         known.clear();
-        known.extend(found.iter().map(|(stream, entry)| (stream.clone(), Arc::clone(entry))));
+        known.extend(found.iter().filter_map(|(stream, entry)| Some((stream.clone(), entry.clone()?))));
         drop(known);
         Ok(found)
     }
@@ -307,24 +312,26 @@ impl Catalog {
         Ok(())
     }
 
-    /// Removes JetStream streams that no entry stands for any more; what the catalog holds.
+    /// Removes JetStream streams of which the catalog says that they were deleted; what it holds. A name the catalog
+    /// has never had is left alone: if the catalog is lost, the events are not.
     pub(crate) async fn sweep(&self) -> Result<BTreeMap<StreamName, Arc<Entry>>, LogError> {
         let subject = format!("{}.log.>", self.prefix);
         // Listed before the catalog is read: whatever is listed had its entry before.
         let there = self.wire.streams_on(&subject, self.wire.deadline()).await;
         let there = there.map_err(|failure| unavailable(&failure))?;
-        let entries = self.list().await?;
-        let live: HashSet<&str> = entries.values().map(|entry| entry.written.incarnation.as_str()).collect();
+        let all = self.list_all().await?;
+        let live: HashSet<&str> =
+            all.values().flatten().map(|entry| entry.written.incarnation.as_str()).collect();
         for name in there {
-            if names::incarnation_of(&self.prefix, &name)
-                .is_some_and(|incarnation| !live.contains(incarnation))
-            {
+            let Some(incarnation) = names::incarnation_of(&self.prefix, &name) else { continue };
+            let known = all.keys().any(|stream| name.starts_with(&names::beginning(&self.prefix, stream)));
+            if known && !live.contains(incarnation) {
                 tracing::info!(stream = %name, "removing what is left of a deleted stream");
                 let deleted = self.wire.delete_stream(&name, self.wire.deadline()).await;
                 deleted.map_err(|failure| unavailable(&failure))?;
             }
         }
-        Ok(entries)
+        Ok(all.into_iter().filter_map(|(stream, entry)| Some((stream, entry?))).collect())
     }
 }
 

@@ -382,7 +382,11 @@ impl Builder {
     }
 
     /// The frame, not stored yet: its JetStream sequence is 0.
-    pub(crate) fn finish(self, id: FrameId) -> Frame {
+    pub(crate) fn finish(mut self, id: FrameId) -> Frame {
+        if self.count == 0 {
+            // Whatever the clock says: the next frame may be stamped by a slower one, and times must not fall.
+            self.first_enqueued = self.tip.last_enqueued.saturating_add(1);
+        }
         let (starts, keyed, tip) = (self.starts.clone(), self.keyed, self.tip);
         let head = Head {
             id,

@@ -19,13 +19,17 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn new(prefix: &str, stream: &StreamName, incarnation: &str, partition: u32) -> Self {
         let (namespace, hub) = (encode(stream.namespace()), encode(stream.event_hub()));
-        let (short_namespace, short_hub) = (shown(stream.namespace()), shown(stream.event_hub()));
         Self {
-            js_stream: format!("{prefix}-log-{short_namespace}-{short_hub}-{incarnation}-{partition}"),
+            js_stream: format!("{}{incarnation}-{partition}", beginning(prefix, stream)),
             subject: format!("{prefix}.log.{namespace}.{hub}.{incarnation}.{partition}"),
             notice: format!("{prefix}.notice.{namespace}.{hub}.{incarnation}.{partition}"),
         }
     }
+}
+
+/// What the names of a stream's JetStream streams begin with.
+pub(crate) fn beginning(prefix: &str, stream: &StreamName) -> String {
+    format!("{prefix}-log-{}-{}-", shown(stream.namespace()), shown(stream.event_hub()))
 }
 
 /// A JetStream stream of ours: its incarnation, from its name.

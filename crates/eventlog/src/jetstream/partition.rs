@@ -273,10 +273,11 @@ impl Partition {
             oldest: None,
         });
         known.asked = known.asked.max(asked);
-        known.first = known.first.max(state.first_seq);
         known.average = state.bytes / state.messages.max(1);
-        let first = known.first;
-        view.memory.drop_before(first);
+        if state.first_seq > known.first {
+            known.first = state.first_seq;
+            view.memory.drop_before(state.first_seq);
+        }
         for frame in frames {
             view.advance(frame);
         }

@@ -96,7 +96,8 @@ impl Partition {
     async fn take_notices(&self, notices: Option<&mut Subscriber>) {
         let until = Instant::now() + LOOK;
         let Some(notices) = notices else { return tokio::time::sleep_until(until).await };
-        while let Ok(Some(notice)) = tokio::time::timeout_at(until, notices.next()).await {
+        while let Ok(notice) = tokio::time::timeout_at(until, notices.next()).await {
+            let Some(notice) = notice else { return tokio::time::sleep_until(until).await };
             let told = std::str::from_utf8(&notice.payload).ok().and_then(|text| text.parse::<u64>().ok());
             let news = {
                 let view = self.view.lock();

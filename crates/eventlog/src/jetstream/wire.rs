@@ -71,6 +71,8 @@ struct ApiError {
     description: String,
 }
 
+/// Before a question is put again.
+const AGAIN: Duration = Duration::from_millis(20);
 const STREAM_NOT_FOUND: u64 = 10059;
 const NO_MESSAGE: u64 = 10037;
 const WRONG_LAST_SEQUENCE: u64 = 10071;
@@ -135,8 +137,20 @@ impl Wire {
     ) -> Result<T, Failure> {
         // Requests without arguments must have no body at all.
         let payload = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-        let answer = self.request(&format!("$JS.API.{subject}"), None, payload, deadline).await?;
+        let answer = self.ask(&format!("$JS.API.{subject}"), payload, deadline).await?;
         parse(&answer.payload)
+    }
+
+    /// A request that does no harm when it is repeated: a short outage is waited out.
+    async fn ask(&self, subject: &str, payload: Bytes, deadline: Instant) -> Result<Message, Failure> {
+        loop {
+            match self.request(subject, None, payload.clone(), deadline).await {
+                Err(Failure::Uncertain(_)) if Instant::now() + AGAIN < deadline => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                answer => return answer,
+            }
+        }
     }
 
     /// Publishes into a stream whose newest message is `expected`; the new message's sequence.
@@ -147,7 +161,9 @@ impl Wire {
         expected: u64,
         deadline: Instant,
     ) -> Result<u64, Failure> {
-        self.publish_expecting("Nats-Expected-Last-Sequence", subject, body, expected, deadline).await
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Expected-Last-Sequence", expected.to_string());
+        published(&self.request(subject, Some(headers), body, deadline).await?)
     }
 
     /// Puts or, with no value, deletes a key whose newest revision is `expected` (0: there is none).
@@ -167,20 +183,6 @@ impl Wire {
         published(&answer)
     }
 
-    async fn publish_expecting(
-        &self,
-        header: &'static str,
-        subject: &str,
-        body: Bytes,
-        expected: u64,
-        deadline: Instant,
-    ) -> Result<u64, Failure> {
-        let mut headers = HeaderMap::new();
-        headers.insert(header, expected.to_string());
-        let answer = self.request(subject, Some(headers), body, deadline).await?;
-        published(&answer)
-    }
-
     /// What there is in a stream, as its leader knows it.
     pub(crate) async fn state(&self, stream: &str, deadline: Instant) -> Result<State, Failure> {
         #[derive(serde::Deserialize)]
@@ -195,7 +197,7 @@ impl Wire {
     pub(crate) async fn get(&self, stream: &str, js: u64, deadline: Instant) -> Result<Bytes, Failure> {
         let body = Bytes::from(json!({ "seq": js }).to_string());
         let subject = format!("$JS.API.DIRECT.GET.{stream}");
-        let message = self.request(&subject, None, body, deadline).await?;
+        let message = self.ask(&subject, body, deadline).await?;
         match message.status.map(|status| status.as_u16()) {
             None | Some(200) => Ok(message.payload),
             Some(404) => Err(Failure::NoMessage),
