@@ -10,9 +10,11 @@ mod node;
 mod postgres;
 mod process;
 
+use std::ffi::OsString;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 pub use balancer::Balancer;
 pub use nats::Nats;
@@ -41,6 +43,37 @@ impl Backends {
         let state = self.postgres.iter().map(|one| ("POLLUX_STATE__URL".to_owned(), one.url()));
         let events = self.nats.iter().map(|one| ("POLLUX_EVENTS__URL".to_owned(), one.url()));
         state.chain(events).collect()
+    }
+}
+
+/// Where a backend runs and listens.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The address it listens on.
+    pub address: Ipv4Addr,
+    /// The port.
+    pub port: u16,
+    /// A program and arguments that run the command after them, such as `ip netns exec one`.
+    pub wrapper: Vec<OsString>,
+}
+
+impl Place {
+    /// 127.0.0.1, as any other process.
+    #[must_use]
+    pub fn here(port: u16) -> Self {
+        Self { address: Ipv4Addr::LOCALHOST, port, wrapper: Vec::new() }
+    }
+}
+
+/// A command for `program` behind the wrapper, if there is one.
+fn wrapped(wrapper: &[OsString], program: &Path) -> Command {
+    match wrapper.split_first() {
+        Some((first, arguments)) => {
+            let mut command = Command::new(first);
+            command.args(arguments).arg(program);
+            command
+        }
+        None => Command::new(program),
     }
 }
 

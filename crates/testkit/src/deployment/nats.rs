@@ -2,11 +2,10 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use super::process::{Process, Ready};
-use super::{empty_folder, failed, program};
+use super::{Place, empty_folder, failed, program, wrapped};
 
 const READY: Duration = Duration::from_secs(20);
 const STOP: Duration = Duration::from_secs(10);
@@ -19,22 +18,27 @@ pub struct Nats {
     /// Its process.
     pub process: Process,
     folder: PathBuf,
-    port: u16,
+    place: Place,
 }
 
 impl Nats {
     /// Starts one on 127.0.0.1 with an empty store below `folder`; ready when this returns.
     pub fn start(folder: &Path, port: u16) -> io::Result<Self> {
+        Self::start_at(folder, Place::here(port))
+    }
+
+    /// Starts one somewhere else.
+    pub fn start_at(folder: &Path, place: Place) -> io::Result<Self> {
         empty_folder(folder)?;
         let config = folder.join("nats.conf");
-        std::fs::write(&config, text(folder, port)).map_err(|error| failed(config.display(), error))?;
-        Ok(Self { process: spawn(folder)?, folder: folder.to_owned(), port })
+        std::fs::write(&config, text(folder, &place)).map_err(|error| failed(config.display(), error))?;
+        Ok(Self { process: spawn(folder, &place)?, folder: folder.to_owned(), place })
     }
 
     /// Where a node reaches it.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("nats://{USER}:{PASSWORD}@127.0.0.1:{}", self.port)
+        format!("nats://{USER}:{PASSWORD}@{}:{}", self.place.address, self.place.port)
     }
 
     /// How many streams it keeps.
@@ -51,13 +55,13 @@ impl Nats {
     /// Starts it again on what it had kept; whatever still ran is killed first.
     pub fn resume(&mut self) -> io::Result<()> {
         self.process.kill();
-        self.process = spawn(&self.folder)?;
+        self.process = spawn(&self.folder, &self.place)?;
         Ok(())
     }
 }
 
-fn spawn(folder: &Path) -> io::Result<Process> {
-    let mut command = Command::new(program("nats-server")?);
+fn spawn(folder: &Path, place: &Place) -> io::Result<Process> {
+    let mut command = wrapped(&place.wrapper, &program("nats-server")?);
     command.arg("--config").arg(folder.join("nats.conf"));
     let ready = Ready::Says("Server is ready".to_owned());
     let mut process = Process::spawn("nats-server", command, &log(folder), ready)?;
@@ -70,9 +74,10 @@ fn log(folder: &Path) -> PathBuf {
     folder.with_extension("log")
 }
 
-fn text(folder: &Path, port: u16) -> String {
+fn text(folder: &Path, place: &Place) -> String {
+    let Place { address, port, .. } = place;
     format!(
-        "listen: \"127.0.0.1:{port}\"\n\
+        "listen: \"{address}:{port}\"\n\
          authorization {{ user: \"{USER}\", password: \"{PASSWORD}\" }}\n\
          jetstream {{ store_dir: \"{}\", max_memory_store: 64MB, max_file_store: 4GB }}\n",
         folder.join("store").display()

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::process::{Process, Ready};
+use super::wrapped;
 
 /// Longer than any start should take on a loaded machine.
 const READY: Duration = Duration::from_secs(30);
@@ -41,14 +42,7 @@ pub struct Node {
 impl Node {
     /// Starts it without waiting, so that several start at once.
     pub fn spawn(plan: &NodePlan) -> io::Result<Self> {
-        let mut command = match plan.wrapper.split_first() {
-            Some((program, arguments)) => {
-                let mut command = clean(Command::new(program));
-                command.args(arguments).arg(&plan.binary);
-                command
-            }
-            None => clean(Command::new(&plan.binary)),
-        };
+        let mut command = clean(wrapped(&plan.wrapper, &plan.binary));
         command.args(["serve", "--json", "--data-dir"]).arg(&plan.data);
         if let Some(config) = &plan.config {
             command.arg("--config").arg(config);
@@ -69,6 +63,12 @@ impl Node {
     #[must_use]
     pub fn data(&self) -> &Path {
         &self.plan.data
+    }
+
+    /// How it is started.
+    #[must_use]
+    pub fn plan(&self) -> &NodePlan {
+        &self.plan
     }
 
     /// SIGTERM; it must end in order, in time and with exit code 0.

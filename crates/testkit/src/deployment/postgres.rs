@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::process::{Process, Ready};
-use super::{empty_folder, failed, program};
+use super::{Place, empty_folder, failed, program, wrapped};
 
 const READY: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(15);
@@ -18,7 +18,6 @@ const PASSWORD: &str = "state-of-a-test";
 /// Added to the settings of every cluster. Nothing here survives a crash of the machine, and nothing has to: a test
 /// kills processes. Shared memory is kept in files of the cluster, so that a killed one leaves none behind.
 const SETTINGS: &str = "
-listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 max_connections = 200
 shared_buffers = 64MB
@@ -30,8 +29,9 @@ log_min_messages = warning
 log_line_prefix = '%m [%p] %u '
 ";
 
-/// Who may connect (pg_hba.conf): with a password only, as on a server that is meant.
-const ACCESS: &str = "host all all 127.0.0.1/32 scram-sha-256\n";
+/// Who may connect (pg_hba.conf): whoever is on a network of this machine, with a password only, as on a server that is
+/// meant.
+const ACCESS: &str = "host all all samenet scram-sha-256\n";
 
 /// Run once in a new cluster: an owner without further rights, and a database of its own.
 const ROLE: &str = "CREATE ROLE pollux LOGIN PASSWORD 'state-of-a-test';\n";
@@ -43,7 +43,7 @@ pub struct Postgres {
     /// Its first process.
     pub process: Process,
     folder: PathBuf,
-    port: u16,
+    place: Place,
 }
 
 impl Postgres {
@@ -79,17 +79,22 @@ impl Postgres {
 
     /// Starts one on 127.0.0.1 with a copy of the template in `folder`; ready when this returns.
     pub fn start(template: &Path, folder: &Path, port: u16) -> io::Result<Self> {
+        Self::start_at(template, folder, Place::here(port))
+    }
+
+    /// Starts one somewhere else.
+    pub fn start_at(template: &Path, folder: &Path, place: Place) -> io::Result<Self> {
         if folder.exists() {
             std::fs::remove_dir_all(folder).map_err(|error| failed(folder.display(), error))?;
         }
         said(Command::new("cp").args(["--archive", "--reflink=auto"]).arg(template).arg(folder))?;
-        Ok(Self { process: spawn(folder, port)?, folder: folder.to_owned(), port })
+        Ok(Self { process: spawn(folder, &place)?, folder: folder.to_owned(), place })
     }
 
     /// Where a node reaches its database.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/pollux", self.port)
+        format!("postgres://{USER}:{PASSWORD}@{}:{}/pollux", self.place.address, self.place.port)
     }
 
     /// Runs a statement in the nodes' database and returns its rows, values separated by `|`.
@@ -111,17 +116,43 @@ impl Postgres {
         self.process.stop("INT", STOP).map(drop)
     }
 
+    /// Kills all its processes at once, as a crash of the machine would; [`Postgres::resume`] starts it again.
+    pub fn crash(&mut self) -> io::Result<()> {
+        // The first process would mend the death of a child, the children outlive the first by a moment.
+        self.process.signal("STOP")?;
+        let children = children(self.process.id())?;
+        self.process.kill();
+        let all = children.iter().map(u32::to_string);
+        // One that has ended meanwhile is no failure.
+        Command::new("kill").arg("-KILL").args(all).stderr(Stdio::null()).status().map(drop)
+    }
+
     /// Starts it again on what it had kept; whatever still ran is killed first.
     pub fn resume(&mut self) -> io::Result<()> {
         self.process.kill();
-        self.process = spawn(&self.folder, self.port)?;
+        self.process = spawn(&self.folder, &self.place)?;
         Ok(())
     }
 }
 
-fn spawn(folder: &Path, port: u16) -> io::Result<Process> {
-    let mut command = unprivileged(&program("postgres")?)?;
-    command.arg("-D").arg(folder).args(["-p", &port.to_string()]);
+fn spawn(folder: &Path, place: &Place) -> io::Result<Process> {
+    let program = program("postgres")?;
+    let mut command = if place.wrapper.is_empty() {
+        unprivileged(&program)?
+    } else {
+        // Who enters a namespace is root; `setpriv` makes the user's of it after that.
+        let mut wrapper = place.wrapper.clone();
+        if let Some((user, group)) = user()? {
+            let words =
+                ["setpriv", "--clear-groups", &format!("--reuid={user}"), &format!("--regid={group}"), "--"];
+            wrapper.extend(words.map(Into::into));
+        }
+        let mut command = wrapped(&wrapper, &program);
+        command.current_dir("/");
+        command
+    };
+    let addresses = format!("listen_addresses={}", place.address);
+    command.arg("-D").arg(folder).args(["-p", &place.port.to_string(), "-c", &addresses]);
     let log = folder.with_extension("log");
     let ready = Ready::Says("ready to accept connections".to_owned());
     let mut process = Process::spawn("postgres", command, &log, ready)?;
@@ -156,6 +187,21 @@ fn ids(users: &str, name: &str) -> Option<(u32, u32)> {
     let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
     let mut numbers = line.split(':').skip(2).map(str::parse);
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+/// The processes whose parent is `parent`.
+fn children(parent: u32) -> io::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let Some(process) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        // Behind the name, which may hold anything: state, parent.
+        let behind = stat.rsplit(')').next().unwrap_or_default();
+        if behind.split_whitespace().nth(1).and_then(|text| text.parse().ok()) == Some(parent) {
+            found.push(process);
+        }
+    }
+    Ok(found)
 }
 
 /// Gives a folder to the user that PostgreSQL runs as.
