@@ -47,8 +47,8 @@ struct Arguments {
     /// Connected devices
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..=20_000))]
     devices: u64,
-    /// How long a fault of a node lasts, in seconds; leases last ten
-    #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u64).range(3..=120))]
+    /// How long a fault of a node lasts, in seconds; leases last six
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u64).range(3..=120))]
     seconds: u64,
     /// Messages a second, of all devices together
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=100_000))]

@@ -27,6 +27,9 @@ pub(crate) struct Target {
     pub(crate) hub: Rest,
     pub(crate) dps: Rest,
     pub(crate) twins: Rest,
+    /// What a balancer asks, and does not wait for long.
+    probe: Rest,
+    /// The same with patience.
     open: Rest,
     ready: AtomicBool,
 }
@@ -121,7 +124,8 @@ impl Target {
             hub: Rest::sas(url, &policy("hub")?, options(Some("2021-04-12"), TIMEOUT))?,
             dps: Rest::sas(url, &policy("dps")?, options(Some("2021-10-01"), TIMEOUT))?,
             twins: Rest::bearer(url, source, options(Some("2023-10-31"), TIMEOUT))?,
-            open: Rest::anonymous(url, options(None, LOOK_TIMEOUT))?,
+            probe: Rest::anonymous(url, options(None, LOOK_TIMEOUT))?,
+            open: Rest::anonymous(url, options(None, TIMEOUT))?,
             ready: AtomicBool::new(false),
         })
     }
@@ -129,7 +133,7 @@ impl Target {
     async fn watch(&self) {
         let mut missed = 0;
         loop {
-            let well = matches!(self.open.get("/ready").send_any().await, Ok(answer) if answer.status == 200);
+            let well = matches!(self.probe.get("/ready").send_any().await, Ok(answer) if answer.status == 200);
             missed = if well { 0 } else { missed + 1 };
             if missed == 0 || missed >= FALL {
                 self.ready.store(well, Ordering::Relaxed);
