@@ -82,6 +82,41 @@ async fn what_was_acknowledged_survives_the_servers_death() {
     assert!(refused.load(Ordering::SeqCst) > 0);
 }
 
+/// Against a cluster that is there already (see `suite_on_a_given_server`), while somebody kills and restarts its
+/// servers one after the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_on_a_given_server() {
+    let Some(url) = std::env::var_os("POLLUX_TEST_JETSTREAM") else { return };
+    let options = JetStreamOptions { replicas: 3, timeout: Duration::from_secs(2), ..common::options() };
+    let mut nodes: Vec<Arc<dyn EventLog>> = Vec::new();
+    for _ in 0..2 {
+        let log = JetStreamLog::connect(url.to_str().unwrap(), options.clone(), Arc::new(SystemClock)).await;
+        nodes.push(Arc::new(log.unwrap()));
+    }
+    nodes[0].delete(&stream()).await.unwrap();
+    nodes[0].create(&stream(), &config()).await.unwrap();
+    let refused = Arc::new(AtomicUsize::new(0));
+    let mut tasks = Vec::new();
+    for task in 0..4_u8 {
+        let (log, refused) = (Arc::clone(&nodes[usize::from(task) % 2]), Arc::clone(&refused));
+        tasks.push(tokio::spawn(async move {
+            for number in 0..250_u8 {
+                insist(&log, task, number, &refused).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    for log in &nodes {
+        let records = read_all(log, ReadFrom::Earliest).await;
+        check_calls(&records);
+        assert_eq!(records.len(), 4 * 250 * 3, "every call once");
+    }
+    println!("refused: {}", refused.load(Ordering::SeqCst));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_is_told_in_time_and_passes() {
     let Some(mut nats) = Nats::start().await else { return };

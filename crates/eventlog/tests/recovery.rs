@@ -340,3 +340,30 @@ async fn make_golden() {
     drop(try_open(folder.path()).unwrap());
     copy(&folder.path().join("streams"), &golden_folder().join("streams"));
 }
+
+/// A partition that is to begin elsewhere gets another first file; a crash at any step in between is undone or done.
+#[tokio::test]
+async fn a_crash_while_a_partition_is_made_to_begin_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let partition = folder.path().join("streams/ns/hub/00000");
+    let open = || SegmentLog::open(folder.path(), options(4096), Arc::new(SystemClock)).unwrap();
+    let log = open();
+    log.create(&stream(), &config()).await.unwrap();
+    drop(log);
+    let zero = partition.join(format!("{:020}.seg", 0));
+    let fresh = fs::read(&zero).unwrap();
+    // Put aside, and no new file yet (or half of one).
+    fs::rename(&zero, zero.with_extension("old")).unwrap();
+    fs::write(partition.join(format!("{:020}.new", 42)), b"half").unwrap();
+    let log = open();
+    assert_eq!(log.partition(&stream(), 0).await.unwrap().last_sequence_number, -1);
+    let last =
+        Position { sequence_number: 41, offset: 9000, enqueued_time: Timestamp::from_secs(1_700_000_000) };
+    log.begin_after(&stream(), 0, last).await.unwrap();
+    drop(log);
+    // The new file is there, the old one not yet removed.
+    fs::write(zero.with_extension("old"), fresh).unwrap();
+    let log = open();
+    assert_eq!(log.partition(&stream(), 0).await.unwrap().last_sequence_number, 41);
+    assert!(!zero.with_extension("old").exists());
+}
