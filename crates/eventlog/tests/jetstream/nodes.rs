@@ -1,9 +1,5 @@
 //! The suite against JetStream, and what two nodes on one server owe each other.
 
-#![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
-
-mod common;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +11,7 @@ use pollux_eventlog::{
 use pollux_model::{SystemClock, Timestamp};
 use pollux_testkit::Nats;
 
-use common::{ALL, check_calls, config, connect, keyed, read_all, record, stream};
+use crate::common::{ALL, check_calls, config, connect, keyed, read_all, record, stream};
 
 #[derive(Debug)]
 struct OnServer {
@@ -103,7 +99,8 @@ async fn leftovers_of_a_deletion_are_swept_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_largest_append_is_stored_and_read() {
     let Some(nats) = Nats::start().await else { return };
-    let log = JetStreamLog::connect(&nats.url(), common::options(), Arc::new(SystemClock)).await.unwrap();
+    let log =
+        JetStreamLog::connect(&nats.url(), crate::common::options(), Arc::new(SystemClock)).await.unwrap();
     log.create(&stream(), &config()).await.unwrap();
     let largest = log.max_call_bytes() - 8;
     log.append(&stream(), 0, vec![record(vec![b'x'; largest])]).await.unwrap();
@@ -242,7 +239,7 @@ async fn a_long_backlog_is_read_in_bounded_memory() {
     }
     drop(log);
     let options =
-        JetStreamOptions { read_ahead_bytes: 200_000, tail_cache_bytes: 100_000, ..common::options() };
+        JetStreamOptions { read_ahead_bytes: 200_000, tail_cache_bytes: 100_000, ..crate::common::options() };
     let log = JetStreamLog::connect(&nats.url(), options, Arc::new(SystemClock)).await.unwrap();
     let limit = pollux_eventlog::ReadLimit { records: 1000, bytes: 150_000 };
     let mut next = 0;

@@ -1,9 +1,5 @@
 //! What connecting says when it fails, and the stored format.
 
-#![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
-
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +10,7 @@ use pollux_model::{ManualClock, SystemClock, Timestamp};
 use pollux_testkit::{Nats, NatsOptions};
 use serde_json::json;
 
-use common::{config, keyed, options, read_all, record, stream};
+use crate::common::{config, keyed, options, read_all, record, stream};
 
 async fn open(url: &str, options: JetStreamOptions) -> Result<JetStreamLog, OpenError> {
     JetStreamLog::connect(url, options, Arc::new(SystemClock)).await

@@ -1,8 +1,5 @@
 //! What the JetStream tests share.
 
-#![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
-#![allow(dead_code, clippy::allow_attributes, reason = "every test file uses some of it")]
-
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,9 +1,5 @@
 //! What the JetStream log does when the server goes away, and when it goes away itself.
 
-#![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
-
-mod common;
-
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -16,12 +12,12 @@ use pollux_model::SystemClock;
 use pollux_testkit::Nats;
 use tokio::time::Instant;
 
-use common::{ALL, check_calls, config, connect, keyed, read_all, record, stream};
+use crate::common::{ALL, check_calls, config, connect, keyed, read_all, record, stream};
 
 const URL: &str = "POLLUX_TEST_NATS";
 
 async fn impatient(nats: &Nats) -> Arc<dyn EventLog> {
-    let options = JetStreamOptions { timeout: Duration::from_millis(1500), ..common::options() };
+    let options = JetStreamOptions { timeout: Duration::from_millis(1500), ..crate::common::options() };
     Arc::new(JetStreamLog::connect(&nats.url(), options, Arc::new(SystemClock)).await.unwrap())
 }
 
@@ -87,7 +83,8 @@ async fn what_was_acknowledged_survives_the_servers_death() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_on_a_given_server() {
     let Some(url) = std::env::var_os("POLLUX_TEST_JETSTREAM") else { return };
-    let options = JetStreamOptions { replicas: 3, timeout: Duration::from_secs(2), ..common::options() };
+    let options =
+        JetStreamOptions { replicas: 3, timeout: Duration::from_secs(2), ..crate::common::options() };
     let mut nodes: Vec<Arc<dyn EventLog>> = Vec::new();
     for _ in 0..2 {
         let log = JetStreamLog::connect(url.to_str().unwrap(), options.clone(), Arc::new(SystemClock)).await;
@@ -217,7 +214,7 @@ fn run_and_kill(url: &str, lines: usize) -> Vec<u8> {
     }
     let mut child = Running(
         Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child", "--nocapture"])
+            .args(["--exact", "faults::child", "--nocapture"])
             .env(URL, url)
             .stdout(Stdio::piped())
             .spawn()
@@ -239,7 +236,7 @@ fn run_and_kill(url: &str, lines: usize) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child() {
     let Some(url) = std::env::var_os(URL) else { return };
-    let options = common::options();
+    let options = crate::common::options();
     let log = JetStreamLog::connect(url.to_str().unwrap(), options, Arc::new(SystemClock)).await.unwrap();
     let log: Arc<dyn EventLog> = Arc::new(log);
     println!();
@@ -271,7 +268,7 @@ async fn a_partition_emptied_by_hand_is_damaged_not_new() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_queue_is_busy() {
     let Some(mut nats) = Nats::start().await else { return };
-    let options = JetStreamOptions { queue_bytes: 1000, ..common::options() };
+    let options = JetStreamOptions { queue_bytes: 1000, ..crate::common::options() };
     let log = JetStreamLog::connect(&nats.url(), options, Arc::new(SystemClock)).await.unwrap();
     log.create(&stream(), &config()).await.unwrap();
     nats.stop().await;
