@@ -64,7 +64,11 @@ async fn next(listener: &mut Listener) -> Bytes {
 }
 
 /// Answers every question until it is dropped.
-fn answering(bus: &Arc<dyn Bus>, mut listener: Listener, answer: &'static str) -> tokio::task::JoinHandle<()> {
+fn answering(
+    bus: &Arc<dyn Bus>,
+    mut listener: Listener,
+    answer: &'static str,
+) -> tokio::task::JoinHandle<()> {
     let bus = Arc::clone(bus);
     tokio::spawn(async move {
         while let Some(heard) = listener.next().await {
@@ -138,9 +142,8 @@ async fn gathering_hears_all_until_it_is_enough(backend: Arc<dyn Backend>) {
 async fn who_stopped_listening_is_gone(backend: Arc<dyn Backend>) {
     let (a, b) = (backend.join().await, backend.join().await);
     drop(listening(&b, "question").await);
-    let gone = async {
-        while a.request("question", text("?"), Duration::from_millis(20)).await != Ok(None) {}
-    };
+    let gone =
+        async { while a.request("question", text("?"), Duration::from_millis(20)).await != Ok(None) {} };
     tokio::time::timeout(PATIENCE, gone).await.expect("nobody is there any more");
     assert_eq!(a.healthy(), Ok(()));
     assert!(*a.connections().borrow() > 0, "the first connection counts");

@@ -113,4 +113,7 @@ pub struct Operation {
     pub payload: Option<Value>,
     /// Whether the device asked to be assigned anew.
     pub force: bool,
+    /// The node that works on it, where there are several: others leave it alone while that one lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
 }

@@ -6,6 +6,7 @@ use pollux_eventlog::EventLog;
 use pollux_model::{Clock, Random};
 use pollux_store::store::DynStore;
 
+use crate::cluster::Cluster;
 use crate::limits::Limits;
 use crate::resources::ResourceTable;
 
@@ -20,6 +21,8 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
+    /// The other nodes, if there are any.
+    pub cluster: Cluster,
     /// The deployment's resources, in memory.
     pub table: ResourceTable,
     /// Every bound, with Azure's documented sizes as defaults.

@@ -50,6 +50,7 @@ impl World {
             random,
             table: ResourceTable::new(vec!["localhost".into()]),
             limits: Limits::default(),
+            cluster: crate::Cluster::solo(),
             https_ports: OnceLock::new(),
             http: reqwest::Client::new(),
         };

@@ -28,7 +28,7 @@ use pollux_model::device::Device;
 use pollux_model::resource::Resource;
 use pollux_model::{DeviceId, Error, ErrorCode, Result};
 
-pub use connections::{Connection, Connections, DeviceCommand, DeviceLink};
+pub use connections::{Connection, Connections, DeviceCommand, DeviceLink, Entering};
 pub use create_device::{AuthenticationInput, DeviceInput};
 pub use device_twin::{properties_for_device, twin_document};
 pub use patch_twin::{DesiredChange, TwinInput};
@@ -55,7 +55,7 @@ impl Hub {
     #[must_use]
     pub fn new(context: Arc<Context>) -> Arc<Self> {
         let desired_order = std::array::from_fn(|_| tokio::sync::Mutex::new(()));
-        let (routes, connections) = (RouteCache::default(), Connections::default());
+        let (routes, connections) = (RouteCache::default(), Connections::new(Arc::clone(&context)));
         Arc::new(Self { context, routes, connections, desired_order })
     }
 

@@ -153,6 +153,7 @@ impl Issuer {
     /// The public keys (RFC 7517), newest first.
     pub async fn jwks(&self) -> Result<Value> {
         self.keys.current().await?;
+        self.keys.reread().await?;
         Ok(json!({ "keys": self.keys.public() }))
     }
 

@@ -5,6 +5,7 @@
 
 pub mod authority;
 pub mod caller;
+pub mod cluster;
 pub mod context;
 pub mod events;
 pub mod functions;
@@ -22,6 +23,7 @@ mod services;
 mod supervise;
 
 pub use caller::{Caller, Right};
+pub use cluster::Cluster;
 pub use context::Context;
 pub use limits::Limits;
 pub use services::{Services, Settings};

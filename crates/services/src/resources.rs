@@ -20,9 +20,10 @@ use std::sync::Arc;
 use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{Error, ErrorCode, Etag, ResourceName, Result};
 use pollux_store::{Batch, Expect, Write};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::caller::{Caller, Identity};
+use crate::cluster::{Alone, Change};
 use crate::context::Context;
 
 pub use declared::Declared;
@@ -39,6 +40,8 @@ pub struct Resources {
     domain: String,
     /// One change at a time; held across the commit.
     changing: Mutex<()>,
+    /// Who is next to change something.
+    turn: Mutex<()>,
     version: watch::Sender<u64>,
 }
 
@@ -47,7 +50,13 @@ impl Resources {
     #[must_use]
     pub fn new(context: Arc<Context>, domain: &str) -> Self {
         let domain = domain.to_ascii_lowercase();
-        Self { context, domain, changing: Mutex::new(()), version: watch::Sender::new(0) }
+        Self {
+            context,
+            domain,
+            changing: Mutex::new(()),
+            turn: Mutex::new(()),
+            version: watch::Sender::new(0),
+        }
     }
 
     /// Changes with every change of the table: for those who hold something made from it.
@@ -71,6 +80,35 @@ impl Resources {
         self.ensure_streams().await
     }
 
+    /// Reads the store anew: another node changed something.
+    pub(crate) async fn refresh(&self) -> Result<()> {
+        let _one = self.changing.lock().await;
+        self.reread().await
+    }
+
+    /// With `changing` held. Those who watch are told only of changes.
+    async fn reread(&self) -> Result<()> {
+        let stored = self.context.store.resources().await.map_err(store_failed)?;
+        let known = self.context.table.all();
+        let same = |one: &Resource| known.iter().any(|other| **other == *one);
+        if stored.len() != known.len() || !stored.iter().all(same) {
+            self.publish(stored);
+        }
+        Ok(())
+    }
+
+    /// The right to change resources: nobody else does on any node, and the table is as the store has it.
+    async fn change_alone(&self) -> Result<Changing<'_>> {
+        // Whoever waits for other nodes holds only his turn: what those announce must be taken in meanwhile.
+        let turn = self.turn.lock().await;
+        let alone = self.context.cluster.alone("resources", "resources").await?;
+        let changing = self.changing.lock().await;
+        if self.context.cluster.node().is_some() {
+            self.reread().await?;
+        }
+        Ok(Changing { _changing: changing, _alone: alone, _turn: turn })
+    }
+
     /// All resources, for those who watch.
     pub(crate) fn all(&self) -> Arc<[Arc<Resource>]> {
         self.context.table.all()
@@ -92,7 +130,7 @@ impl Resources {
     /// Makes a resource. [`ErrorCode::ResourceExists`] if there is one of that kind and name.
     pub async fn create(&self, caller: &Caller, declared: &Declared) -> Result<Resource> {
         administer(caller)?;
-        let _one = self.changing.lock().await;
+        let _one = self.change_alone().await?;
         let name = ResourceName::parse(declared.name())?;
         if self.context.table.named(declared.kind(), &name).is_some() {
             let message = format!("there is already a {} named '{name}'", declared.kind());
@@ -109,7 +147,7 @@ impl Resources {
         expected: Option<&Etag>,
     ) -> Result<Resource> {
         administer(caller)?;
-        let _one = self.changing.lock().await;
+        let _one = self.change_alone().await?;
         let name = ResourceName::parse(declared.name())?;
         let present = self.context.table.get(declared.kind(), &name)?;
         check_etag(&present, expected)?;
@@ -120,7 +158,7 @@ impl Resources {
     /// nothing.
     pub async fn apply(&self, caller: &Caller, declared: &Declared) -> Result<Resource> {
         administer(caller)?;
-        let _one = self.changing.lock().await;
+        let _one = self.change_alone().await?;
         let name = ResourceName::parse(declared.name())?;
         match self.context.table.named(declared.kind(), &name) {
             Some(present) => self.adopt(&present, declared).await,
@@ -137,7 +175,7 @@ impl Resources {
         expected: Option<&Etag>,
     ) -> Result<()> {
         administer(caller)?;
-        let _one = self.changing.lock().await;
+        let _one = self.change_alone().await?;
         let present = self.context.table.get(kind, name)?;
         check_etag(&present, expected)?;
         self.remove(&[present]).await
@@ -176,6 +214,7 @@ impl Resources {
             others.iter().filter(|one| !same(one)).map(|one| Resource::clone(one)).collect();
         all.push(resource.clone());
         self.publish(all);
+        self.context.cluster.announce(Change::Resources).await;
         Ok(resource)
     }
 
@@ -192,6 +231,7 @@ impl Resources {
             |one: &Resource| leaving.iter().any(|gone| gone.kind() == one.kind() && gone.name == one.name);
         let all = self.context.table.all();
         self.publish(all.iter().filter(|one| !leaves(one)).map(|one| Resource::clone(one)).collect());
+        self.context.cluster.announce(Change::Resources).await;
         self.drop_streams(leaving).await
     }
 
@@ -199,6 +239,13 @@ impl Resources {
         self.context.table.replace(all);
         self.version.send_modify(|version| *version += 1);
     }
+}
+
+/// Held while resources change.
+struct Changing<'r> {
+    _changing: MutexGuard<'r, ()>,
+    _alone: Alone,
+    _turn: MutexGuard<'r, ()>,
 }
 
 /// Only the operator handles resources.

@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+use pollux_bus::Listener;
 use pollux_model::resource::ResourceKind;
 use pollux_model::{ResourceName, Result, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::authority::Authority;
+use crate::cluster::{self, Follower};
 use crate::context::Context;
 use crate::events::Events;
 use crate::functions::Functions;
@@ -35,7 +38,6 @@ impl Default for Settings {
 }
 
 /// All services of a deployment.
-#[derive(Debug)]
 pub struct Services {
     /// What they share.
     pub context: Arc<Context>,
@@ -55,6 +57,14 @@ pub struct Services {
     pub functions: Arc<Functions>,
     /// Enrollments and registrations.
     pub provisioning: Arc<Provisioning>,
+    /// What other nodes change, heard since before anything was read.
+    changes: Mutex<Option<Listener>>,
+}
+
+impl std::fmt::Debug for Services {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Services").field("context", &self.context).finish_non_exhaustive()
+    }
 }
 
 impl Services {
@@ -75,12 +85,37 @@ impl Services {
         let hub = Hub::new(Arc::clone(&context));
         let functions = Functions::new(Arc::clone(&context), Arc::clone(&twins));
         let provisioning = Provisioning::new(Arc::clone(&context), Arc::clone(&hub), Arc::clone(&functions));
-        Arc::new(Self { context, resources, authority, issuer, twins, events, hub, functions, provisioning })
+        let changes = Mutex::default();
+        Arc::new(Self {
+            context,
+            resources,
+            authority,
+            issuer,
+            twins,
+            events,
+            hub,
+            functions,
+            provisioning,
+            changes,
+        })
     }
 
     /// Reads what is stored, makes what a first start needs, applies what the configuration declares. To be called
     /// once, before anything else.
     pub async fn load(&self, declared: &[Declared]) -> Result<()> {
+        // What other nodes change from here on is heard, and read once more.
+        if let Some(shared) = self.context.cluster.others() {
+            let listener = shared.bus.subscribe(cluster::CHANGED).await.map_err(cluster::away)?;
+            *self.changes.lock() = Some(listener);
+        }
+        // Several nodes may start at once: the first makes what there is to make.
+        let alone = self.context.cluster.alone("load", "load").await?;
+        let loaded = self.load_alone(declared).await;
+        alone.release().await;
+        loaded
+    }
+
+    async fn load_alone(&self, declared: &[Declared]) -> Result<()> {
         self.resources.load(declared).await?;
         self.authority.load().await?;
         self.issuer.load().await
@@ -90,22 +125,22 @@ impl Services {
     /// listeners are bound: registrations that a crash interrupted are taken up again and may call webhooks here.
     pub fn start(&self, shutdown: &CancellationToken, tasks: &TaskTracker) {
         self.issuer.start(shutdown.clone(), tasks);
+        tasks.spawn(self.context.cluster.clone().run(shutdown.clone()));
+        let (hub, stop) = (Arc::clone(&self.hub), shutdown.clone());
+        tasks.spawn(async move { hub.connections.run(stop).await });
+        if let Some(shared) = self.context.cluster.others() {
+            let (resources, twins) = (Arc::clone(&self.resources), Arc::clone(&self.twins));
+            let heard = self.changes.lock().take();
+            let follower = Follower { resources, twins };
+            tasks.spawn(follower.run(Arc::clone(shared), heard, shutdown.clone()));
+        }
         let (events, stop) = (Arc::clone(&self.events), shutdown.clone());
         tasks.spawn(supervise("relay", move || Arc::clone(&events).run_relay(stop.clone())));
         let (events, stop) = (Arc::clone(&self.events), shutdown.clone());
         tasks.spawn(supervise("retention", move || Arc::clone(&events).run_retention(stop.clone())));
         tasks.spawn(Arc::clone(&self.functions).run(shutdown.clone()));
         tasks.spawn(cut_off_deleted(Arc::clone(&self.resources), Arc::clone(&self.hub), shutdown.clone()));
-        let provisioning = Arc::clone(&self.provisioning);
-        tasks.spawn(async move {
-            match provisioning.resume().await {
-                Ok(0) => {}
-                Ok(resumed) => tracing::info!(resumed, "took up interrupted registrations"),
-                Err(error) => {
-                    tracing::warn!(%error, "interrupted registrations wait for their devices to poll")
-                }
-            }
-        });
+        tasks.spawn(Arc::clone(&self.provisioning).take_up_interrupted(shutdown.clone()));
     }
 }
 

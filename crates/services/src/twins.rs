@@ -82,10 +82,10 @@ impl Twins {
         }
     }
 
-    /// Forgets what is held in memory of an instance's models, so that they are read again: for when another node of
-    /// the deployment has changed them.
-    pub fn forget_models(&self, instance: &ResourceName) {
-        self.models.forget(instance);
+    /// Forgets what is held in memory of an instance's models (of all when `None`), so that they are read again: for when
+    /// another node of the deployment may have changed them.
+    pub(crate) async fn forget_models(&self, instance: Option<&ResourceName>) {
+        self.models.forget_from_elsewhere(instance).await;
     }
 
     /// The instance, if it exists and the caller has the right on it.

@@ -30,7 +30,9 @@ pub struct NatsOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The URL is no list of NATS servers.
-    #[error("'{0}' is no address of NATS: use nats://host:4222 or tls://host:4222, several separated by commas")]
+    #[error(
+        "'{0}' is no address of NATS: use nats://host:4222 or tls://host:4222, several separated by commas"
+    )]
     Url(String),
     /// A file that is named cannot be used.
     #[error("cannot use {}: {problem}", path.display())]
@@ -41,7 +43,9 @@ pub enum OpenError {
         problem: String,
     },
     /// The server refuses the credentials.
-    #[error("NATS at {servers} refuses the credentials: check user and password in events.url, or events.credentials")]
+    #[error(
+        "NATS at {servers} refuses the credentials: check user and password in events.url, or events.credentials"
+    )]
     Credentials {
         /// Without user and password.
         servers: String,
@@ -80,7 +84,8 @@ pub(super) async fn connect(
             std::future::ready(())
         });
     if let Some(path) = &options.credentials {
-        let unusable = |error: std::io::Error| OpenError::File { path: path.clone(), problem: error.to_string() };
+        let unusable =
+            |error: std::io::Error| OpenError::File { path: path.clone(), problem: error.to_string() };
         connect = connect.credentials_file(path).await.map_err(unusable)?;
     }
     if let Some(path) = &options.ca {

@@ -48,7 +48,7 @@ async fn a_hub_refuses_whoever_does_not_prove_who_he_is() {
         device.closed().await;
         serving.await.unwrap();
     }
-    assert!(!world.is_connected("d1"));
+    assert!(!world.is_connected("d1").await);
 }
 
 #[tokio::test]
@@ -67,10 +67,10 @@ async fn a_disabled_device_is_cut_off_and_kept_out() {
     let world = World::new().await;
     let good = world.device("d1").await;
     let mut device = world.connected(&good).await;
-    assert!(world.is_connected("d1"));
+    assert!(world.is_connected("d1").await);
     world.set_status("d1", Status::Disabled).await;
     device.closed().await;
-    eventually(|| async { !world.is_connected("d1") }).await;
+    eventually(|| async { !world.is_connected("d1").await }).await;
     assert_eq!(world.dial().0.connect(world.hub_connect(&good)).await, NOT_AUTHORIZED);
 }
 
@@ -97,9 +97,9 @@ async fn the_newest_connection_wins() {
     let mut second = world.connected(&good).await;
     first.closed().await;
     second.acknowledged("devices/d1/messages/events/", "still here").await;
-    assert!(world.is_connected("d1"));
+    assert!(world.is_connected("d1").await);
     drop(second);
-    eventually(|| async { !world.is_connected("d1") }).await;
+    eventually(|| async { !world.is_connected("d1").await }).await;
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn a_silent_device_is_closed_after_one_and_a_half_keep_alives() {
     assert!(matches!(device.recv().await, Some(Packet::PingResponse)));
     assert!(device.recv().await.is_none());
     serving.await.unwrap();
-    assert!(!world.is_connected("d1"));
+    assert!(!world.is_connected("d1").await);
 }
 
 #[tokio::test]
@@ -159,7 +159,7 @@ async fn shutdown_closes_after_what_was_sent_is_acknowledged() {
     world.shutdown.cancel();
     device.closed().await;
     serving.await.unwrap();
-    assert!(!world.is_connected("d1"));
+    assert!(!world.is_connected("d1").await);
 }
 
 #[tokio::test]
@@ -176,7 +176,7 @@ async fn a_device_that_does_not_read_is_given_up() {
         let input = TwinInput { desired: desired.as_object().cloned(), ..TwinInput::default() };
         let caller = pollux_services::Caller::admin();
         world.services.hub.patch_twin(&caller, &hub, "d1", input, None).await.unwrap();
-        if !world.is_connected("d1") {
+        if !world.is_connected("d1").await {
             return;
         }
     }

@@ -51,6 +51,7 @@ impl World {
             random: Arc::new(SystemRandom),
             table: ResourceTable::new(vec!["localhost".into()]),
             limits: Limits::default(),
+            cluster: pollux_services::Cluster::solo(),
             https_ports: OnceLock::new(),
             http: reqwest::Client::new(),
         };
@@ -143,9 +144,9 @@ impl World {
     }
 
     /// Whether the hub counts the device among those connected.
-    pub(crate) fn is_connected(&self, id: &str) -> bool {
+    pub(crate) async fn is_connected(&self, id: &str) -> bool {
         let id = pollux_model::DeviceId::parse(id).unwrap();
-        self.services.hub.connections.since(&self.resource(ResourceKind::Hub).name, &id).is_some()
+        self.services.hub.connections.since(&self.resource(ResourceKind::Hub).name, &id).await.is_some()
     }
 }
 

@@ -6,15 +6,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt as _};
 use pollux_eventlog::{IdempotencyKey, LogError, NewRecord, StreamName};
 use pollux_model::event::OutboxEntry;
 use pollux_model::partition_key::partition_of;
 use pollux_model::resource::{Properties, ResourceKind};
 use pollux_model::{Error, ErrorCode, Result};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::Events;
-use crate::hub::stream;
+use crate::hub;
 
 /// Entries moved at once.
 const BATCH: usize = 512;
@@ -22,7 +24,7 @@ const BATCH: usize = 512;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Payload bytes of one append of more than one record: well below what any log takes at once.
-const APPEND: usize = 2 << 20;
+const APPEND: usize = 256 << 10;
 
 /// Where an entry goes.
 type Place = (StreamName, u32);
@@ -36,45 +38,68 @@ struct Load {
 }
 
 impl Events {
-    /// Moves entries until shutdown.
+    /// Moves entries until shutdown: each shard of the outbox by one node at a time.
     pub async fn run_relay(self: Arc<Self>, shutdown: CancellationToken) {
+        let shards = 0..self.context.store.outbox_shards();
+        futures_util::future::join_all(shards.map(|shard| self.run_shard(shard, &shutdown))).await;
+    }
+
+    async fn run_shard(self: &Arc<Self>, shard: u32, shutdown: &CancellationToken) {
+        let (lease, wake) = (format!("relay/{shard}"), Arc::new(Notify::new()));
+        let moving = self.context.cluster.while_held(&lease, shutdown, |holding| {
+            let (this, wake) = (Arc::clone(self), Arc::clone(&wake));
+            async move { this.relay_until(shard, &wake, &holding.stop).await }
+        });
+        tokio::join!(moving, self.watch(shard, &lease, &wake, shutdown));
+    }
+
+    async fn relay_until(&self, shard: u32, wake: &Notify, stop: &CancellationToken) {
         loop {
             let moved = tokio::select! {
-                () = shutdown.cancelled() => return,
-                moved = self.relay() => moved,
+                () = stop.cancelled() => return,
+                moved = self.relay(shard) => moved,
             };
             let next = async {
                 match moved {
-                    Ok(0) => self.outbox_changed().await,
+                    Ok(0) => wake.notified().await,
                     Ok(_) => {}
                     Err(error) => {
-                        tracing::warn!(%error, "the outbox relay pauses");
+                        tracing::warn!(%error, shard, "the outbox relay pauses");
                         tokio::time::sleep(PAUSE).await;
                     }
                 }
             };
             tokio::select! {
-                () = shutdown.cancelled() => return,
+                () = stop.cancelled() => return,
                 () = next => {}
             }
         }
     }
 
-    /// Resolves when any shard of the outbox may have changed.
-    async fn outbox_changed(&self) {
-        let store = &self.context.store;
-        let shards = (0..store.outbox_shards()).map(|shard| store.outbox_changed(shard));
-        futures_util::future::select_all(shards).await;
+    /// Wakes whoever moves the shard when this node has committed entries: itself, or the node that does.
+    async fn watch(&self, shard: u32, lease: &str, wake: &Notify, shutdown: &CancellationToken) {
+        let (store, cluster) = (&self.context.store, &self.context.cluster);
+        let subject = format!("outbox.{shard}");
+        let mut hints = match cluster.others() {
+            Some(shared) => shared.listener(&subject, shutdown).await,
+            None => stream::pending().boxed(),
+        };
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                Some(_) = hints.next() => wake.notify_one(),
+                () = store.outbox_changed(shard) => match cluster.others() {
+                    Some(shared) if !cluster.does(lease) => shared.hint(&subject).await,
+                    _ => wake.notify_one(),
+                },
+            }
+        }
     }
 
-    /// Moves what is there, at most [`BATCH`] entries of each shard; how many it dealt with. One entry that cannot be moved does not
+    /// Moves what is there, at most [`BATCH`] entries; how many it dealt with. One entry that cannot be moved does not
     /// hold up those behind it.
-    pub async fn relay(&self) -> Result<usize> {
-        let store = &self.context.store;
-        let mut entries = Vec::new();
-        for shard in 0..store.outbox_shards() {
-            entries.extend(store.outbox(shard, BATCH).await?);
-        }
+    pub async fn relay(&self, shard: u32) -> Result<usize> {
+        let entries = self.context.store.outbox(shard, BATCH).await?;
         let mut loads: Vec<Load> = Vec::new();
         let (mut done, mut moved) = (Vec::new(), 0);
         for (row, entry) in entries {
@@ -125,7 +150,7 @@ impl Events {
         let namespace = self.context.table.named(ResourceKind::Events, &entry.namespace)?;
         let Properties::Events(events) = &namespace.properties else { return None };
         let hub = events.event_hubs.iter().find(|hub| hub.name == entry.event_hub)?;
-        let stream = stream(&entry.namespace, &entry.event_hub).ok()?;
+        let stream = hub::stream(&entry.namespace, &entry.event_hub).ok()?;
         Some((stream, partition_of(&entry.partition_key, hub.partitions)))
     }
 }
@@ -191,7 +216,7 @@ mod tests {
         let mut batch = Batch::new();
         batch.writes.extend((0..).zip(sizes).map(|one| Write::Outbox(Box::new(entry(one)))));
         context.store.commit(batch).await.unwrap();
-        while events.relay().await.unwrap() > 0 {}
+        while events.relay(0).await.unwrap() > 0 {}
         let (stream, partition) = events.place(&entry((0, &0))).unwrap();
         let limit = ReadLimit { records: 1000, bytes: usize::MAX };
         let read = context.log.read(&stream, partition, &ReadFrom::Earliest, limit).await.unwrap();

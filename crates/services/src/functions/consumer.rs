@@ -24,6 +24,7 @@ use super::Functions;
 use super::event::Event;
 use super::ingest::Effect;
 use super::twins_client::TwinsClient;
+use crate::cluster::{Fence, Holding};
 use crate::supervise::supervise;
 
 /// Events and bytes read at once.
@@ -94,7 +95,7 @@ impl Functions {
                 running.entry(place).or_insert_with_key(|place| {
                     let stop = shutdown.child_token();
                     let (this, place, until) = (Arc::clone(&self), place.clone(), stop.clone());
-                    let consumer = move || Arc::clone(&this).consume(place.clone(), until.clone());
+                    let consumer = move || Arc::clone(&this).consume_alone(place.clone(), until.clone());
                     tasks.spawn(supervise("consumer", consumer));
                     stop
                 });
@@ -133,11 +134,20 @@ impl Functions {
         apps.flat_map(of_app).collect()
     }
 
-    async fn consume(self: Arc<Self>, place: Place, stop: CancellationToken) {
+    /// Of all nodes, one consumes a place at a time. What it keeps is held to its lease; what it does to twins can be
+    /// repeated, and is guarded by their etags and the time of each value.
+    async fn consume_alone(self: Arc<Self>, place: Place, stop: CancellationToken) {
+        let lease = lease_of(&place);
+        let work = |holding| Arc::clone(&self).consume(place.clone(), holding);
+        self.context.cluster.while_held(&lease, &stop, work).await;
+    }
+
+    async fn consume(self: Arc<Self>, place: Place, Holding { fence, stop }: Holding) {
+        let fence = fence.as_ref();
         while !stop.is_cancelled() {
             let ended = tokio::select! {
                 () = stop.cancelled() => return,
-                ended = self.consume_until_error(&place) => ended,
+                ended = self.consume_until_error(&place, fence) => ended,
             };
             if let Err(error) = ended {
                 tracing::warn!(app = %place.app, function = place.function.as_str(), partition = place.partition, %error, "the consumer pauses");
@@ -149,7 +159,7 @@ impl Functions {
         }
     }
 
-    async fn consume_until_error(&self, place: &Place) -> Result<()> {
+    async fn consume_until_error(&self, place: &Place, fence: Option<&Fence>) -> Result<()> {
         let stream = stream_of(place)?;
         let key = key_of(place);
         let known = self.context.store.checkpoints(&key).await?;
@@ -172,9 +182,9 @@ impl Functions {
                 continue;
             };
             let checkpoint = Checkpoint { sequence_number: end.sequence_number, offset: end.offset };
-            self.work(place, records).await?;
+            self.work(place, fence, records).await?;
             let write = Write::PutCheckpoint { key: key.clone(), partition: place.partition, checkpoint };
-            self.context.store.commit(Batch::from(write)).await?;
+            self.context.store.commit(held(fence).with(write)).await?;
             last = Some(checkpoint.sequence_number);
         }
     }
@@ -188,7 +198,7 @@ impl Functions {
     }
 
     /// Works on a batch: devices side by side, each device's events in order.
-    async fn work(&self, place: &Place, records: Vec<Record>) -> Result<()> {
+    async fn work(&self, place: &Place, fence: Option<&Fence>, records: Vec<Record>) -> Result<()> {
         let mut by_device: IndexMap<Box<str>, Vec<Record>> = IndexMap::new();
         for record in records {
             by_device.entry(record.partition_key.clone().unwrap_or_default()).or_default().push(record);
@@ -196,7 +206,7 @@ impl Functions {
         let mut devices = stream::iter(by_device.into_values())
             .map(|records| async move {
                 for record in records {
-                    self.work_on(place, record).await?;
+                    self.work_on(place, fence, record).await?;
                 }
                 Ok::<_, Error>(())
             })
@@ -208,14 +218,17 @@ impl Functions {
     }
 
     /// Works on one event until it took effect or became a dead letter.
-    async fn work_on(&self, place: &Place, record: Record) -> Result<()> {
+    async fn work_on(&self, place: &Place, fence: Option<&Fence>, record: Record) -> Result<()> {
         let mut attempts = 0;
         loop {
             attempts += 1;
             let Err(error) = self.apply(&place.app, place.function, &record).await else { return Ok(()) };
             match pause_before_next(&error, attempts, self.context.limits.function_attempts) {
                 Some(pause) => tokio::time::sleep(pause).await,
-                None => return self.put_aside(place, record, attempts, error).await,
+                None => {
+                    let letter = self.letter(place, record, attempts, error);
+                    return self.put_aside(letter, fence).await;
+                }
             }
         }
     }
@@ -239,11 +252,11 @@ impl Functions {
         self.twins_client(app).map_err(|error| Error::new(ErrorCode::Unavailable, error.message))
     }
 
-    async fn put_aside(&self, place: &Place, record: Record, attempts: u32, error: Error) -> Result<()> {
+    fn letter(&self, place: &Place, record: Record, attempts: u32, error: Error) -> DeadLetter {
         tracing::warn!(app = %place.app, function = place.function.as_str(), partition = place.partition,
             sequence_number = record.sequence_number, attempts, %error, "the event becomes a dead letter");
         metrics::counter!("pollux_function_events_total", "function" => place.function.as_str(), "outcome" => "dead").increment(1);
-        let letter = DeadLetter {
+        DeadLetter {
             id: 0,
             app: place.app.clone(),
             function: place.function.as_str().to_owned(),
@@ -256,9 +269,12 @@ impl Functions {
             attempts,
             reason: error.message,
             payload: record.payload.to_vec(),
-        };
-        let (app, newest) = (place.app.clone(), self.context.limits.dead_letters);
-        let batch = Batch::from(Write::PutDeadLetter { letter: Box::new(letter) });
+        }
+    }
+
+    async fn put_aside(&self, letter: DeadLetter, fence: Option<&Fence>) -> Result<()> {
+        let (app, newest) = (letter.app.clone(), self.context.limits.dead_letters);
+        let batch = held(fence).with(Write::PutDeadLetter { letter: Box::new(letter) });
         Ok(self.context.store.commit(batch.with(Write::KeepDeadLetters { app, newest })).await?)
     }
 }
@@ -280,6 +296,16 @@ fn pause_before_next(error: &Error, attempts: u32, most: u32) -> Option<Duration
 fn partitions(namespace: &Resource, event_hub: &str) -> u32 {
     let Properties::Events(events) = &namespace.properties else { return 0 };
     events.event_hubs.iter().find(|hub| hub.name == event_hub).map_or(0, |hub| hub.partitions)
+}
+
+/// The beginning of a batch that counts only while the lease is had.
+fn held(fence: Option<&Fence>) -> Batch {
+    fence.map_or_else(Batch::new, |fence| Batch::from(fence.write()))
+}
+
+fn lease_of(place: &Place) -> String {
+    let Place { app, function, namespace, partition } = place;
+    format!("consumer/{app}/{}/{namespace}/{partition}", function.as_str())
 }
 
 fn stream_of(place: &Place) -> Result<StreamName> {

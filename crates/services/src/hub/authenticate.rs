@@ -10,7 +10,7 @@ use pollux_model::resource::{PolicyRight, Resource};
 use pollux_model::sas::SasToken;
 use pollux_model::{DeviceId, Error, ErrorCode, Result, Timestamp};
 
-use super::{Connection, DeviceLink, Hub};
+use super::{Connection, DeviceLink, Entering, Hub};
 use crate::caller::{Caller, Identity};
 
 impl Hub {
@@ -90,7 +90,9 @@ impl Hub {
         let Identity::Device { generation_id, .. } = &caller.identity else {
             return Err(Error::internal());
         };
-        let connection = self.connections.enter(&hub.name, id, link, self.context.clock.now());
+        let (device, generation) = (id.clone(), generation_id.clone());
+        let entering = Entering { hub: hub.name.clone(), device, generation };
+        let connection = self.connections.enter(entering, link, self.context.clock.now()).await?;
         let device = self.existing(hub, id).await?;
         if device.identity.status == Status::Disabled || device.identity.generation_id != *generation_id {
             return Err(Error::new(
@@ -98,6 +100,7 @@ impl Hub {
                 format!("the device '{id}' was disabled or replaced just now"),
             ));
         }
+        connection.knows(device.twin.desired.version);
         Ok(connection)
     }
 }

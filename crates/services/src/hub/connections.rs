@@ -1,15 +1,30 @@
-//! Live connections of devices on this node: at most one a device, the newest wins.
+//! Live connections of devices: at most one a device in the whole deployment, the newest wins. Here: those of this node,
+//! and the one way to a device wherever it is; how nodes reach each other is in `elsewhere.rs`.
 
+mod elsewhere;
+mod order;
+mod watch;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use dashmap::DashMap;
-use pollux_model::{DeviceId, ResourceName, Timestamp};
+use parking_lot::Mutex;
+use pollux_model::device::Device;
+use pollux_model::{DeviceId, ResourceName, Result, Timestamp};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::task::AbortHandle;
+
+use self::order::Order;
+use crate::context::Context;
 
 /// What a service wants of a live connection. Neutral: an edge turns it into its protocol's words.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum DeviceCommand {
     /// Desired properties changed: the patch and the version it leads to.
     Desired {
@@ -21,7 +36,7 @@ pub enum DeviceCommand {
     /// End the connection.
     Close {
         /// Why, for the log.
-        reason: &'static str,
+        reason: Cow<'static, str>,
     },
 }
 
@@ -32,90 +47,185 @@ pub trait DeviceLink: Send + Sync + Debug {
 }
 
 type Key = (ResourceName, DeviceId);
+type Map = DashMap<Key, Arc<Live>>;
 
 /// The live connections.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Connections {
-    live: Arc<DashMap<Key, Entry>>,
+    context: Arc<Context>,
+    live: Arc<Map>,
     counter: AtomicU64,
+    /// Something for a device of another node could not be said: the others must look for themselves.
+    unsaid: AtomicBool,
 }
 
+/// A connection as services see it.
 #[derive(Debug)]
-struct Entry {
+struct Live {
     number: u64,
+    key: Key,
+    /// The device's generation; one that is made anew is another device.
+    generation: String,
     link: Arc<dyn DeviceLink>,
     since: Timestamp,
+    order: Mutex<Order>,
+}
+
+/// Who connects.
+#[derive(Debug, Clone)]
+pub struct Entering {
+    /// The hub.
+    pub hub: ResourceName,
+    /// The device.
+    pub device: DeviceId,
+    /// Its generation.
+    pub generation: String,
 }
 
 /// A device's place among the live connections; gives it up when dropped.
 #[derive(Debug)]
 pub struct Connection {
-    live: Arc<DashMap<Key, Entry>>,
-    key: Key,
-    number: u64,
+    map: Arc<Map>,
+    live: Arc<Live>,
+    /// What hears for this device what other nodes say.
+    listening: Option<AbortHandle>,
 }
 
 impl Connections {
-    /// Takes the device's place; the connection that had it is closed.
-    #[must_use]
-    pub fn enter(
+    pub(super) fn new(context: Arc<Context>) -> Self {
+        Self { context, live: Arc::default(), counter: AtomicU64::new(0), unsaid: AtomicBool::new(false) }
+    }
+
+    /// Takes the device's place; the connection that had it, on whatever node, is closed. Whoever looks at the device's
+    /// state after that misses nothing: what is said to the device from then on is kept until [`Connection::knows`].
+    pub async fn enter(
         &self,
-        hub: &ResourceName,
-        device: &DeviceId,
+        who: Entering,
         link: Arc<dyn DeviceLink>,
         now: Timestamp,
-    ) -> Connection {
-        let key = (hub.clone(), device.clone());
+    ) -> Result<Connection> {
+        let key = (who.hub, who.device);
         let number = self.counter.fetch_add(1, Ordering::Relaxed);
-        let before = self.live.insert(key.clone(), Entry { number, link, since: now });
+        let live = Arc::new(Live {
+            number,
+            key: key.clone(),
+            generation: who.generation,
+            link,
+            since: now,
+            order: Mutex::default(),
+        });
+        let before = self.live.insert(key, Arc::clone(&live));
         if let Some(before) = before {
-            before.link.deliver(DeviceCommand::Close { reason: "the device connected again elsewhere" });
+            before.close("the device connected again elsewhere");
         }
-        Connection { live: Arc::clone(&self.live), key, number }
+        let mut connection = Connection { map: Arc::clone(&self.live), live, listening: None };
+        if let Some(shared) = self.context.cluster.others() {
+            connection.listening = Some(self.enter_among(shared, &connection.live).await?);
+        }
+        Ok(connection)
     }
 
     /// Hands a command to the device's live connection; `false` when it has none.
-    pub fn deliver(&self, hub: &ResourceName, device: &DeviceId, command: DeviceCommand) -> bool {
-        let link = self.live.get(&(hub.clone(), device.clone())).map(|entry| Arc::clone(&entry.link));
-        link.map(|link| link.deliver(command)).is_some()
+    pub async fn deliver(&self, hub: &ResourceName, device: &DeviceId, command: DeviceCommand) -> bool {
+        let key = (hub.clone(), device.clone());
+        if let Some(live) = self.here(&key) {
+            live.deliver(command);
+            return true;
+        }
+        self.deliver_elsewhere(&key, command).await
+    }
+
+    /// Lets the node that has the device's connection compare it with the device's state: the device was replaced, moved or
+    /// reset.
+    pub async fn look_after(&self, hub: &ResourceName, device: &DeviceId) {
+        let key = (hub.clone(), device.clone());
+        match self.here(&key) {
+            Some(live) => self.look(&live).await,
+            None => self.look_elsewhere(&key).await,
+        }
     }
 
     /// Since when the device is connected, if it is.
-    #[must_use]
-    pub fn since(&self, hub: &ResourceName, device: &DeviceId) -> Option<Timestamp> {
-        self.live.get(&(hub.clone(), device.clone())).map(|entry| entry.since)
+    pub async fn since(&self, hub: &ResourceName, device: &DeviceId) -> Option<Timestamp> {
+        let key = (hub.clone(), device.clone());
+        match self.here(&key) {
+            Some(live) => Some(live.since),
+            None => self.since_elsewhere(&key).await,
+        }
+    }
+
+    /// Since when each of these devices is connected; those that are not are left out.
+    pub async fn since_each(&self, hub: &ResourceName, devices: &[Device]) -> HashMap<DeviceId, Timestamp> {
+        let mut found = HashMap::new();
+        let mut others = Vec::new();
+        for Device { id, .. } in devices {
+            match self.here(&(hub.clone(), id.clone())) {
+                Some(live) => drop(found.insert(id.clone(), live.since)),
+                None => others.push(id.clone()),
+            }
+        }
+        self.add_elsewhere(hub, others, &mut found).await;
+        found
     }
 
     /// How many devices of a hub are connected.
-    #[must_use]
-    pub fn count(&self, hub: &ResourceName) -> usize {
-        self.live.iter().filter(|entry| entry.key().0 == *hub).count()
+    pub async fn count(&self, hub: &ResourceName) -> usize {
+        self.count_here(hub) + self.count_elsewhere(hub).await
     }
 
-    /// Ends every connection of a hub: it is deleted.
+    /// Ends every connection of a hub on this node: it is deleted.
     pub fn close_all(&self, hub: &ResourceName, reason: &'static str) {
-        let links: Vec<_> = self
-            .live
-            .iter()
-            .filter(|entry| entry.key().0 == *hub)
-            .map(|entry| Arc::clone(&entry.link))
-            .collect();
-        for link in links {
-            link.deliver(DeviceCommand::Close { reason });
+        let of_hub = self.live.iter().filter(|entry| entry.key().0 == *hub);
+        let all: Vec<_> = of_hub.map(|entry| Arc::clone(entry.value())).collect();
+        for live in all {
+            live.close(reason);
         }
+    }
+
+    fn here(&self, key: &Key) -> Option<Arc<Live>> {
+        self.live.get(key).map(|entry| Arc::clone(entry.value()))
+    }
+
+    fn count_here(&self, hub: &ResourceName) -> usize {
+        self.live.iter().filter(|entry| entry.key().0 == *hub).count()
+    }
+}
+
+impl Live {
+    fn deliver(self: &Arc<Self>, command: DeviceCommand) {
+        match command {
+            DeviceCommand::Desired { patch, version } => self.desired(version, patch),
+            DeviceCommand::Close { .. } => self.link.deliver(command),
+        }
+    }
+
+    fn close(&self, reason: &'static str) {
+        self.link.deliver(DeviceCommand::Close { reason: Cow::Borrowed(reason) });
     }
 }
 
 impl Connection {
+    /// The version of the desired properties that the device will find when it reads its twin: it is told of later ones
+    /// only.
+    pub fn knows(&self, version: u64) {
+        self.live.knows(version);
+    }
+
     /// Whether a newer connection of the device has taken the place.
     #[must_use]
     pub fn superseded(&self) -> bool {
-        self.live.get(&self.key).is_none_or(|entry| entry.number != self.number)
+        self.map.get(&self.live.key).is_none_or(|entry| entry.number != self.live.number)
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.live.remove_if(&self.key, |_, entry| entry.number == self.number);
+        if let Some(listening) = &self.listening {
+            listening.abort();
+        }
+        self.map.remove_if(&self.live.key, |_, entry| entry.number == self.live.number);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,11 +34,8 @@ impl Hub {
             batch.writes.extend(self.outbox(hub, event, Some(&device)));
             match self.context.store.commit(batch).await {
                 Ok(()) => {
-                    self.connections.deliver(
-                        &hub.name,
-                        &id,
-                        DeviceCommand::Close { reason: "the device was deleted" },
-                    );
+                    let close = DeviceCommand::Close { reason: "the device was deleted".into() };
+                    self.connections.deliver(&hub.name, &id, close).await;
                     return Ok(());
                 }
                 // It changed meanwhile: look again, so that the event tells of what was deleted.

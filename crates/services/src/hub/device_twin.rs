@@ -14,7 +14,7 @@ impl Hub {
     pub async fn twin(&self, caller: &Caller, hub: &Resource, id: &str) -> Result<Value> {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
         let device = self.existing(hub, &DeviceId::parse(id)?).await?;
-        Ok(twin_document(&device, self.connections.since(&hub.name, &device.id)))
+        Ok(twin_document(&device, self.connections.since(&hub.name, &device.id).await))
     }
 
     /// A device's own view of its twin.

@@ -44,7 +44,7 @@ impl Hub {
     pub async fn statistics(&self, caller: &Caller, hub: &Resource) -> Result<Statistics> {
         caller.require(ResourceKind::Hub, &hub.name, READ)?;
         let (total, enabled) = self.context.store.count_devices(&hub.name).await?;
-        let connected = u64::try_from(self.connections.count(&hub.name)).unwrap_or(u64::MAX);
+        let connected = u64::try_from(self.connections.count(&hub.name).await).unwrap_or(u64::MAX);
         Ok(Statistics { total, enabled, connected })
     }
 }

@@ -106,7 +106,7 @@ impl Hub {
                 Ok(()) => {
                     if let Some(DesiredChange { patch, version }) = desired {
                         let command = DeviceCommand::Desired { patch: Value::Object(patch), version };
-                        self.connections.deliver(&hub.name, &id, command);
+                        self.connections.deliver(&hub.name, &id, command).await;
                     }
                     return Ok(device);
                 }

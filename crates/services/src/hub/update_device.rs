@@ -51,8 +51,8 @@ impl Hub {
             match self.context.store.commit(Batch::from(write)).await {
                 Ok(()) => {
                     if device.identity.status == Status::Disabled {
-                        let close = DeviceCommand::Close { reason: "the device was disabled" };
-                        self.connections.deliver(&hub.name, &id, close);
+                        let close = DeviceCommand::Close { reason: "the device was disabled".into() };
+                        self.connections.deliver(&hub.name, &id, close).await;
                     }
                     return Ok(device);
                 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::encoding::AsDer as _;
@@ -54,11 +55,20 @@ pub(super) struct Keys {
     keys: RwLock<Vec<Arc<SigningKey>>>,
     /// One generation at a time; held while it runs.
     making: Mutex<()>,
+    /// One read at a time, counted.
+    reading: Mutex<()>,
+    reads: AtomicU64,
 }
 
 impl Keys {
     pub(super) fn new(context: Arc<Context>) -> Self {
-        Self { context, keys: RwLock::default(), making: Mutex::default() }
+        Self {
+            context,
+            keys: RwLock::default(),
+            making: Mutex::default(),
+            reading: Mutex::default(),
+            reads: AtomicU64::new(0),
+        }
     }
 
     /// Reads the stored keys.
@@ -75,12 +85,41 @@ impl Keys {
         Ok(())
     }
 
+    /// The key of that name; one that another node made since is read from the store. Of many who ask for names that
+    /// nobody knows, one reads for all.
+    pub(super) async fn find(&self, kid: &str) -> Result<Option<Arc<SigningKey>>> {
+        if let Some(key) = self.named(kid) {
+            return Ok(Some(key));
+        }
+        self.reread().await?;
+        Ok(self.named(kid))
+    }
+
+    /// Reads what other nodes made, if there are any.
+    pub(super) async fn reread(&self) -> Result<()> {
+        if self.context.cluster.node().is_none() {
+            return Ok(());
+        }
+        let asked = self.reads.load(Ordering::SeqCst);
+        let _one = self.reading.lock().await;
+        // A read that began after this was asked for will do.
+        if self.reads.load(Ordering::SeqCst) > asked + 1 {
+            return Ok(());
+        }
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        self.load().await
+    }
+
     /// The key that signs now; made if there is none young enough.
     pub(super) async fn current(&self) -> Result<Arc<SigningKey>> {
         if let Some(key) = self.young() {
             return Ok(key);
         }
         let _one = self.making.lock().await;
+        if let Some(key) = self.young() {
+            return Ok(key);
+        }
+        self.reread().await?;
         if let Some(key) = self.young() {
             return Ok(key);
         }

@@ -42,7 +42,10 @@ impl Issuer {
         }
         let header =
             decode_header(token).map_err(|_| refused("it is no signed token of a known algorithm"))?;
-        let own = header.kid.as_deref().and_then(|kid| self.keys.named(kid));
+        let own = match header.kid.as_deref() {
+            Some(kid) => self.keys.find(kid).await?,
+            None => None,
+        };
         let (caller, expires) = match own {
             Some(key) => self.verify_own(token, &key.public, kind, now)?,
             None => self.verify_external(token, &header, kind, now).await?,

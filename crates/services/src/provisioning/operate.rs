@@ -12,10 +12,12 @@ use pollux_model::registration::{Failure, Registration, RegistrationStatus, Subs
 use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{DeviceId, Error, ErrorCode, Etag, KeyPair, RegistrationId, ResourceName, Result};
 use pollux_store::{Batch, CommitError, Expect, Write};
+use tokio_util::sync::CancellationToken;
 
 use super::Provisioning;
 use super::allocate::Allocated;
 use super::contract::EnrollmentRef;
+use crate::cluster::Holding;
 use crate::hub::RegisterDevice;
 
 /// Records read from the store at once when a start takes them up again.
@@ -62,6 +64,31 @@ pub(super) struct Deciding {
 }
 
 impl Provisioning {
+    /// Takes up what a crash interrupted: at the start, and of several nodes, one does so whenever a node is gone.
+    pub(crate) async fn take_up_interrupted(self: Arc<Self>, shutdown: CancellationToken) {
+        let work = |Holding { stop, .. }: Holding| {
+            let this = Arc::clone(&self);
+            async move {
+                let mut members = this.context.cluster.members();
+                loop {
+                    members.borrow_and_update();
+                    match this.resume().await {
+                        Ok(0) => {}
+                        Ok(resumed) => tracing::info!(resumed, "took up interrupted registrations"),
+                        Err(error) => {
+                            tracing::warn!(%error, "interrupted registrations wait for their devices to poll")
+                        }
+                    }
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        changed = members.changed() => if changed.is_err() { return },
+                    }
+                }
+            }
+        };
+        self.context.cluster.while_held("registrations", &shutdown, work).await;
+    }
+
     /// Takes up every operation that a crash interrupted. Call once at start, when the HTTP listeners answer.
     pub async fn resume(self: &Arc<Self>) -> Result<usize> {
         let mut resumed = 0;
@@ -115,6 +142,7 @@ impl Provisioning {
             if record.status != RegistrationStatus::Assigning {
                 return Ok(());
             }
+            let Some(record) = self.claimed(dps, record).await? else { return Ok(()) };
             let expect = Expect::Etag(record.etag.clone());
             let batch = match self.assign(dps, &record).await {
                 Ok(batch) => batch,
@@ -123,12 +151,40 @@ impl Provisioning {
                 }
                 Err(Outcome::Interrupted(error)) => return Err(error),
             };
+            let changed = devices_changed(&batch);
             match self.context.store.commit(batch).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    // Such a device may be connected: what it knows of itself may hold no longer.
+                    for (hub, device) in changed {
+                        self.hub.connections.look_after(&hub, &device).await;
+                    }
+                    return Ok(());
+                }
                 // The device, the record or the hub changed meanwhile: decide again on what is there now.
                 Err(CommitError::Expectation { .. }) => {}
                 Err(CommitError::Store(error)) => return Err(error.into()),
             }
+        }
+    }
+
+    /// The record, if this node is the one to work on it: nobody does, or whoever did is gone.
+    async fn claimed(&self, dps: &Resource, record: Registration) -> Result<Option<Registration>> {
+        let cluster = &self.context.cluster;
+        let Some(own) = cluster.node() else { return Ok(Some(record)) };
+        match record.operation.node.as_deref() {
+            Some(node) if node == own => return Ok(Some(record)),
+            Some(node) if cluster.is_live(node) => return Ok(None),
+            _ => {}
+        }
+        let expect = Expect::Etag(record.etag.clone());
+        let mut taken = record;
+        taken.operation.node = Some(own.to_owned());
+        taken.etag = Etag::fresh(&*self.context.random);
+        match self.context.store.commit(Batch::from(self.put(dps, taken.clone(), expect))).await {
+            Ok(()) => Ok(Some(taken)),
+            // Another node was faster, or it has ended meanwhile.
+            Err(CommitError::Expectation { .. }) => Ok(None),
+            Err(CommitError::Store(error)) => Err(error.into()),
         }
     }
 
@@ -250,6 +306,18 @@ impl Provisioning {
     }
 }
 
+/// The devices that were there before the batch.
+fn devices_changed(batch: &Batch) -> Vec<(ResourceName, DeviceId)> {
+    let of = |write: &Write| match write {
+        Write::PutDevice { hub, device, identity, .. } if *identity != Expect::Absent => {
+            Some((hub.clone(), device.id.clone()))
+        }
+        Write::DeleteDevice { hub, id, .. } => Some((hub.clone(), id.clone())),
+        _ => None,
+    };
+    batch.writes.iter().filter_map(of).collect()
+}
+
 fn enabled(deciding: Deciding) -> Result<Deciding, Outcome> {
     match deciding.rules.status {
         Status::Enabled => Ok(deciding),
@@ -338,6 +406,7 @@ mod tests {
             random: Arc::clone(&known.random),
             table,
             limits: known.limits.clone(),
+            cluster: crate::Cluster::solo(),
             https_ports: OnceLock::new(),
             http: known.http.clone(),
         });

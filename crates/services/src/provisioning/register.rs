@@ -126,6 +126,7 @@ impl Provisioning {
             started: now,
             payload: request.payload.clone(),
             force: request.force,
+            node: self.context.cluster.node().map(str::to_owned),
         };
         let etag = Etag::fresh(&*self.context.random);
         let Some(before) = before else {

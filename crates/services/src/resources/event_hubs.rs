@@ -33,7 +33,7 @@ impl Resources {
         name: &str,
     ) -> Result<Resource> {
         administer(caller)?;
-        let _one = self.changing.lock().await;
+        let _one = self.change_alone().await?;
         let present = self.context.table.get(ResourceKind::Events, namespace)?;
         let mut resource = Resource::clone(&present);
         let Properties::Events(events) = &mut resource.properties else { return Err(Error::internal()) };

@@ -40,7 +40,7 @@ impl Resources {
     /// one in it.
     pub async fn delete_group(&self, caller: &Caller, group: &str) -> Result<Vec<Arc<Resource>>> {
         administer(caller)?;
-        let _one = self.changing.lock().await;
+        let _one = self.change_alone().await?;
         let members = self.members(group)?;
         self.remove(&members).await?;
         Ok(members)

@@ -30,7 +30,7 @@ impl Resources {
         which: WhichKey,
     ) -> Result<Resource> {
         administer(caller)?;
-        let _one = self.changing.lock().await;
+        let _one = self.change_alone().await?;
         let present = self.context.table.get(kind, name)?;
         let mut resource = Resource::clone(&present);
         let keys = keys_of(&mut resource, policy)?;

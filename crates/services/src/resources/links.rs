@@ -16,7 +16,7 @@ impl Resources {
         link: &DeclaredLink,
     ) -> Result<Resource> {
         administer(caller)?;
-        let _one = self.changing.lock().await;
+        let _one = self.change_alone().await?;
         let present = self.context.table.get(ResourceKind::Dps, dps)?;
         let mut resource = Resource::clone(&present);
         if let Properties::Dps(dps) = &mut resource.properties {
@@ -28,7 +28,7 @@ impl Resources {
     /// Unlinks a hub. Devices that were assigned to it stay there.
     pub async fn unlink_hub(&self, caller: &Caller, dps: &ResourceName, hub: &str) -> Result<Resource> {
         administer(caller)?;
-        let _one = self.changing.lock().await;
+        let _one = self.change_alone().await?;
         let present = self.context.table.get(ResourceKind::Dps, dps)?;
         let mut resource = Resource::clone(&present);
         let Properties::Dps(properties) = &mut resource.properties else { return Err(Error::internal()) };

@@ -62,7 +62,7 @@ impl Resources {
         change: impl FnOnce(&mut Hub) -> Result<()> + Send,
     ) -> Result<Resource> {
         administer(caller)?;
-        let _one = self.changing.lock().await;
+        let _one = self.change_alone().await?;
         let present = self.context.table.get(ResourceKind::Hub, name)?;
         let mut resource = Resource::clone(&present);
         let Properties::Hub(hub) = &mut resource.properties else { return Err(Error::internal()) };

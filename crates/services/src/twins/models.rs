@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::refusal;
 use crate::Context;
+use crate::cluster::Change;
 
 /// All models of one instance at one moment.
 #[derive(Debug, Clone, Default)]
@@ -49,15 +50,32 @@ pub(super) struct ModelCache {
     instances: RwLock<HashMap<ResourceName, (Timestamp, Arc<Models>)>>,
     /// Held while models are read from the store or changed, so that what is kept is never older than the store.
     changing: tokio::sync::Mutex<()>,
+    /// Who is next to change models. Not held by those who read: what other nodes announce must be taken in meanwhile.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl ModelCache {
     pub(super) fn new(context: Arc<Context>) -> Self {
-        Self { context, instances: RwLock::default(), changing: tokio::sync::Mutex::default() }
+        Self {
+            context,
+            instances: RwLock::default(),
+            changing: tokio::sync::Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+        }
     }
 
     pub(super) fn forget(&self, instance: &ResourceName) {
         self.instances.write().remove(instance);
+    }
+
+    /// Another node changed models: what is read from here on is what the store has.
+    pub(super) async fn forget_from_elsewhere(&self, instance: Option<&ResourceName>) {
+        // Whoever reads them at this moment may keep what was there before the change.
+        let _held = self.changing.lock().await;
+        match instance {
+            Some(instance) => self.forget(instance),
+            None => self.instances.write().clear(),
+        }
     }
 
     /// The models of an instance.
@@ -78,18 +96,30 @@ impl ModelCache {
     {
         let cache = Arc::clone(self);
         let change = tokio::spawn(async move {
-            let _held = cache.changing.lock().await;
+            // Models depend on each other: no other node may change them meanwhile.
+            let _turn = cache.turn.lock().await;
+            let _alone = cache.context.cluster.alone(&format!("models/{}", instance.name), "models").await?;
+            let held = cache.changing.lock().await;
+            if cache.context.cluster.node().is_some() {
+                cache.forget(&instance.name);
+            }
             let Some((batch, next)) = decide(&*cache.load(&instance).await?)? else { return Ok(()) };
             // A failed commit may still have been applied: the next reader must ask the store.
             cache.forget(&instance.name);
             cache.context.store.commit(batch).await.map_err(conflict)?;
             cache.keep(&instance, Arc::new(next));
+            // Released before the others are told: they may be telling us something.
+            drop(held);
+            cache.context.cluster.announce(Change::Models(instance.name.clone())).await;
             Ok(())
         });
         change.await.map_err(|_| Error::internal())?
     }
 
     fn kept(&self, instance: &Resource) -> Option<Arc<Models>> {
+        if !self.context.cluster.hears() {
+            return None;
+        }
         // An instance may have been deleted and made again under the same name.
         let kept = self.instances.read();
         kept.get(&instance.name)

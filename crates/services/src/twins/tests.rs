@@ -62,6 +62,7 @@ impl World {
             random: Arc::new(SeededRandom::new(1)),
             table: ResourceTable::new(vec!["localhost".into()]),
             limits: Limits::default(),
+            cluster: crate::Cluster::solo(),
             https_ports: std::sync::OnceLock::new(),
             http: reqwest::Client::new(),
         };

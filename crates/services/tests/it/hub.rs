@@ -125,13 +125,16 @@ async fn the_newest_connection_has_the_device() {
     let (caller, one, two) =
         (world.connected("d").await, Arc::new(Link::default()), Arc::new(Link::default()));
     let first = service.connect_device(&caller, &hub, &id("d"), one.clone()).await.unwrap();
-    assert_eq!(service.connections.count(&hub.name), 1);
+    assert_eq!(service.connections.count(&hub.name).await, 1);
     let second = service.connect_device(&caller, &hub, &id("d"), two.clone()).await.unwrap();
     assert!(one.closed() && first.superseded() && !second.superseded());
     drop(first);
-    assert!(service.connections.since(&hub.name, &id("d")).is_some(), "the older one takes nothing away");
+    assert!(
+        service.connections.since(&hub.name, &id("d")).await.is_some(),
+        "the older one takes nothing away"
+    );
     drop(second);
-    assert_eq!(service.connections.count(&hub.name), 0);
+    assert_eq!(service.connections.count(&hub.name).await, 0);
 }
 
 #[tokio::test]
@@ -152,7 +155,7 @@ async fn disable_and_delete_cut_the_connection() {
         assert!(link.closed(), "{name}");
         // Who was let in before that finds the door closed.
         assert!(service.connect_device(&caller, &hub, &id(name), link.clone()).await.is_err(), "{name}");
-        assert_eq!(service.connections.count(&hub.name), 0, "{name}");
+        assert_eq!(service.connections.count(&hub.name).await, 0, "{name}");
     }
 }
 
@@ -281,8 +284,8 @@ async fn a_change_and_its_event_are_one() {
     assert!(world.events("lifecycleevents").await.is_empty(), "nothing moved yet");
     let waiting = world.services.context.store.outbox(0, 10).await.unwrap();
     assert_eq!(waiting.len(), 2, "created to 'all', deleted to 'lifecycleevents'");
-    assert_eq!(world.services.events.relay().await.unwrap(), 2);
-    assert_eq!(world.services.events.relay().await.unwrap(), 0);
+    assert_eq!(world.services.events.relay(0).await.unwrap(), 2);
+    assert_eq!(world.services.events.relay(0).await.unwrap(), 0);
     let events = world.events("lifecycleevents").await;
     let [event] = events.as_slice() else { panic!("{events:?}") };
     let property =
@@ -307,7 +310,7 @@ async fn a_relay_that_crashed_between_append_and_forgetting_appends_nothing_twic
     for _ in 0..3 {
         let write = Write::Outbox(Box::new(entry.clone()));
         world.services.context.store.commit(Batch::from(write)).await.unwrap();
-        world.services.events.relay().await.unwrap();
+        world.services.events.relay(0).await.unwrap();
     }
     assert_eq!(world.events("lifecycleevents").await.len(), 1);
 }
@@ -326,8 +329,8 @@ async fn an_event_for_an_event_hub_that_is_gone_holds_up_nobody() {
     };
     let batch = Batch::new().with(entry("gone", 1)).with(entry("lifecycleevents", 2));
     world.services.context.store.commit(batch).await.unwrap();
-    assert_eq!(world.services.events.relay().await.unwrap(), 2);
-    assert_eq!(world.services.events.relay().await.unwrap(), 0);
+    assert_eq!(world.services.events.relay(0).await.unwrap(), 2);
+    assert_eq!(world.services.events.relay(0).await.unwrap(), 0);
     assert_eq!(world.events("lifecycleevents").await.len(), 1);
 }
 

@@ -72,6 +72,7 @@ impl World {
             random: Arc::new(SeededRandom::new(seed)),
             table: ResourceTable::new(vec!["localhost".into()]),
             limits: bounds,
+            cluster: pollux_services::Cluster::solo(),
             https_ports: OnceLock::new(),
             http: reqwest::Client::new(),
         };

@@ -244,6 +244,7 @@ pub fn registration(id: &str, group: Option<&str>, status: RegistrationStatus) -
             started: moment(4),
             payload: Some(json!({"modelId": "dtmi:sample:Thermostat;1"})),
             force: true,
+            node: None,
         },
         created: moment(5),
         updated: moment(6),

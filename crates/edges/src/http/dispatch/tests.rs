@@ -80,9 +80,15 @@ async fn a_request_is_carried_out_to_its_end_though_its_client_goes_away() {
     let id = pollux_model::DeviceId::parse("d1").unwrap();
     let now = edge.services.context.clock.now();
     let live = &edge.services.hub.connections;
-    let _place = live.enter(&edge.target.name, &id, Arc::clone(&link) as Arc<_>, now);
+    let (hub, device) = (edge.target.name.clone(), id.clone());
+    let entering = pollux_services::hub::Entering { hub, device, generation: "1".to_owned() };
+    let _place = live.enter(entering, Arc::clone(&link) as Arc<_>, now).await.unwrap();
 
-    let about = About { connections: Arc::new(|| serde_json::Value::Null), metrics: Arc::new(String::new) };
+    let about = About {
+        connections: Arc::new(|| serde_json::Value::Null),
+        metrics: Arc::new(String::new),
+        readiness: Arc::default(),
+    };
     let http = crate::http::Http::new(Arc::clone(&edge.services), about);
     let (mut client, server) = tokio::io::duplex(64 * 1024);
     let request = format!(

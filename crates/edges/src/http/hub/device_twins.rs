@@ -2,7 +2,9 @@
 
 use axum::response::Response;
 use pollux_model::device::Device;
+use pollux_model::resource::Resource;
 use pollux_model::{Error, Etag, Result, ids};
+use pollux_services::Services;
 use pollux_services::hub::{TwinInput, twin_document};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -51,17 +53,17 @@ pub(super) async fn get(call: Call, id: &str) -> Result<Response> {
 pub(super) async fn patch(mut call: Call, id: &str) -> Result<Response> {
     let (input, condition) = (call.json::<TwinBody>().await?.input(id)?, IfMatch::of(&call.headers)?);
     let device = call.services.hub.patch_twin(&call.caller, &call.hub, id, input, condition.etag()).await?;
-    Ok(shown(&call, &device))
+    Ok(shown(&call.services, &call.hub, &device).await)
 }
 
 /// `PUT`: puts tags and desired properties in the place of those it has.
 pub(super) async fn replace(mut call: Call, id: &str) -> Result<Response> {
     let (input, condition) = (call.json::<TwinBody>().await?.input(id)?, IfMatch::of(&call.headers)?);
     let device = call.services.hub.replace_twin(&call.caller, &call.hub, id, input, condition.etag()).await?;
-    Ok(shown(&call, &device))
+    Ok(shown(&call.services, &call.hub, &device).await)
 }
 
-fn shown(call: &Call, device: &Device) -> Response {
-    let since = call.services.hub.connections.since(&call.hub.name, &device.id);
+async fn shown(services: &Services, hub: &Resource, device: &Device) -> Response {
+    let since = services.hub.connections.since(&hub.name, &device.id).await;
     tagged(&twin_document(device, since), &device.twin.service_etag)
 }

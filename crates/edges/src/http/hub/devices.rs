@@ -2,7 +2,9 @@
 
 use axum::response::Response;
 use pollux_model::device::Device;
+use pollux_model::resource::Resource;
 use pollux_model::{Error, Result};
+use pollux_services::Services;
 use serde_json::Value;
 
 use super::call::Call;
@@ -22,13 +24,15 @@ pub(super) async fn list(call: Call) -> Result<Response> {
         }
     };
     let page = call.services.hub.devices(&call.caller, &call.hub, None, top).await?;
-    Ok(json(&Value::Array(page.items.iter().map(|device| shown(&call, device)).collect())))
+    let since = call.services.hub.connections.since_each(&call.hub.name, &page.items).await;
+    let shown = |device: &Device| device_json::device(device, since.get(&device.id).copied());
+    Ok(json(&Value::Array(page.items.iter().map(shown).collect())))
 }
 
 /// `GET /devices/{id}`.
 pub(super) async fn get(call: Call, id: &str) -> Result<Response> {
     let device = call.services.hub.device(&call.caller, &call.hub, id).await?;
-    Ok(tagged(&shown(&call, &device), &device.identity.etag))
+    Ok(tagged(&shown(&call.services, &call.hub, &device).await, &device.identity.etag))
 }
 
 /// `PUT /devices/{id}`: creates it; with `If-Match` changes it.
@@ -40,7 +44,7 @@ pub(super) async fn put(mut call: Call, id: String) -> Result<Response> {
         IfMatch::Absent => hub.create_device(&call.caller, &call.hub, input).await?,
         condition => hub.update_device(&call.caller, &call.hub, input, condition.etag()).await?,
     };
-    Ok(tagged(&shown(&call, &device), &device.identity.etag))
+    Ok(tagged(&shown(&call.services, &call.hub, &device).await, &device.identity.etag))
 }
 
 /// `DELETE /devices/{id}`.
@@ -50,6 +54,6 @@ pub(super) async fn delete(call: Call, id: &str) -> Result<Response> {
     Ok(nothing())
 }
 
-fn shown(call: &Call, device: &Device) -> Value {
-    device_json::device(device, call.services.hub.connections.since(&call.hub.name, &device.id))
+async fn shown(services: &Services, hub: &Resource, device: &Device) -> Value {
+    device_json::device(device, services.hub.connections.since(&hub.name, &device.id).await)
 }

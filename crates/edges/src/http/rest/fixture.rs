@@ -64,6 +64,7 @@ impl Edge {
             random: Arc::new(SeededRandom::new(1)),
             table: ResourceTable::new(vec!["localhost".into()]),
             limits: Limits::default(),
+            cluster: pollux_services::Cluster::solo(),
             https_ports: std::sync::OnceLock::new(),
             http: reqwest::Client::new(),
         };

@@ -1,0 +1,63 @@
+//! Changes of what nodes keep in memory: told to all, and acknowledged by all, before the change itself is.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use pollux_model::ResourceName;
+use serde::{Deserialize, Serialize};
+
+use super::Cluster;
+
+/// On which changes are told.
+pub(crate) const SUBJECT: &str = "changed";
+/// How long to wait for nodes to say that they know. One that does not is away from the bus: it takes nothing from its
+/// memory until it is back, and looks then.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Change {
+    /// The resources.
+    Resources,
+    /// The models of a digital twins instance.
+    Models(ResourceName),
+}
+
+/// An announcement.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Announcement {
+    /// Who says so.
+    pub(crate) node: String,
+    /// What.
+    pub(crate) change: Change,
+}
+
+impl Cluster {
+    /// Tells all other nodes and waits until they have taken it in.
+    pub(crate) async fn announce(&self, change: Change) {
+        let Some(shared) = self.others() else { return };
+        let mut missing: BTreeSet<String> = BTreeSet::clone(&self.members().borrow());
+        missing.remove(&shared.node);
+        let announcement = Announcement { node: shared.node.clone(), change };
+        let Ok(text) = serde_json::to_vec(&announcement) else { return };
+        let mut enough = |answer: &Bytes| {
+            if let Ok(node) = std::str::from_utf8(answer) {
+                missing.remove(node);
+            }
+            missing.is_empty()
+        };
+        let told = if enough(&Bytes::new()) {
+            // Nobody is known: one that has just come listens before it reads.
+            shared.bus.publish(SUBJECT, text.into()).await
+        } else {
+            shared.bus.gather(SUBJECT, text.into(), &mut enough, PATIENCE).await
+        };
+        if let Err(error) = told {
+            tracing::warn!(%error, "other nodes could not be told of a change: they look when the bus is back");
+        } else if !missing.is_empty() {
+            tracing::warn!(?missing, "nodes did not say in time that they know of a change");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! One device, two nodes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use pollux_bus::Exchange;
+use pollux_model::{Clock as _, DeviceId, ResourceName, Timestamp};
+use serde_json::json;
+use tokio::sync::Notify;
+
+use super::*;
+use crate::Cluster;
+use crate::fixture::World;
+
+/// Remembers what it was handed.
+#[derive(Debug, Default)]
+struct Link {
+    got: Mutex<Vec<DeviceCommand>>,
+    news: Notify,
+}
+
+impl DeviceLink for Link {
+    fn deliver(&self, command: DeviceCommand) {
+        self.got.lock().push(command);
+        self.news.notify_one();
+    }
+}
+
+impl Link {
+    async fn closed(&self) {
+        let closed = async {
+            while !self.got.lock().iter().any(|command| matches!(command, DeviceCommand::Close { .. })) {
+                self.news.notified().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), closed).await.expect("it is closed");
+    }
+
+    fn versions(&self) -> Vec<u64> {
+        let got = self.got.lock();
+        let version = |command: &DeviceCommand| match command {
+            DeviceCommand::Desired { version, .. } => Some(*version),
+            DeviceCommand::Close { .. } => None,
+        };
+        got.iter().filter_map(version).collect()
+    }
+}
+
+/// A node's connections over a world's store.
+fn node(
+    world: &World,
+    name: &str,
+    exchange: &Arc<Exchange>,
+) -> (Connections, Arc<pollux_bus::exchange::ExchangeBus>) {
+    let (known, bus) = (&world.services.context, exchange.join());
+    let cluster = Cluster::shared(name.to_owned(), bus.clone(), Arc::clone(&known.store));
+    let context = Context {
+        store: Arc::clone(&known.store),
+        log: Arc::clone(&known.log),
+        clock: Arc::clone(&known.clock),
+        random: Arc::clone(&known.random),
+        cluster,
+        table: crate::resources::ResourceTable::new(Vec::new()),
+        limits: known.limits.clone(),
+        https_ports: std::sync::OnceLock::new(),
+        http: known.http.clone(),
+    };
+    (Connections::new(Arc::new(context)), bus)
+}
+
+fn who(device: &str) -> Entering {
+    let (hub, device) = (ResourceName::parse("hub1").unwrap(), DeviceId::parse(device).unwrap());
+    Entering { hub, device, generation: "1".to_owned() }
+}
+
+fn desired(version: u64) -> DeviceCommand {
+    DeviceCommand::Desired { patch: json!({ "v": version }), version }
+}
+
+async fn connect(node: &Connections, device: &str, now: Timestamp) -> (Connection, Arc<Link>) {
+    let link = Arc::new(Link::default());
+    let connection = node.enter(who(device), link.clone(), now).await.unwrap();
+    connection.knows(1);
+    (connection, link)
+}
+
+#[tokio::test]
+async fn the_newest_connection_wins_on_whatever_node() {
+    let (world, exchange) = (World::new().await, Exchange::new());
+    let now = world.clock.now();
+    let ((a, _), (b, _)) = (node(&world, "a", &exchange), node(&world, "b", &exchange));
+    let (first, link) = connect(&a, "d*.a", now).await;
+    let (second, newest) = connect(&b, "d*.a", now).await;
+    link.closed().await;
+    assert!(first.superseded() && !second.superseded() && newest.got.lock().is_empty());
+    drop(first);
+    let Entering { hub, device, .. } = who("d*.a");
+    assert_eq!(a.since(&hub, &device).await, Some(now), "asked of the other node");
+    drop(second);
+    assert_eq!(a.since(&hub, &device).await, None);
+    assert!(!a.deliver(&hub, &device, desired(2)).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_that_enter_at_the_same_moment_one_stays() {
+    let (world, exchange) = (World::new().await, Exchange::new());
+    let now = world.clock.now();
+    let ((a, _), (b, _)) = (node(&world, "a", &exchange), node(&world, "b", &exchange));
+    for round in 0..50 {
+        let id = format!("d{round}");
+        let ((first, one), (second, two)) = tokio::join!(connect(&a, &id, now), connect(&b, &id, now));
+        let decided = async {
+            while first.superseded() == second.superseded() {
+                assert!(!(first.superseded() && second.superseded()), "somebody stays");
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), decided).await.expect("one yields");
+        let loser = if first.superseded() { one } else { two };
+        loser.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn changes_from_several_nodes_are_told_in_order_and_once() {
+    let (world, exchange) = (World::new().await, Exchange::new());
+    let ((a, _), (b, _)) = (node(&world, "a", &exchange), node(&world, "b", &exchange));
+    let (_connection, link) = connect(&a, "d", world.clock.now()).await;
+    let Entering { hub, device, .. } = who("d");
+    for version in [3, 1, 2, 2, 5, 4] {
+        let by = if version % 2 == 0 { &b } else { &a };
+        assert!(by.deliver(&hub, &device, desired(version)).await);
+    }
+    assert_eq!(link.versions(), [2, 3, 4, 5]);
+}
+
+#[tokio::test]
+async fn a_change_that_never_comes_ends_the_connection() {
+    let (world, exchange) = (World::new().await, Exchange::new());
+    let (a, _) = node(&world, "a", &exchange);
+    let (_connection, link) = connect(&a, "d", world.clock.now()).await;
+    let Entering { hub, device, .. } = who("d");
+    a.deliver(&hub, &device, desired(3)).await;
+    link.closed().await;
+    assert_eq!(link.versions(), Vec::<u64>::new(), "what follows a gap is not told");
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_reach_the_others_lets_nobody_in() {
+    let (world, exchange) = (World::new().await, Exchange::new());
+    let (a, bus) = node(&world, "a", &exchange);
+    bus.cut(true);
+    let refused = a.enter(who("d"), Arc::new(Link::default()), world.clock.now()).await.unwrap_err();
+    assert_eq!(refused.code, pollux_model::ErrorCode::Unavailable);
+    bus.cut(false);
+    assert_eq!(a.since(&who("d").hub, &who("d").device).await, None, "nothing of it is left");
+}
+
+#[tokio::test]
+async fn many_are_asked_for_at_once() {
+    let (world, exchange) = (World::new().await, Exchange::new());
+    let now = world.clock.now();
+    let ((a, _), (b, _)) = (node(&world, "a", &exchange), node(&world, "b", &exchange));
+    let question = |devices| elsewhere::Question { hub: who("d").hub, devices };
+    let _one = connect(&a, "d1", now).await;
+    let _two = connect(&b, "d2", now).await;
+    let ids = || ["d1", "d2", "d3"].map(|id| DeviceId::parse(id).unwrap()).to_vec();
+    let answer = b.answer("b", &question(Some(ids())));
+    assert_eq!(answer.since.into_keys().collect::<Vec<_>>(), [DeviceId::parse("d2").unwrap()]);
+    assert_eq!(b.answer("b", &question(None)).count, 1);
+}
