@@ -33,6 +33,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use self::dispatch::Dispatcher;
+pub use self::health::{Need, Readiness};
 use crate::accept::Admission;
 
 /// How long a kept-alive connection may be idle, and how long a request's head may take.
@@ -49,6 +50,8 @@ pub struct About {
     pub connections: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
     /// Metrics in Prometheus' text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Whether this node is to be given work.
+    pub readiness: Arc<Readiness>,
 }
 
 impl fmt::Debug for About {

@@ -1,16 +1,21 @@
 //! The development CA and the server's certificate; or those the operator gives.
 //!
+//! The CA is the deployment's: with SQLite it is in the data folder, with PostgreSQL in the store ([`shared`]), and each
+//! node makes a certificate of its own from it.
+//!
 //! ```text
-//!   <data folder>/ca.pem      for clients to trust             ca.key      stays here, mode 0600
+//!   <data folder>/ca.pem      for clients to trust             ca.key      with SQLite; stays here, mode 0600
 //!                 server.pem  leaf, then CA                    server.key  mode 0600
 //!                 server.json which names it bears, until when
 //! ```
 
-use std::fs;
+mod shared;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pollux_model::{Random, Timestamp};
+use pollux_store::store::DynStore;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
@@ -43,6 +48,13 @@ pub(crate) enum Certificates {
     Given { certificate: PathBuf, key: PathBuf, ca: Option<PathBuf> },
 }
 
+/// A development CA as PEM text. Not `Debug`: it holds its key.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Ca {
+    certificate: String,
+    key: String,
+}
+
 /// What `server.json` says of `server.pem`.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -52,26 +64,54 @@ struct Made {
 }
 
 impl Certificates {
-    /// Finds the CA or makes it.
+    /// Finds the CA in the data folder or makes it.
     pub(crate) fn open(
         data: &DataDir,
         tls: &Tls,
         random: &dyn Random,
         now: Timestamp,
     ) -> Result<Self, ServeError> {
-        if let (Some(certificate), Some(key)) = (tls.certificate.clone(), tls.key.clone()) {
-            return Ok(Self::Given { certificate, key, ca: tls.ca.clone() });
+        if let Some(given) = Self::given(tls) {
+            return Ok(given);
         }
-        let (ca_pem, key_pem) = match (data.read("ca.pem")?, data.read("ca.key")?) {
-            (Some(ca), Some(key)) => (ca, key),
-            (None, None) => make_ca(data, random, now)?,
+        let ca = match (data.read("ca.pem")?, data.read("ca.key")?) {
+            (Some(certificate), Some(key)) => Ca { certificate, key },
             (Some(_), None) => return Err(half(data, "ca.pem", "ca.key")),
             // The key is written first, so that a crash in between leaves no certificate anyone could have trusted.
-            (None, Some(_)) => make_ca(data, random, now)?,
+            (None, _) => {
+                let ca = make_ca(random, now)?;
+                data.write("ca.key", &ca.key)?;
+                data.write("ca.pem", &ca.certificate)?;
+                ca
+            }
         };
-        let key = KeyPair::from_pem(&key_pem).map_err(|error| broken("ca.key", &error))?;
-        let issuer = Issuer::from_ca_cert_pem(&ca_pem, key).map_err(|error| broken("ca.pem", &error))?;
-        Ok(Self::Own { ca_pem, issuer })
+        Self::own(ca)
+    }
+
+    /// Finds the CA in the store or puts it there.
+    pub(crate) async fn open_shared(
+        data: &DataDir,
+        tls: &Tls,
+        store: &DynStore,
+        random: &dyn Random,
+        now: Timestamp,
+    ) -> Result<Self, ServeError> {
+        match Self::given(tls) {
+            Some(given) => Ok(given),
+            None => Self::own(shared::ca(data, store, random, now).await?),
+        }
+    }
+
+    fn given(tls: &Tls) -> Option<Self> {
+        let (certificate, key) = (tls.certificate.clone()?, tls.key.clone()?);
+        Some(Self::Given { certificate, key, ca: tls.ca.clone() })
+    }
+
+    fn own(ca: Ca) -> Result<Self, ServeError> {
+        let key = KeyPair::from_pem(&ca.key).map_err(|error| broken("ca.key", &error))?;
+        let issuer =
+            Issuer::from_ca_cert_pem(&ca.certificate, key).map_err(|error| broken("ca.pem", &error))?;
+        Ok(Self::Own { ca_pem: ca.certificate, issuer })
     }
 
     /// The file with the CA that clients are to trust.
@@ -113,7 +153,7 @@ impl Certificates {
         match self {
             Self::Given { certificate, key, .. } => Ok((read_chain(certificate)?, read_key(key)?)),
             Self::Own { ca_pem, issuer } => {
-                if !stored_will_do(data, names, now)? {
+                if !stored_will_do(data, ca_pem, names, now)? {
                     make_server(data, ca_pem, issuer, names, random, now)?;
                 }
                 Ok((read_chain(&data.file("server.pem"))?, read_key(&data.file("server.key"))?))
@@ -122,7 +162,7 @@ impl Certificates {
     }
 }
 
-fn make_ca(data: &DataDir, random: &dyn Random, now: Timestamp) -> Result<(String, String), ServeError> {
+fn make_ca(random: &dyn Random, now: Timestamp) -> Result<Ca, ServeError> {
     let failed =
         |error: rcgen::Error| ServeError::Certificate(format!("no development CA can be made: {error}"));
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
@@ -133,15 +173,20 @@ fn make_ca(data: &DataDir, random: &dyn Random, now: Timestamp) -> Result<(Strin
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     validity(&mut params, now, CA_DAYS);
-    let ca_pem = params.self_signed(&key).map_err(failed)?.pem();
-    data.write("ca.key", &key.serialize_pem())?;
-    data.write("ca.pem", &ca_pem)?;
-    Ok((ca_pem, key.serialize_pem()))
+    let certificate = params.self_signed(&key).map_err(failed)?.pem();
+    Ok(Ca { certificate, key: key.serialize_pem() })
 }
 
-fn stored_will_do(data: &DataDir, names: &[String], now: Timestamp) -> Result<bool, ServeError> {
+fn stored_will_do(
+    data: &DataDir,
+    ca_pem: &str,
+    names: &[String],
+    now: Timestamp,
+) -> Result<bool, ServeError> {
     let made = data.read("server.json")?.and_then(|text| serde_json::from_str::<Made>(&text).ok());
-    let files = data.file("server.pem").exists() && data.file("server.key").exists();
+    // The chain ends with the CA it was made from.
+    let from_this_ca = data.read("server.pem")?.is_some_and(|chain| chain.ends_with(ca_pem));
+    let files = from_this_ca && data.file("server.key").exists();
     Ok(made.is_some_and(|made| files && made.names == names && now.plus(DAY * RENEW_DAYS) < made.until))
 }
 
@@ -169,17 +214,11 @@ fn make_server(
     let until = validity(&mut params, now, SERVER_DAYS);
     let leaf = params.signed_by(&key, issuer).map_err(failed)?;
     // The note goes first and comes last: a crash on the way leaves none, and all is made again.
-    fs::remove_file(data.file("server.json"))
-        .or_else(absent)
-        .map_err(|source| ServeError::File { path: data.file("server.json"), source })?;
+    data.remove("server.json")?;
     data.write("server.key", &key.serialize_pem())?;
     data.write("server.pem", &format!("{}{ca_pem}", leaf.pem()))?;
     let made = serde_json::to_string_pretty(&Made { names: names.to_vec(), until });
     data.write("server.json", &made.map_err(|error| ServeError::Certificate(error.to_string()))?)
-}
-
-fn absent(error: std::io::Error) -> std::io::Result<()> {
-    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 /// From an hour ago, for clocks that are behind, for so many days.

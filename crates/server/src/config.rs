@@ -10,6 +10,7 @@ mod place;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
+use pollux_model::resource::Setting;
 use pollux_services::Limits;
 use pollux_services::issuer::ExternalIssuer;
 use pollux_services::resources::Declared;
@@ -33,6 +34,10 @@ pub struct Config {
     pub listen: Listen,
     /// A certificate of one's own in place of the development CA's.
     pub tls: Tls,
+    /// Where the state is kept.
+    pub state: State,
+    /// Where the events are kept.
+    pub events: Events,
     /// Bounds.
     pub limits: Limits,
     /// Who is trusted.
@@ -49,7 +54,9 @@ pub struct Config {
 pub struct Server {
     /// What host names of resources end with; also a name of this machine.
     pub domain: String,
-    /// Where everything is kept; made with mode 0700.
+    /// What this node is called among others; without, the host's name. A random part is added at each start.
+    pub node: Option<String>,
+    /// Where everything is kept that has no other place; made with mode 0700.
     pub data_dir: PathBuf,
     /// Other names and addresses of this machine: they are put into the certificate.
     pub extra_names: Vec<String>,
@@ -79,6 +86,34 @@ pub struct Tls {
     pub ca: Option<PathBuf>,
     /// PEM files of CAs that webhooks and foreign services may be certified by, beside the system's.
     pub trust: Vec<PathBuf>,
+}
+
+/// Where the state is kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct State {
+    /// `postgres://…`; carries a password. Without: SQLite in the data folder.
+    pub url: Option<Setting>,
+    /// PEM file of CAs that PostgreSQL may be certified by, in place of the system's.
+    pub ca: Option<PathBuf>,
+    /// Connections to PostgreSQL at most.
+    pub connections: usize,
+}
+
+/// Where the events are kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Events {
+    /// `nats://…` or `tls://…`, several separated by commas; may carry a password. Without: files in the data folder.
+    pub url: Option<Setting>,
+    /// What all names of the deployment on the NATS server begin with.
+    pub prefix: String,
+    /// Copies of each event, on as many servers.
+    pub replicas: usize,
+    /// A `.creds` file, in place of user and password.
+    pub credentials: Option<PathBuf>,
+    /// PEM file of CAs that NATS may be certified by; makes TLS a must.
+    pub ca: Option<PathBuf>,
 }
 
 /// Who is trusted.
@@ -119,6 +154,7 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             domain: "localhost".to_owned(),
+            node: None,
             data_dir: PathBuf::from("pollux-data"),
             extra_names: Vec::new(),
         }
@@ -129,6 +165,18 @@ impl Default for Listen {
     fn default() -> Self {
         let addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
         Self { addresses, https: vec![443, 8443], mqtt: vec![8883] }
+    }
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { url: None, ca: None, connections: 16 }
+    }
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { url: None, prefix: "pollux".to_owned(), replicas: 1, credentials: None, ca: None }
     }
 }
 

@@ -52,6 +52,16 @@ impl DataDir {
         }
     }
 
+    /// Removes a file, if it is there.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), ServeError> {
+        match fs::remove_file(self.file(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(ServeError::File { path: self.file(name), source: error })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Writes a file for the owner only (mode 0600), whole or not at all.
     pub(crate) fn write(&self, name: &str, text: &str) -> Result<(), ServeError> {
         let (path, new) = (self.file(name), self.file(&format!("{name}.new")));

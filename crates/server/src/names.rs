@@ -1,11 +1,31 @@
-//! Names of this machine and of its resources.
+//! Names of this machine, of this process among the nodes, and of the resources.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use pollux_model::Random;
 use pollux_services::resources::ResourceTable;
 
 use crate::config::Config;
+
+/// The longest a node's own part of its name is.
+const LONGEST: usize = 63;
+
+/// This process among the nodes of its deployment: a node that starts again is another.
+pub(crate) fn node(config: &Config, random: &dyn Random) -> String {
+    let name = config.server.node.clone().unwrap_or_else(host);
+    let mut run = [0; 4];
+    random.fill(&mut run);
+    format!("{name}-{:08x}", u32::from_be_bytes(run))
+}
+
+/// The host's name, as far as it can be part of a subject.
+fn host() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let good = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let name: String = name.chars().take(LONGEST).map(good).collect();
+    if name.is_empty() { "node".to_owned() } else { name }
+}
 
 /// Names that mean this machine, whichever service is asked for.
 pub(crate) fn local(config: &Config) -> Vec<String> {

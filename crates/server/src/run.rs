@@ -1,7 +1,10 @@
 //! Starting, running until told to stop, draining.
 //!
-//! Start order: data folder (locked), CA, backends, services (first start: resources, keys), certificate, ports,
+//! Start order: data folder (locked), backends, CA, services (first start: resources, keys), certificate, ports,
 //! `connections.json`, background work, accepting. A failure before the last step leaves nothing running.
+//!
+//! Stop order: `/ready` says 503 and nobody is accepted; the connections end, each after the request under way;
+//! background work ends and leases are handed over. At most [`DRAIN`] for all of it.
 
 use std::io::Write as _;
 use std::sync::{Arc, OnceLock};
@@ -9,10 +12,11 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use pollux_edges::accept::{self, Accepting, Gate, ServerCertificate};
-use pollux_edges::http::{About, Http};
+use pollux_edges::http::{About, Http, Need, Readiness};
 use pollux_edges::mqtt::Mqtt;
 use pollux_services::{Services, Settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,6 +31,8 @@ use crate::names;
 
 /// How long connections and background work may take to end.
 const DRAIN: Duration = Duration::from_secs(10);
+/// What of it connections may take: background work needs the rest.
+const CONNECTIONS: Duration = Duration::from_secs(6);
 /// How often recorded figures are folded together, so that they take no more room when nobody reads them.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// How often the certificate is looked at, beside every change of resources.
@@ -40,8 +46,28 @@ pub struct Running {
     /// The services, for those who run in the same process.
     pub services: Arc<Services>,
     inside: Arc<Inside>,
+    /// Listeners and connections.
+    edges: Stopping,
+    /// All else. Connections may need it to end.
+    background: Stopping,
+}
+
+/// Tasks, and the word for them to end.
+#[derive(Debug, Default)]
+struct Stopping {
     shutdown: CancellationToken,
     tasks: TaskTracker,
+}
+
+impl Stopping {
+    /// Tells them, and waits.
+    async fn stop(&self, until: Instant, what: &str) {
+        self.shutdown.cancel();
+        self.tasks.close();
+        if tokio::time::timeout_at(until, self.tasks.wait()).await.is_err() {
+            tracing::warn!(left = self.tasks.len(), "some {what} did not end in time: cut off");
+        }
+    }
 }
 
 /// What outlives the start.
@@ -69,7 +95,13 @@ pub async fn run(
 ) -> Result<(), ServeError> {
     // Before anything is said: whoever waits for the word that we are ready may send a signal right after it.
     let mut signals = Signals::listen()?;
-    let running = start(config).await?;
+    let running = tokio::select! {
+        running = start(config) => running?,
+        name = signals.next() => {
+            tracing::info!("{name} received while starting");
+            return Ok(());
+        }
+    };
     say(&announce(&running.connections()?));
     tokio::select! {
         () = shutdown.cancelled() => {}
@@ -110,17 +142,20 @@ pub async fn start(config: Config) -> Result<Running, ServeError> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let metrics = metrics();
     let data = DataDir::open(&config.server.data_dir)?;
-    let (random, clock) = (pollux_model::SystemRandom, pollux_model::SystemClock);
-    let now = pollux_model::Clock::now(&clock);
-    let certificates = Certificates::open(&data, &config.tls, &random, now)?;
-    let context = compose::context(&config, &data, certificates.trusted(&config.tls)?).await?;
+    let backends = compose::open(&config, &data).await?;
+    let (random, now) = (&*backends.random, backends.clock.now());
+    let certificates = match config.state.url {
+        None => Certificates::open(&data, &config.tls, random, now)?,
+        Some(_) => Certificates::open_shared(&data, &config.tls, &backends.store, random, now).await?,
+    };
+    let context = backends.context(&config, certificates.trusted(&config.tls)?).await?;
     let settings =
         Settings { domain: config.server.domain.clone(), issuers: config.identity.issuers.clone() };
     let services = Services::with(context, settings);
     let declared = config.declared();
     services.load(&declared).await.map_err(|error| ServeError::Declared(error.message))?;
     let names = names::certified(&config, &services.context.table);
-    let (chain, key) = certificates.server(&data, &names, &random, now)?;
+    let (chain, key) = certificates.server(&data, &names, random, now)?;
     let tls_failed =
         |error: rustls::Error| ServeError::Certificate(format!("the certificate cannot be used: {error}"));
     let certificate = Arc::new(ServerCertificate::new(chain, key).map_err(tls_failed)?);
@@ -130,6 +165,7 @@ pub async fn start(config: Config) -> Result<Running, ServeError> {
         return Err(ServeError::System("the services are served already".to_owned()));
     }
     services.issuer.set_authority(&connections::url(&config.server.domain, ports.main()));
+    let needs = backends.needs(&config);
     let inside = Arc::new(Inside {
         config,
         data,
@@ -139,9 +175,9 @@ pub async fn start(config: Config) -> Result<Running, ServeError> {
         ports: ports.clone(),
     });
     inside.write_connections()?;
-    let running =
-        Running { ports, services, inside, shutdown: CancellationToken::new(), tasks: TaskTracker::new() };
-    running.serve(bound, metrics)?;
+    let (edges, background) = (Stopping::default(), Stopping::default());
+    let running = Running { ports, services, inside, edges, background };
+    running.serve(bound, metrics, needs)?;
     Ok(running)
 }
 
@@ -153,14 +189,13 @@ impl Running {
 
     /// Stops accepting, lets what is under way end (at most ten seconds), and closes the data folder.
     pub async fn stop(self) {
-        self.shutdown.cancel();
-        self.tasks.close();
-        if tokio::time::timeout(DRAIN, self.tasks.wait()).await.is_err() {
-            tracing::warn!(left = self.tasks.len(), "some connections did not end in time: cut off");
-        }
+        let begun = Instant::now();
+        self.edges.stop(begun + CONNECTIONS, "connections").await;
+        self.background.stop(begun + DRAIN, "background work").await;
     }
 
-    fn serve(&self, bound: Bound, metrics: PrometheusHandle) -> Result<(), ServeError> {
+    fn serve(&self, bound: Bound, metrics: PrometheusHandle, needs: Vec<Need>) -> Result<(), ServeError> {
+        let (edges, background) = (&self.edges, &self.background);
         let limits = &self.services.context.limits;
         let gate = Arc::new(Gate::new(limits.connections, limits.unauthenticated_connections));
         let accepting = |alpn: &[&str]| {
@@ -170,36 +205,38 @@ impl Running {
                     .map_err(|error| ServeError::Certificate(format!("TLS cannot be set up: {error}")))?,
                 gate: Arc::clone(&gate),
                 handshake_timeout: Duration::from_secs(limits.handshake_timeout_seconds),
-                shutdown: self.shutdown.clone(),
-                tasks: self.tasks.clone(),
+                shutdown: edges.shutdown.clone(),
+                tasks: edges.tasks.clone(),
             })
         };
-        self.tasks.spawn(fold_metrics(metrics.clone(), self.shutdown.clone()));
-        let http = Http::new(Arc::clone(&self.services), self.inside.about(metrics));
+        background.tasks.spawn(fold_metrics(metrics.clone(), background.shutdown.clone()));
+        let readiness = Readiness::new(needs, edges.shutdown.clone());
+        let http = Http::new(Arc::clone(&self.services), self.inside.about(metrics, readiness));
         let https = accepting(&["http/1.1"])?;
         for listener in bound.https {
-            let (http, shutdown) = (Arc::clone(&http), self.shutdown.clone());
-            self.tasks.spawn(accept::serve(listener, https.clone(), move |stream, peer, admission| {
+            let (http, shutdown) = (Arc::clone(&http), edges.shutdown.clone());
+            edges.tasks.spawn(accept::serve(listener, https.clone(), move |stream, peer, admission| {
                 Arc::clone(&http).serve(stream, peer, admission, shutdown.clone())
             }));
         }
         let mqtt = Mqtt::new(Arc::clone(&self.services));
         let mqtts = accepting(&["mqtt"])?;
         for listener in bound.mqtt {
-            let (mqtt, shutdown) = (Arc::clone(&mqtt), self.shutdown.clone());
-            self.tasks.spawn(accept::serve(listener, mqtts.clone(), move |stream, peer, admission| {
+            let (mqtt, shutdown) = (Arc::clone(&mqtt), edges.shutdown.clone());
+            edges.tasks.spawn(accept::serve(listener, mqtts.clone(), move |stream, peer, admission| {
                 Arc::clone(&mqtt).serve(stream, peer, Some(admission), shutdown.clone())
             }));
         }
-        self.services.start(&self.shutdown, &self.tasks);
-        self.tasks.spawn(Arc::clone(&self.inside).keep_up(self.shutdown.clone()));
+        self.services.start(&background.shutdown, &background.tasks);
+        background.tasks.spawn(Arc::clone(&self.inside).keep_up(background.shutdown.clone()));
         Ok(())
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.shutdown.cancel();
+        self.edges.shutdown.cancel();
+        self.background.shutdown.cancel();
     }
 }
 
@@ -216,14 +253,14 @@ impl Inside {
         self.data.write("connections.json", &(text + "\n"))
     }
 
-    fn about(self: &Arc<Self>, metrics: PrometheusHandle) -> About {
+    fn about(self: &Arc<Self>, metrics: PrometheusHandle, readiness: Arc<Readiness>) -> About {
         // Weak: the services must not keep themselves alive through their own edge.
         let inside = Arc::downgrade(self);
         let connections = move || {
             let connections = inside.upgrade().and_then(|inside| inside.connections().ok());
             connections.and_then(|one| serde_json::to_value(one).ok()).unwrap_or_default()
         };
-        About { connections: Arc::new(connections), metrics: Arc::new(move || metrics.render()) }
+        About { connections: Arc::new(connections), metrics: Arc::new(move || metrics.render()), readiness }
     }
 
     /// Keeps the certificate and `connections.json` true to the resources, and the certificate fresh.

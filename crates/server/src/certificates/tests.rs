@@ -1,6 +1,8 @@
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use pollux_model::SystemRandom;
+use pollux_store::sqlite::{SqliteOptions, SqliteStore};
 
 use super::*;
 
@@ -63,4 +65,55 @@ fn given_files_are_named_when_they_do_not_hold() {
     let given = Certificates::open(&data, &tls, &SystemRandom, NOW).unwrap();
     let error = given.server(&data, &[], &SystemRandom, NOW).err().unwrap().to_string();
     assert!(error.contains("c.pem holds no certificate"), "{error}");
+}
+
+fn store(folder: &Path) -> DynStore {
+    std::sync::Arc::new(SqliteStore::open(&folder.join("state.db"), SqliteOptions::default()).unwrap())
+}
+
+async fn open_shared(data: &DataDir, store: &DynStore) -> Certificates {
+    Certificates::open_shared(data, &Tls::default(), store, &SystemRandom, NOW).await.unwrap()
+}
+
+#[tokio::test]
+async fn nodes_that_start_at_once_have_one_ca_and_keys_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let node = |name: &str| DataDir::open(&folder.path().join(name)).unwrap();
+    let (a, b, c) = (node("a"), node("b"), node("c"));
+    let (at_a, at_b, at_c) =
+        tokio::join!(open_shared(&a, &store), open_shared(&b, &store), open_shared(&c, &store));
+    let ca = a.read("ca.pem").unwrap().unwrap();
+    let mut keys = std::collections::BTreeSet::new();
+    for (certificates, data) in [(at_a, a), (at_b, b), (at_c, c)] {
+        let (chain, key) = certificates.server(&data, &names(&["localhost"]), &SystemRandom, NOW).unwrap();
+        assert_eq!(chain.len(), 2);
+        keys.insert(key.secret_der().to_vec());
+        assert_eq!(data.read("ca.pem").unwrap().unwrap(), ca);
+        assert!(!data.file("ca.key").exists(), "the CA's key stays in the store");
+    }
+    assert_eq!(keys.len(), 3, "each has a key of its own");
+}
+
+#[tokio::test]
+async fn the_first_folders_own_ca_becomes_the_deployments_and_a_later_ones_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let wanted = names(&["localhost"]);
+    let alone = |name: &str| {
+        let data = DataDir::open(&folder.path().join(name)).unwrap();
+        open(&data).server(&data, &wanted, &SystemRandom, NOW).unwrap();
+        let ca = data.read("ca.pem").unwrap().unwrap();
+        (data, ca)
+    };
+    let (moved, ca) = alone("moved");
+    let before = moved.read("server.pem").unwrap();
+    open_shared(&moved, &store).await.server(&moved, &wanted, &SystemRandom, NOW).unwrap();
+    assert_eq!(moved.read("server.pem").unwrap(), before, "nothing changes for those who trusted it");
+
+    let (late, own) = alone("late");
+    open_shared(&late, &store).await.server(&late, &wanted, &SystemRandom, NOW).unwrap();
+    assert_eq!(late.read("ca.pem").unwrap().unwrap(), ca);
+    assert_eq!(late.read("ca.old.pem").unwrap().unwrap(), own);
+    assert!(late.read("server.pem").unwrap().unwrap().ends_with(&ca) && !late.file("ca.key").exists());
 }

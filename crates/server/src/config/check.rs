@@ -11,6 +11,7 @@ use super::place::Source;
 pub(super) fn accepted(key: &str) -> Option<&'static str> {
     Some(match key {
         "server.domain" => "a host name, such as localhost or pollux.example.com",
+        "server.node" => "a name of 1 to 63 letters, digits and hyphens, such as node-1",
         "server.data_dir" => "a path",
         "server.extra_names" => {
             "a list of host names and addresses, such as [\"pollux.lan\", \"192.168.1.7\"]"
@@ -20,6 +21,15 @@ pub(super) fn accepted(key: &str) -> Option<&'static str> {
         "listen.mqtt" => "a list of ports, each 0 (any free one) to 65535, such as [8883]",
         "tls.certificate" | "tls.key" | "tls.ca" => "the path of a PEM file; certificate and key go together",
         "tls.trust" => "a list of paths of PEM files",
+        "state.url" => "postgres://user:password@host:5432/database?sslmode=verify-full",
+        "state.connections" => "a whole number, 2 or more",
+        "events.url" => {
+            "nats://user:password@host:4222 or tls://user:password@host:4222, several separated by commas"
+        }
+        "events.prefix" => "1 to 32 letters, digits, hyphens and underscores, such as pollux",
+        "events.replicas" => "a whole number, 1 to 5, such as 3; as many NATS servers are needed",
+        "state.ca" | "events.ca" => "the path of a PEM file, beside a url in the same section",
+        "events.credentials" => "the path of a .creds file, beside a url in the same section",
         "log.filter" => "error, warn, info, debug, trace, or such as \"info,pollux_services=debug\"",
         "log.json" => "true or false",
         "identity.issuers" | "identity.issuers.issuer" => {
@@ -86,7 +96,64 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
             return Err(problem("identity.issuers.issuer", format!("'{}' is no https URL", one.issuer)));
         }
     }
+    check_backends(config)?;
     check_limits(config)
+}
+
+/// Never shows a URL: it may carry a password.
+fn check_backends(config: &Config) -> Result<(), Problem> {
+    let (state, events) = (&config.state, &config.events);
+    let word = |text: &str, longest: usize, also: &[u8]| {
+        let good = |b: u8| b.is_ascii_alphanumeric() || also.contains(&b);
+        (1..=longest).contains(&text.len()) && text.bytes().all(good)
+    };
+    if let Some(node) = config.server.node.as_ref().filter(|node| !word(node, 63, b"-")) {
+        return Err(problem("server.node", format!("'{node}' is no name of a node")));
+    }
+    if let Some(url) = &state.url {
+        let known = |scheme: &str| ["postgres", "postgresql"].contains(&scheme);
+        scheme(&url.0).filter(|scheme| known(scheme)).ok_or_else(|| unknown_scheme("state.url", &url.0))?;
+    }
+    if let Some(url) = &events.url {
+        let known = |scheme: &str| ["nats", "tls"].contains(&scheme);
+        // Behind the first, a host and port alone will do.
+        let bare = |at: usize, one: &str| at > 0 && !one.is_empty() && !one.contains("://");
+        for (at, one) in url.0.split(',').map(str::trim).enumerate() {
+            if !bare(at, one) && !scheme(one).is_some_and(known) {
+                return Err(unknown_scheme("events.url", one));
+            }
+        }
+    }
+    if !word(&events.prefix, 32, b"-_") {
+        return Err(problem("events.prefix", format!("'{}' is no prefix", events.prefix)));
+    }
+    if !(1..=5).contains(&events.replicas) {
+        return Err(problem("events.replicas", format!("it is {}", events.replicas)));
+    }
+    if state.connections < 2 {
+        return Err(problem("state.connections", format!("it is {}", state.connections)));
+    }
+    let alone = "there is no url it could be for";
+    match (&state.url, &events.url) {
+        (None, _) if state.ca.is_some() => Err(problem("state.ca", alone)),
+        (_, None) if events.ca.is_some() => Err(problem("events.ca", alone)),
+        (_, None) if events.credentials.is_some() => Err(problem("events.credentials", alone)),
+        _ => Ok(()),
+    }
+}
+
+/// What stands before `://`, if it can be a scheme.
+fn scheme(url: &str) -> Option<&str> {
+    let (scheme, _) = url.split_once("://")?;
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"+-.".contains(&b);
+    ((1..=16).contains(&scheme.len()) && scheme.bytes().all(good)).then_some(scheme)
+}
+
+fn unknown_scheme(key: &'static str, url: &str) -> Problem {
+    match scheme(url) {
+        Some(scheme) => problem(key, format!("'{scheme}://' is not known here")),
+        None => problem(key, "it is no URL"),
+    }
 }
 
 fn check_limits(config: &Config) -> Result<(), Problem> {

@@ -11,8 +11,7 @@ use super::place::accepted_beside;
 
 const PREFIX: &str = "POLLUX_";
 
-/// One setting from the environment.
-#[derive(Debug)]
+/// One setting from the environment. Not `Debug`: the value may be a secret.
 pub(super) struct Override {
     pub(super) variable: String,
     /// Such as `["listen", "https"]`.

@@ -71,7 +71,26 @@ fn a_bad_file_is_refused_with_line_key_and_what_is_accepted() {
             "[server]\ndomian = \"x\"",
             "pollux.toml:2: server.domian: unknown field `domian`, expected one of `domain`",
         ),
-        ("[state]\nurl = \"postgres://\"", "unknown field `state`"),
+        ("[state]\nuri = \"x\"", "pollux.toml:2: state.uri: unknown field `uri`, expected one of `url`, `ca`"),
+        (
+            "[state]\n\nurl = \"mysql://u:hunter2@h/x\"",
+            "pollux.toml:3: state.url: 'mysql://' is not known here; accepted: postgres://user:password@host",
+        ),
+        ("[state]\nurl = \"hunter2\"", "pollux.toml:2: state.url: it is no URL; accepted: postgres://"),
+        ("[state]\nurl = postgres://u:hunter2@h/x", "pollux.toml:2: "),
+        ("[state]\nurl = [\"postgres://u:hunter2@h/x\"]", "pollux.toml:2: state.url: invalid type: sequence"),
+        ("[state]\nconnections = 1", "pollux.toml:2: state.connections: it is 1; accepted: a whole number, 2"),
+        ("[state]\nca = \"a.pem\"", "pollux.toml:2: state.ca: there is no url it could be for"),
+        (
+            "[events]\nurl = \"nats://u:hunter2@a:1,http://u:hunter2@b\"",
+            "pollux.toml:2: events.url: 'http://' is not known here; accepted: nats://user:password@host:4222 or tls",
+        ),
+        ("[events]\nurl = \"u:hunter2@a:4222\"", "pollux.toml:2: events.url: it is no URL; accepted: nats://"),
+        ("[events]\nurl = \"nats://a:4222,\"", "pollux.toml:2: events.url: it is no URL"),
+        ("[events]\nprefix = \"a.b\"", "pollux.toml:2: events.prefix: 'a.b' is no prefix; accepted: 1 to 32"),
+        ("[events]\nreplicas = 6", "pollux.toml:2: events.replicas: it is 6; accepted: a whole number, 1 to 5"),
+        ("[events]\ncredentials = \"a.creds\"", "pollux.toml:2: events.credentials: there is no url"),
+        ("[server]\nnode = \"a.b\"", "pollux.toml:2: server.node: 'a.b' is no name of a node; accepted: a name"),
         (
             "[server]\n\ndomain = 7 # seven",
             "pollux.toml:3: server.domain: invalid type: integer `7`, expected a string; accepted: a host name",
@@ -119,7 +138,32 @@ fn a_bad_file_is_refused_with_line_key_and_what_is_accepted() {
         let error = parse(text, &[]).unwrap_err();
         assert!(error.contains(expected), "{text:?}\n  gave     {error}\n  expected {expected}");
         assert!(error.starts_with("pollux.toml"), "{error}");
+        assert!(!error.contains("hunter2"), "a password is shown: {error}");
     }
+}
+
+#[test]
+fn backends_are_named_by_file_or_environment_and_their_urls_are_not_shown() {
+    let text = r#"
+        [server]
+        node = "node-1"
+        [state]
+        url = "postgresql://u:hunter2@db/pollux"
+        ca = "db.pem"
+        connections = 4
+        [events]
+        replicas = 3
+        ca = "nats.pem"
+    "#;
+    let events = "tls://u:hunter2@h1:4222,h2:4222, tls://h3";
+    let config = parse(text, &[("POLLUX_EVENTS__URL", events), ("POLLUX_EVENTS__PREFIX", "plant_1")]).unwrap();
+    assert_eq!(config.events.url.as_ref().map(|url| url.0.as_str()), Some(events));
+    assert_eq!((config.events.prefix.as_str(), config.events.replicas), ("plant_1", 3));
+    assert_eq!((config.state.connections, config.server.node.as_deref()), (4, Some("node-1")));
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let config = parse("", &[]).unwrap();
+    assert!(config.state.url.is_none() && config.events.url.is_none());
+    assert_eq!((config.state.connections, config.events.replicas), (16, 1));
 }
 
 #[test]
@@ -132,10 +176,14 @@ fn a_bad_variable_is_refused_by_name() {
         ("POLLUX_NOWHERE__KEY", "1", "unknown field `nowhere`, expected one of `server`"),
         ("POLLUX_LOG__JSON", "maybe", "expected a boolean; accepted: true or false"),
         ("POLLUX_LIMITS__CONNECTIONS", "0", "it is 0; accepted: a whole number, 1 or more"),
+        ("POLLUX_STATE__URL", "redis://u:hunter2@h", "'redis://' is not known here; accepted: postgres://"),
+        ("POLLUX_EVENTS__URL", "", "it is no URL; accepted: nats://"),
+        ("POLLUX_EVENTS__REPLICAS", "0", "it is 0; accepted: a whole number, 1 to 5"),
     ];
     for (name, value, expected) in table {
         let error = parse("[server]\ndomain = \"good\"", &[(name, value)]).unwrap_err();
         assert!(error.starts_with(&format!("environment variable {name}: ")), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
         assert!(error.contains(expected), "{name}={value}\n  gave     {error}\n  expected {expected}");
     }
 }

@@ -94,7 +94,11 @@ async fn bad_calls_are_answered_in_words() {
 }
 
 fn admin(services: Arc<Services>) -> Router {
-    let about = About { connections: Arc::new(|| json!({})), metrics: Arc::new(String::new) };
+    let about = About {
+        connections: Arc::new(|| json!({})),
+        metrics: Arc::new(String::new),
+        readiness: Arc::default(),
+    };
     crate::http::admin::router(services, about)
 }
 
