@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{connections, demo, dps, events, functions, group, hub, serve, twin, twins};
+use crate::commands::{admin, connections, demo, dps, events, functions, group, hub, serve, twin, twins};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -84,6 +84,9 @@ pub(crate) enum Command {
     /// Resource groups
     #[command(subcommand)]
     Group(group::Command),
+    /// Move a deployment that does not run, whatever it is kept in
+    #[command(subcommand)]
+    Admin(admin::Command),
 }
 
 #[cfg(test)]
@@ -131,6 +134,8 @@ mod tests {
             "pollux hub device list --hub-name hub1 --data-dir elsewhere",
             "pollux functions settings set --settings A=1 B=2 -n app",
             "pollux dps create -n dps2 -g rg",
+            "pollux admin export --to f --events --overwrite --config c.toml --data-dir d",
+            "pollux admin import --from f --events --json",
         ] {
             let parsed = Cli::try_parse_from(line.split(' '));
             assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
@@ -148,6 +153,8 @@ mod tests {
             "pollux hub device create -d d --primary-key k",
             "pollux functions settings set NOVALUE",
             "pollux group delete",
+            "pollux admin export",
+            "pollux admin import --from f --overwrite",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

@@ -1,5 +1,6 @@
 //! The commands, one file per group.
 
+pub(crate) mod admin;
 pub(crate) mod connections;
 pub(crate) mod demo;
 pub(crate) mod dps;
@@ -30,5 +31,6 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Twins(command) => twins::run(&session()?, command).await,
         Command::Functions(command) => functions::run(&session()?, command).await,
         Command::Group(command) => group::run(&session()?, command).await,
+        Command::Admin(command) => admin::run(&cli.global, command).await,
     }
 }

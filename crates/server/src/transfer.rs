@@ -29,6 +29,7 @@ mod opened;
 mod rows;
 mod verify;
 
+use pollux_store::store::DynStore;
 use serde::Serialize;
 
 pub use error::TransferError;
@@ -36,6 +37,20 @@ pub use export::{Export, export};
 pub use import::{Import, import};
 
 use self::manifest::{Consumer, Manifest};
+use crate::error::ServeError;
+
+/// Refuses a deployment whose import was cut off: part of it is not there yet.
+pub(crate) async fn require_whole(store: &DynStore) -> Result<(), ServeError> {
+    let marker = marker::read(store).await.map_err(|error| ServeError::Stored(error.to_string()))?;
+    match marker {
+        None => Ok(()),
+        Some(_) => Err(ServeError::Stored(
+            "an import into this deployment was cut off, and part of it is missing: run the same `pollux admin import` \
+             again, it goes on where it was"
+                .to_owned(),
+        )),
+    }
+}
 
 /// What is counted in a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use super::digest::{Content, sha256};
 use super::error::TransferError;
 use super::folder::{Folder, Found, Lines, MANIFEST, PROGRESS, SUMS};
 use super::manifest::{Consumer, FORMAT, FileEntry, Manifest, PartitionEntry, StreamEntry, TableEntry};
-use super::opened::{Opened, require_whole};
-use super::{Moved, Progress, Unit, events, rows};
+use super::opened::Opened;
+use super::{Moved, Progress, Unit, events, require_whole, rows};
 use crate::config::Config;
 
 /// Where to, and what.

@@ -10,11 +10,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::error::TransferError;
-use super::{Progress, marker};
+use super::Progress;
 use crate::compose;
 use crate::config::Config;
 use crate::data_dir::DataDir;
-use crate::error::ServeError;
 use crate::names;
 
 /// The lease that keeps two transfers of a shared state apart.
@@ -143,18 +142,5 @@ async fn renew(store: DynStore, owner: String) {
         if let Err(error) = store.lease(&owner, &[LEASE.to_owned()], TTL).await {
             tracing::warn!(%error, "the lease of this transfer cannot be renewed");
         }
-    }
-}
-
-/// Refuses a deployment whose import was cut off: part of it is not there yet.
-pub(crate) async fn require_whole(store: &DynStore) -> Result<(), ServeError> {
-    let marker = marker::read(store).await.map_err(|error| ServeError::Stored(error.to_string()))?;
-    match marker {
-        None => Ok(()),
-        Some(_) => Err(ServeError::Stored(
-            "an import into this deployment was cut off, and part of it is missing: run the same `pollux admin import` \
-             again, it goes on where it was"
-                .to_owned(),
-        )),
     }
 }

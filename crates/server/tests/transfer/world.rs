@@ -1,5 +1,6 @@
 //! Deployments that are moved, and what is looked at.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use pollux_server::Config;
 use pollux_server::transfer::{self, Export, Import, Moved, Progress, TransferError, Unit};
 use pollux_store::postgres::{PostgresOptions, PostgresStore};
 use pollux_store::sqlite::{SqliteOptions, SqliteStore};
+use pollux_store::portable::{Row, Table};
 use pollux_store::store::DynStore;
 use pollux_store::suite::fixtures;
 use pollux_store::{Batch, Write};
@@ -98,7 +100,8 @@ impl Place {
     }
 }
 
-/// A laptop's deployment with rows in every table and events: some trimmed, one partition emptied, one never used.
+/// A laptop's deployment with rows in every table and events: a partition that began long ago, one that was emptied.
+/// The streams of the server's own resources are empty.
 pub(crate) async fn laptop() -> Place {
     let server = TestServer::start().await;
     let place = Place { folder: server.stop().await, state: None, events: None };
@@ -132,7 +135,7 @@ pub(crate) fn stream() -> StreamName {
 
 fn stream_config() -> StreamConfig {
     let retention = Retention { time: Duration::from_secs(100 * 365 * 24 * 3600), bytes: Some(1 << 40) };
-    StreamConfig { partitions: 5, retention }
+    StreamConfig { partitions: 4, retention }
 }
 
 pub(crate) fn last() -> Position {
@@ -172,6 +175,28 @@ pub(crate) async fn events(place: &Place) -> Vec<(i64, i64, Vec<Record>)> {
         all.push((info.begin_sequence_number, info.last_sequence_number, records));
     }
     all
+}
+
+/// All rows but the CA and what each deployment has for itself, and the outbox by partition key, in order.
+pub(crate) async fn state(place: &Place) -> (Vec<Row>, BTreeMap<String, Vec<Vec<u8>>>) {
+    let store = place.store().await;
+    let mut rows = Vec::new();
+    for table in Table::ALL.into_iter().filter(|table| *table != Table::Outbox) {
+        let page = store.rows(table, None, 100_000).await.unwrap();
+        rows.extend(page.items.into_iter().filter_map(|row| match row {
+            Row::Secrets { secret } if ["ca", "deployment"].contains(&secret.scope.as_str()) => None,
+            Row::DeadLetters { mut letter, payload } => {
+                letter.id = 0;
+                Some(Row::DeadLetters { letter, payload })
+            }
+            row => Some(row),
+        }));
+    }
+    let mut outbox: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
+    for (_, entry) in fixtures::outbox(&*store).await {
+        outbox.entry(entry.partition_key).or_default().push(entry.payload);
+    }
+    (rows, outbox)
 }
 
 /// What an export holds, without what the log chooses and the moment.
