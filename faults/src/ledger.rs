@@ -48,8 +48,9 @@ pub(crate) struct State {
     pub(crate) pending: Option<(u64, String)>,
     /// The last pause of the load in which its last message was acknowledged.
     pub(crate) settled: u32,
-    /// The node it is connected to, with all it needs there.
+    /// The node it is connected to, with all it needs there, and since when.
     pub(crate) connected: Option<usize>,
+    pub(crate) connected_since: Option<Instant>,
     /// Since when its connection should be cut.
     pub(crate) to_be_cut: Option<Instant>,
     /// The node it is to connect to next, while it is connected.
@@ -59,6 +60,8 @@ pub(crate) struct State {
     /// Version and number of the newest acknowledged change in this life.
     pub(crate) desired_version: u64,
     pub(crate) desired_number: u64,
+    /// When it was asked for and acknowledged, and by which node.
+    pub(crate) desired_through: Option<(Instant, Instant, usize)>,
     /// What the device knows of its desired properties: version and number.
     pub(crate) told: Option<(u64, u64)>,
 }
@@ -71,12 +74,14 @@ impl Device {
             pending: None,
             settled: 0,
             connected: None,
+            connected_since: None,
             to_be_cut: None,
             move_to: None,
             desired: Numbers::default(),
             desired_busy: false,
             desired_version: 0,
             desired_number: 0,
+            desired_through: None,
             told: None,
         };
         Self { id, key, mortal, state: Mutex::new(state), wake: Notify::new() }

@@ -24,6 +24,8 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// The load alone, before a fault and after it.
 const CALM: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(50);
+/// Into a fault, so that every partition has something that came after its beginning.
+const AHEAD: Duration = Duration::from_secs(1);
 
 /// The deployment with its load and all that watches it.
 #[derive(Debug)]
@@ -97,8 +99,8 @@ impl Stage {
         sleep(CALM).await;
         let before = self.load.ledger.counted();
         let mut recovery = Recovery::default();
-        self.hold(fault, victim, &mut recovery, tally).await?;
-        self.recover(fault, victim, &mut recovery, tally).await?;
+        let ended = self.hold(fault, victim, &mut recovery, tally).await?;
+        self.recover(fault, victim, ended, &mut recovery, tally).await?;
         let counted = self.load.ledger.counted().since(before);
         let settled = self.pause().await;
         say(&format!("  {}", acknowledged(counted)))?;
@@ -125,14 +127,14 @@ impl Stage {
         Ok(())
     }
 
-    /// The fault, from its beginning to its end.
+    /// The fault, from its beginning to its end; when it began to be undone.
     async fn hold(
         &mut self,
         fault: Fault,
         victim: usize,
         recovery: &mut Recovery,
         tally: &mut Tally,
-    ) -> Result<()> {
+    ) -> Result<Instant> {
         self.load.ledger.mark();
         let begun = Instant::now();
         let beginning = fault.begin(&mut self.world, &self.load.targets, victim).await;
@@ -143,22 +145,19 @@ impl Stage {
         } else {
             beginning?;
         }
-        let moved = self.dealt_with(begun);
+        let moved = self.dealt_with(begun, AHEAD);
         sleep(fault.lasts(self.seconds)).await;
         if fault.is_told() {
             let says = self.load.targets.all[victim].says().await;
             let outcome = if says.starts_with("503") { Ok(says) } else { Err(says) };
             tally.case("the node says that it is not ready", outcome)?;
         }
-        fault.end(&mut self.world, victim)?;
-        recovery.moved = if moved.is_finished() {
-            moved.await?
-        } else {
-            moved.abort();
-            None
-        };
+        recovery.moved = if moved.is_finished() { moved.await? } else { None };
         recovery.pause = self.load.ledger.longest_pause();
-        Ok(())
+        self.load.ledger.mark();
+        let ended = Instant::now();
+        fault.end(&mut self.world, victim)?;
+        Ok(ended)
     }
 
     /// Until all is well.
@@ -166,33 +165,31 @@ impl Stage {
         &mut self,
         fault: Fault,
         victim: usize,
+        ended: Instant,
         recovery: &mut Recovery,
         tally: &mut Tally,
     ) -> Result<()> {
         let (load, ledger) = (&self.load, &self.load.ledger);
-        recovery.pause = recovery.pause.max(ledger.longest_pause());
-        ledger.mark();
-        let followed = self.dealt_with(Instant::now());
-        recovery.ready = until(RECOVERY, || load.targets.all_ready()).await;
-        let outcome = match recovery.ready {
-            Some(took) => Ok(seconds_of(took)),
+        let followed = self.dealt_with(ended, Duration::ZERO);
+        let left = || RECOVERY.saturating_sub(ended.elapsed());
+        let since_end = |took: Option<Duration>| took.map(|_| ended.elapsed());
+        recovery.ready = since_end(until(left(), || load.targets.all_ready()).await);
+        let outcome = recovery.ready.map(seconds_of);
+        let outcome = match outcome {
+            Some(took) => Ok(took),
             None => Err(self.not_ready().await),
         };
         tally.case("all nodes are ready again", outcome)?;
-        let begun = Instant::now();
         self.spread();
-        recovery.connected = until(RECOVERY, || ledger.astray().0.is_empty()).await;
+        recovery.connected = since_end(until(left(), || ledger.astray().0.is_empty()).await);
         let missing = ledger.astray().0.len();
         let outcome = recovery.connected.map(seconds_of).ok_or_else(|| format!("{missing} devices are not"));
         tally.case("all devices are connected again", outcome)?;
-        let since_end = recovery.ready.unwrap_or(RECOVERY);
-        recovery.connected = recovery.connected.map(|took| took + since_end);
         let first = || match fault.scope() {
             Scope::Node => ledger.first_of(victim),
             Scope::All => ledger.first_of_all(),
         };
-        let left = RECOVERY.saturating_sub(begun.elapsed());
-        until(left, || first().is_some()).await;
+        until(left(), || first().is_some()).await;
         recovery.first = first();
         let outcome = recovery.first.map(seconds_of).ok_or_else(|| "not in time".to_owned());
         tally.case("the affected part acknowledges messages again", outcome)?;
@@ -212,10 +209,11 @@ impl Stage {
         said.join("; ")
     }
 
-    /// How long since `begun` until the ingest function has dealt with what is in the log now.
-    fn dealt_with(&self, begun: Instant) -> JoinHandle<Option<Duration>> {
+    /// How long since `begun` until the ingest function has dealt with what was in the log `ahead` after it.
+    fn dealt_with(&self, begun: Instant, ahead: Duration) -> JoinHandle<Option<Duration>> {
         let (events, watch) = (Arc::clone(&self.events), Arc::clone(&self.watch));
         tokio::spawn(async move {
+            sleep(ahead).await;
             let mut ends: Option<Vec<End>> = None;
             while begun.elapsed() < RECOVERY {
                 match &ends {
@@ -276,7 +274,7 @@ impl Stage {
 impl Recovery {
     fn text(&self) -> String {
         format!(
-            "longest time without a PUBACK {}; from the fault's beginning: functions moved on {}; from its end: ready {}, \
+            "longest time without a PUBACK {}; from the fault's beginning: functions went on {}; from its end: ready {}, \
              affected part acknowledges {}, all connected {}, functions caught up {}",
             seconds_of(self.pause),
             seconds(self.moved),

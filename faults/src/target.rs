@@ -133,7 +133,8 @@ impl Target {
     async fn watch(&self) {
         let mut missed = 0;
         loop {
-            let well = matches!(self.probe.get("/ready").send_any().await, Ok(answer) if answer.status == 200);
+            let well =
+                matches!(self.probe.get("/ready").send_any().await, Ok(answer) if answer.status == 200);
             missed = if well { 0 } else { missed + 1 };
             if missed == 0 || missed >= FALL {
                 self.ready.store(well, Ordering::Relaxed);

@@ -110,14 +110,18 @@ fn leases(subject: Subject<'_>) -> Result<String, String> {
     }
     let mut owners: HashMap<&str, usize> = HashMap::new();
     let mut free = Vec::new();
-    // Each start of a node has a lease of its own, which nobody takes after it.
-    for (name, held) in look.leases.iter().filter(|(name, _)| !name.starts_with("node/")) {
+    // The others are a node's own name, which nobody takes after it, and locks, which are free most of the time.
+    let work = |name: &&String| name.starts_with("relay/") || name.starts_with("consumer/");
+    for (name, held) in look.leases.iter().filter(|(name, _)| work(name)) {
         match &held.owner {
             Some(owner) if held.running => *owners.entry(owner).or_default() += 1,
             _ => free.push(name.clone()),
         }
     }
     none("leases without an owner", &free)?;
+    if owners.is_empty() {
+        return Err("there is no lease".to_owned());
+    }
     none("steps back", &subject.watch.take_wrong())?;
     let mut owners: Vec<_> = owners.into_iter().map(|(owner, count)| format!("{owner}: {count}")).collect();
     owners.sort();

@@ -160,8 +160,17 @@ async fn desired(subject: Subject<'_>) -> Result<String, String> {
                 device.id
             ));
         } else if state.told != Some((version, number)) {
-            let (id, told, node) = (&device.id, state.told, state.connected.map(|node| node + 1));
-            wrong.push(format!("{id} (node {node:?}) knows {told:?}, the hub has {:?}", (version, number)));
+            let (told, node) = (state.told, state.connected.map_or(0, |node| node + 1));
+            let since = state.connected_since.map_or(0.0, |since| since.elapsed().as_secs_f64());
+            let change = state.desired_through.map_or_else(String::new, |(asked, acked, node)| {
+                let (asked, acked) = (asked.elapsed().as_secs_f64(), acked.elapsed().as_secs_f64());
+                format!(", changed through node-{} {asked:.2} to {acked:.2} s ago", node + 1)
+            });
+            wrong.push(format!(
+                "{}, connected to node-{node} {since:.2} s ago, knows {told:?}, the hub has {:?}{change}",
+                device.id,
+                (version, number)
+            ));
         }
     }
     none("devices", &wrong).map(|()| String::new())

@@ -155,6 +155,7 @@ async fn session(load: &Arc<Load>, device: &Arc<Device>, mut link: Link) {
 fn begin(load: &Load, device: &Device, link: &Link) {
     let mut state = device.state.lock();
     state.connected = Some(link.node);
+    state.connected_since = Some(Instant::now());
     state.told = Some(link.told);
     if matches!(state.life, Life::Disabled | Life::Deleted) {
         // It was let in just before.

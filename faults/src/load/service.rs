@@ -81,7 +81,8 @@ async fn change_desired(load: &Load, device: &Device) {
     let number = device.state.lock().desired.take();
     let body = json!({ "properties": { "desired": { "n": number } } });
     let path = format!("/twins/{}", device.id);
-    let answer = load.targets.next().hub.patch(&path).json(body).send().await;
+    let (asked, node) = (Instant::now(), load.targets.pick());
+    let answer = load.targets.all[node].hub.patch(&path).json(body).send().await;
     let mut state = device.state.lock();
     match answer {
         Ok(answer) => {
@@ -95,6 +96,7 @@ async fn change_desired(load: &Load, device: &Device) {
                 ));
             }
             (state.desired_version, state.desired_number) = (version, number);
+            state.desired_through = Some((asked, Instant::now(), node));
         }
         Err(error) => {
             state.desired.give_up(number);
