@@ -98,7 +98,8 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<()> {
             let what = transfer::Export { to, events, overwrite };
             let moved = transfer::export(&config, &what, &bars).await.map_err(failure)?;
             say(global, "exported", &moved)?;
-            let secret = format!("{} holds every key of the deployment: keep it as you keep them", moved.folder);
+            let secret =
+                format!("{} holds every key of the deployment: keep it as you keep them", moved.folder);
             Output::new(global.json).note(&secret)
         }
         Command::Import(args) => {
@@ -138,16 +139,17 @@ fn say(global: &Global, done: &str, moved: &Moved) -> Result<()> {
         output.document(&serde_json::to_value(moved)?)?;
     } else {
         let short = |sum: &str| sum.chars().take(16).collect::<String>();
-        let row = |one: &transfer::MovedTable| vec![one.table.clone(), one.rows.to_string(), short(&one.checksum)];
+        let row =
+            |one: &transfer::MovedTable| vec![one.table.clone(), one.rows.to_string(), short(&one.checksum)];
         let rows = moved.tables.iter().map(row).collect();
         io::stdout().lock().write_all(table(&["table", "rows", "checksum"], rows).as_bytes())?;
     }
     let rows: u64 = moved.tables.iter().map(|one| one.rows).sum();
     output.note(&format!("{done}: {rows} rows, {} events", moved.events))?;
     if moved.events_left_behind > 0 {
+        let behind = moved.events_left_behind;
         output.note(&format!(
-            "left behind: {} events, and all checkpoints; with --events they go along",
-            moved.events_left_behind
+            "left behind: {behind} events; with --events they and the checkpoints go along"
         ))?;
     }
     for one in &moved.unconsumed {

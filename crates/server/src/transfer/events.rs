@@ -56,7 +56,8 @@ pub(super) fn parse(line: &[u8]) -> Option<Record> {
 
 /// Counts a record in, without its offset: a log may choose that itself.
 pub(super) fn add(content: &mut Content, record: &Record) {
-    let (number, time) = (record.sequence_number.to_le_bytes(), record.enqueued_time.as_micros().to_le_bytes());
+    let (number, time) =
+        (record.sequence_number.to_le_bytes(), record.enqueued_time.as_micros().to_le_bytes());
     match &record.partition_key {
         Some(key) => content.add_parts(&[&number, &time, &record.payload, key.as_bytes()]),
         None => content.add_parts(&[&number, &time, &record.payload]),

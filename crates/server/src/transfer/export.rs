@@ -30,11 +30,7 @@ pub struct Export {
 ///
 /// # Errors
 /// [`TransferError`]: then the folder holds no export that could be imported.
-pub async fn export(
-    config: &Config,
-    what: &Export,
-    progress: &dyn Progress,
-) -> Result<Moved, TransferError> {
+pub async fn export(config: &Config, what: &Export, progress: &dyn Progress) -> Result<Moved, TransferError> {
     require_source(config)?;
     let folder = Folder::new(&what.to);
     let found = folder.look()?;
@@ -140,11 +136,7 @@ impl Exporting<'_> {
         Ok(TableEntry { table, rows, bytes, sha256, content: content.text() })
     }
 
-    async fn stream(
-        &self,
-        stream: &StreamName,
-        config: &StreamConfig,
-    ) -> Result<StreamEntry, TransferError> {
+    async fn stream(&self, stream: &StreamName, config: &StreamConfig) -> Result<StreamEntry, TransferError> {
         let log = &self.opened.context.log;
         let mut infos = Vec::new();
         for partition in 0..config.partitions {

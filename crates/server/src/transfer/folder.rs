@@ -231,9 +231,10 @@ impl Reading {
         };
         match open().map(|file| BufReader::with_capacity(BUFFER, file)) {
             Ok(reader) => Ok(Self { path, reader, line: Vec::new() }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(TransferError::Damaged(format!("{} is not there: the export is not whole", path.display())))
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(TransferError::Damaged(format!(
+                "{} is not there: the export is not whole",
+                path.display()
+            ))),
             Err(source) => Err(failed(&path, source)),
         }
     }

@@ -32,11 +32,7 @@ pub struct Import {
 ///
 /// # Errors
 /// [`TransferError`]: then the target is as it was, or does not start until the import is run again to its end.
-pub async fn import(
-    config: &Config,
-    what: &Import,
-    progress: &dyn Progress,
-) -> Result<Moved, TransferError> {
+pub async fn import(config: &Config, what: &Import, progress: &dyn Progress) -> Result<Moved, TransferError> {
     let folder = Folder::new(&what.from);
     let (manifest, hash) = verify::manifest(&folder)?;
     if what.events && !manifest.events {
@@ -164,7 +160,8 @@ impl Importing<'_> {
         if total > 0 && !left_out {
             self.progress.begin(table.as_str(), Unit::Rows, total);
             self.progress.advance(marker.rows);
-            let mut steps = steps(Reading::open(self.folder.file(&Folder::table(table)), marker.byte)?, marker.byte);
+            let mut steps =
+                steps(Reading::open(self.folder.file(&Folder::table(table)), marker.byte)?, marker.byte);
             while let Some(step) = steps.recv().await {
                 let step = step?;
                 let count = step.rows.len() as u64;

@@ -98,8 +98,9 @@ impl Manifest {
             #[serde(default)]
             pollux: String,
         }
-        let broken =
-            |error: serde_json::Error| TransferError::Damaged(format!("manifest.json cannot be read: {error}"));
+        let broken = |error: serde_json::Error| {
+            TransferError::Damaged(format!("manifest.json cannot be read: {error}"))
+        };
         let version: Version = serde_json::from_slice(text).map_err(broken)?;
         if version.format > FORMAT {
             return Err(TransferError::Refused(format!(
@@ -110,7 +111,9 @@ impl Manifest {
         let manifest: Self = serde_json::from_slice(text).map_err(broken)?;
         let tables = manifest.tables.iter().map(|entry| entry.table.as_str());
         if !tables.eq(Table::ALL.iter().map(|table| table.as_str())) {
-            return Err(TransferError::Damaged("manifest.json does not name the tables it should".to_owned()));
+            return Err(TransferError::Damaged(
+                "manifest.json does not name the tables it should".to_owned(),
+            ));
         }
         for stream in &manifest.streams {
             stream.name()?;
@@ -131,16 +134,13 @@ impl Manifest {
 
 impl StreamEntry {
     pub(super) fn name(&self) -> Result<StreamName, TransferError> {
-        StreamName::new(&self.name)
-            .map_err(|error| TransferError::Damaged(format!("manifest.json: {error}")))
+        StreamName::new(&self.name).map_err(|error| TransferError::Damaged(format!("manifest.json: {error}")))
     }
 
     pub(super) fn config(&self) -> Result<StreamConfig, TransferError> {
         let many = |_| TransferError::Damaged("manifest.json: too many partitions".to_owned());
-        let retention = Retention {
-            time: Duration::from_secs(self.retention_seconds),
-            bytes: self.retention_bytes,
-        };
+        let retention =
+            Retention { time: Duration::from_secs(self.retention_seconds), bytes: self.retention_bytes };
         Ok(StreamConfig { partitions: u32::try_from(self.partitions.len()).map_err(many)?, retention })
     }
 

@@ -47,6 +47,9 @@ pub(super) async fn read(store: &DynStore) -> Result<Option<Marker>, TransferErr
     let Some(secret) = secrets.into_iter().find(|secret| secret.id == ID) else { return Ok(None) };
     let marker = serde_json::from_str(&secret.value);
     marker.map(Some).map_err(|_| {
-        TransferError::Refused("an import into this deployment was begun by another version of Pollux: go on with that".to_owned())
+        TransferError::Refused(
+            "an import into this deployment was begun by another version of Pollux: go on with that"
+                .to_owned(),
+        )
     })
 }

@@ -9,8 +9,8 @@ use pollux_store::{Batch, Lease, Write};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::error::TransferError;
 use super::Progress;
+use super::error::TransferError;
 use crate::compose;
 use crate::config::Config;
 use crate::data_dir::DataDir;

@@ -94,7 +94,10 @@ pub(super) async fn target(
     for (table, entry) in manifest.tables().filter(|(table, _)| *table != Table::Secrets) {
         let (found, wanted) = (opened.store().count_rows(table).await?, wanted(table, entry.rows));
         if found != wanted {
-            return Err(differs(&format!("the table {} has {found} rows and must have {wanted}", entry.table)));
+            return Err(differs(&format!(
+                "the table {} has {found} rows and must have {wanted}",
+                entry.table
+            )));
         }
     }
     for (table, entry) in manifest.tables().filter(|(table, entry)| wanted(*table, entry.rows) > 0) {
@@ -108,11 +111,7 @@ pub(super) async fn target(
     if with_events { streams(opened, manifest, progress).await } else { Ok(()) }
 }
 
-async fn streams(
-    opened: &Opened,
-    manifest: &Manifest,
-    progress: &dyn Progress,
-) -> Result<(), TransferError> {
+async fn streams(opened: &Opened, manifest: &Manifest, progress: &dyn Progress) -> Result<(), TransferError> {
     let log = &opened.context.log;
     for stream in &manifest.streams {
         let name = stream.name()?;

@@ -63,8 +63,13 @@ impl Progress for Bars {
                 Unit::Events => "events",
                 Unit::Bytes => "bytes",
             };
-            let rate = done as f64 / seconds.max(0.001);
-            self.say(&format!("{}: {done} {unit} in {seconds:.1} s ({rate:.0} a second)", step.name));
+            // Of a moment it says nothing.
+            let rate = if seconds < 0.1 {
+                String::new()
+            } else {
+                format!(", {:.0} a second", done as f64 / seconds)
+            };
+            self.say(&format!("{}: {done} {unit} in {seconds:.1} s{rate}", step.name));
         }
     }
 
