@@ -96,7 +96,11 @@ impl Cluster {
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = gone(&mut held, epoch) => tracing::info!(lease = name, "this node does it no longer"),
-                _ = &mut running => gone(&mut held, epoch).await,
+                // Done for good, or ended because of the shutdown.
+                _ = &mut running => tokio::select! {
+                    () = shutdown.cancelled() => {}
+                    () = gone(&mut held, epoch) => {}
+                },
             }
             stop.cancel();
             if !running.is_finished() && tokio::time::timeout(STOP, &mut running).await.is_err() {

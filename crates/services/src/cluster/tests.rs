@@ -137,6 +137,24 @@ async fn a_node_that_died_loses_its_work_and_what_it_still_writes_does_not_count
 }
 
 #[tokio::test]
+async fn shutdown_does_not_wait_for_leases_to_run_out() {
+    let (folder, exchange) = (tempfile::tempdir().unwrap(), Exchange::new());
+    let store = store(&folder);
+    let a = Node::start("a", &exchange, &store);
+    let (said, mut heard) = mpsc::channel(64);
+    // Whether the end of the work or the shutdown is seen first is a matter of chance.
+    let tasks: Vec<_> =
+        ["w/0", "w/1", "w/2", "w/3", "w/4", "w/5", "w/6", "w/7"].map(|name| a.work(name, &said)).into();
+    for _ in &tasks {
+        soon(heard.recv()).await.unwrap();
+    }
+    a.stop.cancel();
+    let ended = futures_util::future::join_all(tasks);
+    tokio::time::timeout(super::leases::TICK, ended).await.expect("they end at once");
+    soon(a.leave()).await;
+}
+
+#[tokio::test]
 async fn the_lock_lets_one_in_at_a_time() {
     let (folder, exchange) = (tempfile::tempdir().unwrap(), Exchange::new());
     let store = store(&folder);
