@@ -89,7 +89,8 @@ async fn send_pages(
 fn secrets(rows: Vec<Row>, ca: Option<Secret>) -> Vec<Row> {
     let of_folder = ca.is_some();
     let stored = rows.into_iter().filter_map(|row| match row {
-        Row::Secrets { secret } if !stays(&secret) && !(of_folder && is_ca(&secret)) => Some(*secret),
+        Row::Secrets { secret } if of_folder && is_ca(&secret) => None,
+        Row::Secrets { secret } if !stays(&secret) => Some(*secret),
         _ => None,
     });
     let mut secrets: Vec<Secret> = stored.chain(ca).collect();
