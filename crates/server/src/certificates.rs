@@ -1,6 +1,6 @@
 //! The development CA and the server's certificate; or those the operator gives.
 //!
-//! The CA is the deployment's: with SQLite it is in the data folder, with PostgreSQL in the store ([`shared`]), and each
+//! The CA is the deployment's: with SQLite it is in the data folder, with PostgreSQL in the store ([`shared`]); each
 //! node makes a certificate of its own from it.
 //!
 //! ```text

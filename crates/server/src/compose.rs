@@ -131,7 +131,8 @@ async fn in_time<T, E: Error>(opening: impl Future<Output = Result<T, E>>) -> Re
         Ok(opened) => opened.map_err(|error| stored(&error)),
         Err(_) => {
             let seconds = PATIENCE.as_secs();
-            let text = format!("NATS did not let us in within {seconds} s; check events.url and that it runs");
+            let text =
+                format!("NATS did not let us in within {seconds} s; check events.url and that it runs");
             Err(ServeError::Stored(text))
         }
     }

@@ -88,7 +88,9 @@ async fn known(store: &DynStore) -> Result<Option<Place>, ServeError> {
     let secrets = store.secrets(SCOPE).await.map_err(|error| failed(&error))?;
     let Some(secret) = secrets.into_iter().find(|secret| secret.id == ID) else { return Ok(None) };
     let place = serde_json::from_str(&secret.value);
-    place.map(Some).map_err(|error| ServeError::Stored(format!("the secret {SCOPE}/{ID} cannot be read: {error}")))
+    place
+        .map(Some)
+        .map_err(|error| ServeError::Stored(format!("the secret {SCOPE}/{ID} cannot be read: {error}")))
 }
 
 /// Writes it down, unless another node was first: then what that one wrote.

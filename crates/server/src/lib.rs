@@ -1,10 +1,11 @@
 //! Configuration, composition (the only place that picks backends) and running.
 //!
 //! ```text
-//!   config.rs ─▶ run.rs ─▶ data_dir.rs ─▶ compose.rs (store, log, bus) ─▶ certificates.rs ─▶ services ─▶ listen.rs ─▶ serve
+//!   config.rs ─▶ run.rs ─▶ data_dir.rs ─▶ compose.rs (store, log, bus) ─▶ certificates.rs ─▶ listen.rs ─▶ serve
 //! ```
 //!
-//! Nodes of one deployment share store, log and bus; what a data folder holds then is a node's own (`deployment.rs` says what is not).
+//! Nodes of one deployment share store, log and bus; what a data folder holds then is a node's own (`deployment.rs` says
+//! what is not).
 //!
 //! [`run`] is `pollux serve`; [`start`] is the same for tests and the demo, which stop it themselves.
 

@@ -28,6 +28,7 @@ use crate::data_dir::DataDir;
 use crate::error::ServeError;
 use crate::listen::{self, Bound, Ports};
 use crate::names;
+use crate::transfer;
 
 /// How long connections and background work may take to end.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -143,6 +144,7 @@ pub async fn start(config: Config) -> Result<Running, ServeError> {
     let metrics = metrics();
     let data = DataDir::open(&config.server.data_dir)?;
     let backends = compose::open(&config, &data).await?;
+    transfer::require_whole(&backends.store).await?;
     let (random, now) = (&*backends.random, backends.clock.now());
     let certificates = match config.state.url {
         None => Certificates::open(&data, &config.tls, random, now)?,

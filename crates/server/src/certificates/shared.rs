@@ -65,7 +65,9 @@ async fn offer(
 /// A CA that this folder had for itself, with its key: kept, but not in use.
 fn set_aside(data: &DataDir) -> Result<(), ServeError> {
     let (Some(certificate), Some(key)) = (data.read("ca.pem")?, data.read("ca.key")?) else { return Ok(()) };
-    tracing::warn!("the data folder had a CA of its own: the deployment's is used, the other is in ca.old.pem");
+    tracing::warn!(
+        "the data folder had a CA of its own: the deployment's is used, the other is in ca.old.pem"
+    );
     data.write("ca.old.key", &key)?;
     data.write("ca.old.pem", &certificate)?;
     data.remove("ca.key")

@@ -71,7 +71,10 @@ fn a_bad_file_is_refused_with_line_key_and_what_is_accepted() {
             "[server]\ndomian = \"x\"",
             "pollux.toml:2: server.domian: unknown field `domian`, expected one of `domain`",
         ),
-        ("[state]\nuri = \"x\"", "pollux.toml:2: state.uri: unknown field `uri`, expected one of `url`, `ca`"),
+        (
+            "[state]\nuri = \"x\"",
+            "pollux.toml:2: state.uri: unknown field `uri`, expected one of `url`, `ca`",
+        ),
         (
             "[state]\n\nurl = \"mysql://u:hunter2@h/x\"",
             "pollux.toml:3: state.url: 'mysql://' is not known here; accepted: postgres://user:password@host",
@@ -79,18 +82,30 @@ fn a_bad_file_is_refused_with_line_key_and_what_is_accepted() {
         ("[state]\nurl = \"hunter2\"", "pollux.toml:2: state.url: it is no URL; accepted: postgres://"),
         ("[state]\nurl = postgres://u:hunter2@h/x", "pollux.toml:2: "),
         ("[state]\nurl = [\"postgres://u:hunter2@h/x\"]", "pollux.toml:2: state.url: invalid type: sequence"),
-        ("[state]\nconnections = 1", "pollux.toml:2: state.connections: it is 1; accepted: a whole number, 2"),
+        (
+            "[state]\nconnections = 1",
+            "pollux.toml:2: state.connections: it is 1; accepted: a whole number, 2",
+        ),
         ("[state]\nca = \"a.pem\"", "pollux.toml:2: state.ca: there is no url it could be for"),
         (
             "[events]\nurl = \"nats://u:hunter2@a:1,http://u:hunter2@b\"",
             "pollux.toml:2: events.url: 'http://' is not known here; accepted: nats://user:password@host:4222 or tls",
         ),
-        ("[events]\nurl = \"u:hunter2@a:4222\"", "pollux.toml:2: events.url: it is no URL; accepted: nats://"),
+        (
+            "[events]\nurl = \"u:hunter2@a:4222\"",
+            "pollux.toml:2: events.url: it is no URL; accepted: nats://",
+        ),
         ("[events]\nurl = \"nats://a:4222,\"", "pollux.toml:2: events.url: it is no URL"),
         ("[events]\nprefix = \"a.b\"", "pollux.toml:2: events.prefix: 'a.b' is no prefix; accepted: 1 to 32"),
-        ("[events]\nreplicas = 6", "pollux.toml:2: events.replicas: it is 6; accepted: a whole number, 1 to 5"),
+        (
+            "[events]\nreplicas = 6",
+            "pollux.toml:2: events.replicas: it is 6; accepted: a whole number, 1 to 5",
+        ),
         ("[events]\ncredentials = \"a.creds\"", "pollux.toml:2: events.credentials: there is no url"),
-        ("[server]\nnode = \"a.b\"", "pollux.toml:2: server.node: 'a.b' is no name of a node; accepted: a name"),
+        (
+            "[server]\nnode = \"a.b\"",
+            "pollux.toml:2: server.node: 'a.b' is no name of a node; accepted: a name",
+        ),
         (
             "[server]\n\ndomain = 7 # seven",
             "pollux.toml:3: server.domain: invalid type: integer `7`, expected a string; accepted: a host name",
@@ -156,7 +171,8 @@ fn backends_are_named_by_file_or_environment_and_their_urls_are_not_shown() {
         ca = "nats.pem"
     "#;
     let events = "tls://u:hunter2@h1:4222,h2:4222, tls://h3";
-    let config = parse(text, &[("POLLUX_EVENTS__URL", events), ("POLLUX_EVENTS__PREFIX", "plant_1")]).unwrap();
+    let config =
+        parse(text, &[("POLLUX_EVENTS__URL", events), ("POLLUX_EVENTS__PREFIX", "plant_1")]).unwrap();
     assert_eq!(config.events.url.as_ref().map(|url| url.0.as_str()), Some(events));
     assert_eq!((config.events.prefix.as_str(), config.events.replicas), ("plant_1", 3));
     assert_eq!((config.state.connections, config.server.node.as_deref()), (4, Some("node-1")));

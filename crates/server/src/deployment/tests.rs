@@ -72,7 +72,10 @@ async fn a_data_folder_with_events_does_not_begin_anew_in_nats() {
     let folder = Folder::new();
     let store = folder.store();
     folder.bind(&store, &config(None, None)).await.unwrap();
-    assert!(store.secrets(SCOPE).await.unwrap().is_empty(), "nothing is written down: it is all in one folder");
+    assert!(
+        store.secrets(SCOPE).await.unwrap().is_empty(),
+        "nothing is written down: it is all in one folder"
+    );
     std::fs::create_dir(folder.data.file("events")).unwrap();
     folder.bind(&store, &config(None, None)).await.unwrap();
     let error = folder.bind(&store, &config(None, Some("nats://h"))).await.unwrap_err();
