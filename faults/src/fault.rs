@@ -97,6 +97,11 @@ impl Fault {
         }
     }
 
+    /// Whether the state is away from the affected nodes while it lasts.
+    pub(crate) const fn takes_state(self) -> bool {
+        matches!(self, Self::CutPostgres | Self::CutBoth | Self::RestartPostgres | Self::KillPostgres)
+    }
+
     fn cuts(self) -> (&'static [fn() -> Host], Loss) {
         match self {
             Self::CutPostgres => (&[Host::postgres], Loss::Answers),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use pollux_client::device::{ConnectError, RefusalCode};
 use tokio::task::{JoinHandle, block_in_place};
 use tokio::time::{Instant, sleep};
 
@@ -12,6 +13,7 @@ use crate::events::{End, Events};
 use crate::fault::{Fault, Scope};
 use crate::ledger::{Ledger, Life};
 use crate::load::{Load, Phase, device, prepare, service};
+use crate::network::Host;
 use crate::report::{Tally, acknowledged, say, seconds};
 use crate::target::Targets;
 use crate::watch::Watch;
@@ -24,6 +26,8 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// The load alone, before a fault and after it.
 const CALM: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(50);
+/// A lease for the ingest function has this in its name.
+const INGEST: &str = "/ingest/";
 /// Into a fault, so that every partition has something that came after its beginning.
 const AHEAD: Duration = Duration::from_secs(1);
 
@@ -92,7 +96,7 @@ impl Stage {
 
     /// One fault with its checks. An error is something wrong with the machine or the test.
     pub(crate) async fn play(&mut self, fault: Fault, tally: &mut Tally) -> Result<()> {
-        let victim = usize::try_from(self.load.below(NODES as u64))?;
+        let victim = self.victim()?;
         let about =
             if fault.scope() == Scope::Node { format!(" (node-{})", victim + 1) } else { String::new() };
         say(&format!("{}{about}: {}", fault.name(), fault.help()))?;
@@ -127,6 +131,18 @@ impl Stage {
         Ok(())
     }
 
+    /// A node that does something for the others: by chance one of those that work on telemetry.
+    fn victim(&self) -> Result<usize> {
+        let look = self.watch.look();
+        let owners = look.leases.iter().filter(|(name, held)| held.running && name.contains(INGEST));
+        let owners: Vec<&str> = owners.filter_map(|(_, held)| held.owner.as_deref()).collect();
+        let working =
+            (0..NODES).filter(|index| owners.iter().any(|owner| owner.starts_with(&Host::node(*index).name)));
+        let working: Vec<usize> = working.collect();
+        let chosen = usize::try_from(self.load.below(working.len() as u64))?;
+        working.get(chosen).copied().context("no node holds a lease for the ingest function")
+    }
+
     /// The fault, from its beginning to its end; when it began to be undone.
     async fn hold(
         &mut self,
@@ -152,12 +168,40 @@ impl Stage {
             let outcome = if says.starts_with("503") { Ok(says) } else { Err(says) };
             tally.case("the node says that it is not ready", outcome)?;
         }
+        if fault.takes_state() {
+            tally.case(
+                "it refuses what it cannot do: 503, and no device is let in",
+                self.refuses(victim).await,
+            )?;
+        }
         recovery.moved = if moved.is_finished() { moved.await? } else { None };
+        if fault.scope() == Scope::Node {
+            let outcome = recovery.moved.map(seconds_of).ok_or_else(|| "not while it lasts".to_owned());
+            tally.case("the functions go on, on other nodes if need be", outcome)?;
+        }
         recovery.pause = self.load.ledger.longest_pause();
         self.load.ledger.mark();
         let ended = Instant::now();
         fault.end(&mut self.world, victim)?;
         Ok(ended)
+    }
+
+    /// What a node that misses its state answers.
+    async fn refuses(&self, node: usize) -> Result<String, String> {
+        let device = self.load.ledger.devices.last().ok_or("there is no device")?;
+        let path = format!("/devices/{}", device.id);
+        match self.load.targets.all[node].hub.get(&path).send().await {
+            Err(error) if error.status() == Some(503) => {}
+            Err(error) => return Err(format!("a device was asked for: {error}")),
+            Ok(_) => return Err("a device was asked for, and there was an answer".to_owned()),
+        }
+        match device::knock(&self.load, device, node).await {
+            Err(ConnectError::Refused(code)) if code != RefusalCode::Unavailable => {
+                Err(format!("CONNACK: {code}"))
+            }
+            Err(error) => Ok(format!("503; {error}")),
+            Ok(()) => Err("a device was let in".to_owned()),
+        }
     }
 
     /// Until all is well.

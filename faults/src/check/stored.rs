@@ -42,7 +42,9 @@ fn telemetry(subject: Subject<'_>) -> Result<String, String> {
         found.entry(id.clone()).or_default().tell(wrong);
     }
     verdict(&wrong)?;
-    Ok(format!("{copies} copies of messages sent again so far"))
+    let ledger = &subject.load.ledger;
+    let acknowledged = ledger.counted().telemetry;
+    Ok(format!("{acknowledged} acknowledged so far, 0 lost, 0 doubled; {copies} copies of those sent again"))
 }
 
 async fn changes(subject: Subject<'_>) -> Result<String, String> {

@@ -28,6 +28,7 @@ pub(super) async fn all(subject: Subject<'_>) -> Vec<Case> {
             none("answers", &ledger.take_wrong()).map(|()| String::new()),
         ),
         ("no device is connected twice", finally(async || sockets(subject)).await),
+        ("each node knows who is connected", finally(async || connected(subject).await).await),
         (
             "devices, registrations and digital twins are those that were acknowledged",
             finally(async || registry(subject).await).await,
@@ -63,6 +64,29 @@ fn sockets(subject: Subject<'_>) -> Result<String, String> {
         return Ok(format!("{devices:?} on the nodes"));
     }
     Err(format!("the nodes have {sockets:?} connections, the devices {devices:?}"))
+}
+
+/// What the nodes say of connections on all of them.
+async fn connected(subject: Subject<'_>) -> Result<String, String> {
+    let ledger = &subject.load.ledger;
+    let expected: usize = ledger.connected(subject.processes.len()).iter().sum();
+    for (index, target) in subject.load.targets.all.iter().enumerate() {
+        let answer = target.hub.get("/statistics/service").send().await.map_err(|error| error.to_string())?;
+        let count = answer.body["connectedDeviceCount"].as_u64().unwrap_or(0);
+        if count != expected as u64 {
+            return Err(format!("node-{} says that {count} of {expected} devices are connected", index + 1));
+        }
+    }
+    let rows = by_id(devices(subject).await?, "deviceId");
+    let mut wrong = Vec::new();
+    for device in &ledger.devices {
+        let is = device.state.lock().connected.is_some();
+        let said = rows.get(&device.id).map(|row| row["connectionState"] == "Connected");
+        if said.unwrap_or(false) != is {
+            wrong.push(format!("{} is connected: {is}, the hub says {said:?}", device.id));
+        }
+    }
+    none("devices", &wrong).map(|()| String::new())
 }
 
 /// Ids that are twice in a list; and all of them.

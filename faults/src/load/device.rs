@@ -102,6 +102,16 @@ pub(crate) fn number_of(desired: &Value) -> u64 {
     desired["n"].as_u64().unwrap_or(0)
 }
 
+/// What a node says that is asked to let a device in. The connection is given up at once.
+pub(crate) async fn knock(load: &Load, device: &Device, node: usize) -> Result<(), ConnectError> {
+    let options = HubOptions::new(&load.targets.hub_host, &device.id, Credential::Key(device.key.clone()));
+    let connected = HubDevice::connect(&load.targets.all[node].mqtt, options);
+    match timeout(CONNECT, connected).await {
+        Ok(connected) => connected.map(drop),
+        Err(_) => Err(ConnectError::Timeout(CONNECT)),
+    }
+}
+
 async fn session(load: &Arc<Load>, device: &Arc<Device>, mut link: Link) {
     begin(load, device, &link);
     let mut phase = load.phase.subscribe();
@@ -138,7 +148,13 @@ async fn session(load: &Arc<Load>, device: &Arc<Device>, mut link: Link) {
                 break;
             }
             () = device.wake.notified() => {}
-            changed = phase.changed() => if changed.is_err() { break },
+            changed = phase.changed() => {
+                if changed.is_err() {
+                    break;
+                }
+                // After a pause not all at once.
+                next = Instant::now() + load.part_of(load.pace);
+            }
         }
         let move_to = device.state.lock().move_to.take();
         if let Some(node) = move_to
