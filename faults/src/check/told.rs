@@ -174,8 +174,7 @@ async fn desired(subject: Subject<'_>) -> Result<String, String> {
         if state.life != Life::Alive {
             continue;
         }
-        let desired =
-            twins.get(&device.id).map(|twin| &twin["properties"]["desired"]).unwrap_or(&Value::Null);
+        let desired = twins.get(&device.id).map_or(&Value::Null, |twin| &twin["properties"]["desired"]);
         let (version, number) = (desired["$version"].as_u64().unwrap_or(0), number_of(desired));
         if number < state.desired_number || number > state.desired.sent || version < state.desired_version {
             let (acked, sent) = (state.desired_number, state.desired.sent);

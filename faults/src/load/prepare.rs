@@ -40,7 +40,7 @@ pub(crate) fn devices(count: usize, key: &Key) -> Vec<Arc<Device>> {
     let device = |index: usize| {
         let id = format!("fault-{index:05}");
         let key = key.derive(&id).bytes();
-        Arc::new(Device::new(id, key, index % MORTAL == 0))
+        Arc::new(Device::new(id, key, index.is_multiple_of(MORTAL)))
     };
     (0..count).map(device).collect()
 }

@@ -44,9 +44,9 @@ pub(crate) fn start(load: &Arc<Load>) {
 }
 
 /// Begins one operation after the other while the load goes on.
-async fn rate<F: Future<Output = ()> + Send>(load: Arc<Load>, per_second: f64, operation: fn(Arc<Load>) -> F)
+async fn rate<F>(load: Arc<Load>, per_second: f64, operation: fn(Arc<Load>) -> F)
 where
-    F: 'static,
+    F: Future<Output = ()> + Send + 'static,
 {
     let room = Arc::new(Semaphore::new(AT_ONCE));
     loop {

@@ -46,10 +46,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("pollux-bench", &["pollux-model", "pollux-client", "pollux-mqtt", "pollux-testkit"]),
     // It reads the event log back by itself: what was stored twice or in the wrong order, no service would tell.
-    (
-        "pollux-faults",
-        &["pollux-model", "pollux-client", "pollux-eventlog", "pollux-amqp", "pollux-testkit"],
-    ),
+    ("pollux-faults", &["pollux-model", "pollux-client", "pollux-eventlog", "pollux-amqp", "pollux-testkit"]),
     ("xtask", &["pollux-testkit"]),
 ];
 

@@ -118,6 +118,10 @@ async fn an_import_goes_on_with_the_same_export_only() {
     assert!(error.contains("another export was cut off"), "{error}");
     let error = to.import(&export, false).await.unwrap_err().to_string();
     assert!(error.contains("begun with --events"), "{error}");
+    let error = to.export(&out.path().join("third"), true).await.unwrap_err().to_string();
+    assert!(error.contains("part of it is missing"), "{error}");
+    let error = pollux_server::start(to.config()).await.unwrap_err().to_string();
+    assert!(error.contains("part of it is missing"), "{error}");
     to.import(&export, true).await.unwrap();
 }
 
