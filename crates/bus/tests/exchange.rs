@@ -1,7 +1,5 @@
 //! The suite within one process, and being cut off.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::sync::Arc;
 
 use async_trait::async_trait;

@@ -60,6 +60,7 @@ fn a_file_and_the_environment_go_together() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn a_bad_file_is_refused_with_line_key_and_what_is_accepted() {
     let table = [
         ("[server\n", "pollux.toml:1: "),
