@@ -85,6 +85,9 @@ impl Stage {
         let watch = Arc::new(Watch::default());
         tokio::spawn(Arc::clone(&watch).tables(world.postgres.url()));
         tokio::spawn(Arc::clone(&watch).twins(Arc::clone(&load)));
+        if until(RECOVERY, || watch.look().at.is_some()).await.is_none() {
+            bail!("the tables cannot be looked at");
+        }
         say(&format!(
             "ready after {}, registered after {}, connected after {}",
             seconds_of(ready),
@@ -96,11 +99,11 @@ impl Stage {
 
     /// One fault with its checks. An error is something wrong with the machine or the test.
     pub(crate) async fn play(&mut self, fault: Fault, tally: &mut Tally) -> Result<()> {
+        sleep(CALM).await;
         let victim = self.victim()?;
         let about =
             if fault.scope() == Scope::Node { format!(" (node-{})", victim + 1) } else { String::new() };
         say(&format!("{}{about}: {}", fault.name(), fault.help()))?;
-        sleep(CALM).await;
         let before = self.load.ledger.counted();
         let mut recovery = Recovery::default();
         let ended = self.hold(fault, victim, &mut recovery, tally).await?;
