@@ -16,7 +16,7 @@ use super::{Load, MODEL};
 use crate::ledger::{Device, Life};
 
 /// Changes of desired properties a second; registrations; deletes and disables.
-const DESIRED: f64 = 12.0;
+const DESIRED: f64 = 24.0;
 const FRESH: f64 = 1.0;
 const LEAVE: f64 = 1.0;
 /// Operations of a kind at the same time.
