@@ -189,20 +189,22 @@ impl Stage {
         Ok(ended)
     }
 
-    /// What a node that misses its state answers.
+    /// What a node that misses its state answers, and how soon.
     async fn refuses(&self, node: usize) -> Result<String, String> {
         let device = self.load.ledger.devices.last().ok_or("there is no device")?;
-        let path = format!("/devices/{}", device.id);
+        let (begun, path) = (Instant::now(), format!("/devices/{}", device.id));
         match self.load.targets.all[node].hub.get(&path).send().await {
             Err(error) if error.status() == Some(503) => {}
             Err(error) => return Err(format!("a device was asked for: {error}")),
             Ok(_) => return Err("a device was asked for, and there was an answer".to_owned()),
         }
+        let answered = seconds_of(begun.elapsed());
+        let begun = Instant::now();
         match device::knock(&self.load, device, node).await {
             Err(ConnectError::Refused(code)) if code != RefusalCode::Unavailable => {
                 Err(format!("CONNACK: {code}"))
             }
-            Err(error) => Ok(format!("503; {error}")),
+            Err(error) => Ok(format!("503 after {answered}; {error} after {}", seconds_of(begun.elapsed()))),
             Ok(()) => Err("a device was let in".to_owned()),
         }
     }
