@@ -14,6 +14,9 @@ pub enum BusError {
     /// The connection is away for now; it comes back by itself.
     #[error("the bus is unavailable: {0}")]
     Unavailable(String),
+    /// Somebody listens, as far as is known, but nobody answered in time: what was said may have been heard or not.
+    #[error("nobody answered in time")]
+    NoAnswer,
 }
 
 /// A message that was heard.
@@ -48,7 +51,8 @@ pub trait Bus: Send + Sync + Debug {
     /// Says something to all who listen. Returns when it is on its way, not when it was heard.
     async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), BusError>;
 
-    /// Asks, and gives the first answer; `None` when nobody listens, or nobody answered within `patience`.
+    /// Asks, and gives the first answer; `None` when nobody listens for certain. [`BusError::NoAnswer`] after `patience`:
+    /// a connection that is lost unnoticed looks like that, on either side.
     async fn request(
         &self,
         subject: &str,

@@ -26,16 +26,30 @@ pub struct Exchange {
 /// A node's listener.
 #[derive(Debug)]
 struct Ear {
-    /// Whether its node is cut off.
-    cut: Arc<AtomicBool>,
+    node: Arc<Cuts>,
     tell: mpsc::Sender<Heard>,
+}
+
+/// How a node is cut off.
+#[derive(Debug, Default)]
+struct Cuts {
+    /// It knows.
+    known: AtomicBool,
+    /// What it says and what is said to it is lost, and it does not know.
+    silent: AtomicBool,
+}
+
+impl Cuts {
+    fn any(&self) -> bool {
+        self.known.load(Ordering::SeqCst) || self.silent.load(Ordering::SeqCst)
+    }
 }
 
 /// One node's way into an [`Exchange`].
 #[derive(Debug)]
 pub struct ExchangeBus {
     exchange: Arc<Exchange>,
-    cut: Arc<AtomicBool>,
+    node: Arc<Cuts>,
     connections: watch::Sender<u64>,
 }
 
@@ -50,7 +64,7 @@ impl Exchange {
     #[must_use]
     pub fn join(self: &Arc<Self>) -> Arc<ExchangeBus> {
         let connections = watch::Sender::new(1);
-        Arc::new(ExchangeBus { exchange: Arc::clone(self), cut: Arc::default(), connections })
+        Arc::new(ExchangeBus { exchange: Arc::clone(self), node: Arc::default(), connections })
     }
 
     /// Hands a message to all who can hear it; how many those are.
@@ -58,25 +72,39 @@ impl Exchange {
         let mut listeners = self.listeners.lock();
         let Some(ears) = listeners.get_mut(subject) else { return 0 };
         ears.retain(|ear| !ear.tell.is_closed());
-        let hearing = ears.iter().filter(|ear| !ear.cut.load(Ordering::SeqCst));
-        hearing.filter(|ear| ear.tell.try_send(heard.clone()).is_ok()).count()
+        let told = |ear: &&Ear| match ear.node.any() {
+            // What is said to a node that is lost unnoticed is on its way for ever.
+            true => ear.node.silent.load(Ordering::SeqCst),
+            false => ear.tell.try_send(heard.clone()).is_ok(),
+        };
+        ears.iter().filter(told).count()
     }
 }
 
 impl ExchangeBus {
     /// Cuts the node off from the others, or lets it back.
     pub fn cut(&self, cut: bool) {
-        let before = self.cut.swap(cut, Ordering::SeqCst);
+        let before = self.node.known.swap(cut, Ordering::SeqCst);
         if before && !cut {
             self.connections.send_modify(|number| *number += 1);
         }
     }
 
+    /// The same, but it does not notice, as when packets are lost on the way.
+    pub fn cut_silently(&self, cut: bool) {
+        self.node.silent.store(cut, Ordering::SeqCst);
+    }
+
+    /// As far as it is heard; how many heard it.
+    fn say(&self, subject: &str, heard: &Heard) -> Option<usize> {
+        (!self.node.any()).then(|| self.exchange.say(subject, heard))
+    }
+
     async fn ask(&self, subject: &str, payload: Bytes) -> Result<Option<Listener>, BusError> {
         let inbox = format!("inbox.{}", self.exchange.inboxes.fetch_add(1, Ordering::Relaxed));
         let answers = self.subscribe(&inbox).await?;
-        let heard = self.exchange.say(subject, &Heard { payload, reply: Some(inbox) });
-        Ok((heard > 0).then_some(answers))
+        let heard = self.say(subject, &Heard { payload, reply: Some(inbox) });
+        Ok((heard != Some(0)).then_some(answers))
     }
 }
 
@@ -84,7 +112,7 @@ impl ExchangeBus {
 impl Bus for ExchangeBus {
     async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), BusError> {
         self.healthy()?;
-        self.exchange.say(subject, &Heard { payload, reply: None });
+        self.say(subject, &Heard { payload, reply: None });
         Ok(())
     }
 
@@ -97,7 +125,7 @@ impl Bus for ExchangeBus {
         self.healthy()?;
         let Some(mut answers) = self.ask(subject, payload).await? else { return Ok(None) };
         let answer = tokio::time::timeout(patience, answers.next()).await;
-        Ok(answer.ok().flatten().map(|heard| heard.payload))
+        answer.ok().flatten().map(|heard| Some(heard.payload)).ok_or(BusError::NoAnswer)
     }
 
     async fn gather(
@@ -123,7 +151,7 @@ impl Bus for ExchangeBus {
 
     async fn subscribe(&self, subject: &str) -> Result<Listener, BusError> {
         let (tell, mut hear) = mpsc::channel(ROOM);
-        let ear = Ear { cut: Arc::clone(&self.cut), tell };
+        let ear = Ear { node: Arc::clone(&self.node), tell };
         self.exchange.listeners.lock().entry(subject.to_owned()).or_default().push(ear);
         Ok(futures_util::stream::poll_fn(move |context| hear.poll_recv(context)).boxed())
     }
@@ -133,7 +161,7 @@ impl Bus for ExchangeBus {
     }
 
     fn healthy(&self) -> Result<(), BusError> {
-        if self.cut.load(Ordering::SeqCst) {
+        if self.node.known.load(Ordering::SeqCst) {
             return Err(BusError::Unavailable("the node is cut off".to_owned()));
         }
         Ok(())

@@ -67,7 +67,8 @@ impl Bus for NatsBus {
         match self.client.send_request(self.subject(subject), request).await {
             Ok(answer) => Ok(Some(answer.payload)),
             Err(error) => match error.kind() {
-                RequestErrorKind::NoResponders | RequestErrorKind::TimedOut => Ok(None),
+                RequestErrorKind::NoResponders => Ok(None),
+                RequestErrorKind::TimedOut => Err(BusError::NoAnswer),
                 _ => Err(unavailable(error)),
             },
         }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 
-use crate::bus::{Bus, Listener};
+use crate::bus::{Bus, BusError, Listener};
 
 /// Longer than any answer takes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -116,7 +116,7 @@ async fn the_first_answer_is_given(backend: Arc<dyn Backend>) {
 async fn a_listener_that_says_nothing_is_waited_for_no_longer_than_said(backend: Arc<dyn Backend>) {
     let (a, b) = (backend.join().await, backend.join().await);
     let mut silent = listening(&b, "question").await;
-    assert_eq!(a.request("question", text("?"), SOON).await, Ok(None));
+    assert_eq!(a.request("question", text("?"), SOON).await, Err(BusError::NoAnswer));
     assert_eq!(next(&mut silent).await, "?");
 }
 
