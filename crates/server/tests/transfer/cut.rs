@@ -29,7 +29,6 @@ impl Progress for Aloud {
 
 /// Not a test by itself: the process that is killed.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "run by the others, as a process of its own"]
 #[expect(clippy::disallowed_methods, reason = "what the process is to do comes from its parent")]
 async fn child() {
     let Ok(words) = std::env::var("POLLUX_TEST_IMPORT") else { return };
@@ -51,7 +50,7 @@ fn import_and_kill(to: &Place, from: &std::path::Path, after: usize) -> bool {
     let (data, from) = (to.data(""), from.display());
     let words = format!("{}|{from}|{}|{}", data.display(), word(&to.state), word(&to.events));
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "cut::child", "--ignored", "--nocapture"]).env("POLLUX_TEST_IMPORT", words);
+    command.args(["--exact", "cut::child", "--nocapture"]).env("POLLUX_TEST_IMPORT", words);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     let mut ended = false;
