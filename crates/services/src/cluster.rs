@@ -11,6 +11,7 @@
 mod alone;
 mod announce;
 mod follow;
+mod hearing;
 mod leases;
 mod members;
 
@@ -27,6 +28,7 @@ pub(crate) use announce::{Change, SUBJECT as CHANGED};
 pub(crate) use follow::Follower;
 pub(crate) use leases::Holding;
 
+use hearing::Hearing;
 use leases::Leases;
 
 /// This node's view of its deployment.
@@ -43,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) store: DynStore,
     leases: Leases,
+    hearing: Hearing,
 }
 
 /// Holds a batch to a lease: it is refused once another node has the lease.
@@ -69,7 +72,15 @@ impl Cluster {
     /// A node among others. `node` must be unique to this process.
     #[must_use]
     pub fn shared(node: String, bus: Arc<dyn Bus>, store: DynStore) -> Self {
-        Self { shared: Some(Arc::new(Shared { node, bus, store, leases: Leases::default() })) }
+        Self {
+            shared: Some(Arc::new(Shared {
+                node,
+                bus,
+                store,
+                leases: Leases::default(),
+                hearing: Hearing::default(),
+            })),
+        }
     }
 
     /// This process's name among the nodes; `None` where there are no others.
@@ -86,7 +97,7 @@ impl Cluster {
     /// Whether what other nodes announce is heard now. While it is not, caches may be behind.
     #[must_use]
     pub(crate) fn hears(&self) -> bool {
-        self.shared.as_ref().is_none_or(|shared| shared.bus.healthy().is_ok())
+        self.shared.as_ref().is_none_or(|shared| shared.hears())
     }
 }
 

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pollux_bus::BusError;
 use pollux_model::{Error, ErrorCode, Result};
 use pollux_store::StoreError;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::{Cluster, Shared};
+use super::{Cluster, Shared, away};
 
 /// How long the lock of a node that died holds others up.
 const TTL: Duration = Duration::from_secs(10);
@@ -37,6 +38,10 @@ impl Cluster {
     /// Waits until no other holds the lock of that name. Within one node, `purpose` tells holders apart.
     pub(crate) async fn alone(&self, name: &str, purpose: &str) -> Result<Alone> {
         let Some(shared) = &self.shared else { return Ok(Alone { held: None }) };
+        // What others cannot be told of must not change.
+        if !shared.hears() {
+            return Err(away(BusError::Unavailable("this node does not hear the others".to_owned())));
+        }
         let owner = format!("{}/{purpose}", shared.node);
         let names = [format!("lock/{name}")];
         let until = Instant::now() + PATIENCE;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use pollux_model::ResourceName;
 use serde::{Deserialize, Serialize};
 
-use super::Cluster;
+use super::{Cluster, Shared};
 
 /// On which changes are told.
 pub(crate) const SUBJECT: &str = "changed";
@@ -38,10 +38,22 @@ impl Cluster {
     /// Tells all other nodes and waits until they have taken it in.
     pub(crate) async fn announce(&self, change: Change) {
         let Some(shared) = self.others() else { return };
-        let mut missing: BTreeSet<String> = BTreeSet::clone(&self.members().borrow());
-        missing.remove(&shared.node);
         let announcement = Announcement { node: shared.node.clone(), change };
         let Ok(text) = serde_json::to_vec(&announcement) else { return };
+        if !shared.ask_all_members(SUBJECT, text.into()).await {
+            tracing::warn!("not all nodes say that they know of a change");
+        }
+    }
+}
+
+impl Shared {
+    /// Says something to all other nodes and waits until each has answered with its name; false where one did not.
+    pub(crate) async fn ask_all_members(&self, subject: &str, text: Bytes) -> bool {
+        if !self.hears() {
+            return false;
+        }
+        let mut missing: BTreeSet<String> = BTreeSet::clone(&self.leases.members.borrow());
+        missing.remove(&self.node);
         let mut enough = |answer: &Bytes| {
             if let Ok(node) = std::str::from_utf8(answer) {
                 missing.remove(node);
@@ -50,14 +62,15 @@ impl Cluster {
         };
         let told = if enough(&Bytes::new()) {
             // Nobody is known: one that has just come listens before it reads.
-            shared.bus.publish(SUBJECT, text.into()).await
+            self.bus.publish(subject, text).await
         } else {
-            shared.bus.gather(SUBJECT, text.into(), &mut enough, PATIENCE).await
+            self.bus.gather(subject, text, &mut enough, PATIENCE).await
         };
-        if let Err(error) = told {
-            tracing::warn!(%error, "other nodes could not be told of a change: they look when the bus is back");
+        if let Err(error) = &told {
+            tracing::warn!(%error, subject, "other nodes cannot be spoken to");
         } else if !missing.is_empty() {
-            tracing::warn!(?missing, "nodes did not say in time that they know of a change");
+            tracing::warn!(?missing, subject, "nodes did not answer in time");
         }
+        told.is_ok() && missing.is_empty()
     }
 }

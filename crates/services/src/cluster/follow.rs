@@ -30,8 +30,7 @@ impl Follower {
             Some(heard) => heard,
             None => shared.listener(SUBJECT, &shutdown).await,
         };
-        let mut connections = shared.bus.connections();
-        let mut connection = *connections.borrow_and_update();
+        let mut returns = shared.returns();
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -39,16 +38,16 @@ impl Follower {
                     Some(announced) => self.take_in(&shared, &announced.payload, announced.reply).await,
                     None => heard = shared.listener(SUBJECT, &shutdown).await,
                 },
-                changed = connections.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(UNHEARD), if shared.bus.healthy().is_err() => self.refresh().await,
+                // What was announced meanwhile was not heard.
+                changed = returns.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.twins.forget_models(None).await;
+                    self.refresh().await;
+                }
+                () = tokio::time::sleep(UNHEARD), if !shared.hears() => self.refresh().await,
             }
-            let now = *connections.borrow_and_update();
-            // What was announced while the connection was away was not heard.
-            if now != connection && connection != 0 {
-                self.twins.forget_models(None).await;
-                self.refresh().await;
-            }
-            connection = now;
         }
     }
 

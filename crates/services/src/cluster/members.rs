@@ -17,7 +17,7 @@ const PREFIX: &str = "node/";
 /// How soon to try again when the store is away.
 const AGAIN: Duration = Duration::from_millis(500);
 /// How long work may take to end at shutdown before its leases are given up all the same.
-const LEAVE: Duration = Duration::from_secs(8);
+const LEAVE: Duration = Duration::from_millis(3500);
 
 impl Cluster {
     /// Keeps this node's membership and leases until shutdown; then gives them up, once their work has ended.
@@ -44,7 +44,11 @@ impl Cluster {
 
 impl Shared {
     async fn run(self: Arc<Self>, shutdown: CancellationToken) {
-        let listening = tokio::spawn(Arc::clone(&self).listen(shutdown.clone()));
+        let (this, until) = (Arc::clone(&self), CancellationToken::new());
+        let (listening, ended) = (until.clone(), until.clone());
+        let listening = tokio::spawn(async move {
+            tokio::join!(this.listen(&listening), this.answer_itself(&listening));
+        });
         let mut held = BTreeSet::new();
         let mut pause = Duration::ZERO;
         loop {
@@ -54,7 +58,8 @@ impl Shared {
                 () = tokio::time::sleep(pause) => {}
             }
             pause = match self.look(&mut held).await {
-                Ok(()) => TICK,
+                Ok(true) => TICK,
+                Ok(false) => AGAIN,
                 Err(error) => {
                     tracing::warn!(%error, "leases cannot be renewed");
                     AGAIN
@@ -62,10 +67,18 @@ impl Shared {
             };
         }
         self.leave(held).await;
-        listening.abort();
+        ended.cancel();
+        // Ends with its token; whether it broke off before is its own matter.
+        let _ended = listening.await;
     }
 
-    async fn look(&self, held: &mut BTreeSet<String>) -> Result<(), pollux_store::StoreError> {
+    /// Renews what this node is and has; false where it could not hear itself.
+    async fn look(&self, held: &mut BTreeSet<String>) -> Result<bool, pollux_store::StoreError> {
+        let (heard, goes_on) = self.ask_itself().await;
+        if !goes_on {
+            self.withdraw(held).await?;
+            return Ok(false);
+        }
         let own = format!("{PREFIX}{}", self.node);
         self.store.lease(&self.node, std::slice::from_ref(&own), TTL).await?;
         let holders = self.store.leases(PREFIX).await?;
@@ -82,6 +95,17 @@ impl Shared {
             }
         }
         *held = self.tick(&members, held).await?;
+        Ok(heard)
+    }
+
+    /// Ends all work, then gives its lease up, and is no member any more.
+    async fn withdraw(&self, held: &mut BTreeSet<String>) -> Result<(), pollux_store::StoreError> {
+        let nobody = BTreeSet::new();
+        if !self.leases.members.borrow().is_empty() {
+            self.store.release(&self.node, &[format!("{PREFIX}{}", self.node)]).await?;
+            self.leases.members.send_replace(Arc::default());
+        }
+        *held = self.tick(&nobody, held).await?;
         Ok(())
     }
 
@@ -102,11 +126,17 @@ impl Shared {
     }
 
     /// Looks again when another node says that leases are to be had.
-    async fn listen(self: Arc<Self>, shutdown: CancellationToken) {
-        let mut heard = self.listener("leases", &shutdown).await;
-        while let Some(heard) = heard.next().await {
-            if heard.payload != self.node {
-                self.leases.hurry.notify_one();
+    async fn listen(&self, shutdown: &CancellationToken) {
+        let mut heard = self.listener("leases", shutdown).await;
+        loop {
+            let heard = tokio::select! {
+                () = shutdown.cancelled() => return,
+                heard = heard.next() => heard,
+            };
+            match heard {
+                Some(heard) if heard.payload == self.node => {}
+                Some(_) => self.leases.hurry.notify_one(),
+                None => return,
             }
         }
     }

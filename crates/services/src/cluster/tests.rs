@@ -20,16 +20,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Node {
     cluster: Cluster,
+    bus: Arc<pollux_bus::exchange::ExchangeBus>,
     stop: CancellationToken,
     running: JoinHandle<()>,
 }
 
 impl Node {
     fn start(name: &str, exchange: &Arc<Exchange>, store: &DynStore) -> Self {
-        let cluster = Cluster::shared(name.to_owned(), exchange.join(), Arc::clone(store));
+        let bus = exchange.join();
+        let cluster = Cluster::shared(name.to_owned(), bus.clone(), Arc::clone(store));
         let stop = CancellationToken::new();
         let running = tokio::spawn(cluster.clone().run(stop.clone()));
-        Self { cluster, stop, running }
+        Self { cluster, bus, stop, running }
     }
 
     /// Does a piece of work as long as it may, and says when it begins and ends.
@@ -133,6 +135,38 @@ async fn a_node_that_died_loses_its_work_and_what_it_still_writes_does_not_count
     let lost = CommitError::Expectation { index: 0, mismatch: Mismatch::LeaseLost };
     assert_eq!(late.unwrap_err().to_string(), lost.to_string());
     begun.abort();
+    b.leave().await;
+}
+
+#[tokio::test]
+async fn a_node_that_others_cannot_hear_gives_its_work_away_though_the_store_is_there() {
+    let (folder, exchange) = (tempfile::tempdir().unwrap(), Exchange::new());
+    let store = store(&folder);
+    let a = Node::start("a", &exchange, &store);
+    let (said, mut heard) = mpsc::channel(8);
+    a.work("w", &said);
+    assert_eq!(soon(heard.recv()).await.unwrap(), ("a".to_owned(), true));
+    a.bus.cut_silently(true);
+    let b = Node::start("b", &exchange, &store);
+    b.work("w", &said);
+    // Whichever name hashing prefers: the one that is heard does it in the end.
+    let moved = async { while heard.recv().await.unwrap() != ("b".to_owned(), true) {} };
+    soon(moved).await;
+    assert!(!a.cluster.hears() && !b.cluster.is_live("a"));
+    assert!(
+        a.cluster.alone("l", "test").await.is_err(),
+        "nor does it change what others could not be told of"
+    );
+    a.bus.cut_silently(false);
+    let back = async {
+        let mut members = b.cluster.members();
+        while members.borrow_and_update().len() < 2 {
+            members.changed().await.unwrap();
+        }
+    };
+    soon(back).await;
+    assert!(a.cluster.hears());
+    a.leave().await;
     b.leave().await;
 }
 

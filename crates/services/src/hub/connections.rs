@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
@@ -20,6 +20,7 @@ use serde_json::Value;
 use tokio::task::AbortHandle;
 
 use self::order::Order;
+use self::watch::Unsaid;
 use crate::context::Context;
 
 /// What a service wants of a live connection. Neutral: an edge turns it into its protocol's words.
@@ -55,8 +56,8 @@ pub struct Connections {
     context: Arc<Context>,
     live: Arc<Map>,
     counter: AtomicU64,
-    /// Something for a device of another node could not be said: the others must look for themselves.
-    unsaid: AtomicBool,
+    /// What other nodes may not have been told: they must look for themselves.
+    unsaid: Mutex<Unsaid>,
 }
 
 /// A connection as services see it.
@@ -93,7 +94,7 @@ pub struct Connection {
 
 impl Connections {
     pub(super) fn new(context: Arc<Context>) -> Self {
-        Self { context, live: Arc::default(), counter: AtomicU64::new(0), unsaid: AtomicBool::new(false) }
+        Self { context, live: Arc::default(), counter: AtomicU64::new(0), unsaid: Mutex::default() }
     }
 
     /// Takes the device's place; the connection that had it, on whatever node, is closed. Whoever looks at the device's

@@ -9,7 +9,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -48,7 +47,7 @@ enum Said {
     Back { node: String },
     /// Told: this node has it and was not away.
     Here { node: String },
-    /// Told: compare it with its state.
+    /// Asked: compare it with its state.
     Look,
 }
 
@@ -85,7 +84,11 @@ impl Connections {
     pub(super) async fn enter_among(&self, shared: &Arc<Shared>, live: &Arc<Live>) -> Result<AbortHandle> {
         let subject = subject(&live.key);
         let node = shared.node.clone();
-        say_and_wait(shared, &subject, &Said::Enter { node: node.clone() }).await.map_err(away)?;
+        match say_and_wait(shared, &subject, &Said::Enter { node: node.clone() }).await {
+            // A node that is frozen must not hold the device up; it finds this when it wakes, and gives way.
+            Ok(_) | Err(BusError::NoAnswer) => {}
+            Err(error @ BusError::Unavailable(_)) => return Err(away(error)),
+        }
         let listener = shared.bus.subscribe(&subject).await.map_err(away)?;
         let (echo, heard) = oneshot::channel();
         let mut claim = [0; 8];
@@ -113,20 +116,23 @@ impl Connections {
     }
 
     pub(super) async fn deliver_elsewhere(&self, key: &Key, command: DeviceCommand) -> bool {
-        let Some(shared) = self.context.cluster.others() else { return false };
-        let said = say_and_wait(shared, &subject(key), &Said::Command(command)).await;
-        said.unwrap_or_else(|error| {
-            tracing::warn!(hub = %key.0, device = %key.1, %error, "another node could not be told: all look when the bus is back");
-            self.unsaid.store(true, Ordering::SeqCst);
-            None
-        })
-        .is_some()
+        self.ask_about(key, &Said::Command(command)).await
     }
 
     pub(super) async fn look_elsewhere(&self, key: &Key) {
-        let Some(shared) = self.context.cluster.others() else { return };
-        if say(shared, &subject(key), &Said::Look).await.is_err() {
-            self.unsaid.store(true, Ordering::SeqCst);
+        self.ask_about(key, &Said::Look).await;
+    }
+
+    /// Whether whoever has the device answered. Where that is not known, it is made up for.
+    async fn ask_about(&self, key: &Key, said: &Said) -> bool {
+        let Some(shared) = self.context.cluster.others() else { return false };
+        match say_and_wait(shared, &subject(key), said).await {
+            Ok(answer) => answer.is_some(),
+            Err(error) => {
+                tracing::warn!(hub = %key.0, device = %key.1, %error, "another node may not have been told: it is asked to look");
+                self.unsaid.lock().add(key.clone());
+                false
+            }
         }
     }
 
@@ -259,8 +265,16 @@ impl Ear {
             Said::Here { node } if !self.is_own(&node) => {
                 self.yield_place("the device connected elsewhere while this node was away");
             }
-            Said::Look => (self.look)(Arc::clone(&self.live)),
-            Said::Command(_) | Said::Since | Said::Claim { .. } | Said::Back { .. } | Said::Here { .. } => {}
+            Said::Look if self.is_current() => {
+                (self.look)(Arc::clone(&self.live));
+                self.reply(heard, Bytes::from_static(b"1")).await;
+            }
+            Said::Command(_)
+            | Said::Since
+            | Said::Look
+            | Said::Claim { .. }
+            | Said::Back { .. }
+            | Said::Here { .. } => {}
         }
     }
 

@@ -170,3 +170,38 @@ async fn many_are_asked_for_at_once() {
     assert_eq!(answer.since.into_keys().collect::<Vec<_>>(), [DeviceId::parse("d2").unwrap()]);
     assert_eq!(b.answer("b", &question(None)).count, 1);
 }
+
+/// What is said to a node that is lost unnoticed, or by one, is made up for: each way round.
+#[tokio::test]
+async fn a_command_that_was_lost_unnoticed_is_made_up_for() {
+    for speaker_is_lost in [true, false] {
+        let (world, exchange) = (World::new().await, Exchange::new());
+        let ((a, at_a), (b, at_b)) = (node(&world, "a", &exchange), node(&world, "b", &exchange));
+        let (a, b) = (Arc::new(a), Arc::new(b));
+        let stop = tokio_util::sync::CancellationToken::new();
+        let run = |node: &Arc<Connections>| {
+            let (node, stop) = (Arc::clone(node), stop.clone());
+            tokio::spawn(async move {
+                tokio::join!(node.context.cluster.clone().run(stop.clone()), node.run(stop.clone()));
+            })
+        };
+        let tasks = [run(&a), run(&b)];
+        for node in [&a, &b] {
+            let mut members = node.context.cluster.members();
+            members.wait_for(|members| members.len() == 2).await.unwrap();
+        }
+        // There is no such device in the store: whoever looks after the connection ends it.
+        let (_connection, link) = connect(&b, "d", world.clock.now()).await;
+        let lost = if speaker_is_lost { at_a } else { at_b };
+        lost.cut_silently(true);
+        let Entering { hub, device, .. } = who("d");
+        let close = DeviceCommand::Close { reason: "deleted".into() };
+        assert!(!a.deliver(&hub, &device, close).await);
+        lost.cut_silently(false);
+        link.closed().await;
+        stop.cancel();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    }
+}

@@ -1,8 +1,9 @@
 //! Looking after connections: what is said between nodes can be lost with a node or while the bus is away, so whoever has a
 //! connection compares it with the device's state whenever that may have happened.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -11,14 +12,44 @@ use tokio_util::sync::CancellationToken;
 
 use super::elsewhere::{CONNECTED, Question};
 use super::order::PATIENCE;
-use super::{Connections, Live};
+use super::{Connections, Key, Live};
 use crate::cluster::Shared;
 use crate::context::Context;
 
 /// On which nodes are asked to look after all their connections.
 const LOOK: &str = "look";
+/// How soon what was not said is made up for.
+const MAKE_UP: Duration = Duration::from_secs(1);
+/// So many devices are remembered one by one; of more, all connections are looked after.
+const REMEMBERED: usize = 1024;
 /// Connections looked after side by side.
 const AT_ONCE: usize = 32;
+
+/// Devices of which other nodes may not have been told something.
+#[derive(Debug, Default)]
+pub(super) struct Unsaid {
+    keys: BTreeSet<Key>,
+    /// More than can be remembered.
+    all: bool,
+}
+
+impl Unsaid {
+    pub(super) fn add(&mut self, key: Key) {
+        self.put_back(Self { keys: BTreeSet::from([key]), all: false });
+    }
+
+    fn put_back(&mut self, other: Self) {
+        self.keys.extend(other.keys);
+        self.all |= other.all || self.keys.len() > REMEMBERED;
+        if self.all {
+            self.keys.clear();
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.keys.is_empty() && !self.all
+    }
+}
 
 impl Connections {
     /// Answers other nodes and looks after the connections of this one, until shutdown.
@@ -29,6 +60,7 @@ impl Connections {
             () = self.answer_all(shared, &shutdown) => {}
             () = self.look_when_asked(shared, &shutdown) => {}
             () = self.look_when_lost(shared) => {}
+            () = self.make_up(shared) => {}
         }
     }
 
@@ -49,32 +81,58 @@ impl Connections {
 
     async fn look_when_asked(&self, shared: &Shared, shutdown: &CancellationToken) {
         let mut asked = shared.listener(LOOK, shutdown).await;
-        while asked.next().await.is_some() {
-            self.look_all().await;
+        while let Some(heard) = asked.next().await {
+            // The answer says that it is known here; the looking goes on.
+            if let Some(reply) = &heard.reply
+                && let Err(error) =
+                    shared.bus.publish(reply, Bytes::copy_from_slice(shared.node.as_bytes())).await
+            {
+                tracing::debug!(%error, "an answer to another node is lost");
+            }
+            match serde_json::from_slice::<Option<Vec<Key>>>(&heard.payload) {
+                Ok(Some(keys)) => {
+                    for live in keys.iter().filter_map(|key| self.here(key)) {
+                        self.look(&live).await;
+                    }
+                }
+                Ok(None) => self.look_all().await,
+                Err(error) => tracing::warn!(%error, "a node asked for what this one does not understand"),
+            }
+        }
+    }
+
+    /// Asks all others to look after what they may not have been told, until all of them know.
+    async fn make_up(&self, shared: &Shared) {
+        loop {
+            tokio::time::sleep(MAKE_UP).await;
+            let unsaid = std::mem::take(&mut *self.unsaid.lock());
+            if unsaid.is_empty() {
+                continue;
+            }
+            let keys = (!unsaid.all).then_some(&unsaid.keys);
+            let Ok(text) = serde_json::to_vec(&keys) else { continue };
+            if !shared.ask_all_members(LOOK, text.into()).await {
+                self.unsaid.lock().put_back(unsaid);
+            }
         }
     }
 
     /// A node that is gone may have changed something and died before it told; so may one that was away.
     async fn look_when_lost(&self, shared: &Shared) {
-        let (mut members, mut bus) = (self.context.cluster.members(), shared.bus.connections());
+        let (mut members, mut returns) = (self.context.cluster.members(), shared.returns());
         let mut known = Arc::clone(&members.borrow_and_update());
-        let mut connection = *bus.borrow_and_update();
         loop {
-            tokio::select! {
-                changed = members.changed() => if changed.is_err() { return },
-                changed = bus.changed() => if changed.is_err() { return },
-            }
-            let (now, number) = (Arc::clone(&members.borrow_and_update()), *bus.borrow_and_update());
+            let returned = tokio::select! {
+                changed = members.changed() => if changed.is_err() { return } else { false },
+                changed = returns.changed() => if changed.is_err() { return } else { true },
+            };
+            let now = Arc::clone(&members.borrow_and_update());
             let lost = known.iter().any(|node| !now.contains(node));
-            let (back, first) = (number != connection, connection == 0);
-            (known, connection) = (now, number);
-            if back && !first {
+            known = now;
+            if returned {
                 self.say_back(shared).await;
-                if self.unsaid.swap(false, Ordering::SeqCst) {
-                    shared.hint(LOOK).await;
-                }
             }
-            if lost || (back && !first) {
+            if lost || returned {
                 self.look_all().await;
             }
         }
