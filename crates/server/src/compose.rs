@@ -166,7 +166,7 @@ impl Backends {
     }
 
     /// Without which this node is of no use.
-    pub(crate) fn needs(&self, config: &Config) -> Vec<Need> {
+    pub(crate) fn needs(&self, config: &Config, cluster: &Cluster) -> Vec<Need> {
         let (store, log) = (Arc::clone(&self.store), Arc::clone(&self.log));
         let state = if config.state.url.is_some() { "state (PostgreSQL)" } else { "state (SQLite)" };
         let state = Need::new(state, move || {
@@ -178,9 +178,10 @@ impl Backends {
             let log = Arc::clone(&log);
             async move { log.healthy().await.map_err(why_no_events) }.boxed()
         });
-        let others = self.bus.clone().map(|bus| {
+        let others = self.bus.is_some().then(|| {
+            let cluster = cluster.clone();
             Need::new("other nodes (NATS)", move || {
-                let answer = bus.healthy().map_err(|BusError::Unavailable(why)| why);
+                let answer = cluster.healthy().map_err(why_no_others);
                 std::future::ready(answer).boxed()
             })
         });
@@ -191,6 +192,13 @@ impl Backends {
 fn why_no_state(error: StoreError) -> String {
     let (StoreError::Unavailable(why) | StoreError::Corrupt(why)) = error;
     why
+}
+
+fn why_no_others(error: BusError) -> String {
+    match error {
+        BusError::Unavailable(why) => why,
+        BusError::NoAnswer => "this node does not hear itself over NATS".to_owned(),
+    }
 }
 
 fn why_no_events(error: LogError) -> String {

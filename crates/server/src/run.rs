@@ -167,7 +167,7 @@ pub async fn start(config: Config) -> Result<Running, ServeError> {
         return Err(ServeError::System("the services are served already".to_owned()));
     }
     services.issuer.set_authority(&connections::url(&config.server.domain, ports.main()));
-    let needs = backends.needs(&config);
+    let needs = backends.needs(&config, &services.context.cluster);
     let inside = Arc::new(Inside {
         config,
         data,

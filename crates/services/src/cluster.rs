@@ -97,7 +97,12 @@ impl Cluster {
     /// Whether what other nodes announce is heard now. While it is not, caches may be behind.
     #[must_use]
     pub(crate) fn hears(&self) -> bool {
-        self.shared.as_ref().is_none_or(|shared| shared.hears())
+        self.healthy().is_ok()
+    }
+
+    /// Whether this node and others hear each other, and why not. A connection that stands need not carry anything.
+    pub fn healthy(&self) -> Result<(), BusError> {
+        self.shared.as_ref().map_or(Ok(()), |shared| shared.healthy())
     }
 }
 

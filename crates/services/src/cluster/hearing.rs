@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
+use pollux_bus::BusError;
 
 /// How long an answer to oneself may take.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -43,7 +44,13 @@ impl Default for Hearing {
 impl Shared {
     /// Whether others can be spoken to, as far as is known.
     pub(super) fn hears(&self) -> bool {
-        !self.hearing.deaf.load(Ordering::SeqCst) && self.bus.healthy().is_ok()
+        self.healthy().is_ok()
+    }
+
+    /// Whether others can be spoken to, and why not.
+    pub(super) fn healthy(&self) -> Result<(), BusError> {
+        self.bus.healthy()?;
+        if self.hearing.deaf.load(Ordering::SeqCst) { Err(BusError::NoAnswer) } else { Ok(()) }
     }
 
     /// Grows when what others said may have been lost, and can be heard again.
