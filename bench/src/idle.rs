@@ -40,9 +40,9 @@ async fn devices() -> Result<(f64, f64)> {
     let subject = Subject::start("")?;
     // Few connections: what they leave behind would be taken for the devices' memory.
     subject.with_devices(DEVICES, 2).await?;
-    let before = resident_bytes(subject.pid())?;
+    let before = subject.resident_bytes()?;
     let connected = subject.connect(DEVICES).await?;
-    let after = resident_bytes(subject.pid())?;
+    let after = subject.resident_bytes()?;
     Ok((before, (after - before) / connected.len() as f64))
 }
 

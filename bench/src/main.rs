@@ -10,8 +10,10 @@
 //!   subject.rs (pollux serve, pinned)  ◀── registrations.rs │ telemetry.rs │ twin_patch.rs │ idle.rs
 //!   bare.rs    (rustls and nothing else, pinned)  ◀── registrations.rs │ idle.rs
 //!   fdatasync.rs (the disk and nothing else)
+//!   backends.rs: the same loads, PostgreSQL and nats-server beside the nodes on the server's core
 //! ```
 
+mod backends;
 mod bare;
 mod fdatasync;
 mod idle;
@@ -63,9 +65,12 @@ enum Name {
     Idle,
     /// fdatasync of the disk below
     Fdatasync,
+    /// All of it on SQLite and segment files, on PostgreSQL and JetStream, and on three nodes of that
+    Backends,
 }
 
-const ALL: [Name; 5] = [Name::Fdatasync, Name::Registrations, Name::Telemetry, Name::TwinPatch, Name::Idle];
+const ALL: [Name; 6] =
+    [Name::Fdatasync, Name::Registrations, Name::Telemetry, Name::TwinPatch, Name::Idle, Name::Backends];
 
 /// How long and how often.
 #[derive(Debug, Clone, Copy)]
@@ -125,6 +130,7 @@ async fn measure(name: Name, plan: Plan) -> Result<Report> {
         Name::TwinPatch => twin_patch::measure(plan).await,
         Name::Idle => idle::measure(plan).await,
         Name::Fdatasync => fdatasync::measure(plan).await,
+        Name::Backends => backends::measure(plan).await,
     }
 }
 

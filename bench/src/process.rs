@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// The server's core.
@@ -13,6 +13,10 @@ const SERVER: usize = 0;
 const GENERATOR: usize = 1;
 /// Clock ticks a second in /proc (USER_HZ, which Linux has fixed at 100 for programs).
 const TICKS: f64 = 100.0;
+
+/// Where `numbers` has the parent, and the times: user, system, and the same of children that have ended.
+const PARENT: usize = 0;
+const TIMES: usize = 10;
 
 /// Takes as many open files as the administrator allows.
 pub(crate) fn raise_open_files() {
@@ -32,8 +36,7 @@ pub(crate) fn pin_generator() -> bool {
 
 /// A command that runs on the server's core, where this process was put on the generator's.
 pub(crate) fn pinned(program: &std::path::Path) -> Command {
-    let alone = sched_getaffinity(None).is_ok_and(|cores| cores.count() == 1 && cores.is_set(GENERATOR));
-    if !alone {
+    if !generator_is_alone() {
         return Command::new(program);
     }
     let mut command = Command::new("taskset");
@@ -41,16 +44,52 @@ pub(crate) fn pinned(program: &std::path::Path) -> Command {
     command
 }
 
+fn generator_is_alone() -> bool {
+    sched_getaffinity(None).is_ok_and(|cores| cores.count() == 1 && cores.is_set(GENERATOR))
+}
+
+/// The numbers of /proc/<pid>/stat behind the name, which may hold anything, and the state.
+fn numbers(stat: &str) -> Result<Vec<f64>> {
+    let rest = stat.rsplit_once(") ").context("/proc/<pid>/stat has no name")?.1;
+    Ok(rest.split_whitespace().skip(1).map_while(|field| field.parse().ok()).collect())
+}
+
 /// CPU seconds a process has used, user and system.
 pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the server is gone")?;
-    // The second field is the program's name in brackets, which may hold blanks.
-    let rest = stat.rsplit_once(") ").context("/proc/<pid>/stat has no name")?.1;
-    let field = |index: usize| -> Result<f64> {
-        Ok(rest.split(' ').nth(index).context("/proc/<pid>/stat is short")?.parse()?)
-    };
-    // utime and stime are fields 14 and 15 of the line, counted from 1.
-    Ok((field(11)? + field(12)?) / TICKS)
+    let ticks: f64 = numbers(&stat)?.iter().skip(TIMES).take(2).sum();
+    Ok(ticks / TICKS)
+}
+
+/// CPU seconds a process and its children have used, those that have ended too.
+pub(crate) fn cpu_seconds_with_children(pid: u32) -> Result<f64> {
+    let own = fs::read_to_string(format!("/proc/{pid}/stat")).context("the process is gone")?;
+    let mut ticks: f64 = numbers(&own)?.iter().skip(TIMES).take(4).sum();
+    for entry in fs::read_dir("/proc")? {
+        let stat = entry?.path().join("stat");
+        // One that has ended meanwhile, or no process at all.
+        let Ok(text) = fs::read_to_string(stat) else { continue };
+        let Ok(numbers) = numbers(&text) else { continue };
+        if numbers.get(PARENT) == Some(&f64::from(pid)) {
+            ticks += numbers.iter().skip(TIMES).take(2).sum::<f64>();
+        }
+    }
+    Ok(ticks / TICKS)
+}
+
+/// Puts a process that runs already on the server's core, with all its threads and what it starts from now on.
+pub(crate) fn pin(pid: u32) -> Result<()> {
+    if !generator_is_alone() {
+        return Ok(());
+    }
+    let mut core = CpuSet::new();
+    core.set(SERVER);
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let Some(task) = task?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // A thread that has ended meanwhile.
+        let _ = sched_setaffinity(Pid::from_raw(task), &core);
+    }
+    Ok(())
 }
 
 /// Resident memory of a process, in bytes.
@@ -85,9 +124,8 @@ impl Cores {
             busy += total - fields.iter().skip(3).take(2).sum::<f64>();
         }
         let own = fs::read_to_string("/proc/self/stat")?;
-        let rest = own.rsplit_once(") ").context("/proc/self/stat has no name")?.1;
-        // utime, stime, and the same of children that have ended.
-        let ours: f64 = rest.split(' ').skip(11).take(4).filter_map(|field| field.parse::<f64>().ok()).sum();
+        // With those of children that have ended.
+        let ours: f64 = numbers(&own)?.iter().skip(TIMES).take(4).sum();
         Ok(Self { all: all / TICKS, busy: busy / TICKS, ours: ours / TICKS })
     }
 
@@ -108,6 +146,7 @@ mod tests {
         assert!(cpu_seconds(own).unwrap() >= 0.0);
         assert!(resident_bytes(own).unwrap() > 100_000.0);
         assert!(cpu_seconds(u32::MAX).is_err());
+        assert!(cpu_seconds_with_children(own).unwrap() >= cpu_seconds(own).unwrap());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! twin is made and everything is on disk. Next to the bare TLS handshake of the same run.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use futures_util::future::try_join_all;
@@ -11,36 +12,39 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
+use crate::Plan;
 use crate::bare::Bare;
 use crate::process::cpu_seconds;
 use crate::report::{DURABLE, Figure, Report};
-use crate::subject::{MODEL, Subject};
-use crate::{Plan, process};
+use crate::subject::{Cpu, MODEL, Subject};
 
 /// Devices at the same time.
-const CLIENTS: usize = 32;
+pub(crate) const CLIENTS: usize = 32;
 
 /// A device may poll its registration at once: what is measured is work, not waiting.
-const NO_WAIT: &str = "[limits]\nregistration_retry_after_seconds = 0\n";
+pub(crate) const NO_WAIT: &str = "[limits]\nregistration_retry_after_seconds = 0\n";
 
 /// Operations and what they cost.
 #[derive(Debug, Clone, Copy)]
-struct Sample {
-    per_second: f64,
-    cpu_seconds_each: f64,
+pub(crate) struct Sample {
+    pub(crate) per_second: f64,
+    pub(crate) count: f64,
+    pub(crate) cpu: Cpu,
+}
+
+impl Sample {
+    fn cpu_seconds_each(&self) -> f64 {
+        self.cpu.nodes / self.count
+    }
 }
 
 /// Measures.
 pub(crate) async fn measure(plan: Plan) -> Result<Report> {
     let (subject, bare) = (Subject::start(NO_WAIT)?, Bare::start()?);
-    subject.with_model().await?;
-    let key = subject.with_group("bench").await?;
-    let mut world = World { subject, key, next: AtomicU64::new(0) };
-    // Once before it counts: caches, allocations, the first connections.
-    world.registrations(plan.duration / 4).await?;
+    let world = World::new(&subject, plan).await?;
     let (mut ours, mut limit) = (Vec::new(), Vec::new());
     for _ in 0..plan.repetitions {
-        ours.push(world.registrations(plan.duration).await?);
+        ours.push(world.registrations(&subject, plan.duration).await?);
         limit.push(handshakes(&bare, plan.duration / 2).await?);
     }
     let mut report = Report::new("registrations", DURABLE);
@@ -48,35 +52,43 @@ pub(crate) async fn measure(plan: Plan) -> Result<Report> {
     let name = format!("registrations, symmetric key, {CLIENTS} at a time");
     report.figure(Figure::new(&name, "registrations/s", runs(&ours, |s| s.per_second)));
     let cost =
-        report.figure(Figure::new("  cost", "CPU-s/registration", runs(&ours, |s| s.cpu_seconds_each)));
+        report.figure(Figure::new("  cost", "CPU-s/registration", runs(&ours, Sample::cpu_seconds_each)));
     report.figure(Figure::new(
         "bare TLS: accept, handshake, echo, close",
         "handshakes/s",
         runs(&limit, |s| s.per_second),
     ));
     let bare_cost =
-        report.figure(Figure::new("  cost", "CPU-s/handshake", runs(&limit, |s| s.cpu_seconds_each)));
+        report.figure(Figure::new("  cost", "CPU-s/handshake", runs(&limit, Sample::cpu_seconds_each)));
     report.ratio("registrations per CPU-second, as a part of bare handshakes", bare_cost / cost);
-    report.note(format!(
-        "resident memory of the server at the end: {:.0} MB",
-        process::resident_bytes(world.subject.pid())? / 1e6
-    ));
+    report
+        .note(format!("resident memory of the server at the end: {:.0} MB", subject.resident_bytes()? / 1e6));
     report.note("goal: 0.6 or more; moonshot: 0.8 (P6 of PERFORMANCE)");
     Ok(report)
 }
 
-struct World {
-    subject: Subject,
+/// Devices that were not there before.
+#[derive(Debug)]
+pub(crate) struct World {
     key: pollux_model::Key,
     next: AtomicU64,
 }
 
 impl World {
-    async fn registrations(&mut self, duration: std::time::Duration) -> Result<Sample> {
-        let (endpoint, scope) = (self.subject.mqtt()?, self.subject.id_scope()?);
-        let (deadline, pid) = (Instant::now() + duration, self.subject.pid());
-        let client = async || -> Result<u64> {
-            let mut done = 0;
+    /// Makes ready, and works a while before it counts: caches, allocations, the first connections.
+    pub(crate) async fn new(subject: &Subject, plan: Plan) -> Result<Self> {
+        subject.with_model().await?;
+        let key = subject.with_group("bench").await?;
+        let world = Self { key, next: AtomicU64::new(0) };
+        world.registrations(subject, plan.duration / 4).await?;
+        Ok(world)
+    }
+
+    /// As many as there is time for.
+    pub(crate) async fn registrations(&self, subject: &Subject, duration: Duration) -> Result<Sample> {
+        let (scope, deadline) = (subject.id_scope()?, Instant::now() + duration);
+        let client = async |turn: usize| -> Result<u64> {
+            let (endpoint, mut done) = (subject.mqtt(turn)?, 0);
             while Instant::now() < deadline {
                 let id = format!("device-{:08}", self.next.fetch_add(1, Ordering::Relaxed));
                 let credential = Credential::Key(self.key.derive(&id).bytes());
@@ -87,11 +99,11 @@ impl World {
             }
             Ok(done)
         };
-        sample(pid, try_join_all((0..CLIENTS).map(|_| client()))).await
+        sample(|| subject.cpu(), try_join_all((0..CLIENTS).map(client))).await
     }
 }
 
-async fn handshakes(bare: &Bare, duration: std::time::Duration) -> Result<Sample> {
+async fn handshakes(bare: &Bare, duration: Duration) -> Result<Sample> {
     let deadline = Instant::now() + duration;
     let client = async || -> Result<u64> {
         let mut done = 0;
@@ -101,12 +113,15 @@ async fn handshakes(bare: &Bare, duration: std::time::Duration) -> Result<Sample
         }
         Ok(done)
     };
-    sample(bare.pid(), try_join_all((0..CLIENTS).map(|_| client()))).await
+    let cpu = || Ok(Cpu { nodes: cpu_seconds(bare.pid())?, ..Cpu::default() });
+    sample(cpu, try_join_all((0..CLIENTS).map(|_| client()))).await
 }
 
-async fn sample(pid: u32, work: impl Future<Output = Result<Vec<u64>>>) -> Result<Sample> {
-    let (before, start) = (cpu_seconds(pid)?, Instant::now());
-    let done = work.await?.into_iter().sum::<u64>() as f64;
-    let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds(pid)? - before);
-    Ok(Sample { per_second: done / seconds, cpu_seconds_each: cpu / done })
+async fn sample(
+    cpu: impl Fn() -> Result<Cpu>,
+    work: impl Future<Output = Result<Vec<u64>>>,
+) -> Result<Sample> {
+    let (before, start) = (cpu()?, Instant::now());
+    let count = work.await?.into_iter().sum::<u64>() as f64;
+    Ok(Sample { per_second: count / start.elapsed().as_secs_f64(), count, cpu: cpu()? - before })
 }

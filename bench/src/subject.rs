@@ -1,8 +1,9 @@
-//! The subject: `pollux serve` as a process of its own, on its own core, and clients of it.
+//! The subject: `pollux serve` as a process of its own (or as several nodes), on its own core, and clients of it.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Sub;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
@@ -15,15 +16,11 @@ use pollux_client::{ConnectionString, Credential, Endpoint, Rest, tls};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::backends::Backends;
 use crate::process;
 
-/// Settings of the server: free ports, a quiet log.
+/// Settings of every server.
 const CONFIG: &str = "\
-[listen]
-addresses = [\"127.0.0.1\"]
-https = [0]
-mqtt = [0]
-
 [log]
 filter = \"error\"
 ";
@@ -34,94 +31,130 @@ pub(crate) const AT_ONCE: usize = 32;
 /// The key of every device made through the hub's API.
 const KEY: [u8; 32] = [7; 32];
 
-/// A running server.
+/// A running server, or several nodes of one.
 #[derive(Debug)]
 pub(crate) struct Subject {
+    nodes: Vec<Node>,
+    /// Where the state and the events are, if not in the one node's folder. After the nodes, which use them to the last.
+    backends: Option<Backends>,
+}
+
+/// One process.
+#[derive(Debug)]
+struct Node {
     child: Child,
+    address: Ipv4Addr,
     connections: Value,
     tls: Arc<rustls::ClientConfig>,
     // After the child: the server must be gone before its folder is.
-    _folder: TempDir,
+    folder: TempDir,
+}
+
+/// CPU seconds, user and system, by who used them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cpu {
+    pub(crate) nodes: f64,
+    pub(crate) postgres: f64,
+    pub(crate) nats: f64,
+}
+
+impl Sub for Cpu {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self {
+            nodes: self.nodes - before.nodes,
+            postgres: self.postgres - before.postgres,
+            nats: self.nats - before.nats,
+        }
+    }
+}
+
+impl Cpu {
+    /// Of each of `count` operations, in microseconds.
+    pub(crate) fn micros_each(self, count: f64) -> Self {
+        let each = |seconds: f64| seconds * 1e6 / count;
+        Self { nodes: each(self.nodes), postgres: each(self.postgres), nats: each(self.nats) }
+    }
 }
 
 impl Subject {
     /// Starts the release binary beside this one, in a folder of its own on the same disk. `more` is added to its
     /// settings.
     pub(crate) fn start(more: &str) -> Result<Self> {
-        let binary = beside("pollux")?;
-        let folder = work_folder()?;
-        let (config, data) = (folder.path().join("config.toml"), folder.path().join("data"));
-        fs::write(&config, format!("{CONFIG}\n{more}"))?;
-        let mut command = process::pinned(&binary);
-        command.args(["serve", "--json", "--config"]).arg(config).arg("--data-dir").arg(data);
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start the server")?;
-        let stdout = child.stdout.take().context("stdout was asked to be piped")?;
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
-        if line.is_empty() {
-            bail!("the server did not start: {}", child.wait()?);
+        let node = Node::start(Ipv4Addr::LOCALHOST, [0, 0], more)?;
+        Ok(Self { nodes: vec![node], backends: None })
+    }
+
+    /// Starts so many nodes on these backends: each on an address of its own, all on the same ports, as machines would
+    /// be.
+    pub(crate) fn start_nodes(count: u8, backends: Backends, more: &str) -> Result<Self> {
+        let more = format!("{more}{}", backends.settings());
+        let mut nodes = vec![Node::start(Ipv4Addr::new(127, 0, 0, 2), [0, 0], &more)?];
+        let ports = [nodes[0].port("https")?, nodes[0].port("mqtt")?];
+        for last in 1..count {
+            nodes.push(Node::start(Ipv4Addr::new(127, 0, 0, last + 2), ports, &more)?);
         }
-        let connections: Value = serde_json::from_str(&line).context("the ready line is no JSON")?;
-        let ca = fs::read_to_string(text(&connections["ca"])?)?;
-        Ok(Self { child, tls: tls::client_config(&ca)?, connections, _folder: folder })
+        Ok(Self { nodes, backends: Some(backends) })
     }
 
-    /// The server's process id. `taskset` becomes the server, so it is the child's.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+    /// What the nodes keep things in, if not their folder.
+    pub(crate) const fn backends(&self) -> Option<&Backends> {
+        self.backends.as_ref()
     }
 
-    /// Where devices connect.
-    pub(crate) fn mqtt(&self) -> Result<Endpoint> {
-        let port = self.connections["ports"]["mqtt"][0].as_u64().context("no MQTT port")?;
-        let port = u16::try_from(port)?;
-        let address = Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
-        Ok(Endpoint { host: "localhost".to_owned(), port, address, tls: Arc::clone(&self.tls) })
+    /// The data folder of the first node.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.nodes[0].folder.path().join("data")
+    }
+
+    /// How many nodes there are.
+    pub(crate) fn count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// What has been used so far.
+    pub(crate) fn cpu(&self) -> Result<Cpu> {
+        let used = self.nodes.iter().map(|node| process::cpu_seconds(node.child.id()));
+        let nodes = used.sum::<Result<f64>>()?;
+        let (postgres, nats) = match &self.backends {
+            Some(backends) => backends.cpu()?,
+            None => (0.0, 0.0),
+        };
+        Ok(Cpu { nodes, postgres, nats })
+    }
+
+    /// Resident memory of all nodes, in bytes.
+    pub(crate) fn resident_bytes(&self) -> Result<f64> {
+        self.nodes.iter().map(|node| process::resident_bytes(node.child.id())).sum()
+    }
+
+    /// Where devices connect: the nodes take turns.
+    pub(crate) fn mqtt(&self, turn: usize) -> Result<Endpoint> {
+        let node = &self.nodes[turn % self.nodes.len()];
+        let port = node.port("mqtt")?;
+        let address = Some(SocketAddr::new(IpAddr::V4(node.address), port));
+        Ok(Endpoint { host: "localhost".to_owned(), port, address, tls: Arc::clone(&node.tls) })
     }
 
     /// The ID scope.
     pub(crate) fn id_scope(&self) -> Result<&str> {
-        text(&self.connections["dps"][0]["idScope"])
+        text(&self.nodes[0].connections["dps"][0]["idScope"])
     }
 
     /// The hub's host name.
     pub(crate) fn hub_host(&self) -> Result<&str> {
-        text(&self.connections["hub"][0]["hostName"])
+        text(&self.nodes[0].connections["hub"][0]["hostName"])
     }
 
-    /// The digital twins instance.
-    pub(crate) fn twins(&self) -> Result<Rest> {
-        let identity = &self.connections["identity"];
-        let (authority, tenant) = (text(&identity["authority"])?, text(&identity["tenantId"])?);
-        let source = TokenSource::ClientCredentials {
-            token_url: format!("{authority}/{tenant}/oauth2/v2.0/token"),
-            client_id: text(&identity["clientId"])?.to_owned(),
-            client_secret: text(&identity["clientSecret"])?.to_owned(),
-            scope: "https://digitaltwins.azure.net/.default".to_owned(),
-        };
-        Ok(Rest::bearer(text(&self.connections["twins"][0]["url"])?, source, self.options("2023-10-31"))?)
+    /// The digital twins instance, at each node.
+    pub(crate) fn twins(&self) -> Result<Vec<Rest>> {
+        self.nodes.iter().map(Node::twins).collect()
     }
 
-    /// The operator's API.
-    pub(crate) fn admin(&self) -> Result<Rest> {
-        let admin = &self.connections["admin"];
-        let key = text(&admin["key"])?.to_owned();
-        Ok(Rest::bearer(text(&admin["url"])?, TokenSource::Fixed(key), self.options("2023-10-31"))?)
-    }
-
-    fn sas(&self, kind: &str, version: &str) -> Result<Rest> {
-        let policy: ConnectionString = text(&self.connections[kind][0]["connectionString"])?.parse()?;
-        Ok(Rest::sas(text(&self.connections["admin"]["url"])?, &policy, self.options(version))?)
-    }
-
-    fn options(&self, version: &str) -> RestOptions {
-        RestOptions {
-            tls: Some(Arc::clone(&self.tls)),
-            addresses: vec![("localhost".to_owned(), SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0))],
-            api_version: Some(version.to_owned()),
-            ..RestOptions::default()
-        }
+    /// The operator's API, at each node.
+    pub(crate) fn admin(&self) -> Result<Vec<Rest>> {
+        self.nodes.iter().map(Node::admin).collect()
     }
 
     /// Uploads the model.
@@ -130,7 +163,7 @@ impl Subject {
             "@context": "dtmi:dtdl:context;2", "@id": MODEL, "@type": "Interface",
             "contents": [{ "@type": "Property", "name": "Temperature", "schema": "double", "writable": true }],
         }]);
-        self.twins()?.post("/models").json(model).send().await.context("cannot upload the model")?;
+        self.nodes[0].twins()?.post("/models").json(model).send().await.context("cannot upload the model")?;
         Ok(())
     }
 
@@ -141,9 +174,9 @@ impl Subject {
             "enrollmentGroupId": name,
             "attestation": { "type": "symmetricKey", "symmetricKey": { "primaryKey": key.reveal() } },
             "allocationPolicy": "custom",
-            "customAllocationDefinition": { "webhookUrl": text(&self.connections["functions"][0]["allocateUrl"])? },
+            "customAllocationDefinition": { "webhookUrl": text(&self.nodes[0].connections["functions"][0]["allocateUrl"])? },
         });
-        let dps = self.sas("dps", "2021-10-01")?;
+        let dps = self.nodes[0].sas("dps", "2021-10-01")?;
         dps.put(&format!("/enrollmentGroups/{name}"))
             .json(body)
             .send()
@@ -154,7 +187,7 @@ impl Subject {
 
     /// Makes devices in the hub, some at a time.
     pub(crate) async fn with_devices(&self, count: usize, at_once: usize) -> Result<()> {
-        let hub = self.sas("hub", "2021-04-12")?;
+        let hub = self.nodes[0].sas("hub", "2021-04-12")?;
         let key = pollux_model::Key::from_bytes(&KEY);
         let keys = json!({ "primaryKey": key.reveal(), "secondaryKey": key.reveal() });
         let body =
@@ -169,17 +202,80 @@ impl Subject {
 
     /// Connects devices that were made.
     pub(crate) async fn connect(&self, count: usize) -> Result<Vec<HubDevice>> {
-        let (endpoint, host) = (self.mqtt()?, self.hub_host()?);
+        let host = self.hub_host()?;
+        let endpoints = (0..self.count()).map(|turn| self.mqtt(turn)).collect::<Result<Vec<_>>>()?;
         let connected = stream::iter(0..count).map(|index| {
             let options = HubOptions::new(host, &device_id(index), Credential::Key(KEY.to_vec()));
-            HubDevice::connect(&endpoint, options)
+            HubDevice::connect(&endpoints[index % endpoints.len()], options)
         });
         let connected = connected.buffer_unordered(AT_ONCE).map_ok(|(device, _)| device);
         connected.try_collect().await.context("cannot connect the devices")
     }
 }
 
-impl Drop for Subject {
+impl Node {
+    /// `ports`: HTTPS and MQTT, 0 for free ones.
+    fn start(address: Ipv4Addr, ports: [u16; 2], more: &str) -> Result<Self> {
+        let binary = beside("pollux")?;
+        let folder = work_folder()?;
+        let (config, data) = (folder.path().join("config.toml"), folder.path().join("data"));
+        let [https, mqtt] = ports;
+        let listen = format!("[listen]\naddresses = [\"{address}\"]\nhttps = [{https}]\nmqtt = [{mqtt}]\n");
+        fs::write(&config, format!("{listen}\n{CONFIG}\n{more}"))?;
+        let mut command = process::pinned(&binary);
+        command.args(["serve", "--json", "--config"]).arg(config).arg("--data-dir").arg(data);
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start the server")?;
+        let stdout = child.stdout.take().context("stdout was asked to be piped")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        if line.is_empty() {
+            bail!("the server did not start: {}", child.wait()?);
+        }
+        let connections: Value = serde_json::from_str(&line).context("the ready line is no JSON")?;
+        let ca = fs::read_to_string(text(&connections["ca"])?)?;
+        Ok(Self { child, address, tls: tls::client_config(&ca)?, connections, folder })
+    }
+
+    fn port(&self, kind: &str) -> Result<u16> {
+        let port = self.connections["ports"][kind][0].as_u64().context("the ready line lacks a port")?;
+        Ok(u16::try_from(port)?)
+    }
+
+    fn twins(&self) -> Result<Rest> {
+        let identity = &self.connections["identity"];
+        let (authority, tenant) = (text(&identity["authority"])?, text(&identity["tenantId"])?);
+        let source = TokenSource::ClientCredentials {
+            token_url: format!("{authority}/{tenant}/oauth2/v2.0/token"),
+            client_id: text(&identity["clientId"])?.to_owned(),
+            client_secret: text(&identity["clientSecret"])?.to_owned(),
+            scope: "https://digitaltwins.azure.net/.default".to_owned(),
+        };
+        Ok(Rest::bearer(text(&self.connections["twins"][0]["url"])?, source, self.options("2023-10-31"))?)
+    }
+
+    fn admin(&self) -> Result<Rest> {
+        let admin = &self.connections["admin"];
+        let key = text(&admin["key"])?.to_owned();
+        Ok(Rest::bearer(text(&admin["url"])?, TokenSource::Fixed(key), self.options("2023-10-31"))?)
+    }
+
+    fn sas(&self, kind: &str, version: &str) -> Result<Rest> {
+        let policy: ConnectionString = text(&self.connections[kind][0]["connectionString"])?.parse()?;
+        Ok(Rest::sas(text(&self.connections["admin"]["url"])?, &policy, self.options(version))?)
+    }
+
+    fn options(&self, version: &str) -> RestOptions {
+        RestOptions {
+            tls: Some(Arc::clone(&self.tls)),
+            addresses: vec![("localhost".to_owned(), SocketAddr::new(IpAddr::V4(self.address), 0))],
+            api_version: Some(version.to_owned()),
+            ..RestOptions::default()
+        }
+    }
+}
+
+impl Drop for Node {
     fn drop(&mut self) {
         // Ended already: nothing to end.
         let _ = self.child.kill();

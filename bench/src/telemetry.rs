@@ -11,15 +11,14 @@ use pollux_client::hub_device::HubDevice;
 use pollux_client::properties::Properties;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::process::cpu_seconds;
 use crate::report::{DURABLE, Figure, Report};
-use crate::subject::{AT_ONCE, Subject};
+use crate::subject::{AT_ONCE, Cpu, Subject};
 use crate::{Plan, fdatasync};
 
 /// Bytes of a message.
 const BODY: usize = 256;
 /// Connections and messages in flight on each.
-const SHAPES: [(usize, usize); 2] = [(100, 16), (1000, 1)];
+pub(crate) const SHAPES: [(usize, usize); 2] = [(100, 16), (1000, 1)];
 /// How long the consumer may take after the last acknowledgement.
 const CATCH_UP: Duration = Duration::from_secs(60);
 /// Between two looks at what the consumer has had.
@@ -27,12 +26,13 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// What one repetition gave.
 #[derive(Debug, Clone, Copy)]
-struct Sample {
-    acknowledged_per_second: f64,
-    delivered_per_second: f64,
-    cpu_per_million: f64,
-    p50_ms: f64,
-    p99_ms: f64,
+pub(crate) struct Sample {
+    pub(crate) acknowledged_per_second: f64,
+    pub(crate) delivered_per_second: f64,
+    pub(crate) count: f64,
+    pub(crate) cpu: Cpu,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
 }
 
 /// Measures.
@@ -63,7 +63,11 @@ pub(crate) async fn measure(plan: Plan) -> Result<Report> {
             "delivered/s",
             runs(|s| s.delivered_per_second),
         ));
-        report.figure(Figure::new("  cost", "CPU-s/million delivered", runs(|s| s.cpu_per_million)));
+        report.figure(Figure::new(
+            "  cost",
+            "CPU-s/million delivered",
+            runs(|s| s.cpu.micros_each(s.count).nodes),
+        ));
         report.figure(Figure::new("  acknowledgement, median", "ms", runs(|s| s.p50_ms)));
         report.figure(Figure::new("  acknowledgement, 99th percentile", "ms", runs(|s| s.p99_ms)));
         report
@@ -73,19 +77,19 @@ pub(crate) async fn measure(plan: Plan) -> Result<Report> {
     Ok(report)
 }
 
-async fn repetition(
+pub(crate) async fn repetition(
     subject: &Subject,
-    admin: &Rest,
+    admin: &[Rest],
     devices: &[HubDevice],
     window: usize,
     duration: Duration,
 ) -> Result<Sample> {
     let seen = settled(admin).await?;
-    let (cpu, start) = (cpu_seconds(subject.pid())?, Instant::now());
+    let (cpu, start) = (subject.cpu()?, Instant::now());
     let mut acks = send(devices, window, duration).await?;
     let sent = start.elapsed();
     caught_up(admin, seen + acks.len() as u64).await?;
-    let (all, cpu) = (start.elapsed(), cpu_seconds(subject.pid())? - cpu);
+    let (all, cpu) = (start.elapsed(), subject.cpu()? - cpu);
     acks.sort_unstable();
     let quantile =
         |part: f64| acks.get((acks.len() as f64 * part) as usize).map_or(f64::NAN, |d| d.as_secs_f64() * 1e3);
@@ -93,14 +97,15 @@ async fn repetition(
     Ok(Sample {
         acknowledged_per_second: count / sent.as_secs_f64(),
         delivered_per_second: count / all.as_secs_f64(),
-        cpu_per_million: cpu * 1e6 / count,
+        count,
+        cpu,
         p50_ms: quantile(0.5),
         p99_ms: quantile(0.99),
     })
 }
 
 /// Sends from all devices until the time is over; gives how long each acknowledgement took.
-async fn send(devices: &[HubDevice], window: usize, duration: Duration) -> Result<Vec<Duration>> {
+pub(crate) async fn send(devices: &[HubDevice], window: usize, duration: Duration) -> Result<Vec<Duration>> {
     let deadline = Instant::now() + duration;
     let body = [b'x'; BODY];
     let properties = Properties::new();
@@ -122,7 +127,7 @@ async fn send(devices: &[HubDevice], window: usize, duration: Duration) -> Resul
 }
 
 /// Waits until the consumer has had this many.
-async fn caught_up(admin: &Rest, wanted: u64) -> Result<()> {
+async fn caught_up(admin: &[Rest], wanted: u64) -> Result<()> {
     let deadline = Instant::now() + CATCH_UP;
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -136,7 +141,7 @@ async fn caught_up(admin: &Rest, wanted: u64) -> Result<()> {
 }
 
 /// What the consumer has had, once it has nothing more to read.
-async fn settled(admin: &Rest) -> Result<u64> {
+async fn settled(admin: &[Rest]) -> Result<u64> {
     let mut looks = interval(LOOK * 5);
     let mut last = None;
     loop {
@@ -148,13 +153,23 @@ async fn settled(admin: &Rest) -> Result<u64> {
     }
 }
 
-/// Events the ingest function has had, by the server's metrics.
-async fn consumed(admin: &Rest) -> Result<u64> {
-    let metrics = admin.get("/metrics").send().await?;
-    let text = metrics.body.as_str().context("the metrics are no text")?;
-    let ours = |line: &&str| {
-        line.starts_with("pollux_function_events_total{") && line.contains("function=\"ingest\"")
-    };
-    let values = text.lines().filter(ours).filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
-    Ok(values.sum())
+/// Events the ingest function has had.
+async fn consumed(admin: &[Rest]) -> Result<u64> {
+    total(admin, "pollux_function_events_total", "function=\"ingest\"").await
+}
+
+/// A counter of all nodes, of those whose labels contain a text.
+pub(crate) async fn total(admin: &[Rest], name: &str, labels: &str) -> Result<u64> {
+    let mut total = 0;
+    for node in admin {
+        let metrics = node.get("/metrics").send().await?;
+        let text = metrics.body.as_str().context("the metrics are no text")?;
+        let ours = |line: &&str| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']) && rest.contains(labels))
+        };
+        let values =
+            text.lines().filter(ours).filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        total += values.sum::<u64>();
+    }
+    Ok(total)
 }

@@ -10,9 +10,8 @@ use pollux_client::Rest;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::process::cpu_seconds;
 use crate::report::{DURABLE, Figure, Report};
-use crate::subject::{MODEL, Subject};
+use crate::subject::{Cpu, MODEL, Subject};
 use crate::{Plan, fdatasync};
 
 /// Clients at the same time.
@@ -22,10 +21,11 @@ const TWINS: usize = 1000;
 
 /// What one repetition gave.
 #[derive(Debug, Clone, Copy)]
-struct Sample {
-    per_second: f64,
-    cpu_per_million: f64,
-    p99_ms: f64,
+pub(crate) struct Sample {
+    pub(crate) per_second: f64,
+    pub(crate) count: f64,
+    pub(crate) cpu: Cpu,
+    pub(crate) p99_ms: f64,
 }
 
 /// Measures.
@@ -33,9 +33,7 @@ pub(crate) async fn measure(plan: Plan) -> Result<Report> {
     let subject = Subject::start("")?;
     subject.with_model().await?;
     let twins = subject.twins()?;
-    let body = json!({ "$metadata": { "$model": MODEL }, "Temperature": 0.0 });
-    let made = stream::iter(0..TWINS).map(|index| twins.put(&path(index)).json(body.clone()).send());
-    made.buffer_unordered(32).try_for_each(async |_| Ok(())).await.context("cannot make the twins")?;
+    make(&twins).await?;
     let mut samples = vec![Vec::new(); CLIENTS.len()];
     let mut syncs = Vec::new();
     for _ in 0..plan.repetitions {
@@ -53,7 +51,7 @@ pub(crate) async fn measure(plan: Plan) -> Result<Report> {
             "changes/s",
             runs(|s| s.per_second),
         ));
-        report.figure(Figure::new("  cost", "CPU-s/million", runs(|s| s.cpu_per_million)));
+        report.figure(Figure::new("  cost", "CPU-s/million", runs(|s| s.cpu.micros_each(s.count).nodes)));
         report.figure(Figure::new("  answer, 99th percentile", "ms", runs(|s| s.p99_ms)));
         report.ratio(format!("durable changes per raw fdatasync, {clients} clients"), changes / syncs);
     }
@@ -61,16 +59,30 @@ pub(crate) async fn measure(plan: Plan) -> Result<Report> {
     Ok(report)
 }
 
+/// Makes the twins.
+pub(crate) async fn make(twins: &[Rest]) -> Result<()> {
+    let body = json!({ "$metadata": { "$model": MODEL }, "Temperature": 0.0 });
+    let at = |index: usize| &twins[index % twins.len()];
+    let made = stream::iter(0..TWINS).map(|index| at(index).put(&path(index)).json(body.clone()).send());
+    made.buffer_unordered(32).try_for_each(async |_| Ok(())).await.context("cannot make the twins")
+}
+
 fn path(index: usize) -> String {
     format!("/digitaltwins/bench-{index:05}")
 }
 
-async fn repetition(subject: &Subject, twins: &Rest, clients: usize, duration: Duration) -> Result<Sample> {
+/// As many changes as there is time for.
+pub(crate) async fn repetition(
+    subject: &Subject,
+    twins: &[Rest],
+    clients: usize,
+    duration: Duration,
+) -> Result<Sample> {
     let next = AtomicUsize::new(0);
-    let (cpu, start) = (cpu_seconds(subject.pid())?, Instant::now());
+    let (cpu, start) = (subject.cpu()?, Instant::now());
     let deadline = start + duration;
-    let client = async || -> Result<Vec<Duration>> {
-        let mut took = Vec::new();
+    let client = async |turn: usize| -> Result<Vec<Duration>> {
+        let (twins, mut took) = (&twins[turn % twins.len()], Vec::new());
         while Instant::now() < deadline {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let patch = json!([{ "op": "replace", "path": "/Temperature", "value": index as f64 }]);
@@ -80,10 +92,10 @@ async fn repetition(subject: &Subject, twins: &Rest, clients: usize, duration: D
         }
         Ok(took)
     };
-    let mut took = try_join_all((0..clients).map(|_| client())).await?.concat();
-    let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds(subject.pid())? - cpu);
+    let mut took = try_join_all((0..clients).map(client)).await?.concat();
+    let (seconds, cpu) = (start.elapsed().as_secs_f64(), subject.cpu()? - cpu);
     took.sort_unstable();
     let p99 = took.get(took.len() * 99 / 100).map_or(f64::NAN, |took| took.as_secs_f64() * 1e3);
     let count = took.len() as f64;
-    Ok(Sample { per_second: count / seconds, cpu_per_million: cpu * 1e6 / count, p99_ms: p99 })
+    Ok(Sample { per_second: count / seconds, count, cpu, p99_ms: p99 })
 }

@@ -36,6 +36,7 @@ mod names;
 mod partition;
 mod read;
 mod trim;
+mod turns;
 mod wait;
 mod wire;
 
@@ -142,7 +143,14 @@ impl JetStreamLog {
         let shared = Arc::new(Shared { wire, catalog, options, clock, frame_ids: FrameIds::new() });
         let partitions = Arc::new(Partitions::default());
         let watching = tokio::spawn(watch(Arc::clone(&shared), Arc::clone(&partitions))).abort_handle();
-        Ok(Self { shared, partitions, watching })
+        let log = Self { shared, partitions, watching };
+        if log.max_call_bytes() < log.shared.options.max_record_bytes {
+            tracing::warn!(
+                largest_event = log.max_call_bytes(),
+                "the NATS server's max_payload is small: larger events will be refused; set it to 4 MB or more"
+            );
+        }
+        Ok(log)
     }
 
     /// Whether there is a connection to a server.

@@ -74,6 +74,12 @@ impl Nats {
         self.port
     }
 
+    /// The folder of JetStream's files.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.folder.path().join("store")
+    }
+
     /// The server's process, where it runs.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
@@ -133,7 +139,7 @@ impl Nats {
     fn config_text(&self) -> String {
         let mut text = self.options.config.clone();
         if !self.options.without_jetstream {
-            let store = self.folder.path().join("store");
+            let store = self.store();
             text += &format!("\njetstream {{ store_dir: {:?} }}\n", store.display().to_string());
         }
         if let Some((user, password)) = &self.options.login {

@@ -88,11 +88,25 @@ impl Postgres {
 
     /// Runs statements and gives what they answer, a line per row.
     pub fn sql(&self, database: &str, statements: &str) -> String {
-        let mut command = Command::new(self.programs.join("psql"));
+        let mut command = self.tool("psql");
         command.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]);
-        command.args(["--host=127.0.0.1", "--username=postgres", "--port"]).arg(self.port.to_string());
-        command.args(["--dbname", database, "--file=-"]).env("PGPASSWORD", PASSWORD);
+        command.args(["--dbname", database, "--file=-"]);
         said(&mut command, statements).expect("the statements run")
+    }
+
+    /// One of PostgreSQL's own programs, such as `pgbench`, that connects as the owner.
+    #[must_use]
+    pub fn tool(&self, name: &str) -> Command {
+        let mut command = Command::new(self.programs.join(name));
+        command.args(["--host=127.0.0.1", "--username=postgres", "--port"]).arg(self.port.to_string());
+        command.env("PGPASSWORD", PASSWORD);
+        command
+    }
+
+    /// The first process, where it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.server.as_ref().map(Child::id)
     }
 
     /// The port it listens on.

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use super::catalog::unavailable;
 use super::frame::{Builder, Frame, FrameId};
 use super::partition::{Fetch, Known, PAUSE, Partition};
+use super::turns::Turns;
 use super::wire::Failure;
 use crate::keys::KeyWindow;
 use crate::log::{IdempotencyKey, LogError, NewRecord, Position, Record};
@@ -99,6 +100,7 @@ pub(crate) struct Writer {
     /// The keys up to frame `keys_upto`; `None`: not loaded.
     pub(crate) keys: Option<KeyWindow>,
     pub(crate) keys_upto: u64,
+    turns: Turns,
 }
 
 /// How publishing a frame ended.
@@ -180,8 +182,7 @@ impl Partition {
     ) -> Result<Vec<Vec<Position>>, LogError> {
         let keyed = calls.iter().any(has_key);
         loop {
-            let known = self.known(deadline).await?;
-            writer.settle(known.life);
+            let known = self.in_turn(writer, deadline).await?;
             if keyed && !self.load_keys(writer, &known, deadline).await? {
                 self.fresh(Instant::now(), deadline).await?;
                 continue;
@@ -196,20 +197,41 @@ impl Partition {
                 continue;
             }
             let frame = builder.finish(self.shared.frame_ids.next());
+            let begun = Instant::now();
             let outcome = self.publish(&known, &frame, deadline).await;
             match outcome {
                 Ok(Outcome::Stored(js)) => {
+                    metrics::counter!("pollux_events_frames_total").increment(1);
                     self.show(&known, frame, js);
                     writer.stored(known.last, js, keys);
+                    writer.turns.stored(js, begun.elapsed(), Instant::now());
                     return Ok(answers);
                 }
-                Ok(Outcome::Overtaken) => writer.forget(keys),
+                Ok(Outcome::Overtaken) => {
+                    metrics::counter!("pollux_events_frames_overtaken_total").increment(1);
+                    writer.turns.overtaken(Instant::now());
+                    writer.forget(keys);
+                }
                 Err(error) => {
                     writer.forget(keys);
                     return Err(error);
                 }
             }
         }
+    }
+
+    /// What is known when it is this node's turn.
+    async fn in_turn(&self, writer: &mut Writer, deadline: Instant) -> Result<Known, LogError> {
+        let mut known = self.known(deadline).await?;
+        writer.settle(known.life);
+        if let Some(until) = writer.turns.wait(known.last, Instant::now()) {
+            tokio::time::sleep_until(until.min(deadline)).await;
+            // Somebody is likely to have been there: asking is cheaper than a frame that is refused.
+            known = self.fresh(Instant::now(), deadline).await?;
+            writer.settle(known.life);
+            writer.turns.wait(known.last, Instant::now());
+        }
+        Ok(known)
     }
 
     /// Puts the calls' records into a frame; those whose key is known are answered with the original.

@@ -234,8 +234,10 @@ impl Partition {
         }
         let before =
             self.view.lock().known.as_ref().filter(|known| known.life == life).map(|known| known.last);
+        // Without readers here only the newest says what a writer must know.
+        let read = self.following.waited_for();
         let from = match before {
-            Some(before) if state.last_seq.saturating_sub(before) <= FEW => before + 1,
+            Some(before) if read && state.last_seq.saturating_sub(before) <= FEW => before + 1,
             _ => state.last_seq.max(1),
         };
         let missing = (from..=state.last_seq).map(|js| self.frame(life, place, js, deadline));

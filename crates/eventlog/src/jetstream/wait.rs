@@ -26,6 +26,13 @@ pub(crate) struct Following {
     listening: AtomicBool,
 }
 
+impl Following {
+    /// Whether somebody waits for records, or did a moment ago.
+    pub(crate) fn waited_for(&self) -> bool {
+        self.listening.load(Ordering::SeqCst)
+    }
+}
+
 /// Counts a waiter while it is there.
 struct Waiter<'a>(&'a Following);
 
