@@ -21,6 +21,13 @@ pub(crate) struct Args {
     rest: Vec<String>,
 }
 
+impl Args {
+    /// All faults with so many devices.
+    pub(crate) fn here(devices: usize) -> Self {
+        Self { rest: vec!["--devices".to_owned(), devices.to_string()] }
+    }
+}
+
 /// Runs the faults; false when one of them cost something that was acknowledged.
 pub(crate) fn run(args: &Args) -> Result<bool> {
     Ok(tally(args)?.conclude())
