@@ -144,6 +144,79 @@ impl Decoder {
         Ok(())
     }
 
+    /// The next constructor, left where it is.
+    pub(crate) fn peek(&self) -> Option<u8> {
+        (self.at < self.end).then(|| self.input.get(self.at).copied()).flatten()
+    }
+
+    /// Passes over a null, if one comes next.
+    pub(crate) fn take_null(&mut self) -> bool {
+        let is_null = self.peek() == Some(0x40);
+        self.at += usize::from(is_null);
+        is_null
+    }
+
+    /// An uint, if one comes next: what [`Self::value`] would yield, without the way through [`Value`].
+    pub(crate) fn take_uint(&mut self) -> Option<u32> {
+        let (number, length) = match *self.input.get(self.at..self.end)? {
+            [0x43, ..] => (0, 1),
+            [0x52, n, ..] => (n.into(), 2),
+            [0x70, a, b, c, d, ..] => (u32::from_be_bytes([a, b, c, d]), 5),
+            _ => return None,
+        };
+        self.at += length;
+        Some(number)
+    }
+
+    /// An ulong, if one comes next in its short form: the descriptor of every performative.
+    pub(crate) fn take_small_ulong(&mut self) -> Option<u64> {
+        let [0x53, n, ..] = *self.input.get(self.at..self.end)? else { return None };
+        self.at += 2;
+        Some(n.into())
+    }
+
+    /// A boolean, if one comes next in its short form.
+    pub(crate) fn take_bool(&mut self) -> Option<bool> {
+        let flag = match self.peek()? {
+            0x41 => true,
+            0x42 => false,
+            _ => return None,
+        };
+        self.at += 1;
+        Some(flag)
+    }
+
+    /// Steps into a list: the number of its items, and the bound to give back to [`Self::leave_list`].
+    pub(crate) fn enter_list(&mut self) -> Result<(usize, usize), DecodeError> {
+        let outer = self.end;
+        let constructor = self.u8()?;
+        match constructor {
+            0x45 => self.end = self.at,
+            0xc0 | 0xd0 => {
+                let size = self.length(constructor)?;
+                if size > self.end - self.at {
+                    return self.fail(DecodeErrorKind::Truncated);
+                }
+                self.end = self.at + size;
+                return Ok((self.length(constructor)?, outer));
+            }
+            _ => match kind_of(constructor) {
+                Some(found) => return self.fail(DecodeErrorKind::Unexpected { expected: "a list", found }),
+                None => return self.fail(DecodeErrorKind::UnknownConstructor(constructor)),
+            },
+        }
+        Ok((0, outer))
+    }
+
+    /// Steps out of a list, all of which must have been read.
+    pub(crate) fn leave_list(&mut self, outer: usize) -> Result<(), DecodeError> {
+        if self.at != self.end {
+            return self.fail(DecodeErrorKind::SizeMismatch);
+        }
+        self.end = outer;
+        Ok(())
+    }
+
     fn content(&mut self, constructor: u8) -> Result<Value, DecodeError> {
         self.count()?;
         Ok(match constructor {

@@ -1,13 +1,20 @@
-//! AMQP 1.0 values and message sections: the stored form of an event.
+//! AMQP 1.0: values and message sections (the stored form of an event), and a connection as a state machine.
 //!
-//! Pure: bytes in, values out. Frames, performatives, links and SASL come with the Event Hubs endpoint.
-//! Source of every rule here: OASIS AMQP 1.0, part 1 (types) and part 3 section 2 (message format).
+//! Pure: bytes in, values and events out; no sockets, no clock. A driver needs [`endpoint`] and the words it uses, from
+//! [`performative`] and [`sasl`].
+//! Source of every rule here: OASIS AMQP 1.0, parts 1 (types), 2 (transport), 3 (messaging) and 5 (security).
 
+mod composite;
 mod decode;
 mod encode;
+pub mod endpoint;
+pub mod frame;
 pub mod message;
+pub mod performative;
+pub mod sasl;
 pub mod value;
 
+pub use composite::{FieldError, Fields};
 pub use decode::{DecodeError, DecodeErrorKind, MAX_DEPTH, MAX_VALUES};
 pub use message::sections::Sections;
 pub use message::{
