@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 PATIENCE = 10  # seconds until a change must have been seen
+DEVICES = (8883, 5671)  # MQTT and AMQP
 
 
 def skip(why):
@@ -75,7 +76,9 @@ def free_port():
 def configuration(text, nodes, ports):
     for node in nodes:
         text = text.replace(f" {node.name}:8443", f" 127.0.0.1:{node.https.server_address[1]}")
-        text = text.replace(f" {node.name}:8883", f" 127.0.0.1:{node.mqtt.getsockname()[1]}")
+        # Devices' protocols are one to the balancer: a port that leads somewhere.
+        for port in DEVICES:
+            text = text.replace(f" {node.name}:{port}", f" 127.0.0.1:{node.mqtt.getsockname()[1]}")
     for port, free in ports.items():
         text = text.replace(f"bind *:{port}\n", f"bind 127.0.0.1:{free}\n")
     text = re.sub(r"inter 2s fastinter 500ms", "inter 100ms fastinter 100ms", text)
@@ -114,11 +117,12 @@ def served(port, ask):
 
 def expect(what, ports, status, names):
     wanted_https = {(status, name) for name in names} or {None}
-    wanted_mqtt = set(names) or {None}
+    wanted_devices = set(names) or {None}
     end, seen = time.monotonic() + PATIENCE, None
     while time.monotonic() < end:
-        seen = (served(ports[443], over_tls), served(ports[8443], over_tls), served(ports[8883], over_tcp))
-        if seen == (wanted_https, wanted_https, wanted_mqtt):
+        seen = [served(ports[port], over_tls) for port in (443, 8443)]
+        seen += [served(ports[port], over_tcp) for port in DEVICES]
+        if seen == [wanted_https] * 2 + [wanted_devices] * len(DEVICES):
             print(f"{what}: as it should be")
             return
         time.sleep(0.1)
@@ -136,7 +140,7 @@ def main(path):
             skip(f"openssl makes no certificate: {error}")
         certificate.write_text(certificate.read_text() + Path(str(certificate) + ".crt").read_text())
         nodes = [Node(f"node-{number}", certificate) for number in (1, 2, 3)]
-        ports = {port: free_port() for port in (443, 8443, 8883)}
+        ports = {port: free_port() for port in (443, 8443, *DEVICES)}
         config = Path(folder, "haproxy.cfg")
         config.write_text(configuration(Path(path).read_text(), nodes, ports))
         balancer = subprocess.Popen(["haproxy", "-db", "-f", str(config)], stderr=subprocess.STDOUT)

@@ -79,7 +79,7 @@ def kubernetes():
     for port in kinds["Service"]["spec"]["ports"]:
         must(port["targetPort"] in ports, f"the Service leads to {port['targetPort']}, which no container has")
     served = {port["port"] for port in kinds["Service"]["spec"]["ports"]}
-    must(served == {443, 8443, 8883}, f"the Service serves {sorted(served)}")
+    must(served == {443, 8443, 8883, 5671}, f"the Service serves {sorted(served)}")
     inside = container["securityContext"]
     must(pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"], "may run as root")
     must(inside["readOnlyRootFilesystem"] and not inside["allowPrivilegeEscalation"], "the container may change itself")

@@ -26,6 +26,8 @@ pub use process::Process;
 pub const HTTPS: [u16; 2] = [443, 8443];
 /// The MQTT port that clients fix.
 pub const MQTT: u16 = 8883;
+/// The AMQP port that clients fix.
+pub const AMQP: u16 = 5671;
 
 /// What the nodes keep their state and their events in; `None`: in the data folder of the one node.
 #[derive(Debug, Default)]

@@ -41,6 +41,8 @@ impl TestServer {
         config.server.data_dir = folder.join("pollux-data");
         config.listen.https = vec![0];
         config.listen.mqtt = vec![0];
+        config.listen.amqp = vec![0];
+        config.listen.amqp_plain = vec![0];
         config
     }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::process::{Process, Ready};
-use super::{HTTPS, MQTT, failed, node_address, program};
+use super::{AMQP, HTTPS, MQTT, failed, node_address, program};
 
 const READY: Duration = Duration::from_secs(10);
 
@@ -62,7 +62,7 @@ fn text(nodes: &[Ipv4Addr]) -> String {
     );
     let leader = name("https", HTTPS[0]);
     for (index, (kind, port)) in
-        HTTPS.map(|port| ("https", port)).into_iter().chain([("mqtt", MQTT)]).enumerate()
+        HTTPS.map(|port| ("https", port)).into_iter().chain([("mqtt", MQTT), ("amqp", AMQP)]).enumerate()
     {
         let proxy = name(kind, port);
         let mut line = |line: String| writeln!(text, "{line}").expect("writing to a String never fails");
@@ -100,6 +100,7 @@ mod tests {
             "  server node-2 127.0.0.3:8443 track https-443/node-2",
             "  server node-2 127.0.0.3:8883 track https-443/node-2",
             "  bind [::1]:8883",
+            "  server node-1 127.0.0.2:5671 track https-443/node-1",
         ] {
             assert!(text.lines().any(|one| one == line), "{line:?} is not in\n{text}");
         }
