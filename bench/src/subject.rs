@@ -220,7 +220,9 @@ impl Node {
         let folder = work_folder()?;
         let (config, data) = (folder.path().join("config.toml"), folder.path().join("data"));
         let [https, mqtt] = ports;
-        let listen = format!("[listen]\naddresses = [\"{address}\"]\nhttps = [{https}]\nmqtt = [{mqtt}]\n");
+        let listen = format!(
+            "[listen]\naddresses = [\"{address}\"]\nhttps = [{https}]\nmqtt = [{mqtt}]\namqp = [0]\namqp_plain = []\n"
+        );
         fs::write(&config, format!("{listen}\n{CONFIG}\n{more}"))?;
         let mut command = process::pinned(&binary);
         command.args(["serve", "--json", "--config"]).arg(config).arg("--data-dir").arg(data);

@@ -192,6 +192,47 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let acceptor = TlsAcceptor::from(Arc::clone(&accepting.tls));
+    let (patience, shutdown) = (accepting.handshake_timeout, accepting.shutdown.clone());
+    let secured = move |stream, peer, admission| {
+        let (acceptor, handler, shutdown) = (acceptor.clone(), handler.clone(), shutdown.clone());
+        async move {
+            let handshake = tokio::select! {
+                () = shutdown.cancelled() => return,
+                handshake = tokio::time::timeout(patience, handshake(&acceptor, stream)) => handshake,
+            };
+            match handshake {
+                Ok(Ok(stream)) => handler(stream, peer, admission).await,
+                Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS handshake"),
+                Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
+            }
+        }
+    };
+    accept(listener, accepting, secured).await;
+}
+
+/// The same without TLS. For listeners on this machine's own addresses; a peer that comes from elsewhere all the same is
+/// closed at once.
+pub async fn serve_plain<H, F>(listener: TcpListener, accepting: Accepting, handler: H)
+where
+    H: Fn(TcpStream, SocketAddr, Admission) -> F + Clone + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let near = move |stream: TcpStream, peer: SocketAddr, admission| {
+        let handler = handler.clone();
+        async move {
+            if peer.ip().to_canonical().is_loopback() && stream.set_nodelay(true).is_ok() {
+                handler(stream, peer, admission).await;
+            }
+        }
+    };
+    accept(listener, accepting, near).await;
+}
+
+async fn accept<H, F>(listener: TcpListener, accepting: Accepting, handler: H)
+where
+    H: Fn(TcpStream, SocketAddr, Admission) -> F + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
     loop {
         let accepted = tokio::select! {
             () = accepting.shutdown.cancelled() => return,
@@ -210,19 +251,7 @@ where
             metrics::counter!("pollux_connections_refused_total").increment(1);
             continue;
         };
-        let (acceptor, handler, patience) = (acceptor.clone(), handler.clone(), accepting.handshake_timeout);
-        let shutdown = accepting.shutdown.clone();
-        accepting.tasks.spawn(async move {
-            let handshake = tokio::select! {
-                () = shutdown.cancelled() => return,
-                handshake = tokio::time::timeout(patience, handshake(&acceptor, stream)) => handshake,
-            };
-            match handshake {
-                Ok(Ok(stream)) => handler(stream, peer, admission).await,
-                Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS handshake"),
-                Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
-            }
-        });
+        accepting.tasks.spawn(handler(stream, peer, admission));
     }
 }
 

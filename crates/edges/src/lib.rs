@@ -2,11 +2,13 @@
 //! words. No rule lives here, and no backend is named.
 //!
 //! ```text
-//!   accept.rs ── TLS ──▶ mqtt.rs ─▶ mqtt/provisioning.rs | mqtt/hub.rs ─┐
+//!   accept.rs ── TLS ─┬▶ amqp.rs ─▶ amqp/{publisher,consumer,request}.rs ──┐
+//!                     ├▶ mqtt.rs ─▶ mqtt/provisioning.rs | mqtt/hub.rs ─┐
 //!                    └─▶ http.rs ─▶ http/{provisioning,hub,twins,…}.rs ─┴─▶ services
 //! ```
 
 pub mod accept;
+pub mod amqp;
 pub mod authenticate;
 pub mod http;
 pub mod mqtt;

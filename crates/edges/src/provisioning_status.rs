@@ -25,6 +25,7 @@ pub(crate) const fn status(code: ErrorCode) -> (u16, u32) {
         | ErrorCode::DeviceNotFound
         | ErrorCode::DeviceNotOnline
         | ErrorCode::EventHubNotFound
+        | ErrorCode::ReceiverDisplaced
         | ErrorCode::ModelNotFound
         | ErrorCode::TwinNotFound
         | ErrorCode::RelationshipNotFound

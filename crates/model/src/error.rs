@@ -65,6 +65,8 @@ pub enum ErrorCode {
     // Events.
     /// No such namespace, event hub, consumer group or partition.
     EventHubNotFound,
+    /// Another receiver has the partition, by its owner level.
+    ReceiverDisplaced,
 
     // Digital twins.
     /// No such model.

@@ -72,6 +72,11 @@ pub struct Listen {
     pub https: Vec<u16>,
     /// MQTT ports.
     pub mqtt: Vec<u16>,
+    /// AMQP ports, with TLS.
+    pub amqp: Vec<u16>,
+    /// AMQP ports without TLS, for connection strings with `UseDevelopmentEmulator=true`: on this machine's own addresses
+    /// only, whatever `addresses` says. One that is in use is left out.
+    pub amqp_plain: Vec<u16>,
 }
 
 /// A certificate of one's own.
@@ -164,7 +169,7 @@ impl Default for Server {
 impl Default for Listen {
     fn default() -> Self {
         let addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-        Self { addresses, https: vec![443, 8443], mqtt: vec![8883] }
+        Self { addresses, https: vec![443, 8443], mqtt: vec![8883], amqp: vec![5671], amqp_plain: vec![5672] }
     }
 }
 

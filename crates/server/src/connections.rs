@@ -62,6 +62,12 @@ pub struct ConnectionPorts {
     pub https: Vec<u16>,
     /// MQTT over TLS.
     pub mqtt: Vec<u16>,
+    /// AMQP over TLS.
+    #[serde(default)]
+    pub amqp: Vec<u16>,
+    /// AMQP without TLS, on the server's machine only.
+    #[serde(default)]
+    pub amqp_plain: Vec<u16>,
 }
 
 /// The token issuer and the first client.
@@ -198,7 +204,12 @@ impl Connections {
             data_dir: data_dir.to_owned(),
             ca: ca.to_owned(),
             admin: AdminConnection { url: authority.clone(), key: admin_key.reveal().to_owned() },
-            ports: ConnectionPorts { https: ports.https.clone(), mqtt: ports.mqtt.clone() },
+            ports: ConnectionPorts {
+                https: ports.https.clone(),
+                mqtt: ports.mqtt.clone(),
+                amqp: ports.amqp.clone(),
+                amqp_plain: ports.amqp_plain.clone(),
+            },
             identity: IdentityConnection {
                 authority,
                 tenant_id: credentials.tenant_id,
@@ -265,7 +276,9 @@ impl Connections {
             line("Functions", &format!("{} at {}", one.name, one.url));
         }
         line("Tokens", &format!("{}/{}", self.identity.authority, self.identity.tenant_id));
-        line("Ports", &format!("HTTPS {}; MQTT {}", list(&self.ports.https), list(&self.ports.mqtt)));
+        let ports = &self.ports;
+        let (https, mqtt, amqp) = (list(&ports.https), list(&ports.mqtt), list(&ports.amqp));
+        line("Ports", &format!("HTTPS {https}; MQTT {mqtt}; AMQP {amqp}"));
         line("CA to trust", &self.ca);
         line("Connection strings", &format!("{}/connections.json", self.data_dir));
         text

@@ -30,7 +30,7 @@ pub enum ServeError {
     Certificate(String),
     /// A port cannot be listened on.
     #[error(
-        "cannot listen on {address}; choose other ports with listen.https and listen.mqtt (0: any free one)"
+        "cannot listen on {address}; choose other ports with listen.https, listen.mqtt and listen.amqp (0: any free one)"
     )]
     Listen {
         /// Address and port.

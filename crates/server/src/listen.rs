@@ -1,7 +1,7 @@
 //! Binding ports: every port on every address, or not at all.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::net::{TcpListener, TcpSocket};
 
@@ -20,6 +20,10 @@ pub struct Ports {
     pub https: Vec<u16>,
     /// MQTT, in the order configured.
     pub mqtt: Vec<u16>,
+    /// AMQP over TLS, in the order configured.
+    pub amqp: Vec<u16>,
+    /// AMQP without TLS, on this machine only.
+    pub amqp_plain: Vec<u16>,
 }
 
 impl Ports {
@@ -37,35 +41,70 @@ pub(crate) struct Bound {
     pub(crate) ports: Ports,
     pub(crate) https: Vec<TcpListener>,
     pub(crate) mqtt: Vec<TcpListener>,
+    pub(crate) amqp: Vec<TcpListener>,
+    pub(crate) amqp_plain: Vec<TcpListener>,
 }
+
+/// Ports of one protocol, and the listeners on them.
+type Protocol = (Vec<u16>, Vec<TcpListener>);
 
 /// Binds what is configured.
 pub(crate) fn bind(listen: &Listen) -> Result<Bound, ServeError> {
     let addresses = usable(&listen.addresses)?;
-    let (mut https, mut https_ports) = (Vec::new(), Vec::new());
-    let mut refused = None;
-    for port in &listen.https {
-        match bind_port(&addresses, *port) {
+    let (https_ports, https) = bind_what_there_is(&addresses, &listen.https)?;
+    let (mqtt_ports, mqtt) = bind_ports(&addresses, &listen.mqtt)?;
+    let (amqp_ports, amqp) = bind_ports(&addresses, &listen.amqp)?;
+    let (plain_ports, amqp_plain) = match loopback(&addresses).as_slice() {
+        [] => Protocol::default(),
+        // Not worth a refusal to start: another broker may have the port, and few clients ask for it.
+        loopback => bind_what_there_is(loopback, &listen.amqp_plain).unwrap_or_else(|error| {
+            tracing::warn!("{error}: left out, so UseDevelopmentEmulator=true does not work");
+            Protocol::default()
+        }),
+    };
+    let ports = Ports { https: https_ports, mqtt: mqtt_ports, amqp: amqp_ports, amqp_plain: plain_ports };
+    Ok(Bound { ports, https, mqtt, amqp, amqp_plain })
+}
+
+fn bind_ports(addresses: &[IpAddr], wanted: &[u16]) -> Result<Protocol, ServeError> {
+    let mut bound = Protocol::default();
+    for port in wanted {
+        let (port, listeners) = bind_port(addresses, *port)?;
+        bound.0.push(port);
+        bound.1.extend(listeners);
+    }
+    Ok(bound)
+}
+
+/// The same, but ports that need a privilege or are in use are left out where there are others.
+fn bind_what_there_is(addresses: &[IpAddr], wanted: &[u16]) -> Result<Protocol, ServeError> {
+    let (mut bound, mut refused) = (Protocol::default(), None);
+    for port in wanted {
+        match bind_port(addresses, *port) {
             Ok((port, listeners)) => {
-                https_ports.push(port);
-                https.extend(listeners);
+                bound.0.push(port);
+                bound.1.extend(listeners);
             }
             Err(error) if is_passing(&error) => refused = Some(error),
             Err(error) => return Err(error),
         }
     }
     match refused {
-        Some(error) if https.is_empty() => return Err(error),
+        Some(error) if bound.1.is_empty() => return Err(error),
         Some(error) => tracing::warn!("{error}: left out, for there are others"),
         None => {}
     }
-    let (mut mqtt, mut mqtt_ports) = (Vec::new(), Vec::new());
-    for port in &listen.mqtt {
-        let (port, listeners) = bind_port(&addresses, *port)?;
-        mqtt_ports.push(port);
-        mqtt.extend(listeners);
-    }
-    Ok(Bound { ports: Ports { https: https_ports, mqtt: mqtt_ports }, https, mqtt })
+    Ok(bound)
+}
+
+/// This machine's own addresses: those among the configured ones; where all addresses are listened on, both.
+fn loopback(addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let own = |address: &IpAddr| match address {
+        IpAddr::V4(four) if four.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(six) if six.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        address => *address,
+    };
+    addresses.iter().map(own).filter(IpAddr::is_loopback).collect()
 }
 
 /// Addresses this machine has. IPv6 is missing in many containers: that is said, not refused.

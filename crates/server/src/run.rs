@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use pollux_edges::accept::{self, Accepting, Gate, ServerCertificate};
+use pollux_edges::amqp::Amqp;
 use pollux_edges::http::{About, Http, Need, Readiness};
 use pollux_edges::mqtt::Mqtt;
 use pollux_services::{Services, Settings};
@@ -228,6 +229,24 @@ impl Running {
             edges.tasks.spawn(accept::serve(listener, mqtts.clone(), move |stream, peer, admission| {
                 Arc::clone(&mqtt).serve(stream, peer, Some(admission), shutdown.clone())
             }));
+        }
+        let amqp = Amqp::new(Arc::clone(&self.services));
+        let amqps = accepting(&["amqp"])?;
+        for listener in bound.amqp {
+            let (amqp, shutdown) = (Arc::clone(&amqp), edges.shutdown.clone());
+            edges.tasks.spawn(accept::serve(listener, amqps.clone(), move |stream, peer, admission| {
+                Arc::clone(&amqp).serve(stream, peer, admission, shutdown.clone())
+            }));
+        }
+        for listener in bound.amqp_plain {
+            let (amqp, shutdown) = (Arc::clone(&amqp), edges.shutdown.clone());
+            edges.tasks.spawn(accept::serve_plain(
+                listener,
+                amqps.clone(),
+                move |stream, peer, admission| {
+                    Arc::clone(&amqp).serve(stream, peer, admission, shutdown.clone())
+                },
+            ));
         }
         self.services.start(&background.shutdown, &background.tasks);
         background.tasks.spawn(Arc::clone(&self.inside).keep_up(background.shutdown.clone()));

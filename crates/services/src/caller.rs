@@ -134,6 +134,16 @@ impl Caller {
         if held { Ok(()) } else { Err(forbidden(right, kind, resource)) }
     }
 
+    /// Whether the caller has the right on each resource of a kind.
+    #[must_use]
+    pub fn holds_everywhere(&self, kind: ResourceKind, right: Right) -> bool {
+        match &self.grants {
+            Grants::All => true,
+            Grants::Kind { kind: on, rights } => *on == kind && rights.contains(&right),
+            Grants::On { .. } | Grants::Own => false,
+        }
+    }
+
     /// [`ErrorCode::Forbidden`] unless the caller is that device of that hub (in its present generation, which the
     /// edge made sure of when the connection began).
     pub fn require_device(&self, hub: &ResourceName, device: &DeviceId) -> Result<()> {

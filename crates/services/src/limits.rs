@@ -29,6 +29,8 @@ pub struct Limits {
     pub enrollment_groups: usize,
     /// How long a device waits between polls of its registration, in seconds (`retry-after`).
     pub registration_retry_after_seconds: u32,
+    /// A message to an event hub, batches too: 1 MiB ("Azure Event Hubs quotas and limits", standard tier).
+    pub event: usize,
     /// Open connections, all protocols together.
     pub connections: usize,
     /// Open connections that have not authenticated yet; one address may have half of them.
@@ -54,6 +56,7 @@ impl Default for Limits {
             registration_payload: 16 * 1024,
             enrollment_groups: 100,
             registration_retry_after_seconds: 1,
+            event: 1024 * 1024,
             connections: 50_000,
             unauthenticated_connections: 2_000,
             handshake_timeout_seconds: 15,

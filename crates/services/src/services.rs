@@ -49,7 +49,7 @@ pub struct Services {
     pub issuer: Arc<Issuer>,
     /// Digital twins.
     pub twins: Arc<Twins>,
-    /// Event hubs: the outbox relay and retention.
+    /// Event hubs: sending, receiving, the outbox relay, retention.
     pub events: Arc<Events>,
     /// Device identities, device twins, telemetry, live connections.
     pub hub: Arc<Hub>,
@@ -81,7 +81,7 @@ impl Services {
         let issuer = Arc::new(Issuer::new(Arc::clone(&context), settings.issuers));
         let authority = Arc::new(Authority::new(Arc::clone(&context), Arc::clone(&issuer)));
         let twins = Arc::new(Twins::new(Arc::clone(&context)));
-        let events = Events::new(Arc::clone(&context));
+        let events = Events::new(Arc::clone(&context), Arc::clone(&issuer));
         let hub = Hub::new(Arc::clone(&context));
         let functions = Functions::new(Arc::clone(&context), Arc::clone(&twins));
         let provisioning = Provisioning::new(Arc::clone(&context), Arc::clone(&hub), Arc::clone(&functions));
@@ -136,6 +136,7 @@ impl Services {
         }
         let (events, stop) = (Arc::clone(&self.events), shutdown.clone());
         tasks.spawn(supervise("relay", move || Arc::clone(&events).run_relay(stop.clone())));
+        tasks.spawn(Arc::clone(&self.events).answer_receivers(shutdown.clone()));
         let (events, stop) = (Arc::clone(&self.events), shutdown.clone());
         tasks.spawn(supervise("retention", move || Arc::clone(&events).run_retention(stop.clone())));
         tasks.spawn(Arc::clone(&self.functions).run(shutdown.clone()));

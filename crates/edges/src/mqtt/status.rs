@@ -27,6 +27,7 @@ pub(super) const fn refusal(code: ErrorCode) -> ConnectRefusal {
         | ErrorCode::DeviceDisabled
         | ErrorCode::DeviceNotOnline
         | ErrorCode::EventHubNotFound
+        | ErrorCode::ReceiverDisplaced
         | ErrorCode::ModelNotFound
         | ErrorCode::TwinNotFound
         | ErrorCode::RelationshipNotFound
@@ -71,6 +72,7 @@ pub(super) const fn twin(code: ErrorCode) -> u16 {
         | ErrorCode::DeviceNotFound
         | ErrorCode::DeviceNotOnline
         | ErrorCode::EventHubNotFound
+        | ErrorCode::ReceiverDisplaced
         | ErrorCode::ModelNotFound
         | ErrorCode::TwinNotFound
         | ErrorCode::RelationshipNotFound

@@ -11,7 +11,11 @@ use crate::command::{binary, pollux};
 /// `pollux serve` in a folder, once it is ready.
 fn serve(folder: &Path) -> (Child, Value) {
     let mut command = binary(folder);
-    command.env("POLLUX_LISTEN__HTTPS", "0").env("POLLUX_LISTEN__MQTT", "0");
+    command
+        .env("POLLUX_LISTEN__HTTPS", "0")
+        .env("POLLUX_LISTEN__MQTT", "0")
+        .env("POLLUX_LISTEN__AMQP", "0")
+        .env("POLLUX_LISTEN__AMQP_PLAIN", "0");
     let mut child = command.args(["serve", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

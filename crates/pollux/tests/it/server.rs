@@ -20,7 +20,11 @@ impl Server {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = binary(folder.path());
-        command.env("POLLUX_LISTEN__HTTPS", "0").env("POLLUX_LISTEN__MQTT", "0");
+        command
+            .env("POLLUX_LISTEN__HTTPS", "0")
+            .env("POLLUX_LISTEN__MQTT", "0")
+            .env("POLLUX_LISTEN__AMQP", "0")
+            .env("POLLUX_LISTEN__AMQP_PLAIN", "0");
         let mut child = command.args(["serve", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

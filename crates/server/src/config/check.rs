@@ -156,9 +156,12 @@ fn unknown_scheme(key: &'static str, url: &str) -> Problem {
     }
 }
 
+/// Event Hubs' 1 MiB, which event logs are made for.
+const LARGEST_EVENT: usize = 1024 * 1024;
+
 fn check_limits(config: &Config) -> Result<(), Problem> {
     let limits = &config.limits;
-    let sizes: [(&'static str, usize); 10] = [
+    let sizes: [(&'static str, usize); 11] = [
         ("limits.device_message", limits.device_message),
         ("limits.device_twin_properties", limits.device_twin_properties),
         ("limits.device_twin_tags", limits.device_twin_tags),
@@ -167,6 +170,7 @@ fn check_limits(config: &Config) -> Result<(), Problem> {
         ("limits.webhook_answer", limits.webhook_answer),
         ("limits.registration_payload", limits.registration_payload),
         ("limits.enrollment_groups", limits.enrollment_groups),
+        ("limits.event", limits.event),
         ("limits.connections", limits.connections),
         ("limits.unauthenticated_connections", limits.unauthenticated_connections),
     ];
@@ -179,6 +183,9 @@ fn check_limits(config: &Config) -> Result<(), Problem> {
     let zero = sizes.iter().find(|one| one.1 == 0).map(|one| one.0);
     match zero.or_else(|| times.iter().find(|one| one.1 == 0).map(|one| one.0)) {
         Some(key) => Err(problem(key, "it is 0")),
+        None if limits.event > LARGEST_EVENT => {
+            Err(problem("limits.event", format!("no event log takes more than {LARGEST_EVENT} bytes")))
+        }
         None => Ok(()),
     }
 }

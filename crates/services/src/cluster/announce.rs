@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use pollux_model::ResourceName;
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 use super::{Cluster, Shared};
 
@@ -49,21 +51,33 @@ impl Cluster {
 impl Shared {
     /// Says something to all other nodes and waits until each has answered with its name; false where one did not.
     pub(crate) async fn ask_all_members(&self, subject: &str, text: Bytes) -> bool {
+        let name = |answer: &Bytes| std::str::from_utf8(answer).ok().map(str::to_owned);
+        self.gather_from_members(subject, text, name).await
+    }
+
+    /// Asks all other nodes and waits until each has answered; false where one did not. `take` is given each answer and
+    /// says whose it is.
+    pub(crate) async fn gather_from_members(
+        &self,
+        subject: &str,
+        text: Bytes,
+        mut take: impl FnMut(&Bytes) -> Option<String> + Send,
+    ) -> bool {
         if !self.hears() {
             return false;
         }
         let mut missing: BTreeSet<String> = BTreeSet::clone(&self.leases.members.borrow());
         missing.remove(&self.node);
-        let mut enough = |answer: &Bytes| {
-            if let Ok(node) = std::str::from_utf8(answer) {
-                missing.remove(node);
-            }
-            missing.is_empty()
-        };
-        let told = if enough(&Bytes::new()) {
+        let told = if missing.is_empty() {
             // Nobody is known: one that has just come listens before it reads.
             self.bus.publish(subject, text).await
         } else {
+            let mut enough = |answer: &Bytes| {
+                if let Some(node) = take(answer) {
+                    missing.remove(&node);
+                }
+                missing.is_empty()
+            };
             self.bus.gather(subject, text, &mut enough, PATIENCE).await
         };
         if let Err(error) = &told {
@@ -72,5 +86,23 @@ impl Shared {
             tracing::warn!(?missing, subject, "nodes did not answer in time");
         }
         told.is_ok() && missing.is_empty()
+    }
+
+    /// Answers what is asked on a subject, for as long as it is polled; `None`: no answer.
+    pub(crate) async fn answer(
+        &self,
+        subject: &str,
+        shutdown: &CancellationToken,
+        mut answer: impl FnMut(&Bytes) -> Option<Bytes> + Send,
+    ) {
+        while !shutdown.is_cancelled() {
+            let mut asked = self.listener(subject, shutdown).await;
+            while let Some(heard) = asked.next().await {
+                let (Some(reply), Some(answer)) = (heard.reply, answer(&heard.payload)) else { continue };
+                if let Err(error) = self.bus.publish(&reply, answer).await {
+                    tracing::debug!(%error, subject, "an answer to another node is lost");
+                }
+            }
+        }
     }
 }

@@ -37,6 +37,7 @@ const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::DeviceNotFound
         | ErrorCode::DeviceNotOnline
         | ErrorCode::EventHubNotFound
+        | ErrorCode::ReceiverDisplaced
         | ErrorCode::ModelNotFound
         | ErrorCode::TwinNotFound
         | ErrorCode::RelationshipNotFound

@@ -72,6 +72,7 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::RegistrationNotFound
         | E::OperationNotFound
         | E::EventHubNotFound
+        | E::ReceiverDisplaced
         | E::ModelNotFound
         | E::TwinNotFound
         | E::RelationshipNotFound

@@ -42,6 +42,7 @@ pub(super) const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::OperationNotFound
         | E::DeviceNotFound
         | E::EventHubNotFound
+        | E::ReceiverDisplaced
         | E::FunctionNotFound
         | E::DeadLetterNotFound => (StatusCode::NOT_FOUND, "NotFound"),
         E::ResourceExists | E::ResourceInUse | E::EnrollmentExists | E::DeviceExists => {

@@ -56,6 +56,8 @@ impl Stage {
         config.listen.addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
         config.listen.https = vec![0];
         config.listen.mqtt = vec![0];
+        config.listen.amqp = vec![0];
+        config.listen.amqp_plain = Vec::new();
         config.log.filter = "error".to_owned();
         pollux_server::logging::start(&config.log);
         let start = Instant::now();

@@ -65,18 +65,11 @@ impl Connections {
     }
 
     async fn answer_all(&self, shared: &Shared, shutdown: &CancellationToken) {
-        let mut asked = shared.listener(CONNECTED, shutdown).await;
-        while let Some(heard) = asked.next().await {
-            let (Some(reply), Ok(question)) =
-                (heard.reply, serde_json::from_slice::<Question>(&heard.payload))
-            else {
-                continue;
-            };
-            let answer = serde_json::to_vec(&self.answer(&shared.node, &question)).unwrap_or_default();
-            if let Err(error) = shared.bus.publish(&reply, Bytes::from(answer)).await {
-                tracing::debug!(%error, "an answer to another node is lost");
-            }
-        }
+        let answer = |payload: &Bytes| {
+            let question = serde_json::from_slice::<Question>(payload).ok()?;
+            serde_json::to_vec(&self.answer(&shared.node, &question)).ok().map(Bytes::from)
+        };
+        shared.answer(CONNECTED, shutdown, answer).await;
     }
 
     async fn look_when_asked(&self, shared: &Shared, shutdown: &CancellationToken) {

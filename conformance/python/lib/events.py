@@ -1,0 +1,78 @@
+"""PyPI's azure-eventhub against the subject: clients, and receiving as many events as are wanted."""
+
+import threading
+
+from azure.eventhub import EventHubConsumerClient, EventHubProducerClient
+
+from lib import connections
+
+
+def options(**more):
+    """What every client is given beside its names: whom to trust, and no patience for what does not work."""
+    return {"connection_verify": connections()["ca"], "retry_total": 0, **more}
+
+
+def namespace(index=0):
+    return connections()["events"][index]
+
+
+def producer(hub, connection=None, **more):
+    connection = connection or namespace()["connectionString"]
+    return EventHubProducerClient.from_connection_string(connection, eventhub_name=hub, **options(**more))
+
+
+def consumer(hub, group="$Default", connection=None, **more):
+    connection = connection or namespace()["connectionString"]
+    return EventHubConsumerClient.from_connection_string(
+        connection, consumer_group=group, eventhub_name=hub, **options(**more)
+    )
+
+
+class Receiving:
+    """Receives in a thread until it is stopped; what came and what went wrong can be looked at meanwhile."""
+
+    def __init__(self, client, **how):
+        self.client, self.events, self.errors = client, [], []
+        self.came = threading.Condition()
+        how.setdefault("partition_id", "0")
+
+        def on_event(context, event):
+            with self.came:
+                self.events.append(event)
+                self.came.notify_all()
+
+        def on_error(context, error):
+            with self.came:
+                self.errors.append(error)
+                self.came.notify_all()
+
+        self.thread = threading.Thread(
+            target=lambda: client.receive(on_event, on_error=on_error, **how), daemon=True
+        )
+        self.thread.start()
+
+    def wait(self, count, seconds=20):
+        """The first `count` events."""
+        with self.came:
+            full = self.came.wait_for(lambda: len(self.events) >= count or self.errors, seconds)
+            assert full and not self.errors, f"{len(self.events)} of {count} events came; errors: {self.errors}"
+            return self.events[:count]
+
+    def error(self, seconds=20):
+        """The first error."""
+        with self.came:
+            assert self.came.wait_for(lambda: self.errors, seconds), "nothing went wrong"
+            return self.errors[0]
+
+    def stop(self):
+        self.client.close()
+        self.thread.join(10)
+
+
+def receive(client, count, seconds=20, **how):
+    """As many events, and the client closed."""
+    receiving = Receiving(client, **how)
+    try:
+        return receiving.wait(count, seconds)
+    finally:
+        receiving.stop()

@@ -1,0 +1,346 @@
+//! One AMQP connection: the socket, the protocol machine, and what is done for its links.
+//!
+//! All in one task: reads what is there, lets the machine make events of it, does what they ask, writes. What takes time
+//! (appends, reads, tokens) runs beside it as futures, whose ends are events too.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use pollux_amqp::endpoint::{DeliveryId, Endpoint, Event, LinkId, OpenOptions, SessionId};
+use pollux_amqp::performative::{Error as AmqpError, condition};
+use pollux_amqp::sasl::{self, Code};
+use pollux_amqp::{Fields, Message, Symbol, Value};
+use pollux_model::{Error, Result};
+use pollux_services::events::{Claim, Reader, Record, Seated};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::cbs::Claims;
+use super::consumer::Consumer;
+use super::publisher::Publisher;
+use super::request::{Answers, Node, Request};
+use super::{Amqp, STRANGER};
+use crate::accept::Admission;
+
+/// Bytes read at once.
+const READ: usize = 64 * 1024;
+/// Bytes of messages that wait to be appended, all links together. At the bound nothing more is read.
+const WAITING: usize = 4 * 1024 * 1024;
+
+/// A connection.
+pub(super) struct Connection {
+    pub(super) edge: Arc<Amqp>,
+    pub(super) endpoint: Endpoint,
+    /// The host the client wants, as it says.
+    pub(super) host: String,
+    pub(super) claims: Claims,
+    pub(super) links: HashMap<LinkId, Link>,
+    /// Which session each is part of.
+    pub(super) sessions: HashMap<LinkId, SessionId>,
+    pub(super) work: FuturesUnordered<BoxFuture<'static, Done>>,
+    admission: Admission,
+    started: Instant,
+    /// Bytes of messages that wait to be appended.
+    pub(super) waiting: usize,
+}
+
+/// What a link is for.
+pub(super) enum Link {
+    /// The peer's attach is being looked at.
+    Attaching,
+    /// The peer sends events.
+    Publisher(Publisher),
+    /// The peer receives events.
+    Consumer(Box<Consumer>),
+    /// The peer sends requests.
+    Requests(Node),
+    /// The peer receives the answers.
+    Answers(Answers),
+}
+
+/// Work that has ended.
+pub(super) enum Done {
+    /// Messages were appended, or not.
+    Published { link: LinkId, bytes: usize, outcomes: Vec<(DeliveryId, bool, Result<()>)> },
+    /// A consumer has its place, or not.
+    Seated { link: LinkId, seated: Result<(Seated, Reader)> },
+    /// Events were read.
+    Read { link: LinkId, reader: Reader, read: Result<Vec<Record>>, runtime: Option<Bytes> },
+    /// A consumer must go.
+    Displaced { link: LinkId },
+    /// Work of a link that is gone.
+    Nothing,
+    /// A token was looked at.
+    Claimed { request: Box<Request>, claim: Result<(String, Claim)> },
+    /// A request was answered.
+    Answered { node: Node, reply_to: Option<String>, message: Box<Message> },
+}
+
+/// What woke the task.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, for a moment")]
+enum Woken {
+    Read(usize),
+    Wrote,
+    Done(Done),
+    Time,
+    Changed,
+    Shutdown,
+}
+
+impl Connection {
+    pub(super) fn new(edge: Arc<Amqp>, admission: Admission) -> Self {
+        let started = Instant::now();
+        let mechanisms = vec![sasl::MSSBCBS, sasl::PLAIN, sasl::ANONYMOUS, sasl::EXTERNAL];
+        let endpoint = Endpoint::server(Arc::clone(&edge.limits), mechanisms, false, started.into_std());
+        Self {
+            edge,
+            endpoint,
+            host: String::new(),
+            claims: Claims::default(),
+            links: HashMap::new(),
+            sessions: HashMap::new(),
+            work: FuturesUnordered::new(),
+            admission,
+            started,
+            waiting: 0,
+        }
+    }
+
+    /// Serves to the end.
+    pub(super) async fn run<S>(mut self, stream: S, shutdown: &CancellationToken) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        let (mut input, mut output, mut unflushed) = (BytesMut::new(), Bytes::new(), false);
+        let mut changes = self.edge.services.context.table.subscribe();
+        let mut ending = false;
+        loop {
+            self.advance(&mut input);
+            if output.is_empty() {
+                output = self.endpoint.take_output().unwrap_or_default();
+            }
+            if output.is_empty() && !unflushed && self.endpoint.is_closed() {
+                return writer.shutdown().await;
+            }
+            let deadline = self.next_deadline();
+            let reads = self.endpoint.wants_read() && self.waiting < WAITING;
+            let woken = tokio::select! {
+                read = read_some(&mut reader, &mut input), if reads => Woken::Read(read?),
+                wrote = write_some(&mut writer, &mut output), if !output.is_empty() || unflushed => {
+                    unflushed = wrote?;
+                    Woken::Wrote
+                }
+                Some(done) = self.work.next(), if !self.work.is_empty() => Woken::Done(done),
+                () = tokio::time::sleep_until(deadline) => Woken::Time,
+                _ = changes.changed() => Woken::Changed,
+                () = shutdown.cancelled(), if !ending => Woken::Shutdown,
+            };
+            let now = Instant::now();
+            match woken {
+                // The peer is gone without a goodbye.
+                Woken::Read(0) => return Ok(()),
+                Woken::Read(_) | Woken::Wrote => {}
+                Woken::Done(done) => self.done(done),
+                Woken::Time => self.tick(now),
+                Woken::Changed => self.review(),
+                Woken::Shutdown => {
+                    ending = true;
+                    let text = "the server shuts down: connect again";
+                    let error = AmqpError::new(condition::CONNECTION_FORCED, text);
+                    self.endpoint.close(Some(error), now.into_std());
+                }
+            }
+        }
+    }
+
+    /// Lets the machine make events of what was read, and does what they ask.
+    fn advance(&mut self, input: &mut BytesMut) {
+        loop {
+            self.endpoint.receive(input, Instant::now().into_std());
+            let mut any = false;
+            while let Some(event) = self.endpoint.next_event() {
+                any = true;
+                self.event(event);
+            }
+            if !any {
+                break;
+            }
+        }
+        self.start_appends();
+        self.feed();
+        self.send_answers();
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Sasl(init) => self.authenticate(&init),
+            Event::SaslResponse(_) => {
+                self.endpoint.sasl_outcome(Code::Auth);
+            }
+            Event::Opened(open) => {
+                if let Some(host) = open.hostname {
+                    self.host = host;
+                }
+                self.endpoint.open(said_of_us(&self.edge.services.context.random.uuid().to_string()));
+            }
+            Event::AttachRequested(attached) => self.attach(*attached),
+            Event::Credit { link, drain, .. } => self.credited(link, drain),
+            Event::Delivery(delivery) => self.delivered(delivery),
+            Event::Detached { link, .. } => self.leave(link),
+            Event::SessionEnded { session, .. } => {
+                let of_it = self.sessions.iter().filter(|(_, of)| **of == session);
+                let gone: Vec<_> = of_it.map(|(link, _)| *link).collect();
+                for link in gone {
+                    self.leave(link);
+                }
+            }
+            Event::Closed { .. } => {
+                self.links.clear();
+                self.sessions.clear();
+                self.waiting = 0;
+            }
+            // Events are sent settled or are done with when they are; new windows are looked at in `feed`.
+            Event::Settled { .. } | Event::WindowOpened(_) | Event::SessionBegun(_) => {}
+            // What only clients hear.
+            Event::Attached(_) | Event::Drained(_) => {}
+        }
+    }
+
+    /// SASL: PLAIN is a policy and its key; the other mechanisms say nothing, and tokens follow on `$cbs`.
+    fn authenticate(&mut self, init: &sasl::Init) {
+        if let Some(host) = &init.hostname {
+            self.host.clone_from(host);
+        }
+        if init.mechanism != sasl::PLAIN {
+            self.endpoint.sasl_outcome(Code::Ok);
+            return;
+        }
+        let shown = sasl::Plain::parse(init.response.as_deref().unwrap_or_default());
+        let events = &self.edge.services.events;
+        let claims = shown.map(|shown| events.claims_by_key(&self.host, shown.user, shown.password));
+        let claims = claims.unwrap_or_default();
+        let code = if claims.is_empty() { Code::Auth } else { Code::Ok };
+        for (audience, claim) in claims {
+            // A connection that begins has room for them.
+            let _ = self.claims.put(&audience, claim);
+        }
+        self.known();
+        self.endpoint.sasl_outcome(code);
+    }
+
+    /// Whether the peer has proved who it is may have changed.
+    fn known(&mut self) {
+        if !self.claims.is_empty() {
+            self.admission.settled();
+        }
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Published { link, bytes, outcomes } => self.published(link, bytes, outcomes),
+            Done::Seated { link, seated } => self.seated(link, seated),
+            Done::Read { link, reader, read, runtime } => self.read(link, reader, read, runtime),
+            Done::Displaced { link } => self.displaced(link),
+            Done::Claimed { request, claim } => {
+                let put = claim.and_then(|(audience, claim)| self.claims.put(&audience, claim));
+                self.known();
+                let answer = put.map_or_else(Into::into, |()| super::cbs::accepted());
+                let reply_to = request.reply_to().map(str::to_owned);
+                self.answer(Node::Cbs, reply_to.as_deref(), &request.answer(answer));
+            }
+            Done::Answered { node, reply_to, message } => self.answer(node, reply_to.as_deref(), &message),
+            Done::Nothing => {}
+        }
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let context = &self.edge.services.context;
+        let now = context.clock.now();
+        let expiry = self.claims.all().filter_map(Claim::expires).min();
+        let expiry = expiry.map(|at| Instant::now() + at.since(now));
+        let stranger = self.claims.is_empty().then(|| self.started + STRANGER);
+        let all = [self.endpoint.next_deadline().map(Instant::from_std), expiry, stranger];
+        all.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + STRANGER)
+    }
+
+    fn tick(&mut self, now: Instant) {
+        self.endpoint.tick(now.into_std());
+        if self.claims.is_empty() && now >= self.started + STRANGER {
+            let text = format!("no token was put within {STRANGER:?}");
+            let error = AmqpError::new(condition::UNAUTHORIZED_ACCESS, text);
+            self.endpoint.close(Some(error), now.into_std());
+        }
+        self.review();
+    }
+
+    /// Detaches the links whose claim or event hub is gone.
+    fn review(&mut self) {
+        let services = Arc::clone(&self.edge.services);
+        self.claims.prune(&services, &self.host);
+        let all: Vec<LinkId> = self.links.keys().copied().collect();
+        for id in all {
+            let stands = match self.links.get_mut(&id) {
+                Some(Link::Publisher(publisher)) => publisher.review(&services, self.claims.all()),
+                Some(Link::Consumer(consumer)) => consumer.review(&services, self.claims.all()),
+                _ => Ok(()),
+            };
+            if let Err(error) = stands {
+                self.detach(id, &error);
+            }
+        }
+    }
+
+    /// Detaches a link with the reason.
+    pub(super) fn detach(&mut self, link: LinkId, error: &Error) {
+        self.endpoint.detach(link, Some(super::condition::amqp_error(error)));
+        self.leave(link);
+    }
+
+    /// Forgets a link; what is under way for it ends by itself.
+    pub(super) fn leave(&mut self, link: LinkId) {
+        self.sessions.remove(&link);
+        if let Some(Link::Publisher(publisher)) = self.links.remove(&link) {
+            self.waiting = self.waiting.saturating_sub(publisher.waiting_bytes());
+        }
+    }
+}
+
+async fn read_some(reader: &mut (impl AsyncRead + Unpin), input: &mut BytesMut) -> io::Result<usize> {
+    // Not before something comes: an idle connection has no buffer.
+    let mut first = [0; 1];
+    if input.is_empty() && input.capacity() < READ {
+        let read = reader.read(&mut first).await?;
+        input.reserve(READ);
+        input.extend_from_slice(&first[..read]);
+        return Ok(read);
+    }
+    input.reserve(READ / 4);
+    reader.read_buf(input).await
+}
+
+/// Writes some, or flushes what was written; whether there is something to flush after it.
+async fn write_some(writer: &mut (impl AsyncWrite + Unpin), output: &mut Bytes) -> io::Result<bool> {
+    if output.is_empty() {
+        writer.flush().await?;
+        return Ok(false);
+    }
+    let wrote = writer.write(output).await?;
+    if wrote == 0 {
+        return Err(io::ErrorKind::WriteZero.into());
+    }
+    output.advance(wrote);
+    Ok(true)
+}
+
+fn said_of_us(container: &str) -> OpenOptions {
+    let mut properties = Fields::default();
+    properties.push(Symbol::from_static("product"), "Pollux");
+    properties.push(Symbol::from_static("version"), Value::from(env!("CARGO_PKG_VERSION")));
+    OpenOptions { container_id: container.to_owned(), properties, ..OpenOptions::default() }
+}

@@ -1,0 +1,256 @@
+//! A link on which the peer receives events: read as credit allows, and no further ahead than one batch.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::{AbortHandle, Abortable};
+use pollux_amqp::endpoint::{Attached, LinkId, Outgoing, SendError};
+use pollux_amqp::performative::SenderSettleMode;
+use pollux_amqp::{Annotations, Message, Symbol, Value};
+use pollux_model::resource::PolicyRight;
+use pollux_model::{Result, Timestamp};
+use pollux_services::Services;
+use pollux_services::events::{
+    Address, Claim, Namespace, PartitionInfo, ReadFrom, ReadLimit, Reader, Record, Seated, to_message,
+};
+
+use super::connection::{Connection, Done, Link};
+use super::publisher::gone;
+
+/// Events, and bytes of them, that are read at once.
+const BATCH: usize = 512;
+const BYTES: usize = 256 * 1024;
+
+/// The state of such a link.
+pub(super) struct Consumer {
+    namespace: Namespace,
+    address: Address,
+    path: String,
+    /// Whether each event is to say what the newest one of the partition is.
+    runtime_metric: bool,
+    settled: bool,
+    seat: Option<Seated>,
+    /// Where to go on; `None` until the place is taken.
+    reader: Option<Reader>,
+    reading: Option<AbortHandle>,
+    batch: VecDeque<Record>,
+    /// The section that says what the newest event was when the batch was read.
+    runtime: Option<Bytes>,
+    drain: bool,
+    tag: u64,
+}
+
+/// How a consumer begins.
+pub(super) struct Start {
+    pub(super) namespace: Namespace,
+    pub(super) address: Address,
+    pub(super) path: String,
+    pub(super) runtime_metric: bool,
+}
+
+impl Consumer {
+    pub(super) fn new(start: Start, attached: &Attached) -> Self {
+        Self {
+            namespace: start.namespace,
+            address: start.address,
+            path: start.path,
+            runtime_metric: start.runtime_metric,
+            settled: attached.snd_settle_mode != SenderSettleMode::Unsettled,
+            seat: None,
+            reader: None,
+            reading: None,
+            batch: VecDeque::new(),
+            runtime: None,
+            drain: false,
+            tag: 0,
+        }
+    }
+
+    /// Whether the link may stay.
+    pub(super) fn review<'c>(
+        &mut self,
+        services: &Services,
+        claims: impl Iterator<Item = &'c Claim>,
+    ) -> Result<()> {
+        self.namespace = services.events.current(&self.namespace).ok_or_else(gone)?;
+        services.events.event_hub(&self.namespace, &self.address)?;
+        services.events.require(&self.namespace, claims, &self.path, PolicyRight::Listen).map(drop)
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        if let Some(reading) = &self.reading {
+            reading.abort();
+        }
+    }
+}
+
+impl Connection {
+    /// The peer takes more, or wants its credit back.
+    pub(super) fn credited(&mut self, link: LinkId, drain: bool) {
+        if let Some(Link::Consumer(consumer)) = self.links.get_mut(&link) {
+            consumer.drain = drain;
+            if drain && let Some(reading) = consumer.reading.take() {
+                // It may be waiting for events that are long in coming.
+                reading.abort();
+            }
+        }
+    }
+
+    /// The consumer's place is taken, or refused.
+    pub(super) fn seated(&mut self, link: LinkId, seated: Result<(Seated, Reader)>) {
+        match (self.links.get_mut(&link), seated) {
+            (Some(Link::Consumer(consumer)), Ok((seat, reader))) => {
+                let gone = seat.gone.clone();
+                consumer.seat = Some(seat);
+                consumer.reader = Some(reader);
+                self.work.push(Box::pin(async move {
+                    gone.cancelled().await;
+                    Done::Displaced { link }
+                }));
+            }
+            (Some(_), Err(error)) => self.detach(link, &error),
+            // The peer has left meanwhile.
+            (_, Ok(_)) | (None, _) => {}
+        }
+    }
+
+    /// Another receiver has the place.
+    pub(super) fn displaced(&mut self, link: LinkId) {
+        let why = match self.links.get(&link) {
+            Some(Link::Consumer(consumer)) => consumer.seat.as_ref().and_then(Seated::why),
+            _ => None,
+        };
+        if let Some(error) = why {
+            self.detach(link, &error);
+        }
+    }
+
+    /// Events were read.
+    pub(super) fn read(
+        &mut self,
+        link: LinkId,
+        reader: Reader,
+        read: Result<Vec<Record>>,
+        runtime: Option<Bytes>,
+    ) {
+        let Some(Link::Consumer(consumer)) = self.links.get_mut(&link) else { return };
+        consumer.reading = None;
+        match read {
+            Ok(records) => {
+                consumer.reader = Some(reader);
+                consumer.runtime = runtime;
+                let nothing = records.is_empty();
+                consumer.batch.extend(records);
+                if nothing && consumer.drain {
+                    consumer.drain = false;
+                    self.endpoint.drained(link);
+                }
+            }
+            Err(error) => self.detach(link, &error),
+        }
+    }
+
+    /// Sends what was read and reads what there is credit for.
+    pub(super) fn feed(&mut self) {
+        let mut broken = Vec::new();
+        for (id, link) in &mut self.links {
+            let Link::Consumer(consumer) = link else { continue };
+            while let Some(record) = consumer.batch.front() {
+                let payload = match message(record, consumer.runtime.as_ref()) {
+                    Ok(payload) => payload,
+                    Err(error) => {
+                        broken.push((*id, error));
+                        break;
+                    }
+                };
+                let tag = consumer.tag.to_be_bytes();
+                let outgoing = Outgoing { tag: &tag, message_format: 0, payload, settled: consumer.settled };
+                match self.endpoint.send(*id, outgoing) {
+                    Ok(_) => {
+                        consumer.tag += 1;
+                        consumer.batch.pop_front();
+                    }
+                    // An event that is longer than the peer takes would hold up all that come after it.
+                    Err(SendError::TooLarge(_)) => {
+                        consumer.batch.pop_front();
+                    }
+                    Err(_) => break,
+                }
+            }
+            let credit = usize::try_from(self.endpoint.credit(*id)).unwrap_or(usize::MAX);
+            if consumer.batch.is_empty() && consumer.reading.is_none() && credit > 0 {
+                let Some(reader) = consumer.reader.clone() else { continue };
+                let limit = ReadLimit { records: credit.min(BATCH), bytes: BYTES };
+                let (abort, registration) = AbortHandle::new_pair();
+                consumer.reading = Some(abort);
+                let services = Arc::clone(&self.edge.services);
+                let reading = read_on(services, *id, reader, limit, consumer.drain, consumer.runtime_metric);
+                let reading = Abortable::new(reading, registration);
+                self.work.push(Box::pin(async move { reading.await.unwrap_or(Done::Nothing) }));
+            }
+        }
+        for (link, error) in broken {
+            self.detach(link, &error);
+        }
+    }
+}
+
+async fn read_on(
+    services: Arc<Services>,
+    link: LinkId,
+    mut reader: Reader,
+    limit: ReadLimit,
+    at_once: bool,
+    runtime_metric: bool,
+) -> Done {
+    let events = &services.events;
+    let read = if at_once {
+        events.next_now(&mut reader, limit).await
+    } else {
+        events.next(&mut reader, limit).await
+    };
+    let runtime = match (&read, runtime_metric) {
+        (Ok(records), true) if !records.is_empty() => {
+            let now = services.context.clock.now();
+            events.newest(&reader).await.ok().map(|newest| runtime_section(&newest, now))
+        }
+        _ => None,
+    };
+    Done::Read { link, reader, read, runtime }
+}
+
+/// The message of a record, behind the section about the partition where that was asked for.
+fn message(record: &Record, runtime: Option<&Bytes>) -> Result<Bytes> {
+    let message = to_message(record)?;
+    let Some(runtime) = runtime else { return Ok(message) };
+    let mut whole = BytesMut::with_capacity(runtime.len() + message.len());
+    whole.extend_from_slice(runtime);
+    whole.extend_from_slice(&message);
+    Ok(whole.freeze())
+}
+
+/// Delivery annotations with the newest event of the partition (`_PROP_LAST_ENQUEUED_*` in PyPI's azure-eventhub).
+fn runtime_section(newest: &PartitionInfo, now: Timestamp) -> Bytes {
+    let mut annotations = Annotations::default();
+    let mut say = |name, value: Value| annotations.push(Symbol::from_static(name), value);
+    say("last_enqueued_sequence_number", Value::Long(newest.last_sequence_number));
+    say("last_enqueued_offset", Value::from(newest.last_offset.to_string()));
+    say("last_enqueued_time_utc", Value::Timestamp(newest.last_enqueued_time.as_millis()));
+    say("runtime_info_retrieval_time_utc", Value::Timestamp(now.as_millis()));
+    Message { delivery_annotations: annotations, ..Message::default() }.encode()
+}
+
+/// Where a receiver begins, by the filter of its source.
+pub(super) fn position(attached: &Attached) -> Result<ReadFrom> {
+    const SELECTOR: &str = "apache.org:selector-filter:string";
+    let filter = attached.source.as_ref().and_then(|source| source.filter.get(SELECTOR));
+    let text = match filter {
+        Some(Value::Described(described)) => described.value.as_str(),
+        Some(value) => value.as_str(),
+        None => None,
+    };
+    pollux_services::events::position::parse(text)
+}

@@ -1,0 +1,193 @@
+//! Who may do what on a namespace: tokens and keys become [`Claim`]s, and a link needs one that covers its address.
+//!
+//! Azure articles "Authenticate access to Event Hubs resources using shared access signatures (SAS)" and "Authorize
+//! access to Event Hubs resources using Microsoft Entra ID". A policy of the namespace is good for all its event hubs, a
+//! policy of an event hub for that one; a token is good for what its `sr` names and all below.
+
+use pollux_model::resource::{Policy, PolicyRight, ResourceKind};
+use pollux_model::sas::{SasToken, secrets_equal};
+use pollux_model::{Error, ErrorCode, Result, Timestamp};
+
+use super::Events;
+use super::address::path;
+use super::namespace::Namespace;
+use crate::caller::{Caller, Right};
+
+/// What a credential allows, and where.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The namespace; `None`: each.
+    namespace: Option<String>,
+    rights: Vec<PolicyRight>,
+    expires: Option<Timestamp>,
+    /// The path it is for and all below, in lower case; empty: the whole namespace.
+    scope: String,
+    proof: Proof,
+}
+
+/// What the claim rests on, to see later whether it still holds.
+#[derive(Debug, Clone)]
+enum Proof {
+    Token(SasToken),
+    Key { policy: String, key: Secret },
+    Bearer,
+}
+
+/// A key as it was presented.
+#[derive(Clone)]
+struct Secret(String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
+
+impl Claim {
+    /// Until when it holds.
+    #[must_use]
+    pub const fn expires(&self) -> Option<Timestamp> {
+        self.expires
+    }
+
+    /// What a caller of another API may do here: the operator everything, whoever has roles what they allow.
+    #[must_use]
+    pub fn of(caller: &Caller) -> Self {
+        let held = |right: &PolicyRight| caller.holds_everywhere(ResourceKind::Events, Right::Policy(*right));
+        let rights = [PolicyRight::Listen, PolicyRight::Send, PolicyRight::Manage].into_iter().filter(held);
+        Self {
+            namespace: None,
+            rights: rights.collect(),
+            expires: caller.expires,
+            scope: String::new(),
+            proof: Proof::Bearer,
+        }
+    }
+
+    /// Whether it covers a path, such as `hub1/partitions/0`.
+    fn covers(&self, path: &str) -> bool {
+        let rest = path.strip_prefix(&self.scope);
+        self.scope.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+impl Events {
+    /// The claim a shared access signature makes.
+    pub fn claim_by_token(&self, namespace: &Namespace, token: SasToken) -> Result<Claim> {
+        let bare = token.resource.split_once("://").map_or(token.resource.as_str(), |(_, rest)| rest);
+        let host = bare.split_once('/').map_or(bare, |(host, _)| host);
+        if !self.context.table.answers_to(&namespace.resource, host) {
+            return Err(unauthorized("the token's resource (sr) is not this host name"));
+        }
+        let scope = path(&token.resource).to_ascii_lowercase();
+        let name = token.key_name.as_deref().unwrap_or_default();
+        let found = policy_for(namespace, &scope, name);
+        // As much work for a policy there is not.
+        let signed = found.map_or(&self.nobody, |policy| &policy.keys).signed_with_text(&token);
+        let Some(policy) = found.filter(|_| signed) else {
+            return Err(unauthorized(
+                "the token's policy (skn) or signature does not hold for this resource",
+            ));
+        };
+        if token.expired(self.context.clock.now().as_secs()) {
+            return Err(unauthorized("the token has expired: sign a new one with a later se"));
+        }
+        let expires = Some(Timestamp::from_secs(token.expiry));
+        Ok(claim(namespace, policy, scope, expires, Proof::Token(token)))
+    }
+
+    /// The claim a policy's name and key make (SASL PLAIN). An event hub's policy is found where the namespace has none of
+    /// that name and key.
+    fn claim_by_key(&self, namespace: &Namespace, policy: &str, key: &str) -> Result<Claim> {
+        let holds = |one: &Policy| {
+            let same = |held: &pollux_model::Key| secrets_equal(held.reveal().as_bytes(), key.as_bytes());
+            (same(&one.keys.primary) | same(&one.keys.secondary)) & one.name.eq_ignore_ascii_case(policy)
+        };
+        let whole = namespace.policies.iter().map(|one| (one, String::new()));
+        let of_hubs = namespace
+            .event_hubs
+            .iter()
+            .flat_map(|hub| hub.policies.iter().map(|one| (one, hub.name.to_ascii_lowercase())));
+        let mut all = whole.chain(of_hubs);
+        let Some((policy, scope)) = all.find(|(one, _)| holds(one)) else {
+            return Err(unauthorized("the user name must be a shared access policy, the password its key"));
+        };
+        let proof = Proof::Key { policy: policy.name.clone(), key: Secret(key.to_owned()) };
+        Ok(claim(namespace, policy, scope, None, proof))
+    }
+
+    /// The claims a policy's name and key make at a host, with what each is for. A name of this machine is that of every
+    /// namespace.
+    #[must_use]
+    pub fn claims_by_key(&self, host: &str, policy: &str, key: &str) -> Vec<(String, Claim)> {
+        let namespaces = self.namespaces(host).into_iter();
+        let claims = namespaces.filter_map(|one| {
+            let claim = self.claim_by_key(&one, policy, key).ok()?;
+            // Any event hub of the namespace leads back to it.
+            let event_hub = one.event_hubs.first().map_or("", |hub| hub.name.as_str());
+            Some((format!("sb://{host}/{event_hub}"), claim))
+        });
+        claims.collect()
+    }
+
+    /// The claim a bearer token makes: its roles hold for the whole namespace.
+    pub async fn claim_by_bearer(&self, token: &str) -> Result<Claim> {
+        Ok(Claim::of(&self.issuer.verify(token, ResourceKind::Events).await?))
+    }
+
+    /// Whether the claim still holds after the namespace may have changed, and time has passed.
+    #[must_use]
+    pub fn still_holds(&self, namespace: &Namespace, claim: &Claim) -> bool {
+        let now = self.context.clock.now();
+        claim.expires().is_none_or(|expires| now < expires)
+            && match &claim.proof {
+                Proof::Token(token) => self.claim_by_token(namespace, token.clone()).is_ok(),
+                Proof::Key { policy, key } => self.claim_by_key(namespace, policy, &key.0).is_ok(),
+                Proof::Bearer => true,
+            }
+    }
+
+    /// The first claim that gives this right on an event hub's path. [`ErrorCode::Unauthorized`] where none does.
+    pub fn require<'c>(
+        &self,
+        namespace: &Namespace,
+        claims: impl IntoIterator<Item = &'c Claim>,
+        path: &str,
+        right: PolicyRight,
+    ) -> Result<&'c Claim> {
+        let path = super::address::path(path).to_ascii_lowercase();
+        let now = self.context.clock.now();
+        let allows = |claim: &&Claim| {
+            claim.namespace.as_ref().is_none_or(|of| *of == namespace.name)
+                && claim.expires.is_none_or(|expires| now < expires)
+                && claim.covers(&path)
+                && (claim.rights.contains(&right) || claim.rights.contains(&PolicyRight::Manage))
+        };
+        claims.into_iter().find(allows).ok_or_else(|| {
+            let message = format!("Unauthorized access. '{right:?}' claim(s) are required to perform this operation. Resource: '{path}'");
+            Error::new(ErrorCode::Unauthorized, message)
+        })
+    }
+}
+
+/// The policy of that name that a token for `scope` may be signed with: the event hub's before the namespace's.
+fn policy_for<'n>(namespace: &'n Namespace, scope: &str, name: &str) -> Option<&'n Policy> {
+    let named = |policies: &'n [Policy]| policies.iter().find(|one| one.name.eq_ignore_ascii_case(name));
+    let hub = scope.split('/').next().unwrap_or_default();
+    let hub = namespace.event_hubs.iter().find(|one| one.name.eq_ignore_ascii_case(hub));
+    hub.and_then(|hub| named(&hub.policies)).or_else(|| named(&namespace.policies))
+}
+
+fn claim(
+    namespace: &Namespace,
+    policy: &Policy,
+    scope: String,
+    expires: Option<Timestamp>,
+    proof: Proof,
+) -> Claim {
+    Claim { namespace: Some(namespace.name.clone()), rights: policy.rights.clone(), expires, scope, proof }
+}
+
+fn unauthorized(message: &str) -> Error {
+    Error::new(ErrorCode::Unauthorized, message)
+}

@@ -1,0 +1,186 @@
+//! An event between the wire and the log: what is stored of a message, and the message that readers get.
+//!
+//! ```text
+//!   sent      header | delivery-annotations | message-annotations | bare message | footer
+//!   stored                                    message-annotations | bare message
+//!   received                                  message-annotations | bare message
+//!                                             + where it stands
+//! ```
+//!
+//! The bare message (properties, application properties, body) goes through untouched, bit for bit.
+
+use bytes::{Bytes, BytesMut};
+use pollux_amqp::{Annotations, Message, Sections, Symbol, Value};
+use pollux_eventlog::Record;
+use pollux_model::{Error, ErrorCode, Result};
+
+const SEQUENCE_NUMBER: &str = "x-opt-sequence-number";
+const OFFSET: &str = "x-opt-offset";
+const ENQUEUED: &str = "x-opt-enqueued-time";
+const PARTITION_KEY: &str = "x-opt-partition-key";
+const PUBLISHER: &str = "x-opt-publisher";
+/// What says where an event stands: the service's to say, not the sender's.
+const OURS: [&str; 5] = [SEQUENCE_NUMBER, OFFSET, ENQUEUED, PARTITION_KEY, PUBLISHER];
+/// Most characters of a partition key (Azure: "Quotas and limits").
+const LONGEST_KEY: usize = 128;
+
+/// An event that was sent, ready to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) partition_key: Option<Box<str>>,
+    pub(super) payload: Bytes,
+}
+
+impl Stored {
+    /// Takes a message apart. Everything in it is looked at: what readers cannot decode is refused here.
+    pub(super) fn from_message(message: Bytes, publisher: Option<&str>) -> Result<Self> {
+        let sections = Sections::find(message).map_err(malformed)?;
+        sections.properties().map_err(malformed)?;
+        sections.application_properties().map_err(malformed)?;
+        sections.body().map_err(malformed)?;
+        let mut annotations = sections.message_annotations().map_err(malformed)?;
+        let partition_key = match annotations.get(PARTITION_KEY) {
+            None | Some(Value::Null) => None,
+            Some(Value::String(key)) if key.chars().count() <= LONGEST_KEY => Some(key.as_str().into()),
+            Some(Value::String(_)) => {
+                let text = format!("the partition key is longer than {LONGEST_KEY} characters");
+                return Err(Error::new(ErrorCode::InvalidArgument, text));
+            }
+            Some(_) => {
+                return Err(Error::new(ErrorCode::InvalidArgument, "x-opt-partition-key must be a string"));
+            }
+        };
+        annotations.0.retain(|(key, _)| !is_ours(key));
+        if let Some(name) = publisher
+            && let Some(symbol) = Symbol::new(PUBLISHER)
+        {
+            annotations.push(symbol, name);
+        }
+        let payload = with_annotations(annotations, sections.bare());
+        Ok(Self { partition_key, payload })
+    }
+}
+
+fn is_ours(key: &pollux_amqp::AnnotationKey) -> bool {
+    matches!(key, pollux_amqp::AnnotationKey::Symbol(name) if OURS.contains(&name.as_str()))
+}
+
+/// The messages in a batch (message format 0x80013700): each is an encoded message in a data section of its own. The
+/// outer message's partition key is that of all.
+pub(super) fn open_batch(message: Bytes, publisher: Option<&str>) -> Result<Vec<Stored>> {
+    let outer = Sections::find(message).map_err(malformed)?;
+    let annotations = outer.message_annotations().map_err(malformed)?;
+    let shared = match annotations.get(PARTITION_KEY) {
+        Some(Value::String(key)) => Some(Box::<str>::from(key.as_str())),
+        _ => None,
+    };
+    let pollux_amqp::Body::Data(inner) = outer.body().map_err(malformed)? else {
+        return Err(Error::new(ErrorCode::InvalidArgument, "a batch carries its messages in data sections"));
+    };
+    let open = |message: Bytes| {
+        let mut stored = Stored::from_message(message, publisher)?;
+        stored.partition_key = shared.clone().or(stored.partition_key);
+        Ok(stored)
+    };
+    inner.into_iter().map(open).collect()
+}
+
+/// The message that readers of a stored event get.
+pub fn to_message(record: &Record) -> Result<Bytes> {
+    let sections = Sections::find(record.payload.clone()).map_err(malformed)?;
+    let mut annotations = sections.message_annotations().map_err(malformed)?;
+    annotations.push(Symbol::from_static(SEQUENCE_NUMBER), Value::Long(record.sequence_number));
+    annotations.push(Symbol::from_static(OFFSET), record.offset.to_string());
+    annotations.push(Symbol::from_static(ENQUEUED), Value::Timestamp(record.enqueued_time.as_millis()));
+    if let Some(key) = &record.partition_key {
+        annotations.push(Symbol::from_static(PARTITION_KEY), key.to_string());
+    }
+    Ok(with_annotations(annotations, sections.bare()))
+}
+
+fn with_annotations(annotations: Annotations, bare: &Bytes) -> Bytes {
+    let head = Message { message_annotations: annotations, ..Message::default() }.encode();
+    let mut whole = BytesMut::with_capacity(head.len() + bare.len());
+    whole.extend_from_slice(&head);
+    whole.extend_from_slice(bare);
+    whole.freeze()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
+fn malformed(error: pollux_amqp::DecodeError) -> Error {
+    Error::new(ErrorCode::InvalidArgument, format!("the message cannot be decoded: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use pollux_amqp::{ApplicationProperties, Body, Properties};
+    use pollux_model::Timestamp;
+
+    use super::*;
+
+    fn message(key: Option<Value>) -> Message {
+        let mut message = Message { body: Body::data("x"), ..Message::default() };
+        message.message_annotations.push(Symbol::from_static("mine"), seven());
+        message.message_annotations.push(Symbol::from_static(SEQUENCE_NUMBER), Value::Long(99));
+        if let Some(key) = key {
+            message.message_annotations.push(Symbol::from_static(PARTITION_KEY), key);
+        }
+        message.application_properties = ApplicationProperties(vec![
+            ("f".to_owned(), Value::Float(f32::NAN)),
+            ("d".to_owned(), Value::Decimal128([7; 16])),
+        ]);
+        message.properties = Some(Properties { to: Some("there".to_owned()), ..Properties::default() });
+        message
+    }
+
+    fn seven() -> Value {
+        Value::Long(7)
+    }
+
+    #[test]
+    fn what_is_received_is_what_was_sent_with_its_place() {
+        let sent = message(Some(Value::from("k"))).encode();
+        let bare = Sections::find(sent.clone()).unwrap().bare().clone();
+        let stored = Stored::from_message(sent, None).unwrap();
+        assert_eq!(stored.partition_key.as_deref(), Some("k"));
+        let record = Record {
+            sequence_number: 3,
+            offset: 400,
+            enqueued_time: Timestamp::from_secs(9),
+            partition_key: stored.partition_key,
+            payload: stored.payload,
+        };
+        let received = Sections::find(to_message(&record).unwrap()).unwrap();
+        assert_eq!(received.bare(), &bare, "bit for bit");
+        let annotations = received.message_annotations().unwrap();
+        assert_eq!(annotations.get("mine"), Some(&Value::Long(7)));
+        assert_eq!(annotations.get(SEQUENCE_NUMBER), Some(&Value::Long(3)), "not what the sender said");
+        assert_eq!(annotations.get(OFFSET), Some(&Value::from("400")));
+        assert_eq!(annotations.get(ENQUEUED), Some(&Value::Timestamp(9000)));
+        assert_eq!(annotations.get(PARTITION_KEY), Some(&Value::from("k")));
+    }
+
+    #[test]
+    fn a_batch_has_one_key_for_all() {
+        let inner = vec![message(None).encode(), message(None).encode()];
+        let mut outer = Message { body: Body::Data(inner), ..Message::default() };
+        outer.message_annotations.push(Symbol::from_static(PARTITION_KEY), "all");
+        let stored = open_batch(outer.encode(), Some("p1")).unwrap();
+        assert_eq!(stored.len(), 2);
+        assert!(stored.iter().all(|one| one.partition_key.as_deref() == Some("all")));
+        let annotations = Sections::find(stored[0].payload.clone()).unwrap().message_annotations().unwrap();
+        assert_eq!(annotations.get(PUBLISHER), Some(&Value::from("p1")));
+    }
+
+    #[test]
+    fn what_readers_could_not_decode_is_refused() {
+        let broken = Bytes::from_static(&[0x00, 0x53, 0x74, 0xc1, 0x03, 0x02, 0xa1, 0x7f]);
+        assert!(Stored::from_message(broken, None).is_err());
+        assert!(Stored::from_message(message(Some(Value::Int(1))).encode(), None).is_err());
+        assert!(Stored::from_message(message(Some("k".repeat(129).into())).encode(), None).is_err());
+        assert!(
+            open_batch(Message { body: Body::Value(Value::Null), ..Message::default() }.encode(), None)
+                .is_err()
+        );
+    }
+}

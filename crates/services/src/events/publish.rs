@@ -1,0 +1,180 @@
+//! Events that are sent: checked, given a partition, appended. Acknowledged when durable.
+
+use bytes::Bytes;
+use pollux_eventlog::{LogError, NewRecord};
+use pollux_model::partition_key::partition_of;
+use pollux_model::resource::EventHub;
+use pollux_model::{Error, ErrorCode, Result};
+
+use super::Events;
+use super::address::{Address, Place};
+use super::namespace::Namespace;
+use super::payload::{Stored, open_batch};
+
+/// The format of a message that carries others (`AmqpConstants.AmqpBatchedMessageFormat` in Azure's clients).
+pub const BATCH_FORMAT: u32 = 0x8001_3700;
+
+/// A message as it was sent.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// AMQP's message format: 0, or [`BATCH_FORMAT`].
+    pub format: u32,
+    /// Its sections.
+    pub message: Bytes,
+}
+
+/// Events of one message, and where they go.
+struct Load {
+    partition: u32,
+    records: Vec<NewRecord>,
+}
+
+impl Events {
+    /// The event hub of an address, with what the address leads to checked. [`ErrorCode::EventHubNotFound`].
+    pub fn event_hub<'n>(&self, namespace: &'n Namespace, address: &Address) -> Result<&'n EventHub> {
+        let Some(hub) = namespace.event_hubs.iter().find(|hub| hub.name == address.event_hub) else {
+            return Err(not_found(format!(
+                "The messaging entity '{}/{}' could not be found.",
+                namespace.name, address.event_hub
+            )));
+        };
+        let partition = match &address.place {
+            Place::Whole | Place::Publisher(_) => None,
+            Place::Partition(partition) => Some(*partition),
+            Place::Consumer { group, partition } => {
+                if !hub.consumer_groups.iter().any(|one| one.eq_ignore_ascii_case(group)) {
+                    let text = format!("The event hub '{}' has no consumer group '{group}'.", hub.name);
+                    return Err(not_found(text));
+                }
+                Some(*partition)
+            }
+        };
+        match partition {
+            Some(partition) if partition >= hub.partitions => {
+                let text = format!(
+                    "The specified partition is invalid for an EventHub partition sender or receiver. It should be \
+                     between 0 and {}.",
+                    hub.partitions - 1
+                );
+                Err(Error::new(ErrorCode::InvalidArgument, text))
+            }
+            _ => Ok(hub),
+        }
+    }
+
+    /// Stores messages in their order. Each message is stored whole or not at all; the answers are in the messages'
+    /// order. Whether the caller may send here was checked when its link was made.
+    pub async fn publish(
+        &self,
+        namespace: &Namespace,
+        address: &Address,
+        sent: Vec<Sent>,
+    ) -> Vec<Result<()>> {
+        let hub = match self.event_hub(namespace, address) {
+            Ok(hub) => hub,
+            Err(error) => return sent.iter().map(|_| Err(error.clone())).collect(),
+        };
+        let loads: Vec<Result<Load>> =
+            sent.into_iter().map(|sent| self.load(namespace, hub, address, sent)).collect();
+        let mut answers: Vec<Result<()>> = Vec::with_capacity(loads.len());
+        let mut at = loads.into_iter().peekable();
+        // Neighbours that go to one partition are one append.
+        while let Some(load) = at.next() {
+            let Load { partition, mut records } = match load {
+                Ok(load) => load,
+                Err(error) => {
+                    answers.push(Err(error));
+                    continue;
+                }
+            };
+            let mut together = 1;
+            while let Some(Ok(next)) = at.next_if(|next| {
+                next.as_ref().is_ok_and(|next| {
+                    next.partition == partition && bytes(&records) + bytes(&next.records) <= self.largest()
+                })
+            }) {
+                records.extend(next.records);
+                together += 1;
+            }
+            let stored = self.keep(namespace, hub, partition, records).await;
+            answers.extend(std::iter::repeat_n(stored, together));
+        }
+        answers
+    }
+
+    async fn keep(
+        &self,
+        namespace: &Namespace,
+        hub: &EventHub,
+        partition: u32,
+        records: Vec<NewRecord>,
+    ) -> Result<()> {
+        let count = records.len();
+        let stream = namespace.stream(&hub.name)?;
+        self.context.log.append(&stream, partition, records).await.map_err(log_failed)?;
+        metrics::counter!("pollux_events_received_total").increment(count as u64);
+        Ok(())
+    }
+
+    fn load(&self, namespace: &Namespace, hub: &EventHub, address: &Address, sent: Sent) -> Result<Load> {
+        if sent.message.len() > self.largest() {
+            let text = format!(
+                "The received message (size:{}) exceeds the limit ({}) currently allowed.",
+                sent.message.len(),
+                self.largest()
+            );
+            return Err(Error::new(ErrorCode::TooLarge, text));
+        }
+        let publisher = match &address.place {
+            Place::Publisher(name) => Some(name.as_str()),
+            _ => None,
+        };
+        let stored = match sent.format {
+            BATCH_FORMAT => open_batch(sent.message, publisher)?,
+            _ => vec![Stored::from_message(sent.message, publisher)?],
+        };
+        let key = stored.first().and_then(|one| one.partition_key.as_deref()).or(publisher);
+        if stored.iter().any(|one| one.partition_key.as_deref().or(publisher) != key) {
+            return Err(Error::invalid("all events of a batch must have the same partition key"));
+        }
+        let partition = match (&address.place, key) {
+            (Place::Partition(partition), _) => *partition,
+            (_, Some(key)) => partition_of(key, hub.partitions),
+            (_, None) => self.next_partition(namespace, hub),
+        };
+        let record = |one: Stored| NewRecord {
+            partition_key: one.partition_key,
+            payload: one.payload,
+            idempotency_key: None,
+        };
+        Ok(Load { partition, records: stored.into_iter().map(record).collect() })
+    }
+
+    /// The largest message, in bytes.
+    #[must_use]
+    pub fn largest(&self) -> usize {
+        self.context.limits.event
+    }
+}
+
+fn bytes(records: &[NewRecord]) -> usize {
+    records.iter().map(|record| record.payload.len()).sum()
+}
+
+fn not_found(text: String) -> Error {
+    Error::new(ErrorCode::EventHubNotFound, text)
+}
+
+/// What senders and receivers are told when the log refuses.
+#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
+pub(super) fn log_failed(error: LogError) -> Error {
+    match &error {
+        LogError::Busy => Error::new(ErrorCode::Throttled, "the server is busy; try again in a moment"),
+        LogError::UnknownStream(_) | LogError::UnknownPartition { .. } => not_found(error.to_string()),
+        LogError::TooLarge { .. } => Error::new(ErrorCode::TooLarge, error.to_string()),
+        LogError::InvalidConfig(_) | LogError::Unavailable(_) | LogError::Corrupt { .. } => {
+            tracing::warn!(%error, "the event log does not do what it is asked");
+            Error::new(ErrorCode::Unavailable, "the event log is unavailable for now; try again")
+        }
+    }
+}
