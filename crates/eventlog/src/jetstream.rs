@@ -5,12 +5,14 @@
 //! one JetStream stream per partition, one subject each    <prefix>.log.<namespace>.<hub>.<incarnation>.<partition>
 //!   message = frame = all records of one or several appends (`frame`)
 //! <prefix>.notice.…                                       "there is something new", to nodes that wait (`wait`)
+//! <prefix>.append.v1.…, <prefix>.appended.v1.…            appends for the node that writes a partition (`handover`)
 //! ```
 //!
 //! A frame is published expecting a certain message to be the partition's last. So writers on all nodes stand in one
 //! line, numbers are dense, a frame is stored once or never, and a writer that is up to date knows every key
-//! (`lane`, `history`). Reading goes by JetStream sequence; what is near the end comes from memory (`read`,
-//! `memory`). Retention purges whole frames (`trim`).
+//! (`lane`, `history`). Where several nodes append to a partition at once, all but one hand their records to that one
+//! (`handover`): frames that are refused cost as much as those that are taken. Reading goes by JetStream sequence; what
+//! is near the end comes from memory (`read`, `memory`). Retention purges whole frames (`trim`).
 //!
 //! **How durable.** An append is answered after the stream's leader acknowledged it: with `replicas` 3, two servers
 //! have it. A NATS server hands data to the operating system at once and syncs the disk later (2.9: every two minutes,
@@ -28,26 +30,28 @@
 mod catalog;
 mod connect;
 mod frame;
+mod handover;
 mod history;
 mod import;
 mod lane;
+mod limits;
 mod memory;
 mod names;
 mod partition;
+mod partitions;
 mod read;
+mod tag;
 mod trim;
 mod turns;
 mod wait;
 mod wire;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use parking_lot::Mutex;
 use pollux_model::{Clock, Timestamp};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
@@ -55,17 +59,19 @@ use tokio::time::Instant;
 
 use self::catalog::{Catalog, unavailable};
 pub use self::connect::OpenError;
-use self::lane::{Call, FrameIds, Work, ended};
-use self::partition::{Partition, Shared};
+use self::handover::exchange::Exchange;
+use self::handover::serve::serve;
+use self::lane::{Call, Work, ended};
+use self::partition::Shared;
+use self::partitions::Partitions;
+use self::tag::FrameIds;
 use crate::log::{
-    EventLog, LogError, MAX_PARTITION_KEY_BYTES, MAX_PARTITIONS, NewRecord, PartitionInfo, Position,
-    ReadFrom, ReadLimit, Record, StreamConfig, StreamName, Trimmed,
+    EventLog, LogError, NewRecord, PartitionInfo, Position, ReadFrom, ReadLimit, Record, StreamConfig,
+    StreamName, Trimmed,
 };
 
 /// How many of a partition's newest keyed records an idempotency key is compared with.
 pub const JETSTREAM_KEYS: usize = 16_384;
-/// What a message needs besides the records: the frame's header, NATS's headers.
-const MARGIN: usize = 4096;
 /// How long the server may take to say that it is well.
 const HEALTHY: Duration = Duration::from_secs(2);
 
@@ -110,21 +116,15 @@ impl Default for JetStreamOptions {
     }
 }
 
-/// The most bytes of records a frame takes.
-fn frame_limit(max_payload: usize) -> usize {
-    max_payload.saturating_sub(MARGIN)
-}
-
 /// An [`EventLog`] on a NATS server or cluster. Any number of them, in any number of processes, share one log.
 #[derive(Debug)]
 pub struct JetStreamLog {
     shared: Arc<Shared>,
     partitions: Arc<Partitions>,
-    watching: AbortHandle,
+    tasks: Vec<AbortHandle>,
+    /// Dropped with the log: no more hand-overs are taken.
+    _serving: oneshot::Sender<()>,
 }
-
-/// The partitions this node has to do with.
-type Partitions = Mutex<HashMap<(StreamName, u32), Arc<Partition>>>;
 
 impl JetStreamLog {
     /// Connects to `nats://[user:password@|token@]host[:port]` or `tls://…`, several of them separated by commas, and
@@ -140,10 +140,13 @@ impl JetStreamLog {
         let wire = connect::connect(url, &options).await?;
         let catalog = Catalog::new(wire.clone(), &options.prefix, options.replicas);
         catalog.prepare().await.map_err(|failure| OpenError::Catalog(failure.to_string()))?;
-        let shared = Arc::new(Shared { wire, catalog, options, clock, frame_ids: FrameIds::new() });
-        let partitions = Arc::new(Partitions::default());
+        let frame_ids = FrameIds::new();
+        let exchange = Exchange::new(wire.clone(), &options.prefix, frame_ids.tag());
+        let shared = Arc::new(Shared { wire, catalog, options, clock, frame_ids, exchange });
+        let partitions = Arc::new(Partitions::new(Arc::clone(&shared)));
         let watching = tokio::spawn(watch(Arc::clone(&shared), Arc::clone(&partitions))).abort_handle();
-        let log = Self { shared, partitions, watching };
+        let (listening, serving) = join(&shared, &partitions).await;
+        let log = Self { shared, partitions, tasks: vec![watching, listening], _serving: serving };
         if log.max_call_bytes() < log.shared.options.max_record_bytes {
             tracing::warn!(
                 largest_event = log.max_call_bytes(),
@@ -162,62 +165,22 @@ impl JetStreamLog {
     /// The largest append the server takes, all its records together.
     #[must_use]
     pub fn max_call_bytes(&self) -> usize {
-        frame_limit(self.shared.wire.client.max_payload())
+        self.shared.max_call_bytes()
     }
 
-    /// The partition, whether there is one or not: its stream is looked up when something is asked of it.
-    async fn partition_of(&self, stream: &StreamName, number: u32) -> Result<Arc<Partition>, LogError> {
-        if number >= MAX_PARTITIONS {
-            let entry = self.shared.catalog.find(stream, number).await?;
-            entry.place(stream, number)?;
-        }
-        let key = (stream.clone(), number);
-        let mut partitions = self.partitions.lock();
-        let partition = partitions
-            .entry(key)
-            .or_insert_with(|| Arc::new(Partition::new(stream.clone(), number, Arc::clone(&self.shared))));
-        Ok(Arc::clone(partition))
+    /// How many groups of appends this log has handed to others that write the same partition, and which those stored.
+    #[must_use]
+    pub fn handed_over(&self) -> u64 {
+        self.shared.exchange.handed_over()
     }
-
-    /// Forgets the partitions of a stream that is not there, unless somebody is using them.
-    fn forget(&self, stream: &StreamName) {
-        self.partitions
-            .lock()
-            .retain(|(name, _), partition| name != stream || Arc::strong_count(partition) > 1);
-    }
-
-    /// Passes an answer on; a stream that is unknown leaves nothing behind.
-    fn answer<T>(&self, stream: &StreamName, answer: Result<T, LogError>) -> Result<T, LogError> {
-        if matches!(answer, Err(LogError::UnknownStream(_))) {
-            self.forget(stream);
-        }
-        answer
-    }
-
-    fn check(&self, records: &[NewRecord]) -> Result<usize, LogError> {
-        let mut total = 0;
-        for record in records {
-            let key_len = record.partition_key.as_ref().map_or(0, |key| key.len());
-            self.check_record(record.payload.len(), key_len)?;
-            total += frame::encoded_len(record);
-        }
-        bound("the call", total, self.max_call_bytes())
-    }
-
-    fn check_record(&self, payload: usize, partition_key: usize) -> Result<(), LogError> {
-        let largest = self.shared.options.max_record_bytes.min(self.max_call_bytes());
-        bound("the record", payload, largest)?;
-        bound("the partition key", partition_key, MAX_PARTITION_KEY_BYTES).map(drop)
-    }
-}
-
-fn bound(what: &'static str, bytes: usize, limit: usize) -> Result<usize, LogError> {
-    if bytes > limit { Err(LogError::TooLarge { what, bytes, limit }) } else { Ok(bytes) }
 }
 
 impl Drop for JetStreamLog {
     fn drop(&mut self) {
-        self.watching.abort();
+        for task in &self.tasks {
+            task.abort();
+        }
+        self.shared.exchange.close();
     }
 }
 
@@ -238,14 +201,30 @@ async fn watch(shared: Arc<Shared>, partitions: Arc<Partitions>) {
             },
         };
         let Some(stream) = changed else { continue };
-        let touched: Vec<_> = {
-            let partitions = partitions.lock();
-            partitions.iter().filter(|((name, _), _)| *name == stream).map(|(_, p)| Arc::clone(p)).collect()
-        };
-        for partition in touched {
-            partition.check().await;
-        }
+        partitions.check(&stream).await;
     }
+}
+
+/// Begins to take what other nodes hand over, and their answers; what ends each.
+async fn join(shared: &Arc<Shared>, partitions: &Arc<Partitions>) -> (AbortHandle, oneshot::Sender<()>) {
+    let (serving, end) = oneshot::channel();
+    let client = &shared.wire.client;
+    // Before anything is appended: who is overtaken by this node's first frame finds it there.
+    match client.subscribe(shared.exchange.requests()).await {
+        Ok(requests) => {
+            tokio::spawn(serve(Arc::clone(shared), Arc::clone(partitions), requests, end));
+        }
+        Err(error) => tracing::warn!(%error, "appends of other nodes are not taken"),
+    }
+    let answers = client.subscribe(shared.exchange.answers()).await;
+    let asking = Arc::clone(shared);
+    let listening = tokio::spawn(async move {
+        match answers {
+            Ok(answers) => asking.exchange.listen(answers).await,
+            Err(_) => asking.exchange.close(),
+        }
+    });
+    (listening.abort_handle(), serving)
 }
 
 #[async_trait]
@@ -256,15 +235,8 @@ impl EventLog for JetStreamLog {
 
     async fn delete(&self, stream: &StreamName) -> Result<(), LogError> {
         let deleted = self.shared.catalog.delete(stream).await;
-        let touched: Vec<_> = {
-            let partitions = self.partitions.lock();
-            partitions.iter().filter(|((name, _), _)| name == stream).map(|(_, p)| Arc::clone(p)).collect()
-        };
-        for partition in &touched {
-            partition.check().await;
-        }
-        drop(touched);
-        self.forget(stream);
+        self.partitions.check(stream).await;
+        self.partitions.forget(stream);
         deleted
     }
 
@@ -279,16 +251,16 @@ impl EventLog for JetStreamLog {
         partition: u32,
         records: Vec<NewRecord>,
     ) -> Result<Vec<Position>, LogError> {
-        let bytes = self.check(&records)?;
-        let partition = self.partition_of(stream, partition).await?;
+        let bytes = self.shared.check(&records)?;
+        let partition = self.partitions.of(stream, partition).await?;
         if records.is_empty() {
-            return self.answer(stream, partition.place().await.map(|_| Vec::new()));
+            return self.partitions.answer(stream, partition.place().await.map(|_| Vec::new()));
         }
         let (reply, answer) = oneshot::channel();
         let deadline = self.shared.wire.deadline();
         partition.enqueue(Call { work: Work::Append(records), bytes, deadline, reply })?;
         drop(partition);
-        self.answer(stream, answer.await.map_err(|_| ended())?)
+        self.partitions.answer(stream, answer.await.map_err(|_| ended())?)
     }
 
     async fn read(
@@ -298,18 +270,18 @@ impl EventLog for JetStreamLog {
         from: &ReadFrom,
         max: ReadLimit,
     ) -> Result<Vec<Record>, LogError> {
-        let read = self.partition_of(stream, partition).await?.read(from, max).await;
-        self.answer(stream, read)
+        let read = self.partitions.of(stream, partition).await?.read(from, max).await;
+        self.partitions.answer(stream, read)
     }
 
     async fn wait(&self, stream: &StreamName, partition: u32, after_sequence: i64) -> Result<(), LogError> {
-        let waited = self.partition_of(stream, partition).await?.wait(after_sequence).await;
-        self.answer(stream, waited)
+        let waited = self.partitions.of(stream, partition).await?.wait(after_sequence).await;
+        self.partitions.answer(stream, waited)
     }
 
     async fn partition(&self, stream: &StreamName, partition: u32) -> Result<PartitionInfo, LogError> {
-        let info = self.partition_of(stream, partition).await?.info().await;
-        self.answer(stream, info)
+        let info = self.partitions.of(stream, partition).await?.info().await;
+        self.partitions.answer(stream, info)
     }
 
     async fn trim(&self, now: Timestamp) -> Result<Trimmed, LogError> {
@@ -317,7 +289,7 @@ impl EventLog for JetStreamLog {
         for (stream, entry) in self.shared.catalog.sweep().await? {
             let config = entry.config();
             for number in 0..config.partitions {
-                let partition = self.partition_of(&stream, number).await?;
+                let partition = self.partitions.of(&stream, number).await?;
                 match partition.trim(&config.retention, now).await {
                     Ok(trimmed) => {
                         total.records += trimmed.records;
@@ -341,8 +313,8 @@ impl EventLog for JetStreamLog {
     }
 
     async fn begin_after(&self, stream: &StreamName, partition: u32, last: Position) -> Result<(), LogError> {
-        let partition = self.partition_of(stream, partition).await?;
-        self.answer(stream, partition.perform(Work::Begin(last), 0).await)
+        let partition = self.partitions.of(stream, partition).await?;
+        self.partitions.answer(stream, partition.perform(Work::Begin(last), 0).await)
     }
 
     async fn import(
@@ -351,13 +323,8 @@ impl EventLog for JetStreamLog {
         partition: u32,
         records: Vec<Record>,
     ) -> Result<(), LogError> {
-        let mut bytes = 0;
-        for record in &records {
-            let key_len = record.partition_key.as_ref().map_or(0, |key| key.len());
-            self.check_record(record.payload.len(), key_len)?;
-            bytes += bound("the record", frame::imported_len(record), self.max_call_bytes())?;
-        }
-        let partition = self.partition_of(stream, partition).await?;
-        self.answer(stream, partition.perform(Work::Import(records), bytes).await)
+        let bytes = self.shared.check_import(&records)?;
+        let partition = self.partitions.of(stream, partition).await?;
+        self.partitions.answer(stream, partition.perform(Work::Import(records), bytes).await)
     }
 }

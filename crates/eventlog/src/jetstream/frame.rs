@@ -222,6 +222,20 @@ impl Frame {
         }
     }
 
+    /// The record as it was given; `None`: it was imported, or no append has such a one.
+    pub(crate) fn new_record(&self, index: usize) -> Option<NewRecord> {
+        let layout =
+            self.layout(*self.starts.get(index)? as usize).filter(|layout| layout.explicit.is_none())?;
+        let key = self.raw.get(layout.partition_key..layout.payload)?;
+        let partition_key = match layout.has_partition_key {
+            true => Some(std::str::from_utf8(key).ok()?.into()),
+            false if key.is_empty() => None,
+            false => return None,
+        };
+        let payload = self.raw.slice(layout.payload..layout.end);
+        Some(NewRecord { partition_key, payload, idempotency_key: layout.key.map(IdempotencyKey) })
+    }
+
     /// The keyed records and where they stand, in order.
     pub(crate) fn keys(&self) -> impl DoubleEndedIterator<Item = (IdempotencyKey, Position)> + '_ {
         let range = if self.keyed { 0..self.starts.len() } else { 0..0 };

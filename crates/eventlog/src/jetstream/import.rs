@@ -24,7 +24,7 @@ impl Partition {
             let (mut bytes, mut count) = (0, 0);
             for record in rest {
                 bytes += imported_len(record);
-                if count > 0 && bytes > super::frame_limit(self.shared.wire.client.max_payload()) {
+                if count > 0 && bytes > super::limits::frame_limit(self.shared.wire.client.max_payload()) {
                     break;
                 }
                 builder.push_imported(record);
@@ -69,7 +69,7 @@ impl Partition {
                 self.show(known, frame, js);
                 Ok(())
             }
-            Outcome::Overtaken => Err(LogError::InvalidConfig(format!(
+            Outcome::Overtaken(_) => Err(LogError::InvalidConfig(format!(
                 "partition {} of stream `{}` is written to while it is imported",
                 self.number, self.stream
             ))),

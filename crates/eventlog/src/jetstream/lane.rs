@@ -1,7 +1,8 @@
 //! The writer of a partition: what waits in its inbox becomes one frame, published under compare-and-set.
 //!
 //! ```text
-//! inbox -> stage on the newest frame -> publish (expecting that frame to be the last) -> show, answer
+//! inbox -> (hand over to another node: see `handover`) or
+//!          stage on the newest frame -> publish (expecting that frame to be the last) -> show, answer
 //!             ^                             |-- another frame came first: read it and stage again
 //!             |_____________________________|-- no answer: look whether the frame is there; if not, publish again
 //! ```
@@ -12,16 +13,15 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::MutexGuard;
-use pollux_model::{Random, SystemRandom};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::catalog::unavailable;
-use super::frame::{Builder, Frame, FrameId};
+use super::frame::{Builder, Frame};
 use super::partition::{Fetch, Known, PAUSE, Partition};
+use super::tag::Tag;
 use super::turns::Turns;
 use super::wire::Failure;
 use crate::keys::KeyWindow;
@@ -57,7 +57,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    fn records(&self) -> usize {
+    pub(crate) fn records(&self) -> usize {
         if let Work::Append(records) = &self.work { records.len() } else { 0 }
     }
 }
@@ -68,29 +68,6 @@ pub(crate) struct Inbox {
     calls: VecDeque<Call>,
     bytes: usize,
     running: bool,
-}
-
-/// Numbers no two frames of all processes share.
-#[derive(Debug)]
-pub(crate) struct FrameIds {
-    process: [u8; 8],
-    next: AtomicU64,
-}
-
-impl FrameIds {
-    pub(crate) fn new() -> Self {
-        let mut process = [0; 8];
-        SystemRandom.fill(&mut process);
-        Self { process, next: AtomicU64::new(0) }
-    }
-
-    pub(crate) fn next(&self) -> FrameId {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let mut id = [0; 16];
-        id[..8].copy_from_slice(&self.process);
-        id[8..].copy_from_slice(&number.to_le_bytes());
-        id
-    }
 }
 
 /// What the writer knows beyond what readers know.
@@ -107,8 +84,8 @@ pub(crate) struct Writer {
 pub(crate) enum Outcome {
     /// It is stored, as this message.
     Stored(u64),
-    /// Another frame has its place, or the stream is another one: it never will be.
-    Overtaken,
+    /// Another frame (whose, where that is known) has its place, or the stream is another one: it never will be.
+    Overtaken(Option<Tag>),
 }
 
 /// A frame that is put together, and the answers it will give.
@@ -182,6 +159,9 @@ impl Partition {
     ) -> Result<Vec<Vec<Position>>, LogError> {
         let keyed = calls.iter().any(has_key);
         loop {
+            if let Some(answers) = self.hand_over(calls, deadline).await? {
+                return Ok(answers);
+            }
             let known = self.in_turn(writer, deadline).await?;
             if keyed && !self.load_keys(writer, &known, deadline).await? {
                 self.fresh(Instant::now(), deadline).await?;
@@ -207,10 +187,13 @@ impl Partition {
                     writer.turns.stored(js, begun.elapsed(), Instant::now());
                     return Ok(answers);
                 }
-                Ok(Outcome::Overtaken) => {
+                Ok(Outcome::Overtaken(by)) => {
                     metrics::counter!("pollux_events_frames_overtaken_total").increment(1);
                     writer.turns.overtaken(Instant::now());
                     writer.forget(keys);
+                    if let Some(by) = by {
+                        self.overtaken_by(known.life, &known.place, by);
+                    }
                 }
                 Err(error) => {
                     writer.forget(keys);
@@ -277,7 +260,7 @@ impl Partition {
             }
             let now = self.fresh(Instant::now(), deadline).await?;
             if now.life != known.life {
-                return Ok(Outcome::Overtaken);
+                return Ok(Outcome::Overtaken(None));
             }
             if now.last > known.last {
                 return self.who_came_first(known, frame, deadline).await;
@@ -298,7 +281,7 @@ impl Partition {
         let js = known.last + 1;
         match self.frame(known.life, &known.place, js, deadline).await {
             Ok(first) if first.head.id == frame.head.id => Ok(Outcome::Stored(js)),
-            Ok(_) => Ok(Outcome::Overtaken),
+            Ok(first) => Ok(Outcome::Overtaken(Some(Tag::of(&first.head.id)))),
             Err(Fetch::Missing) => Err(LogError::Unavailable(
                 "the answer was lost, and what was stored meanwhile is trimmed already".to_owned(),
             )),
@@ -356,7 +339,7 @@ fn take(mut inbox: MutexGuard<'_, Inbox>, max_payload: usize) -> Option<Vec<Call
         inbox.running = false;
         return None;
     };
-    let limit = GROUP_BYTES.min(super::frame_limit(max_payload));
+    let limit = GROUP_BYTES.min(super::limits::frame_limit(max_payload));
     let (mut bytes, mut records) = (first.bytes, first.records());
     let mut calls = vec![first];
     if matches!(calls[0].work, Work::Append(_)) {

@@ -14,6 +14,8 @@ use tokio::time::Instant;
 
 use super::catalog::{Catalog, unavailable};
 use super::frame::{Frame, Tip};
+use super::handover::Hint;
+use super::handover::exchange::Exchange;
 use super::lane::{Inbox, Writer};
 use super::memory::Memory;
 use super::names::Place;
@@ -22,7 +24,7 @@ use super::{JetStreamOptions, wait};
 use crate::log::{LogError, PartitionInfo, StreamName};
 
 /// When frames of others are fewer than these, they are read one by one rather than only the newest.
-const FEW: u64 = 32;
+pub(crate) const FEW: u64 = 32;
 /// Before the server is asked once more.
 pub(crate) const PAUSE: Duration = Duration::from_millis(50);
 
@@ -36,7 +38,8 @@ pub(crate) struct Shared {
     pub(crate) catalog: Catalog,
     pub(crate) options: JetStreamOptions,
     pub(crate) clock: Arc<dyn pollux_model::Clock>,
-    pub(crate) frame_ids: super::lane::FrameIds,
+    pub(crate) frame_ids: super::tag::FrameIds,
+    pub(crate) exchange: Exchange,
 }
 
 /// What is known of a partition. Frames, not records: those are cut out when they are read.
@@ -113,6 +116,8 @@ pub(crate) struct Partition {
     pub(crate) inbox: Mutex<Inbox>,
     pub(crate) writer: tokio::sync::Mutex<Writer>,
     pub(crate) following: wait::Following,
+    /// Who writes the partition: held for moments only.
+    pub(crate) hint: Mutex<Hint>,
     /// One question at a time: who waits for it takes its answer.
     asking: tokio::sync::Mutex<()>,
 }
@@ -129,6 +134,7 @@ impl Partition {
             inbox: Mutex::default(),
             writer: tokio::sync::Mutex::default(),
             following: wait::Following::default(),
+            hint: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
         }
     }

@@ -2,6 +2,9 @@
 //! their nodes must first learn what came between. Meanwhile the one that was first would be first again, and again: the
 //! others would wait for seconds, and most of what is published would be refused.
 //!
+//! Most of that is spared by handing appends over (`handover`). What is left to take turns: nodes that meet for the first
+//! time, and those that cannot reach each other or were told to append by themselves.
+//!
 //! So a node that has met others of late waits after each of its frames for about the time they need to learn and to
 //! publish. What comes in meanwhile makes its next frame larger. Alone, a node never waits.
 

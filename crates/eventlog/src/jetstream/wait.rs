@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use async_nats::Subscriber;
 use bytes::Bytes;
+use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::Instant;
 
 use super::names::Place;
-use super::partition::Partition;
+use super::partition::{FEW, Partition};
 use crate::log::LogError;
 
 /// How often a partition that somebody waits for is looked at without a notice.
@@ -110,10 +111,34 @@ impl Partition {
                 let view = self.view.lock();
                 view.known.as_ref().is_none_or(|known| told.is_none_or(|js| js > known.last))
             };
-            if news {
+            let read = match told {
+                Some(js) if news => self.read_up_to(js).await,
+                _ => !news,
+            };
+            if !read {
                 drop(self.fresh(Instant::now(), self.shared.wire.deadline()).await);
             }
         }
+    }
+
+    /// Reads the frames up to this one, which another node says it has stored: that spares the question what there is.
+    /// False: they are not there, or too many.
+    async fn read_up_to(&self, js: u64) -> bool {
+        let Ok((life, place)) = self.place().await else { return false };
+        let known =
+            self.view.lock().known.as_ref().filter(|known| known.life == life).map(|known| known.last);
+        let Some(known) = known.filter(|known| js.saturating_sub(*known) <= FEW) else { return false };
+        let deadline = self.shared.wire.deadline();
+        let missing = (known + 1..=js).map(|js| self.frame(life, &place, js, deadline));
+        let mut read = true;
+        for frame in join_all(missing).await {
+            match frame {
+                // Without a gap: readers go on from frame to frame.
+                Ok(frame) if read => self.stored(life, &frame),
+                _ => read = false,
+            }
+        }
+        read
     }
 
     /// Tells other nodes that there is a frame `js`. Lost where the connection is busy: they look by themselves.

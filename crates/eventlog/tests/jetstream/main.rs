@@ -5,4 +5,6 @@
 mod common;
 mod connect;
 mod faults;
+mod handover;
+mod handover_wire;
 mod nodes;
