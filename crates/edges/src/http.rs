@@ -17,6 +17,7 @@ mod rest;
 pub mod target;
 mod twins;
 
+use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -24,9 +25,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use pollux_services::Services;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
@@ -35,7 +40,12 @@ use tokio_util::sync::CancellationToken;
 use self::dispatch::Dispatcher;
 pub use self::health::{Need, Readiness};
 use crate::accept::Admission;
+use crate::amqp::Amqp;
+use crate::websocket::{self, Socket};
 
+/// Where AMQP is spoken in WebSockets, and what clients call it (`WEBSOCKET` constants of PyPI's azure-eventhub).
+const AMQP_PATH: &str = "/$servicebus/websocket";
+const AMQP_PROTOCOL: &str = "AMQPWSB10";
 /// How long a kept-alive connection may be idle, and how long a request's head may take.
 const HEAD_PATIENCE: Duration = Duration::from_secs(75);
 /// The most a request's head may take, in bytes.
@@ -64,15 +74,16 @@ impl fmt::Debug for About {
 #[derive(Debug)]
 pub struct Http {
     dispatcher: Dispatcher,
+    amqp: Arc<Amqp>,
     first_request: Duration,
 }
 
 impl Http {
-    /// Over the services.
+    /// Over the services; `amqp` serves what comes in WebSockets.
     #[must_use]
-    pub fn new(services: Arc<Services>, about: About) -> Arc<Self> {
+    pub fn new(services: Arc<Services>, about: About, amqp: Arc<Amqp>) -> Arc<Self> {
         let first_request = Duration::from_secs(services.context.limits.handshake_timeout_seconds);
-        Arc::new(Self { dispatcher: Dispatcher::new(services, about), first_request })
+        Arc::new(Self { dispatcher: Dispatcher::new(services, about), amqp, first_request })
     }
 
     /// Serves one connection until it ends; after `shutdown` the request under way is finished and no other taken.
@@ -87,26 +98,54 @@ impl Http {
     {
         let arrived = Arc::new((AtomicBool::new(false), Notify::new()));
         let (http, seen) = (Arc::clone(&self), Arc::clone(&arrived));
-        let service = service_fn(move |request| {
+        let upgraded: Arc<Mutex<Option<OnUpgrade>>> = Arc::default();
+        let upgrade = Arc::clone(&upgraded);
+        let service = service_fn(move |mut request: Request<Incoming>| {
             if !seen.0.swap(true, Ordering::Relaxed) {
                 seen.1.notify_one();
             }
-            let http = Arc::clone(&http);
-            async move { Ok::<_, std::convert::Infallible>(http.dispatcher.answer(request, peer).await) }
+            let (http, upgrade) = (Arc::clone(&http), Arc::clone(&upgrade));
+            async move {
+                let answer = if request.uri().path() == AMQP_PATH {
+                    websocket::accept(&request, AMQP_PROTOCOL)
+                        .inspect(|_| *upgrade.lock() = Some(hyper::upgrade::on(&mut request)))
+                        .unwrap_or_else(|refusal| *refusal)
+                } else {
+                    http.dispatcher.answer(request, peer).await
+                };
+                Ok::<_, Infallible>(answer)
+            }
         });
         let mut connection = pin!(builder().serve_connection(TokioIo::new(stream), service).with_upgrades());
-        tokio::select! {
-            _ = connection.as_mut() => return,
+        let first = tokio::select! {
+            ended = connection.as_mut() => Some(ended),
             () = tokio::time::sleep(self.first_request) => return,
             () = shutdown.cancelled() => return,
-            () = arrived.1.notified() => admission.settled(),
+            () = arrived.1.notified() => None,
+        };
+        // Whoever is about to speak another protocol has proved nothing yet.
+        if upgraded.lock().is_none() {
+            admission.settled();
         }
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
-        }
-        if let Err(error) = connection.await {
+        let ended = match first {
+            Some(ended) => ended,
+            None => tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = shutdown.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            },
+        };
+        if let Err(error) = ended {
             tracing::debug!(%peer, %error, "a connection ended badly");
+        }
+        let upgrade = upgraded.lock().take();
+        if let Some(upgrade) = upgrade
+            && let Ok(stream) = upgrade.await
+        {
+            let socket = Socket::new(TokioIo::new(stream)).await;
+            Arc::clone(&self.amqp).serve(socket, peer, admission, shutdown).await;
         }
     }
 }

@@ -13,3 +13,4 @@ pub mod authenticate;
 pub mod http;
 pub mod mqtt;
 pub(crate) mod provisioning_status;
+pub(crate) mod websocket;

@@ -35,7 +35,7 @@ pub use access::Claim;
 pub use address::{Address, Place};
 pub use namespace::Namespace;
 pub use payload::to_message;
-pub use publish::{BATCH_FORMAT, Sent};
+pub use publish::{BATCH_FORMAT, Sent, entity};
 pub use receive::Reader;
 pub use receivers::{Receiver, Seat, Seated};
 

@@ -9,6 +9,8 @@ use super::serial::Serial;
 use super::session::Session;
 use crate::performative::{DeliveryState, Disposition, Error, Role, Transfer, condition};
 
+/// How many times the longest message a delivery may have before its link is detached.
+const ENDLESS: u64 = 16;
 /// Longest delivery tag, in bytes (part 2, section 2.8.7).
 pub(super) const MAX_TAG: usize = 32;
 
@@ -45,7 +47,11 @@ impl Session {
             let text = "a transfer on a link where the peer is the receiver";
             return Err(Fault::Link(handle, Error::new(condition::NOT_ALLOWED, text)));
         };
-        receiving.take(io, link.id, transfer, payload)
+        let id = link.id;
+        if let Some((delivery, error)) = receiving.take(io, id, transfer, payload)? {
+            self.settle(io, id, delivery, DeliveryState::rejected(error));
+        }
+        Ok(())
     }
 
     /// Settles a delivery; false when it is not, or no longer, to be settled.
@@ -95,14 +101,22 @@ impl Session {
     }
 }
 
+/// A delivery that is to be rejected, and why.
+type Rejection = Option<(Serial, Error)>;
+
 impl Receiving {
-    fn take(&mut self, io: &mut Io, link: LinkId, transfer: Transfer, payload: Bytes) -> Result<(), Fault> {
-        let fail = |error| Fault::Link(link.handle, error);
+    fn take(
+        &mut self,
+        io: &mut Io,
+        link: LinkId,
+        transfer: Transfer,
+        payload: Bytes,
+    ) -> Result<Rejection, Fault> {
         match self.partial.take() {
             Some(partial) => self.go_on(io, link, partial, &transfer, &payload),
             None => {
-                let id = self.check_first(io, &transfer).map_err(fail)?;
-                self.check_size(payload.len()).map_err(fail)?;
+                let first = self.check_first(io, &transfer);
+                let id = first.map_err(|error| Fault::Link(link.handle, error))?;
                 self.begin(io, link, id, transfer, payload)
             }
         }
@@ -116,12 +130,12 @@ impl Receiving {
         id: Serial,
         transfer: Transfer,
         payload: Bytes,
-    ) -> Result<(), Fault> {
+    ) -> Result<Rejection, Fault> {
         self.delivery_count.take();
         self.credit = self.credit.saturating_sub(1);
         self.last_delivery = Some(id);
         if transfer.aborted {
-            return Ok(());
+            return Ok(None);
         }
         let tag = transfer.delivery_tag.unwrap_or_default();
         let message_format = transfer.message_format.unwrap_or(0);
@@ -130,11 +144,15 @@ impl Receiving {
             grow_partial(io, payload.len())?;
             // Copied: a slice would keep all that was read from the socket with it. The tag is, for the same reason.
             let (tag, payload) = (Bytes::copy_from_slice(&tag), BytesMut::from(&payload[..]));
-            self.partial = Some(Partial { id, tag, message_format, settled, payload });
-            return Ok(());
+            let dropped = 0;
+            let partial = Partial { id, tag, message_format, settled, payload, dropped };
+            return self.keep(io, link, partial);
+        }
+        if payload.len() as u64 > self.max_message_size {
+            return self.reject(link, id, settled, payload.len()).map(Some);
         }
         self.deliver(io, Delivery { link, id, tag, message_format, settled, payload });
-        Ok(())
+        Ok(None)
     }
 
     /// A later transfer of a delivery.
@@ -145,7 +163,7 @@ impl Receiving {
         mut partial: Partial,
         transfer: &Transfer,
         payload: &Bytes,
-    ) -> Result<(), Fault> {
+    ) -> Result<Rejection, Fault> {
         let so_far = partial.payload.len();
         let fail = |io: &mut Io, error| {
             io.partial_bytes -= so_far;
@@ -157,22 +175,65 @@ impl Receiving {
         }
         if transfer.aborted {
             io.partial_bytes -= so_far;
-            return Ok(());
+            return Ok(None);
         }
-        if let Err(error) = self.check_size(so_far + payload.len()) {
-            return fail(io, error);
-        }
-        grow_partial(io, payload.len())?;
-        partial.payload.extend_from_slice(payload);
         partial.settled |= transfer.settled.unwrap_or(false);
+        if partial.dropped > 0 {
+            partial.dropped += payload.len();
+        } else {
+            grow_partial(io, payload.len())?;
+            partial.payload.extend_from_slice(payload);
+        }
         if transfer.more {
-            self.partial = Some(partial);
-            return Ok(());
+            return self.keep(io, link, partial);
         }
         io.partial_bytes -= partial.payload.len();
-        let Partial { id, tag, message_format, settled, payload } = partial;
+        let Partial { id, tag, message_format, settled, payload, dropped } = partial;
+        let size = dropped + payload.len();
+        if size as u64 > self.max_message_size {
+            return self.reject(link, id, settled, size).map(Some);
+        }
         self.deliver(io, Delivery { link, id, tag, message_format, settled, payload: payload.freeze() });
-        Ok(())
+        Ok(None)
+    }
+
+    /// Keeps what has come of a delivery until the rest comes. Of one that is too long already only the size is kept: it is
+    /// rejected when it is whole, as Azure does it, unless there is no end to it.
+    fn keep(&mut self, io: &mut Io, link: LinkId, mut partial: Partial) -> Result<Rejection, Fault> {
+        if partial.payload.len() as u64 > self.max_message_size {
+            io.partial_bytes -= partial.payload.len();
+            partial.dropped = partial.payload.len();
+            partial.payload = BytesMut::new();
+        }
+        if partial.dropped as u64 > self.max_message_size.saturating_mul(ENDLESS) {
+            return Err(Fault::Link(link.handle, self.too_long(partial.dropped)));
+        }
+        self.partial = Some(partial);
+        Ok(None)
+    }
+
+    /// Rejects a delivery for its size. Whoever has settled it already hears only of the link's end.
+    fn reject(
+        &mut self,
+        link: LinkId,
+        id: Serial,
+        settled: bool,
+        size: usize,
+    ) -> Result<(Serial, Error), Fault> {
+        let error = self.too_long(size);
+        if settled {
+            return Err(Fault::Link(link.handle, error));
+        }
+        self.unsettled.push_back(id);
+        Ok((id, error))
+    }
+
+    fn too_long(&self, size: usize) -> Error {
+        let text = format!(
+            "The received message (size: {size} bytes) exceeds the limit ({} bytes) currently allowed on the link.",
+            self.max_message_size
+        );
+        Error::new(condition::LINK_MESSAGE_SIZE_EXCEEDED, text)
     }
 
     fn deliver(&mut self, io: &mut Io, delivery: Delivery) {
@@ -208,14 +269,6 @@ impl Receiving {
             return Err(Error::new(condition::RESOURCE_LIMIT_EXCEEDED, text));
         }
         Ok(id)
-    }
-
-    fn check_size(&self, size: usize) -> Result<(), Error> {
-        if size as u64 <= self.max_message_size {
-            return Ok(());
-        }
-        let text = format!("a message may have {} bytes: send a smaller one", self.max_message_size);
-        Err(Error::new(condition::LINK_MESSAGE_SIZE_EXCEEDED, text))
     }
 
     /// Takes a delivery off the list of those not settled. Mostly it is the first.

@@ -75,6 +75,8 @@ pub(super) struct Partial {
     pub(super) message_format: u32,
     pub(super) settled: bool,
     pub(super) payload: BytesMut,
+    /// Bytes that are counted and not kept, once it is too long.
+    pub(super) dropped: usize,
 }
 
 impl Link {

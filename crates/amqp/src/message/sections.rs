@@ -145,6 +145,8 @@ impl Sections {
             code::DATA => {
                 let pieces = parts().map(|part| match part.decode()? {
                     Value::Binary(bytes) => Ok(bytes),
+                    // What npm's clients make of a body that is null; Azure takes it.
+                    Value::Null => Ok(Bytes::new()),
                     other => Err(part.error(unexpected("a binary", &other))),
                 });
                 pieces.collect::<Result<_, _>>().map(Body::Data)

@@ -192,10 +192,14 @@ fn transfers_against_the_rules() {
             (0..4).map(|id| (transfer(id), 1)).collect(),
             Ended::Link(condition::LINK_TRANSFER_LIMIT_EXCEEDED),
         ),
-        ("too large", vec![(transfer(0), 101)], Ended::Link(condition::LINK_MESSAGE_SIZE_EXCEEDED)),
         (
-            "too large in pieces",
-            vec![(more(0), 60), (more(0), 60)],
+            "too large, and settled",
+            vec![(Transfer { settled: Some(true), ..transfer(0) }, 101)],
+            Ended::Link(condition::LINK_MESSAGE_SIZE_EXCEEDED),
+        ),
+        (
+            "without end",
+            (0..40).map(|_| (more(0), 60)).collect(),
             Ended::Link(condition::LINK_MESSAGE_SIZE_EXCEEDED),
         ),
         (
@@ -229,6 +233,27 @@ fn transfers_against_the_rules() {
         raw.transfer(transfer(id), b"");
     }
     assert_eq!(ended(&mut raw), Ended::Link(condition::RESOURCE_LIMIT_EXCEEDED));
+}
+
+#[test]
+fn a_message_that_is_too_large_is_rejected_and_the_link_lives() {
+    let limits = Limits { max_message_size: 100, ..Limits::default() };
+    let more = |id| Transfer { more: true, ..transfer(id) };
+    for pieces in [vec![(transfer(0), 101)], vec![(more(0), 60), (more(0), 60), (transfer(0), 60)]] {
+        let (mut raw, _) = Raw::attached(limits.clone(), 3);
+        for (transfer, size) in pieces {
+            raw.transfer(transfer, &vec![0; size]);
+        }
+        assert_eq!(raw.events(), vec![]);
+        let said = raw.said();
+        let rejected = |one: &Performative| {
+            matches!(one, Performative::Disposition(Disposition { first: 0, settled: true, state: Some(DeliveryState::Rejected(Some(error))), .. })
+                if error.condition == condition::LINK_MESSAGE_SIZE_EXCEEDED)
+        };
+        assert!(said.iter().any(rejected), "{said:?}");
+        raw.transfer(transfer(1), b"small");
+        assert!(matches!(&raw.events()[..], [Event::Delivery(one)] if &one.payload[..] == b"small"));
+    }
 }
 
 #[test]

@@ -16,6 +16,11 @@ use super::consumer::{Consumer, Start, position};
 use super::publisher::{CREDIT, Publisher};
 use super::request::{self, Answers, Node};
 
+/// Links of a connection: more than any client makes; and before a token was put, the pairs of `$cbs` and `$management`.
+const LINKS: usize = 5000;
+const STRANGERS_LINKS: usize = 16;
+/// The longest address that is kept, in bytes.
+const LONGEST: usize = 1024;
 /// Properties and capabilities of receivers.
 const EPOCH: &str = "com.microsoft:epoch";
 const RECEIVER_NAME: &str = "com.microsoft:receiver-name";
@@ -30,6 +35,10 @@ impl Connection {
         self.links.insert(link, Link::Attaching);
         self.sessions.insert(link, attached.session);
         let done = match attached.role {
+            _ if self.links.len() > self.most_links() => {
+                let text = format!("the connection has {} links; detach some", self.most_links());
+                Err(AmqpError::new(condition::RESOURCE_LIMIT_EXCEEDED, text))
+            }
             Role::Receiver => self.attach_sending_peer(&attached),
             Role::Sender => self.attach_receiving_peer(&attached),
         };
@@ -37,6 +46,11 @@ impl Connection {
             self.leave(link);
             self.endpoint.refuse_attach(link, error);
         }
+    }
+
+    /// Links the connection may have: few until a token was put.
+    fn most_links(&self) -> usize {
+        if self.claims.is_empty() { STRANGERS_LINKS } else { LINKS }
     }
 
     fn attach_sending_peer(&mut self, attached: &Attached) -> std::result::Result<(), AmqpError> {
@@ -79,6 +93,10 @@ impl Connection {
         };
         if let Some(node) = Node::of(address) {
             let reply_to = attached.target.as_ref().and_then(|target| target.address.clone());
+            if reply_to.as_ref().is_some_and(|address| address.len() > LONGEST) {
+                let text = format!("the target's address is longer than {LONGEST} bytes");
+                return Err(AmqpError::new(condition::INVALID_FIELD, text));
+            }
             self.accept(attached);
             let answers = Answers { node, reply_to, waiting: VecDeque::new() };
             self.links.insert(attached.link, Link::Answers(answers));
@@ -106,13 +124,12 @@ impl Connection {
         };
         let seat = Seat { namespace: namespace.name.clone(), event_hub: hub.clone(), group, partition };
         let runtime_metric = attached.desired_capabilities.iter().any(|one| one.as_str() == RUNTIME_METRIC);
-        self.accept(attached);
         let start = Start { namespace: namespace.clone(), address, path: path.to_owned(), runtime_metric };
         let link = attached.link;
         self.links.insert(link, Link::Consumer(Box::new(Consumer::new(start, attached))));
         self.work.push(Box::pin(async move {
+            // The peer is answered when all this is done: whoever sends right after its receiver is attached is heard.
             let seated = async {
-                // The end is looked up first: what comes while the place is taken is not missed.
                 let reader = services.events.reader(&namespace, &hub, partition, from).await?;
                 Ok((services.events.take_seat(seat, receiver).await?, reader))
             };
@@ -121,8 +138,12 @@ impl Connection {
         Ok(())
     }
 
-    fn accept(&mut self, attached: &Attached) {
+    /// Agrees to a link. Of its filters only the selector stays, which is in place.
+    pub(super) fn accept(&mut self, attached: &Attached) {
         let mut options = attached.agreed();
+        if let Some(source) = &mut options.source {
+            source.filter.0.retain(|(name, value)| super::consumer::is_selector(name, value));
+        }
         let largest = self.edge.services.events.largest() as u64;
         options.max_message_size = Some(largest);
         let offered = |name: &Symbol| [RUNTIME_METRIC, GEOREPLICATION].contains(&name.as_str());

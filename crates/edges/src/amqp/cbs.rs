@@ -10,6 +10,8 @@ use super::request::{Answer, Request};
 
 /// Claims that a connection has at most: clients put one for each entity.
 const MOST: usize = 1000;
+/// The longest audience, in bytes.
+const LONGEST: usize = 1024;
 
 /// The claims of a connection, by audience.
 #[derive(Debug, Default)]
@@ -66,6 +68,9 @@ pub(super) async fn claim(services: &Services, host: &str, request: &Request) ->
         return Err(Error::invalid("the operation is not known here: use put-token"));
     }
     let audience = request.text("name").ok_or_else(|| Error::invalid("name the audience in 'name'"))?;
+    if audience.len() > LONGEST {
+        return Err(Error::invalid(format!("the audience is longer than {LONGEST} bytes")));
+    }
     let namespace = services.events.namespace(host, audience).ok_or_else(|| {
         Error::new(ErrorCode::EventHubNotFound, "there is no event hubs namespace of this host name")
     })?;

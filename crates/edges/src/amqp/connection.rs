@@ -44,7 +44,8 @@ pub(super) struct Connection {
     pub(super) sessions: HashMap<LinkId, SessionId>,
     pub(super) work: FuturesUnordered<BoxFuture<'static, Done>>,
     admission: Admission,
-    started: Instant,
+    /// Since when there is no token that holds.
+    stranger: Option<Instant>,
     /// Bytes of messages that wait to be appended.
     pub(super) waiting: usize,
 }
@@ -106,7 +107,7 @@ impl Connection {
             sessions: HashMap::new(),
             work: FuturesUnordered::new(),
             admission,
-            started,
+            stranger: Some(started),
             waiting: 0,
         }
     }
@@ -237,6 +238,7 @@ impl Connection {
     /// Whether the peer has proved who it is may have changed.
     fn known(&mut self) {
         if !self.claims.is_empty() {
+            self.stranger = None;
             self.admission.settled();
         }
     }
@@ -264,14 +266,15 @@ impl Connection {
         let now = context.clock.now();
         let expiry = self.claims.all().filter_map(Claim::expires).min();
         let expiry = expiry.map(|at| Instant::now() + at.since(now));
-        let stranger = self.claims.is_empty().then(|| self.started + STRANGER);
+        let stranger = self.stranger.map(|since| since + STRANGER);
         let all = [self.endpoint.next_deadline().map(Instant::from_std), expiry, stranger];
         all.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + STRANGER)
     }
 
     fn tick(&mut self, now: Instant) {
         self.endpoint.tick(now.into_std());
-        if self.claims.is_empty() && now >= self.started + STRANGER {
+        if self.stranger.is_some_and(|since| now >= since + STRANGER) {
+            self.stranger = None;
             let text = format!("no token was put within {STRANGER:?}");
             let error = AmqpError::new(condition::UNAUTHORIZED_ACCESS, text);
             self.endpoint.close(Some(error), now.into_std());
@@ -282,7 +285,11 @@ impl Connection {
     /// Detaches the links whose claim or event hub is gone.
     fn review(&mut self) {
         let services = Arc::clone(&self.edge.services);
+        let had = !self.claims.is_empty();
         self.claims.prune(&services, &self.host);
+        if had && self.claims.is_empty() {
+            self.stranger = Some(Instant::now());
+        }
         let all: Vec<LinkId> = self.links.keys().copied().collect();
         for id in all {
             let stands = match self.links.get_mut(&id) {
@@ -298,7 +305,13 @@ impl Connection {
 
     /// Detaches a link with the reason.
     pub(super) fn detach(&mut self, link: LinkId, error: &Error) {
-        self.endpoint.detach(link, Some(super::condition::amqp_error(error)));
+        let error = super::condition::amqp_error(error);
+        match self.links.get(&link) {
+            Some(Link::Consumer(consumer)) if consumer.is_pending() => {
+                self.endpoint.refuse_attach(link, error)
+            }
+            _ => self.endpoint.detach(link, Some(error)),
+        };
         self.leave(link);
     }
 

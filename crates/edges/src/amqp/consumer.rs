@@ -24,6 +24,8 @@ const BYTES: usize = 256 * 1024;
 
 /// The state of such a link.
 pub(super) struct Consumer {
+    /// What the peer asked for, until it is answered.
+    asked: Option<Box<Attached>>,
     namespace: Namespace,
     address: Address,
     path: String,
@@ -52,6 +54,7 @@ pub(super) struct Start {
 impl Consumer {
     pub(super) fn new(start: Start, attached: &Attached) -> Self {
         Self {
+            asked: Some(Box::new(attached.clone())),
             namespace: start.namespace,
             address: start.address,
             path: start.path,
@@ -65,6 +68,11 @@ impl Consumer {
             drain: false,
             tag: 0,
         }
+    }
+
+    /// Whether the peer has not been answered yet.
+    pub(super) const fn is_pending(&self) -> bool {
+        self.asked.is_some()
     }
 
     /// Whether the link may stay.
@@ -106,6 +114,9 @@ impl Connection {
                 let gone = seat.gone.clone();
                 consumer.seat = Some(seat);
                 consumer.reader = Some(reader);
+                if let Some(asked) = consumer.asked.take() {
+                    self.accept(&asked);
+                }
                 self.work.push(Box::pin(async move {
                     gone.cancelled().await;
                     Done::Displaced { link }
@@ -243,14 +254,48 @@ fn runtime_section(newest: &PartitionInfo, now: Timestamp) -> Bytes {
     Message { delivery_annotations: annotations, ..Message::default() }.encode()
 }
 
+/// The selector's name among filters, and its number (`apache.org:selector-filter:string`).
+const SELECTOR: &str = "apache.org:selector-filter:string";
+const SELECTOR_CODE: u64 = 0x0000_468c_0000_0004;
+
+/// Whether a filter is the selector: by what describes it (part 3, section 3.5.1; npm's rhea calls it `jms-selector`), or,
+/// where nothing does, by its name.
+pub(super) fn is_selector(name: &Symbol, value: &Value) -> bool {
+    match value {
+        Value::Described(described) => match &described.descriptor {
+            Value::Ulong(code) => *code == SELECTOR_CODE,
+            descriptor => descriptor.as_str() == Some(SELECTOR),
+        },
+        _ => name.as_str() == SELECTOR,
+    }
+}
+
 /// Where a receiver begins, by the filter of its source.
 pub(super) fn position(attached: &Attached) -> Result<ReadFrom> {
-    const SELECTOR: &str = "apache.org:selector-filter:string";
-    let filter = attached.source.as_ref().and_then(|source| source.filter.get(SELECTOR));
-    let text = match filter {
-        Some(Value::Described(described)) => described.value.as_str(),
-        Some(value) => value.as_str(),
+    let mut filters = attached.source.iter().flat_map(|source| &source.filter.0);
+    let text = match filters.find(|(name, value)| is_selector(name, value)) {
+        Some((_, Value::Described(described))) => described.value.as_str(),
+        Some((_, value)) => value.as_str(),
         None => None,
     };
     pollux_services::events::position::parse(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use pollux_amqp::Described;
+
+    use super::*;
+
+    #[test]
+    fn a_selector_is_known_by_what_describes_it() {
+        let described =
+            |descriptor| Value::Described(Box::new(Described { descriptor, value: Value::from("x") }));
+        let (jms, own) = (Symbol::from_static("jms-selector"), Symbol::from_static(SELECTOR));
+        assert!(is_selector(&jms, &described(Value::Symbol(own.clone()))));
+        assert!(is_selector(&jms, &described(Value::Ulong(SELECTOR_CODE))));
+        assert!(is_selector(&own, &Value::from("x")));
+        assert!(!is_selector(&jms, &Value::from("x")));
+        assert!(!is_selector(&own, &described(Value::Symbol(jms))));
+    }
 }

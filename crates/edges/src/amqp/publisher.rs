@@ -51,7 +51,7 @@ impl Publisher {
 
 /// What a link is told whose namespace was deleted.
 pub(super) fn gone() -> Error {
-    Error::new(ErrorCode::EventHubNotFound, "the messaging entity is gone")
+    Error::new(ErrorCode::EventHubNotFound, "The messaging entity could not be found: it was deleted.")
 }
 
 impl Connection {
@@ -76,10 +76,14 @@ impl Connection {
         }
     }
 
-    /// Begins an append for each link that has something and none under way.
+    /// Begins an append for each link that has something and none under way; lets peers send on.
     pub(super) fn start_appends(&mut self) {
         for (id, link) in &mut self.links {
             let Link::Publisher(publisher) = link else { continue };
+            let under_way = u32::try_from(publisher.waiting.len() + publisher.appending).unwrap_or(u32::MAX);
+            if self.endpoint.credit(*id) < CREDIT / 2 && under_way < CREDIT / 2 {
+                self.endpoint.grant(*id, CREDIT - under_way);
+            }
             if publisher.appending > 0 || publisher.waiting.is_empty() {
                 continue;
             }
@@ -114,7 +118,6 @@ impl Connection {
         self.waiting = self.waiting.saturating_sub(bytes);
         let Some(Link::Publisher(publisher)) = self.links.get_mut(&link) else { return };
         publisher.appending = 0;
-        let under_way = u32::try_from(publisher.waiting.len()).unwrap_or(u32::MAX);
         let mut fatal = None;
         for (id, settled, outcome) in outcomes {
             let state = match &outcome {
@@ -132,10 +135,7 @@ impl Connection {
             }
         }
         if let Some(error) = fatal {
-            return self.detach(link, &error);
-        }
-        if self.endpoint.credit(link) < CREDIT / 2 {
-            self.endpoint.grant(link, CREDIT.saturating_sub(under_way));
+            self.detach(link, &error);
         }
     }
 

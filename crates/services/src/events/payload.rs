@@ -39,17 +39,7 @@ impl Stored {
         sections.application_properties().map_err(malformed)?;
         sections.body().map_err(malformed)?;
         let mut annotations = sections.message_annotations().map_err(malformed)?;
-        let partition_key = match annotations.get(PARTITION_KEY) {
-            None | Some(Value::Null) => None,
-            Some(Value::String(key)) if key.chars().count() <= LONGEST_KEY => Some(key.as_str().into()),
-            Some(Value::String(_)) => {
-                let text = format!("the partition key is longer than {LONGEST_KEY} characters");
-                return Err(Error::new(ErrorCode::InvalidArgument, text));
-            }
-            Some(_) => {
-                return Err(Error::new(ErrorCode::InvalidArgument, "x-opt-partition-key must be a string"));
-            }
-        };
+        let partition_key = key_of(&annotations)?;
         annotations.0.retain(|(key, _)| !is_ours(key));
         if let Some(name) = publisher
             && let Some(symbol) = Symbol::new(PUBLISHER)
@@ -61,6 +51,18 @@ impl Stored {
     }
 }
 
+fn key_of(annotations: &Annotations) -> Result<Option<Box<str>>> {
+    match annotations.get(PARTITION_KEY) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(key)) if key.chars().count() <= LONGEST_KEY => Ok(Some(key.as_str().into())),
+        Some(Value::String(_)) => {
+            let text = format!("the partition key is longer than {LONGEST_KEY} characters");
+            Err(Error::new(ErrorCode::InvalidArgument, text))
+        }
+        Some(_) => Err(Error::new(ErrorCode::InvalidArgument, "x-opt-partition-key must be a string")),
+    }
+}
+
 fn is_ours(key: &pollux_amqp::AnnotationKey) -> bool {
     matches!(key, pollux_amqp::AnnotationKey::Symbol(name) if OURS.contains(&name.as_str()))
 }
@@ -69,11 +71,7 @@ fn is_ours(key: &pollux_amqp::AnnotationKey) -> bool {
 /// outer message's partition key is that of all.
 pub(super) fn open_batch(message: Bytes, publisher: Option<&str>) -> Result<Vec<Stored>> {
     let outer = Sections::find(message).map_err(malformed)?;
-    let annotations = outer.message_annotations().map_err(malformed)?;
-    let shared = match annotations.get(PARTITION_KEY) {
-        Some(Value::String(key)) => Some(Box::<str>::from(key.as_str())),
-        _ => None,
-    };
+    let shared = key_of(&outer.message_annotations().map_err(malformed)?)?;
     let pollux_amqp::Body::Data(inner) = outer.body().map_err(malformed)? else {
         return Err(Error::new(ErrorCode::InvalidArgument, "a batch carries its messages in data sections"));
     };

@@ -33,17 +33,14 @@ impl Events {
     /// The event hub of an address, with what the address leads to checked. [`ErrorCode::EventHubNotFound`].
     pub fn event_hub<'n>(&self, namespace: &'n Namespace, address: &Address) -> Result<&'n EventHub> {
         let Some(hub) = namespace.event_hubs.iter().find(|hub| hub.name == address.event_hub) else {
-            return Err(not_found(format!(
-                "The messaging entity '{}/{}' could not be found.",
-                namespace.name, address.event_hub
-            )));
+            return Err(not_found(entity(&format!("{}/{}", namespace.name, address.event_hub))));
         };
         let partition = match &address.place {
             Place::Whole | Place::Publisher(_) => None,
             Place::Partition(partition) => Some(*partition),
             Place::Consumer { group, partition } => {
                 if !hub.consumer_groups.iter().any(|one| one.eq_ignore_ascii_case(group)) {
-                    let text = format!("The event hub '{}' has no consumer group '{group}'.", hub.name);
+                    let text = entity(&format!("{}/{}/consumergroups/{group}", namespace.name, hub.name));
                     return Err(not_found(text));
                 }
                 Some(*partition)
@@ -159,6 +156,11 @@ impl Events {
 
 fn bytes(records: &[NewRecord]) -> usize {
     records.iter().map(|record| record.payload.len()).sum()
+}
+
+/// What clients know an entity's absence by (`errors.ts` of npm's @azure/core-amqp reads the words).
+pub fn entity(name: &str) -> String {
+    format!("The messaging entity '{}' could not be found.", pollux_model::ids::shown(name))
 }
 
 fn not_found(text: String) -> Error {

@@ -89,7 +89,11 @@ async fn a_request_is_carried_out_to_its_end_though_its_client_goes_away() {
         metrics: Arc::new(String::new),
         readiness: Arc::default(),
     };
-    let http = crate::http::Http::new(Arc::clone(&edge.services), about);
+    let http = crate::http::Http::new(
+        Arc::clone(&edge.services),
+        about,
+        crate::amqp::Amqp::new(Arc::clone(&edge.services)),
+    );
     let (mut client, server) = tokio::io::duplex(64 * 1024);
     let request = format!(
         "DELETE /devices/d1?api-version=2021-04-12 HTTP/1.1\r\nHost: localhost\r\nIf-Match: *\r\nAuthorization: {}\r\n\r\n",
