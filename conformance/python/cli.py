@@ -121,6 +121,24 @@ def _():
     badly("functions", "dead-letter", "show", "424242")
 
 
+@cli.case("events: send, stats and tail tell of the same events")
+def _():
+    event = ["--body", '{"Temperature": 21.5}', "--property", "kind=cli", "--content-type", "application/json"]
+    well("events", "send", "--name", "twinchanges", "--partition", "2", "--count", "3", *event)
+    stats = {row["partition"]: row for row in well("events", "stats", "--name", "twinchanges", "--json")}
+    first = stats["2"]["last"] - 2
+    lines = pollux(
+        "events", "tail", "--name", "twinchanges", "--partition", "2", "--from", str(first), "--count", "3",
+        "--filter", "kind=cli", "--json",
+    ).stdout.splitlines()
+    events = [json.loads(line) for line in lines]
+    equal([event["sequenceNumber"] for event in events], [first, first + 1, first + 2])
+    equal(events[0]["body"], {"Temperature": 21.5})
+    assert "nobody" in badly("events", "tail", "--consumer-group", "nobody", "--count", "1")
+    assert "nothere" in badly("events", "stats", "--name", "nothere")
+    assert "yesterday" in badly("events", "tail", "--from", "yesterday")
+
+
 @cli.case("a resource group: made, linked, and deleted with everything in it")
 def _():
     for kind in ("events", "twins", "hub", "dps", "functions"):

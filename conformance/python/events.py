@@ -271,6 +271,17 @@ def _():
         client.send_batch([EventData(b"x" * (900 * 1024))], partition_id="3")
 
 
+@events.case("it works in a WebSocket on 443")
+def _():
+    how = {"transport_type": TransportType.AmqpOverWebsocket}
+    with producer(HUB, **how) as client:
+        client.send_batch([EventData(b"w" * 500_000)], partition_id="1")
+        newest = client.get_partition_properties("1")["last_enqueued_sequence_number"]
+    position = {"starting_position": newest, "starting_position_inclusive": True}
+    got = receive(consumer(HUB, **how), 1, partition_id="1", **position)[0]
+    equal(len(b"".join(got.body)), 500_000)
+
+
 @events.case("it works with the client's wire log on")
 def _():
     logging.getLogger("azure").setLevel(logging.DEBUG)

@@ -1,4 +1,4 @@
-//! Clients of Pollux and of Azure alike: MQTT devices for provisioning and hub, REST with SAS or bearer tokens.
+//! Clients of Pollux and of Azure alike: MQTT devices for provisioning and hub, Event Hubs over AMQP, REST with SAS or bearer tokens.
 //!
 //! Used by the command line, the demo, bench and tests; never by the server. Nothing here knows more of a service than
 //! host name, address and key, so that the same code speaks to Azure.
@@ -6,6 +6,7 @@
 pub mod connection_string;
 pub mod credential;
 pub mod device;
+pub mod event_hubs;
 pub mod hub_device;
 pub mod properties;
 pub mod provisioning_device;
@@ -16,6 +17,7 @@ mod topic;
 pub use connection_string::ConnectionString;
 pub use credential::Credential;
 pub use device::{ConnectOptions, Endpoint, MqttDevice};
+pub use event_hubs::EventHubs;
 pub use hub_device::{HubDevice, HubEvent};
 pub use properties::Properties;
 pub use provisioning_device::{Assignment, register};

@@ -45,6 +45,8 @@ pub(crate) struct Ports {
     pub(crate) https: Vec<u16>,
     #[serde(default)]
     pub(crate) mqtt: Vec<u16>,
+    #[serde(default)]
+    pub(crate) amqp: Vec<u16>,
 }
 
 /// An application's credential at the built-in token issuer.

@@ -30,6 +30,15 @@ pub(crate) fn json(what: &str, argument: &str) -> Result<Value> {
     parse(&text).with_context(|| format!("{what}: '{path}' is not JSON"))
 }
 
+/// Text from an argument: the text itself, `@file`, or `-` for standard input. `what` names the argument.
+pub(crate) fn text(what: &str, argument: &str) -> Result<String> {
+    match argument.strip_prefix('@') {
+        Some(path) => file(Path::new(path)),
+        None if argument == "-" => standard_input(what),
+        None => Ok(argument.to_owned()),
+    }
+}
+
 /// A JSON object from an argument.
 pub(crate) fn object(what: &str, argument: &str) -> Result<Map<String, Value>> {
     match json(what, argument)? {

@@ -50,6 +50,14 @@ impl Output {
         Ok(io::stdout().lock().write_all(table(&titles, cells).as_bytes())?)
     }
 
+    /// Prints one of a stream of events: indented for a terminal, a line each for programs.
+    pub(crate) fn event(self, event: &Value) -> Result<()> {
+        let text = if self.tables { serde_json::to_string_pretty(event)? } else { event.to_string() };
+        let mut out = io::stdout().lock();
+        writeln!(out, "{text}")?;
+        Ok(out.flush()?)
+    }
+
     /// Says what was done, on standard error.
     #[expect(clippy::unused_self, reason = "what is said goes the same way as what is printed")]
     pub(crate) fn note(self, text: &str) -> Result<()> {

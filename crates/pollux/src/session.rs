@@ -81,6 +81,13 @@ impl Session {
         Ok(Endpoint { host: host.to_owned(), port, address, tls: Arc::clone(&self.tls) })
     }
 
+    /// Where event hubs are reached over AMQP.
+    pub(crate) fn amqp(&self, host: &str) -> Result<Endpoint> {
+        let port = *self.connections.ports.amqp.first().context("the server listens on no port for AMQP")?;
+        let address = Some(SocketAddr::new(self.address, port));
+        Ok(Endpoint { host: host.to_owned(), port, address, tls: Arc::clone(&self.tls) })
+    }
+
     fn sas(&self, instance: &Instance, version: &str) -> Result<Rest> {
         let text = instance.connection_string.as_deref();
         let text = text

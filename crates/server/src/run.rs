@@ -214,7 +214,9 @@ impl Running {
         };
         background.tasks.spawn(fold_metrics(metrics.clone(), background.shutdown.clone()));
         let readiness = Readiness::new(needs, edges.shutdown.clone());
-        let http = Http::new(Arc::clone(&self.services), self.inside.about(metrics, readiness));
+        let amqp = Amqp::new(Arc::clone(&self.services));
+        let about = self.inside.about(metrics, readiness);
+        let http = Http::new(Arc::clone(&self.services), about, Arc::clone(&amqp));
         let https = accepting(&["http/1.1"])?;
         for listener in bound.https {
             let (http, shutdown) = (Arc::clone(&http), edges.shutdown.clone());
@@ -230,7 +232,6 @@ impl Running {
                 Arc::clone(&mqtt).serve(stream, peer, Some(admission), shutdown.clone())
             }));
         }
-        let amqp = Amqp::new(Arc::clone(&self.services));
         let amqps = accepting(&["amqp"])?;
         for listener in bound.amqp {
             let (amqp, shutdown) = (Arc::clone(&amqp), edges.shutdown.clone());

@@ -38,8 +38,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "pollux-amqp",
         ],
     ),
-    ("pollux-client", &["pollux-model", "pollux-mqtt"]),
-    ("pollux", &["pollux-model", "pollux-dtdl", "pollux-server", "pollux-client"]),
+    ("pollux-client", &["pollux-model", "pollux-mqtt", "pollux-amqp"]),
+    ("pollux", &["pollux-model", "pollux-dtdl", "pollux-amqp", "pollux-server", "pollux-client"]),
     (
         "pollux-testkit",
         &["pollux-model", "pollux-server", "pollux-client", "pollux-store", "pollux-eventlog"],

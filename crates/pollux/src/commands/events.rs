@@ -1,7 +1,13 @@
-//! `pollux events`: event hubs namespaces and the event hubs in them.
+//! `pollux events`: event hubs namespaces, the event hubs in them, and the events in those.
 
-use anyhow::Result;
+mod send;
+mod shown;
+mod stats;
+mod tail;
+
+use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
+use pollux_client::{ConnectionString, EventHubs};
 use pollux_model::resource::ResourceKind;
 use serde_json::json;
 
@@ -35,6 +41,12 @@ pub(crate) enum Command {
     /// Event hubs of a namespace
     #[command(subcommand)]
     Eventhub(EventHubCommand),
+    /// Show events as they come, or from a place on
+    Tail(tail::Tail),
+    /// Send an event
+    Send(send::Send),
+    /// Show how many events each partition has, and when the last one came
+    Stats(stats::Stats),
 }
 
 /// Event hubs of a namespace
@@ -95,6 +107,26 @@ fn namespace<'a>(session: &'a Session, target: &Target) -> Result<&'a str> {
     Ok(&pick("event hubs namespace", &session.connections.events, target.namespace_name.as_deref())?.name)
 }
 
+/// A connection to the namespace, and the event hub's name: the one that is asked for, or the first.
+async fn connect(session: &Session, target: &Target, event_hub: Option<&str>) -> Result<(EventHubs, String)> {
+    let namespaces = &session.connections.events;
+    let instance = pick("event hubs namespace", namespaces, target.namespace_name.as_deref())?;
+    let event_hub = match event_hub {
+        Some(name) => name.to_owned(),
+        None => {
+            let path = format!("/admin/resources/events/{}", instance.name);
+            let shown = session.admin()?.get(&path).send().await?;
+            let first = shown.body["eventHubs"][0]["name"].as_str().map(str::to_owned);
+            first.with_context(|| format!("'{}' has no event hub: make one", instance.name))?
+        }
+    };
+    let text = instance.connection_string.as_deref();
+    let policy: ConnectionString =
+        text.context("connections.json has no connection string for it")?.parse()?;
+    let client = EventHubs::connect(&session.amqp(&instance.host_name)?, &policy).await?;
+    Ok((client, event_hub))
+}
+
 /// Runs a command of this group.
 pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
     match command {
@@ -102,6 +134,9 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::List(args) => resources::list(session, KIND, &args, COLUMNS).await,
         Command::Show(args) => resources::show(session, KIND, &args).await,
         Command::Delete(args) => resources::delete(session, KIND, &args).await,
+        Command::Tail(args) => tail::run(session, args).await,
+        Command::Send(args) => send::run(session, args).await,
+        Command::Stats(args) => stats::run(session, args).await,
         Command::Eventhub(EventHubCommand::Create(args)) => {
             let mut body = json!({});
             for (name, value) in [
