@@ -124,11 +124,11 @@ def _():
 @cli.case("events: send, stats and tail tell of the same events")
 def _():
     event = ["--body", '{"Temperature": 21.5}', "--property", "kind=cli", "--content-type", "application/json"]
-    well("events", "send", "--name", "twinchanges", "--partition", "2", "--count", "3", *event)
-    stats = {row["partition"]: row for row in well("events", "stats", "--name", "twinchanges", "--json")}
+    well("events", "send", "--name", "deviceevents", "--partition", "2", "--count", "3", *event)
+    stats = {row["partition"]: row for row in well("events", "stats", "--name", "deviceevents", "--json")}
     first = stats["2"]["last"] - 2
     lines = pollux(
-        "events", "tail", "--name", "twinchanges", "--partition", "2", "--from", str(first), "--count", "3",
+        "events", "tail", "--name", "deviceevents", "--partition", "2", "--from", str(first), "--count", "3",
         "--filter", "kind=cli", "--json",
     ).stdout.splitlines()
     events = [json.loads(line) for line in lines]

@@ -1,5 +1,5 @@
 # about: PyPI's azure-eventhub sends and receives: keys, batches, positions, owner levels, types, refusals
-# timeout: 120
+# timeout: 300
 """Event hubs through azure-eventhub's synchronous client."""
 
 import datetime
