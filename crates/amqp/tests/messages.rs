@@ -206,13 +206,20 @@ fn fields_of_the_wrong_type_are_refused() {
         &[0x00, 0x53, 0x73, 0x40],                   // properties: no list
         &[0x00, 0x53, 0x70, 0xc0, 3, 1, 0x52, 1],    // durable: an uint
         &[0x00, 0x53, 0x74, 0xc1, 3, 2, 0x40, 0x40], // application property: no string as key
-        &[0x00, 0x53, 0x75, 0x40],                   // data: no binary
+        &[0x00, 0x53, 0x75, 0x41],                   // data: no binary
         &[0x00, 0x53, 0x70, 0xc0, 7, 6, 0x40, 0x40, 0x40, 0x40, 0x40, 0x41], // six header fields
     ];
     for bytes in bad {
         let error = Message::decode(Bytes::copy_from_slice(bytes)).unwrap_err();
         assert!(matches!(error.kind, DecodeErrorKind::Unexpected { .. }), "{bytes:02x?}: {error}");
     }
+}
+
+/// What npm's @azure/event-hubs makes of a body that is null; Azure takes it.
+#[test]
+fn a_data_section_that_is_null_is_empty() {
+    let message = Message::decode(Bytes::from_static(&[0x00, 0x53, 0x75, 0x40])).unwrap();
+    assert_eq!(message.body.as_bytes(), Some(Bytes::new()));
 }
 
 /// The stored form must be readable for ever: these bytes are what version 0.1 stores.
