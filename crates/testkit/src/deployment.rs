@@ -28,6 +28,8 @@ pub const HTTPS: [u16; 2] = [443, 8443];
 pub const MQTT: u16 = 8883;
 /// The AMQP port that clients fix.
 pub const AMQP: u16 = 5671;
+/// The AMQP port without TLS, on this machine only.
+pub const AMQP_PLAIN: u16 = 5672;
 
 /// What the nodes keep their state and their events in; `None`: in the data folder of the one node.
 #[derive(Debug, Default)]

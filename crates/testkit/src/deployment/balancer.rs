@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::process::{Process, Ready};
-use super::{AMQP, HTTPS, MQTT, failed, node_address, program};
+use super::{AMQP, AMQP_PLAIN, HTTPS, MQTT, failed, node_address, program};
 
 const READY: Duration = Duration::from_secs(10);
 
@@ -61,8 +61,11 @@ fn text(nodes: &[Ipv4Addr]) -> String {
            default-server inter 200ms fastinter 100ms downinter 100ms fall 2 rise 1\n",
     );
     let leader = name("https", HTTPS[0]);
-    for (index, (kind, port)) in
-        HTTPS.map(|port| ("https", port)).into_iter().chain([("mqtt", MQTT), ("amqp", AMQP)]).enumerate()
+    for (index, (kind, port)) in HTTPS
+        .map(|port| ("https", port))
+        .into_iter()
+        .chain([("mqtt", MQTT), ("amqp", AMQP), ("amqp", AMQP_PLAIN)])
+        .enumerate()
     {
         let proxy = name(kind, port);
         let mut line = |line: String| writeln!(text, "{line}").expect("writing to a String never fails");

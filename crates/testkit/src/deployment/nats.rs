@@ -79,6 +79,7 @@ fn text(folder: &Path, place: &Place) -> String {
     format!(
         "listen: \"{address}:{port}\"\n\
          authorization {{ user: \"{USER}\", password: \"{PASSWORD}\" }}\n\
+         max_payload: 4MB\n\
          jetstream {{ store_dir: \"{}\", max_memory_store: 64MB, max_file_store: 4GB }}\n",
         folder.join("store").display()
     )
