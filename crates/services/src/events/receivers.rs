@@ -142,6 +142,13 @@ impl Receivers {
         Answer { node, count: without_level(sitting, &question.receiver), refused }
     }
 
+    /// How many without a level there are on this node.
+    fn without_level(&self, seat: &Seat) -> usize {
+        let map = self.0.lock();
+        let sitting = map.seats.get(seat).map_or(&[][..], Vec::as_slice);
+        sitting.iter().filter(|one| one.receiver.epoch.is_none()).count()
+    }
+
     fn leave(&self, seat: &Seat, id: u64) {
         let mut map = self.0.lock();
         if let Some(sitting) = map.seats.get_mut(seat) {
@@ -229,7 +236,8 @@ impl Events {
         let without = receiver.epoch.is_none();
         let question = Question { node: shared.node.clone(), seat, receiver };
         let text = serde_json::to_vec(&question).map_err(|_| Error::internal())?;
-        let (mut count, mut refused) = (0, None);
+        // Those of this node, without the newcomer.
+        let (mut count, mut refused) = (self.receivers.without_level(&question.seat).saturating_sub(1), None);
         shared
             .gather_from_members(SUBJECT, text.into(), |answer| {
                 let answer = serde_json::from_slice::<Answer>(answer).ok()?;
@@ -304,7 +312,9 @@ mod tests {
         let mut held: Vec<_> = (0..5).map(|_| all.enter(&seat(), &at(None)).unwrap()).collect();
         let sixth = all.enter(&seat(), &at(None)).unwrap_err();
         assert_eq!(sixth.code, ErrorCode::QuotaExceeded);
+        assert_eq!(all.without_level(&seat()), 5);
         held.pop();
+        assert_eq!(all.without_level(&seat()), 4);
         held.push(all.enter(&seat(), &at(None)).unwrap());
         drop(held);
         assert!(all.0.lock().seats.is_empty(), "nothing is left behind");
