@@ -14,6 +14,7 @@ mod cbs;
 mod condition;
 mod connection;
 mod consumer;
+mod entity;
 mod management;
 mod publisher;
 mod request;

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use pollux_model::device::Device;
 use pollux_model::resource::Resource;
 use pollux_model::{DeviceId, Error, ErrorCode, Result};
+use pollux_store::{Batch, CommitError};
 
 pub use connections::{Connection, Connections, DeviceCommand, DeviceLink, Entering};
 pub use create_device::{AuthenticationInput, DeviceInput};
@@ -57,6 +58,21 @@ impl Hub {
         let desired_order = std::array::from_fn(|_| tokio::sync::Mutex::new(()));
         let (routes, connections) = (RouteCache::default(), Connections::new(Arc::clone(&context)));
         Arc::new(Self { context, routes, connections, desired_order })
+    }
+
+    /// Commits a change of a device. Where the answer was lost the change may be there all the same: whoever has the
+    /// device's connection is made to look, for nobody will tell it.
+    async fn commit(
+        &self,
+        hub: &Resource,
+        id: &DeviceId,
+        batch: Batch,
+    ) -> std::result::Result<(), CommitError> {
+        let committed = self.context.store.commit(batch).await;
+        if let Err(CommitError::Store(_)) = &committed {
+            self.connections.look_later(&hub.name, id);
+        }
+        committed
     }
 
     /// A device that must be there.

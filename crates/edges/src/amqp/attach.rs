@@ -7,12 +7,13 @@ use pollux_amqp::endpoint::Attached;
 use pollux_amqp::performative::{Error as AmqpError, Role, condition};
 use pollux_amqp::{Symbol, Value};
 use pollux_model::resource::PolicyRight;
-use pollux_model::{Error, ErrorCode, Result};
-use pollux_services::events::{Address, Place, Receiver, Seat};
+use pollux_model::{Error, Result};
+use pollux_services::events::{Place, Receiver, Seat};
 
 use super::condition::amqp_error;
 use super::connection::{Connection, Done, Link};
-use super::consumer::{Consumer, Start, position};
+use super::consumer::{Consumer, position};
+use super::entity::Entity;
 use super::publisher::{CREDIT, Publisher};
 use super::request::{self, Answers, Node};
 
@@ -72,18 +73,18 @@ impl Connection {
         Ok(())
     }
 
+    fn entity(&self, path: &str, right: PolicyRight) -> Result<Entity> {
+        Entity::find(&self.edge.services, self.claims.all(), &self.host, path, right)
+    }
+
     fn publisher(&self, path: &str) -> Result<Publisher> {
-        let events = &self.edge.services.events;
-        let address = Address::parse(path)?;
-        let namespace = events.namespace(&self.host, path).ok_or_else(|| nowhere(&self.host))?;
-        events.require(&namespace, self.claims.all(), path, PolicyRight::Send)?;
-        events.event_hub(&namespace, &address)?;
-        if matches!(address.place, Place::Consumer { .. }) {
+        let entity = self.entity(path, PolicyRight::Send)?;
+        if matches!(entity.address.place, Place::Consumer { .. }) {
             return Err(Error::invalid(
                 "events are sent to the event hub or a partition, not to a consumer group",
             ));
         }
-        Ok(Publisher::new(namespace, address, path.to_owned()))
+        Ok(Publisher::new(entity))
     }
 
     fn attach_receiving_peer(&mut self, attached: &Attached) -> std::result::Result<(), AmqpError> {
@@ -107,12 +108,8 @@ impl Connection {
 
     fn consumer(&mut self, attached: &Attached, path: &str) -> Result<()> {
         let services = Arc::clone(&self.edge.services);
-        let events = &services.events;
-        let address = Address::parse(path)?;
-        let namespace = events.namespace(&self.host, path).ok_or_else(|| nowhere(&self.host))?;
-        events.require(&namespace, self.claims.all(), path, PolicyRight::Listen)?;
-        let hub = events.event_hub(&namespace, &address)?.name.clone();
-        let Place::Consumer { group, partition } = address.place.clone() else {
+        let entity = self.entity(path, PolicyRight::Listen)?;
+        let Place::Consumer { group, partition } = entity.address.place.clone() else {
             return Err(Error::invalid(
                 "events are received from <hub>/ConsumerGroups/<group>/Partitions/<n>",
             ));
@@ -122,11 +119,11 @@ impl Connection {
             name: attached.properties.get(RECEIVER_NAME).and_then(Value::as_str).map(str::to_owned),
             epoch: attached.properties.get(EPOCH).and_then(Value::as_i64),
         };
+        let (namespace, hub) = (Arc::clone(&entity.namespace), entity.address.event_hub.clone());
         let seat = Seat { namespace: namespace.name.clone(), event_hub: hub.clone(), group, partition };
         let runtime_metric = attached.desired_capabilities.iter().any(|one| one.as_str() == RUNTIME_METRIC);
-        let start = Start { namespace: namespace.clone(), address, path: path.to_owned(), runtime_metric };
         let link = attached.link;
-        self.links.insert(link, Link::Consumer(Box::new(Consumer::new(start, attached))));
+        self.links.insert(link, Link::Consumer(Box::new(Consumer::new(entity, runtime_metric, attached))));
         self.work.push(Box::pin(async move {
             // The peer is answered when all this is done: whoever sends right after its receiver is attached is heard.
             let seated = async {
@@ -152,9 +149,4 @@ impl Connection {
         options.properties = attached.properties.clone();
         self.endpoint.accept_attach(attached.link, options);
     }
-}
-
-fn nowhere(host: &str) -> Error {
-    let text = format!("there is no event hubs namespace at '{}'", pollux_model::ids::shown(host));
-    Error::new(ErrorCode::EventHubNotFound, text)
 }

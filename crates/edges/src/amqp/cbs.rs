@@ -48,12 +48,8 @@ impl Claims {
     }
 
     /// Drops those that do not hold any more.
-    pub(super) fn prune(&mut self, services: &Services, host: &str) {
-        let holds = |held: &Held| {
-            let namespace = services.events.namespace(host, &held.audience);
-            namespace.is_some_and(|namespace| services.events.still_holds(&namespace, &held.claim))
-        };
-        self.held.retain(holds);
+    pub(super) fn prune(&mut self, services: &Services) {
+        self.held.retain(|held| services.events.still_holds(&held.claim));
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -31,6 +31,8 @@ use crate::accept::Admission;
 const READ: usize = 64 * 1024;
 /// Bytes of messages that wait to be appended, all links together. At the bound nothing more is read.
 const WAITING: usize = 4 * 1024 * 1024;
+/// Requests under way, all links together. At the bound nothing more is read.
+const ASKED: usize = 64;
 
 /// A connection.
 pub(super) struct Connection {
@@ -48,6 +50,8 @@ pub(super) struct Connection {
     stranger: Option<Instant>,
     /// Bytes of messages that wait to be appended.
     pub(super) waiting: usize,
+    /// Requests that are not answered.
+    pub(super) asked: usize,
 }
 
 /// What a link is for.
@@ -109,6 +113,7 @@ impl Connection {
             admission,
             stranger: Some(started),
             waiting: 0,
+            asked: 0,
         }
     }
 
@@ -130,7 +135,7 @@ impl Connection {
                 return writer.shutdown().await;
             }
             let deadline = self.next_deadline();
-            let reads = self.endpoint.wants_read() && self.waiting < WAITING;
+            let reads = self.endpoint.wants_read() && self.waiting < WAITING && self.asked < ASKED;
             let woken = tokio::select! {
                 read = read_some(&mut reader, &mut input), if reads => Woken::Read(read?),
                 wrote = write_some(&mut writer, &mut output), if !output.is_empty() || unflushed => {
@@ -250,13 +255,17 @@ impl Connection {
             Done::Read { link, reader, read, runtime } => self.read(link, reader, read, runtime),
             Done::Displaced { link } => self.displaced(link),
             Done::Claimed { request, claim } => {
+                self.asked -= 1;
                 let put = claim.and_then(|(audience, claim)| self.claims.put(&audience, claim));
                 self.known();
                 let answer = put.map_or_else(Into::into, |()| super::cbs::accepted());
                 let reply_to = request.reply_to().map(str::to_owned);
                 self.answer(Node::Cbs, reply_to.as_deref(), &request.answer(answer));
             }
-            Done::Answered { node, reply_to, message } => self.answer(node, reply_to.as_deref(), &message),
+            Done::Answered { node, reply_to, message } => {
+                self.asked -= 1;
+                self.answer(node, reply_to.as_deref(), &message);
+            }
             Done::Nothing => {}
         }
     }
@@ -286,15 +295,15 @@ impl Connection {
     fn review(&mut self) {
         let services = Arc::clone(&self.edge.services);
         let had = !self.claims.is_empty();
-        self.claims.prune(&services, &self.host);
+        self.claims.prune(&services);
         if had && self.claims.is_empty() {
             self.stranger = Some(Instant::now());
         }
         let all: Vec<LinkId> = self.links.keys().copied().collect();
         for id in all {
             let stands = match self.links.get_mut(&id) {
-                Some(Link::Publisher(publisher)) => publisher.review(&services, self.claims.all()),
-                Some(Link::Consumer(consumer)) => consumer.review(&services, self.claims.all()),
+                Some(Link::Publisher(publisher)) => publisher.entity.review(&services, self.claims.all()),
+                Some(Link::Consumer(consumer)) => consumer.entity.review(&services, self.claims.all()),
                 _ => Ok(()),
             };
             if let Err(error) = stands {

@@ -8,15 +8,12 @@ use futures_util::future::{AbortHandle, Abortable};
 use pollux_amqp::endpoint::{Attached, LinkId, Outgoing, SendError};
 use pollux_amqp::performative::SenderSettleMode;
 use pollux_amqp::{Annotations, Message, Symbol, Value};
-use pollux_model::resource::PolicyRight;
-use pollux_model::{Result, Timestamp};
+use pollux_model::{Error, ErrorCode, Result, Timestamp};
 use pollux_services::Services;
-use pollux_services::events::{
-    Address, Claim, Namespace, PartitionInfo, ReadFrom, ReadLimit, Reader, Record, Seated, to_message,
-};
+use pollux_services::events::{PartitionInfo, ReadFrom, ReadLimit, Reader, Record, Seated, to_message};
 
 use super::connection::{Connection, Done, Link};
-use super::publisher::gone;
+use super::entity::Entity;
 
 /// Events, and bytes of them, that are read at once.
 const BATCH: usize = 512;
@@ -26,9 +23,7 @@ const BYTES: usize = 256 * 1024;
 pub(super) struct Consumer {
     /// What the peer asked for, until it is answered.
     asked: Option<Box<Attached>>,
-    namespace: Namespace,
-    address: Address,
-    path: String,
+    pub(super) entity: Entity,
     /// Whether each event is to say what the newest one of the partition is.
     runtime_metric: bool,
     settled: bool,
@@ -43,22 +38,12 @@ pub(super) struct Consumer {
     tag: u64,
 }
 
-/// How a consumer begins.
-pub(super) struct Start {
-    pub(super) namespace: Namespace,
-    pub(super) address: Address,
-    pub(super) path: String,
-    pub(super) runtime_metric: bool,
-}
-
 impl Consumer {
-    pub(super) fn new(start: Start, attached: &Attached) -> Self {
+    pub(super) fn new(entity: Entity, runtime_metric: bool, attached: &Attached) -> Self {
         Self {
             asked: Some(Box::new(attached.clone())),
-            namespace: start.namespace,
-            address: start.address,
-            path: start.path,
-            runtime_metric: start.runtime_metric,
+            entity,
+            runtime_metric,
             settled: attached.snd_settle_mode != SenderSettleMode::Unsettled,
             seat: None,
             reader: None,
@@ -73,17 +58,6 @@ impl Consumer {
     /// Whether the peer has not been answered yet.
     pub(super) const fn is_pending(&self) -> bool {
         self.asked.is_some()
-    }
-
-    /// Whether the link may stay.
-    pub(super) fn review<'c>(
-        &mut self,
-        services: &Services,
-        claims: impl Iterator<Item = &'c Claim>,
-    ) -> Result<()> {
-        self.namespace = services.events.current(&self.namespace).ok_or_else(gone)?;
-        services.events.event_hub(&self.namespace, &self.address)?;
-        services.events.require(&self.namespace, claims, &self.path, PolicyRight::Listen).map(drop)
     }
 }
 
@@ -169,7 +143,10 @@ impl Connection {
         let mut broken = Vec::new();
         for (id, link) in &mut self.links {
             let Link::Consumer(consumer) = link else { continue };
-            while let Some(record) = consumer.batch.front() {
+            // Not a message is made that cannot go.
+            while self.endpoint.credit(*id) > 0
+                && let Some(record) = consumer.batch.front()
+            {
                 let payload = match message(record, consumer.runtime.as_ref()) {
                     Ok(payload) => payload,
                     Err(error) => {
@@ -184,9 +161,14 @@ impl Connection {
                         consumer.tag += 1;
                         consumer.batch.pop_front();
                     }
-                    // An event that is longer than the peer takes would hold up all that come after it.
-                    Err(SendError::TooLarge(_)) => {
-                        consumer.batch.pop_front();
+                    // To leave it out would be to lose it, and all that come after it wait.
+                    Err(SendError::TooLarge(most)) => {
+                        let text = format!(
+                            "event {} is longer than the {most} bytes this receiver takes",
+                            record.sequence_number
+                        );
+                        broken.push((*id, Error::new(ErrorCode::TooLarge, text)));
+                        break;
                     }
                     Err(_) => break,
                 }

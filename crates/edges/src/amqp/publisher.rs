@@ -1,15 +1,15 @@
 //! A link on which the peer sends events: what came together is appended together, one append at a time.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use pollux_amqp::endpoint::{Delivery, DeliveryId, LinkId};
 use pollux_amqp::performative::DeliveryState;
-use pollux_model::resource::PolicyRight;
-use pollux_model::{Error, ErrorCode, Result};
-use pollux_services::Services;
-use pollux_services::events::{Address, Claim, Namespace, Sent};
+use pollux_model::{ErrorCode, Result};
+use pollux_services::events::Sent;
 
 use super::condition::amqp_error;
 use super::connection::{Connection, Done, Link};
+use super::entity::Entity;
 
 /// Messages a peer may have under way on a link.
 pub(super) const CREDIT: u32 = 1000;
@@ -19,39 +19,20 @@ const BYTES: usize = 1024 * 1024;
 
 /// The state of such a link.
 pub(super) struct Publisher {
-    namespace: Namespace,
-    address: Address,
-    /// The address as the peer wrote it.
-    path: String,
+    pub(super) entity: Entity,
     waiting: Vec<(DeliveryId, bool, Sent)>,
     /// Messages of the append that is under way.
     appending: usize,
 }
 
 impl Publisher {
-    pub(super) const fn new(namespace: Namespace, address: Address, path: String) -> Self {
-        Self { namespace, address, path, waiting: Vec::new(), appending: 0 }
-    }
-
-    /// Whether the link may stay.
-    pub(super) fn review<'c>(
-        &mut self,
-        services: &Services,
-        claims: impl Iterator<Item = &'c Claim>,
-    ) -> Result<()> {
-        self.namespace = services.events.current(&self.namespace).ok_or_else(gone)?;
-        services.events.event_hub(&self.namespace, &self.address)?;
-        services.events.require(&self.namespace, claims, &self.path, PolicyRight::Send).map(drop)
+    pub(super) const fn new(entity: Entity) -> Self {
+        Self { entity, waiting: Vec::new(), appending: 0 }
     }
 
     pub(super) fn waiting_bytes(&self) -> usize {
         self.waiting.iter().map(|(_, _, sent)| sent.message.len()).sum()
     }
-}
-
-/// What a link is told whose namespace was deleted.
-pub(super) fn gone() -> Error {
-    Error::new(ErrorCode::EventHubNotFound, "The messaging entity could not be found: it was deleted.")
 }
 
 impl Connection {
@@ -69,8 +50,7 @@ impl Connection {
                 if !delivery.settled {
                     self.endpoint.settle(link, id, DeliveryState::Accepted);
                 }
-                self.endpoint.grant(link, super::request::CREDIT);
-                self.request(node, delivery.payload);
+                self.request(node, link, delivery.payload);
             }
             _ => {}
         }
@@ -95,13 +75,13 @@ impl Connection {
             let count = fits.count().max(1);
             let taken: Vec<_> = publisher.waiting.drain(..count).collect();
             publisher.appending = taken.len();
-            let (services, link) = (std::sync::Arc::clone(&self.edge.services), *id);
-            let (namespace, address) = (publisher.namespace.clone(), publisher.address.clone());
+            let (services, link) = (Arc::clone(&self.edge.services), *id);
+            let entity = publisher.entity.clone();
             self.work.push(Box::pin(async move {
                 let bytes = taken.iter().map(|(_, _, sent)| sent.message.len()).sum();
                 let (ids, sent): (Vec<_>, Vec<_>) =
                     taken.into_iter().map(|(id, settled, sent)| ((id, settled), sent)).unzip();
-                let stored = services.events.publish(&namespace, &address, sent).await;
+                let stored = services.events.publish(&entity.namespace, &entity.address, sent).await;
                 let outcomes = ids.into_iter().zip(stored).map(|((id, settled), end)| (id, settled, end));
                 Done::Published { link, bytes, outcomes: outcomes.collect() }
             }));
@@ -137,10 +117,5 @@ impl Connection {
         if let Some(error) = fatal {
             self.detach(link, &error);
         }
-    }
-
-    /// A request of the peer.
-    fn request(&mut self, node: super::request::Node, payload: Bytes) {
-        super::request::begin(self, node, payload);
     }
 }

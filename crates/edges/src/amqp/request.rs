@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pollux_amqp::endpoint::Outgoing;
+use pollux_amqp::endpoint::{LinkId, Outgoing};
 use pollux_amqp::{ApplicationProperties, Body, Message, Properties, Symbol, Value};
 use pollux_model::Error;
 
@@ -128,31 +128,33 @@ impl Request {
     }
 }
 
-/// Looks into a request that came.
-pub(super) fn begin(connection: &mut Connection, node: Node, payload: Bytes) {
-    let Ok(message) = Message::decode(payload) else {
-        tracing::debug!("a request cannot be decoded: nobody to answer");
-        return;
-    };
-    let (request, services) = (Box::new(Request::new(message)), Arc::clone(&connection.edge.services));
-    let host = connection.host.clone();
-    match node {
-        Node::Cbs => connection.work.push(Box::pin(async move {
-            let claim = cbs::claim(&services, &host, &request).await;
-            Done::Claimed { request, claim }
-        })),
-        Node::Management => {
-            let claims: Vec<_> = connection.claims.all().cloned().collect();
-            connection.work.push(Box::pin(async move {
-                let answer = management::answer(&services, &host, &claims, &request).await;
-                let reply_to = request.reply_to().map(str::to_owned);
-                Done::Answered { node, reply_to, message: Box::new(request.answer(answer)) }
-            }));
+impl Connection {
+    /// Looks into a request that came; the peer may send another.
+    pub(super) fn request(&mut self, node: Node, link: LinkId, payload: Bytes) {
+        self.endpoint.grant(link, CREDIT);
+        let Ok(message) = Message::decode(payload) else {
+            tracing::debug!("a request cannot be decoded: nobody to answer");
+            return;
+        };
+        let (request, services) = (Box::new(Request::new(message)), Arc::clone(&self.edge.services));
+        let host = self.host.clone();
+        self.asked += 1;
+        match node {
+            Node::Cbs => self.work.push(Box::pin(async move {
+                let claim = cbs::claim(&services, &host, &request).await;
+                Done::Claimed { request, claim }
+            })),
+            Node::Management => {
+                let claims: Vec<_> = self.claims.all().cloned().collect();
+                self.work.push(Box::pin(async move {
+                    let answer = management::answer(&services, &host, &claims, &request).await;
+                    let reply_to = request.reply_to().map(str::to_owned);
+                    Done::Answered { node, reply_to, message: Box::new(request.answer(answer)) }
+                }));
+            }
         }
     }
-}
 
-impl Connection {
     /// Sends an answer: to the link that the request names, or the only one there is.
     pub(super) fn answer(&mut self, node: Node, reply_to: Option<&str>, message: &Message) {
         let of_node = |link: &Link| matches!(link, Link::Answers(answers) if answers.node == node);

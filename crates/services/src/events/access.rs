@@ -116,18 +116,15 @@ impl Events {
         Ok(claim(namespace, policy, scope, None, proof))
     }
 
-    /// The claims a policy's name and key make at a host, with what each is for. A name of this machine is that of every
-    /// namespace.
+    /// The claims a policy's name and key make at a host, with the namespace of each. A name of this machine is that of
+    /// every namespace.
     #[must_use]
     pub fn claims_by_key(&self, host: &str, policy: &str, key: &str) -> Vec<(String, Claim)> {
         let namespaces = self.namespaces(host).into_iter();
-        let claims = namespaces.filter_map(|one| {
-            let claim = self.claim_by_key(&one, policy, key).ok()?;
-            // Any event hub of the namespace leads back to it.
-            let event_hub = one.event_hubs.first().map_or("", |hub| hub.name.as_str());
-            Some((format!("sb://{host}/{event_hub}"), claim))
-        });
-        claims.collect()
+        namespaces
+            .filter_map(|one| Some((self.claim_by_key(&one, policy, key).ok()?, one.name)))
+            .map(|(claim, name)| (name, claim))
+            .collect()
     }
 
     /// The claim a bearer token makes: its roles hold for the whole namespace.
@@ -135,16 +132,17 @@ impl Events {
         Ok(Claim::of(&self.issuer.verify(token, ResourceKind::Events).await?))
     }
 
-    /// Whether the claim still holds after the namespace may have changed, and time has passed.
+    /// Whether the claim still holds after its namespace may have changed, and time has passed.
     #[must_use]
-    pub fn still_holds(&self, namespace: &Namespace, claim: &Claim) -> bool {
+    pub fn still_holds(&self, claim: &Claim) -> bool {
         let now = self.context.clock.now();
-        claim.expires().is_none_or(|expires| now < expires)
-            && match &claim.proof {
-                Proof::Token(token) => self.claim_by_token(namespace, token.clone()).is_ok(),
-                Proof::Key { policy, key } => self.claim_by_key(namespace, policy, &key.0).is_ok(),
-                Proof::Bearer => true,
-            }
+        let Some(name) = &claim.namespace else { return claim.expires.is_none_or(|expires| now < expires) };
+        let Some(namespace) = self.named(name) else { return false };
+        match &claim.proof {
+            Proof::Token(token) => self.claim_by_token(&namespace, token.clone()).is_ok(),
+            Proof::Key { policy, key } => self.claim_by_key(&namespace, policy, &key.0).is_ok(),
+            Proof::Bearer => claim.expires.is_none_or(|expires| now < expires),
+        }
     }
 
     /// The first claim that gives this right on an event hub's path. [`ErrorCode::Unauthorized`] where none does.

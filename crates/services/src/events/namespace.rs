@@ -69,6 +69,11 @@ impl Events {
         table.serving(ResourceKind::Events, host).as_ref().and_then(Namespace::of).into_iter().collect()
     }
 
+    /// The namespace of that name.
+    pub(super) fn named(&self, name: &str) -> Option<Namespace> {
+        self.context.table.named(ResourceKind::Events, name).as_ref().and_then(Namespace::of)
+    }
+
     /// The namespace as it is now; `None` when it is gone.
     #[must_use]
     pub fn current(&self, namespace: &Namespace) -> Option<Namespace> {

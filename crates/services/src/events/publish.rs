@@ -1,6 +1,9 @@
 //! Events that are sent: checked, given a partition, appended. Acknowledged when durable.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
+use futures_util::future::join_all;
 use pollux_eventlog::{LogError, NewRecord};
 use pollux_model::partition_key::partition_of;
 use pollux_model::resource::EventHub;
@@ -13,6 +16,9 @@ use super::payload::{Stored, open_batch};
 
 /// The format of a message that carries others (`AmqpConstants.AmqpBatchedMessageFormat` in Azure's clients).
 pub const BATCH_FORMAT: u32 = 0x8001_3700;
+
+/// Bytes of several messages in one append: well below what any log takes at once.
+const APPEND: usize = 256 << 10;
 
 /// A message as it was sent.
 #[derive(Debug, Clone)]
@@ -59,7 +65,7 @@ impl Events {
         }
     }
 
-    /// Stores messages in their order. Each message is stored whole or not at all; the answers are in the messages'
+    /// Stores messages, those of a partition in their order, partitions side by side. Each message is stored whole or not at all; the answers are in the messages'
     /// order. Whether the caller may send here was checked when its link was made.
     pub async fn publish(
         &self,
@@ -71,32 +77,46 @@ impl Events {
             Ok(hub) => hub,
             Err(error) => return sent.iter().map(|_| Err(error.clone())).collect(),
         };
-        let loads: Vec<Result<Load>> =
-            sent.into_iter().map(|sent| self.load(namespace, hub, address, sent)).collect();
-        let mut answers: Vec<Result<()>> = Vec::with_capacity(loads.len());
-        let mut at = loads.into_iter().peekable();
-        // Neighbours that go to one partition are one append.
-        while let Some(load) = at.next() {
-            let Load { partition, mut records } = match load {
-                Ok(load) => load,
-                Err(error) => {
-                    answers.push(Err(error));
-                    continue;
+        let mut answers = vec![Ok(()); sent.len()];
+        let mut by_partition: BTreeMap<u32, Vec<(usize, Vec<NewRecord>)>> = BTreeMap::new();
+        for (at, sent) in sent.into_iter().enumerate() {
+            match self.load(namespace, hub, address, sent) {
+                Ok(Load { partition, records }) => {
+                    by_partition.entry(partition).or_default().push((at, records));
                 }
-            };
-            let mut together = 1;
-            while let Some(Ok(next)) = at.next_if(|next| {
-                next.as_ref().is_ok_and(|next| {
-                    next.partition == partition && bytes(&records) + bytes(&next.records) <= self.largest()
-                })
-            }) {
-                records.extend(next.records);
-                together += 1;
+                Err(error) => answers[at] = Err(error),
             }
-            let stored = self.keep(namespace, hub, partition, records).await;
-            answers.extend(std::iter::repeat_n(stored, together));
+        }
+        let appends = by_partition
+            .into_iter()
+            .map(|(partition, loads)| self.keep_all(namespace, hub, partition, loads));
+        for (at, kept) in join_all(appends).await.into_iter().flatten() {
+            answers[at] = kept;
         }
         answers
+    }
+
+    /// Stores what goes to one partition, neighbours together; the end of each, by its number.
+    async fn keep_all(
+        &self,
+        namespace: &Namespace,
+        hub: &EventHub,
+        partition: u32,
+        loads: Vec<(usize, Vec<NewRecord>)>,
+    ) -> Vec<(usize, Result<()>)> {
+        let mut ends = Vec::with_capacity(loads.len());
+        let mut loads = loads.into_iter().peekable();
+        while let Some((first, mut records)) = loads.next() {
+            let (mut numbers, mut size) = (vec![first], bytes(&records));
+            while let Some((number, next)) = loads.next_if(|(_, next)| size + bytes(next) <= APPEND) {
+                size += bytes(&next);
+                numbers.push(number);
+                records.extend(next);
+            }
+            let kept = self.keep(namespace, hub, partition, records).await;
+            ends.extend(numbers.into_iter().map(|number| (number, kept.clone())));
+        }
+        ends
     }
 
     async fn keep(

@@ -146,6 +146,16 @@ impl Connections {
         }
     }
 
+    /// The same, when it can be: a change of the device may have been made that nobody knows of for certain.
+    pub fn look_later(&self, hub: &ResourceName, device: &DeviceId) {
+        let key = (hub.clone(), device.clone());
+        if self.context.cluster.others().is_some() {
+            self.unsaid.lock().add(key);
+        } else if let Some(live) = self.here(&key) {
+            self.looker()(live);
+        }
+    }
+
     /// Since when the device is connected, if it is.
     pub async fn since(&self, hub: &ResourceName, device: &DeviceId) -> Option<Timestamp> {
         let key = (hub.clone(), device.clone());

@@ -32,7 +32,7 @@ impl Hub {
                 Batch::from(Write::DeleteDevice { hub: hub.name.clone(), id: id.clone(), identity });
             let event = lifecycle(hub, &device, Lifecycle::Deleted, self.context.clock.now());
             batch.writes.extend(self.outbox(hub, event, Some(&device)));
-            match self.context.store.commit(batch).await {
+            match self.commit(hub, &id, batch).await {
                 Ok(()) => {
                     let close = DeviceCommand::Close { reason: "the device was deleted".into() };
                     self.connections.deliver(&hub.name, &id, close).await;

@@ -102,7 +102,7 @@ impl Hub {
                 self.context.clock.now(),
             );
             batch.writes.extend(self.outbox(hub, event, Some(&device)));
-            match self.context.store.commit(batch).await {
+            match self.commit(hub, &id, batch).await {
                 Ok(()) => {
                     if let Some(DesiredChange { patch, version }) = desired {
                         let command = DeviceCommand::Desired { patch: Value::Object(patch), version };

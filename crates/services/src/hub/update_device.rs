@@ -48,7 +48,7 @@ impl Hub {
                 identity: Expect::Etag(expect_identity),
                 twin: Expect::Etag(expect_twin),
             };
-            match self.context.store.commit(Batch::from(write)).await {
+            match self.commit(hub, &id, Batch::from(write)).await {
                 Ok(()) => {
                     if device.identity.status == Status::Disabled {
                         let close = DeviceCommand::Close { reason: "the device was disabled".into() };

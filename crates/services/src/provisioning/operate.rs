@@ -162,7 +162,12 @@ impl Provisioning {
                 }
                 // The device, the record or the hub changed meanwhile: decide again on what is there now.
                 Err(CommitError::Expectation { .. }) => {}
-                Err(CommitError::Store(error)) => return Err(error.into()),
+                Err(CommitError::Store(error)) => {
+                    for (hub, device) in changed {
+                        self.hub.connections.look_later(&hub, &device);
+                    }
+                    return Err(error.into());
+                }
             }
         }
     }

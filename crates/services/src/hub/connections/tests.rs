@@ -171,6 +171,37 @@ async fn many_are_asked_for_at_once() {
     assert_eq!(b.answer("b", &question(None)).count, 1);
 }
 
+/// A change whose commit has no answer may be there: nobody tells of it, so whoever has the device looks.
+#[tokio::test]
+async fn what_an_uncertain_change_leaves_unsaid_is_looked_after() {
+    let (world, exchange) = (World::new().await, Exchange::new());
+    let ((a, _), (b, _)) = (node(&world, "a", &exchange), node(&world, "b", &exchange));
+    let nodes = [Arc::new(a), Arc::new(b)];
+    let stop = tokio_util::sync::CancellationToken::new();
+    let tasks = nodes.clone().map(|node| {
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            tokio::join!(node.context.cluster.clone().run(stop.clone()), node.run(stop.clone()));
+        })
+    });
+    for node in &nodes {
+        node.context.cluster.members().wait_for(|members| members.len() == 2).await.unwrap();
+    }
+    // There are no such devices in the store: whoever looks after their connections ends them.
+    let (_here, here) = connect(&nodes[0], "d1", world.clock.now()).await;
+    let (_there, there) = connect(&nodes[1], "d2", world.clock.now()).await;
+    let Entering { hub, .. } = who("d1");
+    for device in ["d1", "d2"] {
+        nodes[0].look_later(&hub, &DeviceId::parse(device).unwrap());
+    }
+    here.closed().await;
+    there.closed().await;
+    stop.cancel();
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
 /// What is said to a node that is lost unnoticed, or by one, is made up for: each way round.
 #[tokio::test]
 async fn a_command_that_was_lost_unnoticed_is_made_up_for() {
