@@ -200,3 +200,67 @@ pub(super) fn log_failed(error: LogError) -> Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pollux_amqp::{Body, Message};
+    use pollux_eventlog::{ReadFrom, ReadLimit};
+
+    use super::*;
+    use crate::fixture::World;
+
+    fn sent(text: &str) -> Sent {
+        let message = Message { body: Body::data(text.to_owned()), ..Message::default() };
+        Sent { format: 0, message: message.encode() }
+    }
+
+    /// What each partition holds after these were sent, in its order.
+    async fn kept(address: &str, texts: &[String]) -> Vec<Vec<String>> {
+        let world = World::new().await;
+        let (context, events) = (&world.services.context, &world.services.events);
+        let namespace = events.namespace("localhost", address).unwrap();
+        let address = Address::parse(address).unwrap();
+        let sent = texts.iter().map(|text| sent(text)).collect();
+        let answers = events.publish(&namespace, &address, sent).await;
+        assert!(answers.len() == texts.len() && answers.iter().all(Result::is_ok), "{answers:?}");
+        let stream = namespace.stream(&address.event_hub).unwrap();
+        let mut partitions = Vec::new();
+        for partition in 0..events.event_hub(&namespace, &address).unwrap().partitions {
+            let limit = ReadLimit { records: 10_000, bytes: usize::MAX };
+            let read = context.log.read(&stream, partition, &ReadFrom::Earliest, limit).await.unwrap();
+            let text = |payload: Bytes| Message::decode(payload).unwrap().body.as_bytes().unwrap();
+            let texts = read.into_iter().map(|one| String::from_utf8(text(one.payload).to_vec()).unwrap());
+            partitions.push(texts.collect());
+        }
+        partitions
+    }
+
+    #[tokio::test]
+    async fn those_without_a_key_are_spread_and_each_partition_keeps_their_order() {
+        let texts: Vec<_> = (0..100).map(|n| format!("{n:03}")).collect();
+        let kept = kept("deviceevents", &texts).await;
+        assert!(kept.iter().all(|partition| partition.len() == 100 / kept.len() && partition.is_sorted()));
+        let mut all = kept.concat();
+        all.sort();
+        assert_eq!(all, texts);
+    }
+
+    #[tokio::test]
+    async fn many_large_ones_to_one_partition_are_kept_in_order() {
+        let texts: Vec<_> = (0..20).map(|n| format!("{n:02}{}", "x".repeat(100_000))).collect();
+        assert_eq!(kept("deviceevents/Partitions/1", &texts).await[1], texts);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_refused_takes_no_other_along() {
+        let world = World::new().await;
+        let events = &world.services.events;
+        let namespace = events.namespace("localhost", "deviceevents").unwrap();
+        let address = Address::parse("deviceevents").unwrap();
+        let bad = Sent { format: 0, message: Bytes::from_static(b"\xff") };
+        let large = sent(&"x".repeat(events.largest()));
+        let answers = events.publish(&namespace, &address, vec![sent("a"), bad, large, sent("b")]).await;
+        let codes: Vec<_> = answers.into_iter().map(|one| one.err().map(|error| error.code)).collect();
+        assert_eq!(codes, [None, Some(ErrorCode::InvalidArgument), Some(ErrorCode::TooLarge), None]);
+    }
+}
