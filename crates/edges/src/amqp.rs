@@ -16,6 +16,7 @@ mod connection;
 mod consumer;
 mod entity;
 mod management;
+mod position;
 mod publisher;
 mod request;
 

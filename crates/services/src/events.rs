@@ -4,14 +4,13 @@
 //! ```text
 //!   token or key ─▶ access.rs ─▶ Claim ─┐
 //!   link's address ─▶ address.rs ───────┴─▶ publish.rs ──▶ event log ◀── relay.rs ◀── outbox
-//!                                       └─▶ receivers.rs, position.rs, receive.rs ◀─┘
+//!                                       └─▶ receivers.rs, receive.rs ◀──────────────┘
 //! ```
 
 mod access;
 mod address;
 mod namespace;
 mod payload;
-pub mod position;
 mod publish;
 mod receive;
 mod receivers;
@@ -35,7 +34,7 @@ pub use access::Claim;
 pub use address::{Address, Place};
 pub use namespace::Namespace;
 pub use payload::to_message;
-pub use publish::{BATCH_FORMAT, Sent, entity};
+pub use publish::{BATCH_FORMAT, Sent};
 pub use receive::Reader;
 pub use receivers::{Receiver, Seat, Seated};
 

@@ -260,7 +260,7 @@ pub(super) fn position(attached: &Attached) -> Result<ReadFrom> {
         Some((_, value)) => value.as_str(),
         None => None,
     };
-    pollux_services::events::position::parse(text)
+    super::position::parse(text)
 }
 
 #[cfg(test)]

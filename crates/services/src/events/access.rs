@@ -51,8 +51,7 @@ impl Claim {
     }
 
     /// What a caller of another API may do here: the operator everything, whoever has roles what they allow.
-    #[must_use]
-    pub fn of(caller: &Caller) -> Self {
+    fn of(caller: &Caller) -> Self {
         let held = |right: &PolicyRight| caller.holds_everywhere(ResourceKind::Events, Right::Policy(*right));
         let rights = [PolicyRight::Listen, PolicyRight::Send, PolicyRight::Manage].into_iter().filter(held);
         Self {

@@ -179,7 +179,7 @@ fn bytes(records: &[NewRecord]) -> usize {
 }
 
 /// What clients know an entity's absence by (`errors.ts` of npm's @azure/core-amqp reads the words).
-pub fn entity(name: &str) -> String {
+fn entity(name: &str) -> String {
     format!("The messaging entity '{}' could not be found.", pollux_model::ids::shown(name))
 }
 

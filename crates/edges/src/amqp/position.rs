@@ -9,13 +9,13 @@
 //! Source: `EventPosition._event_position_selector` of PyPI's azure-eventhub, `getEventPositionFilter` of npm's
 //! @azure/event-hubs. Some clients (`amqp.annotation.x-opt-offset > '@latest'`) name the end by a word.
 
-use pollux_eventlog::ReadFrom;
 use pollux_model::{Error, ErrorCode, Result, Timestamp};
+use pollux_services::events::ReadFrom;
 
 const PREFIX: &str = "amqp.annotation.";
 
 /// The position a selector names; without one, the beginning.
-pub fn parse(selector: Option<&str>) -> Result<ReadFrom> {
+pub(super) fn parse(selector: Option<&str>) -> Result<ReadFrom> {
     let Some(selector) = selector else { return Ok(ReadFrom::Earliest) };
     let unknown = || {
         let text = format!(
