@@ -280,10 +280,75 @@ impl Events {
 
 #[cfg(test)]
 mod tests {
+    use pollux_bus::Exchange;
+
     use super::*;
+    use crate::Cluster;
+    use crate::context::Context;
+    use crate::fixture::World;
+    use crate::resources::ResourceTable;
 
     fn seat() -> Seat {
         Seat { namespace: "n".into(), event_hub: "h".into(), group: "$default".into(), partition: 0 }
+    }
+
+    /// Two nodes of one deployment, which know each other.
+    async fn two_nodes(stop: &CancellationToken) -> [Arc<Events>; 2] {
+        let (world, exchange) = (World::new().await, Exchange::new());
+        let nodes = ["a", "b"].map(|name| {
+            let (known, bus) = (&world.services.context, exchange.join());
+            let context = Context {
+                store: Arc::clone(&known.store),
+                log: Arc::clone(&known.log),
+                clock: Arc::clone(&known.clock),
+                random: Arc::clone(&known.random),
+                cluster: Cluster::shared(name.to_owned(), bus, Arc::clone(&known.store)),
+                table: ResourceTable::new(Vec::new()),
+                limits: known.limits.clone(),
+                https_ports: std::sync::OnceLock::new(),
+                http: known.http.clone(),
+            };
+            Events::new(Arc::new(context), Arc::clone(&world.services.issuer))
+        });
+        for node in &nodes {
+            tokio::spawn(node.context.cluster.clone().run(stop.clone()));
+            tokio::spawn(Arc::clone(node).answer_receivers(stop.clone()));
+        }
+        for node in &nodes {
+            node.context.cluster.members().wait_for(|members| members.len() == 2).await.unwrap();
+        }
+        nodes
+    }
+
+    #[tokio::test]
+    async fn five_without_a_level_on_all_nodes_together() {
+        let stop = CancellationToken::new();
+        let [a, b] = two_nodes(&stop).await;
+        let mut held = Vec::new();
+        for node in [&a, &b, &a, &b, &a] {
+            held.push(node.take_seat(seat(), at(None)).await.unwrap());
+        }
+        for node in [&a, &b] {
+            let sixth = node.take_seat(seat(), at(None)).await.unwrap_err();
+            assert_eq!(sixth.code, ErrorCode::QuotaExceeded);
+        }
+        held.pop();
+        held.push(b.take_seat(seat(), at(None)).await.unwrap());
+        stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn a_level_counts_on_the_other_node() {
+        let stop = CancellationToken::new();
+        let [a, b] = two_nodes(&stop).await;
+        let first = a.take_seat(seat(), at(Some(1))).await.unwrap();
+        assert_eq!(b.take_seat(seat(), at(Some(0))).await.unwrap_err().code, ErrorCode::ReceiverDisplaced);
+        assert!(!first.gone.is_cancelled());
+        let second = b.take_seat(seat(), at(Some(2))).await.unwrap();
+        assert!(first.gone.is_cancelled() && !second.gone.is_cancelled());
+        drop(second);
+        a.take_seat(seat(), at(None)).await.unwrap();
+        stop.cancel();
     }
 
     fn at(epoch: Option<i64>) -> Receiver {
