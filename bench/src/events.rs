@@ -12,7 +12,7 @@
 //! Each part is done for one server after the other, before the next begins. All is plain TCP: TLS would be measured in
 //! Pollux alone. A writer and a reader have connections of their own. What a batch is: to Pollux a message of format
 //! 0x80013700, to Redis XADDs in one write, to JetStream publishes whose acknowledgements are waited for together. A
-//! reader in batches of n: to Pollux n credits, renewed when half are used; XRANGE with COUNT n; a pull of n.
+//! reader in batches of n: to Pollux n credits, renewed when they are used; XRANGE with COUNT n; a pull of n.
 
 mod amqp;
 mod backlog;

@@ -33,9 +33,16 @@ use clap::{Parser, ValueEnum};
 
 use report::Report;
 
+/// What the list of names has no room for.
+const EVENTS: &str = "\
+events: sizes of 256 B and 1 KiB, batches of 1, 100 and 1000, 1 and 8 partitions; latency to a consumer that waits at the
+end; a backlog that one AMQP client reads from Pollux and from RabbitMQ. Peers that are not installed are left out and
+named (Debian: redis-server, nats-server, rabbitmq-server). A part takes a fifth of --seconds, all of it about five minutes
+by default. For a first look: cargo xtask bench events -- --repetitions 1 --seconds 1";
+
 /// Load generators and side-by-side comparisons.
 #[derive(Debug, Parser)]
-#[command(name = "pollux-bench")]
+#[command(name = "pollux-bench", after_long_help = EVENTS)]
 struct Arguments {
     /// Which figure; all when absent
     #[arg(value_enum)]
@@ -64,11 +71,6 @@ enum Name {
     /// Changes of one property of a twin over HTTP, durable
     TwinPatch,
     /// Events appended, durable, and read through AMQP 1.0, next to Redis Streams, JetStream and RabbitMQ
-    ///
-    /// Sizes of 256 B and 1 KiB, batches of 1, 100 and 1000, 1 and 8 partitions; latency to a consumer that waits at the
-    /// end; a backlog read by one AMQP client from Pollux and from RabbitMQ. Peers that are not installed are left out
-    /// and named (Debian: redis-server, nats-server, rabbitmq-server). A part takes a fifth of --seconds, all of it about
-    /// five minutes with three repetitions; --repetitions 1 --seconds 1 for a first look.
     Events,
     /// Memory of an idle TLS connection, next to a bare rustls task
     Idle,

@@ -14,8 +14,8 @@ use crate::report::{Figure, Report};
 /// Bytes of an event.
 const SIZE: usize = 256;
 /// Events in Pollux, and in RabbitMQ, which takes a tenth as many in several times as long.
-const COUNT: usize = 1_000_000;
-const PEER_COUNT: usize = 100_000;
+const COUNT: usize = 500_000;
+const PEER_COUNT: usize = 50_000;
 /// Events a reader asks for at once.
 const CREDIT: u16 = 1000;
 /// Events in each message that fills Pollux.
