@@ -253,7 +253,10 @@ fn a_receiver_that_never_settles_is_sent_on_where_nobody_waits_for_it() {
     let came = pair.take_client();
     assert_eq!(payloads(&came).len(), 10);
     assert!(came.iter().all(|event| !matches!(event, Event::Delivery(Delivery { settled: true, .. }))));
-    assert!(pair.client.settle(ours, last.unwrap(), DeliveryState::Accepted), "one that settles is borne with");
+    assert!(
+        pair.client.settle(ours, last.unwrap(), DeliveryState::Accepted),
+        "one that settles is borne with"
+    );
     pair.turn();
     assert!(pair.take_server().iter().all(|event| !matches!(event, Event::Settled { .. })));
     assert!(!pair.server.is_closed());
