@@ -74,6 +74,11 @@ impl Decoder {
         Self { input, at: 0, end, depth: 0, values: 0 }
     }
 
+    /// What has not been read, to look at.
+    pub(crate) fn unread(&self) -> &[u8] {
+        &self.input[self.at..self.end]
+    }
+
     /// What has not been read.
     pub(crate) fn rest(&self) -> Bytes {
         self.input.slice(self.at..)

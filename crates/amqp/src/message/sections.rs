@@ -184,10 +184,17 @@ impl Part {
 /// Reads a section's descriptor, in either of its two forms.
 fn section_code(decoder: &mut Decoder, unexpected: &DecodeError) -> Result<u64, DecodeError> {
     let start = decoder.at();
-    if decoder.rest().first() != Some(&0x00) {
-        return Err(unexpected.clone());
+    match decoder.unread() {
+        // The form that all encoders write.
+        [0x00, 0x53, short @ 0x70..=0x78, ..] => {
+            let code = u64::from(*short);
+            decoder.advance(3)?;
+            return Ok(code);
+        }
+        [0x00, ..] => {}
+        _ => return Err(unexpected.clone()),
     }
-    let mut head = Decoder::new(decoder.slice(start + 1..start + decoder.rest().len()));
+    let mut head = Decoder::new(decoder.slice(start + 1..start + decoder.unread().len()));
     let descriptor =
         head.value().map_err(|error| DecodeError { at: error.at + start + 1, kind: error.kind })?;
     let code = match descriptor {
