@@ -196,18 +196,23 @@ impl Message {
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(self.size_hint());
-        if let Some(header) = &self.header {
-            section(&mut out, code::HEADER, |out| encode::list(out, &fields::header_to_list(header)));
-        }
-        annotations(&mut out, code::DELIVERY_ANNOTATIONS, &self.delivery_annotations);
-        annotations(&mut out, code::MESSAGE_ANNOTATIONS, &self.message_annotations);
-        if let Some(properties) = &self.properties {
-            section(&mut out, code::PROPERTIES, |out| fields::write_properties(out, properties));
-        }
-        application_properties(&mut out, &self.application_properties);
-        body(&mut out, &self.body);
-        annotations(&mut out, code::FOOTER, &self.footer);
+        self.encode_onto(&mut out);
         out.freeze()
+    }
+
+    /// [`Message::encode`] at the end of `out`: sections before or behind others that are encoded already.
+    pub fn encode_onto(&self, out: &mut BytesMut) {
+        if let Some(header) = &self.header {
+            section(out, code::HEADER, |out| encode::list(out, &fields::header_to_list(header)));
+        }
+        annotations(out, code::DELIVERY_ANNOTATIONS, &self.delivery_annotations);
+        annotations(out, code::MESSAGE_ANNOTATIONS, &self.message_annotations);
+        if let Some(properties) = &self.properties {
+            section(out, code::PROPERTIES, |out| fields::write_properties(out, properties));
+        }
+        application_properties(out, &self.application_properties);
+        body(out, &self.body);
+        annotations(out, code::FOOTER, &self.footer);
     }
 
     /// Reads all sections. Bodies and binaries share the input's memory.

@@ -25,6 +25,8 @@ const PUBLISHER: &str = "x-opt-publisher";
 const OURS: [&str; 5] = [SEQUENCE_NUMBER, OFFSET, ENQUEUED, PARTITION_KEY, PUBLISHER];
 /// Most characters of a partition key (Azure: "Quotas and limits").
 const LONGEST_KEY: usize = 128;
+/// Bytes for annotations and footer that a buffer is made with: enough for what the service says.
+const ROOM: usize = 256;
 
 /// An event that was sent, ready to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,13 +107,15 @@ pub fn to_message(record: &Record, told: &Annotations) -> Result<Bytes> {
 }
 
 fn whole(delivery: Annotations, annotations: Annotations, bare: &Bytes, footer: Annotations) -> Bytes {
+    if delivery.0.is_empty() && annotations.0.is_empty() && footer.0.is_empty() {
+        return bare.clone();
+    }
     let head =
         Message { delivery_annotations: delivery, message_annotations: annotations, ..Message::default() };
-    let (head, tail) = (head.encode(), Message { footer, ..Message::default() }.encode());
-    let mut whole = BytesMut::with_capacity(head.len() + bare.len() + tail.len());
-    whole.extend_from_slice(&head);
+    let mut whole = BytesMut::with_capacity(bare.len() + ROOM);
+    head.encode_onto(&mut whole);
     whole.extend_from_slice(bare);
-    whole.extend_from_slice(&tail);
+    Message { footer, ..Message::default() }.encode_onto(&mut whole);
     whole.freeze()
 }
 
