@@ -10,6 +10,7 @@ mod defaults;
 mod event_hubs;
 mod failure;
 mod groups;
+mod kept_streams;
 mod keys;
 mod links;
 mod routing;
@@ -202,7 +203,9 @@ impl Resources {
         self.checked(&resource)?;
         self.make_streams(&resource, Some(present)).await?;
         resource.etag = Etag::fresh(&*self.context.random);
-        self.put(resource, Expect::Etag(present.etag.clone())).await
+        let resource = self.put(resource, Expect::Etag(present.etag.clone())).await?;
+        self.forget_left(present, &resource).await?;
+        Ok(resource)
     }
 
     async fn put(&self, resource: Resource, expect: Expect) -> Result<Resource> {

@@ -218,7 +218,8 @@ impl Connection {
         }
     }
 
-    /// SASL: PLAIN is a policy and its key; the other mechanisms say nothing, and tokens follow on `$cbs`.
+    /// SASL: PLAIN is a policy and its key, or a hub's policy and a token; the other mechanisms say nothing, and tokens follow
+    /// on `$cbs`.
     fn authenticate(&mut self, init: &sasl::Init) {
         if let Some(host) = &init.hostname {
             self.host.clone_from(host);
@@ -229,7 +230,10 @@ impl Connection {
         }
         let shown = sasl::Plain::parse(init.response.as_deref().unwrap_or_default());
         let events = &self.edge.services.events;
-        let claims = shown.map(|shown| events.claims_by_key(&self.host, shown.user, shown.password));
+        let claims = shown.map(|shown| {
+            let by_token = events.claim_by_password(&self.host, shown.user, shown.password).into_iter();
+            by_token.chain(events.claims_by_key(&self.host, shown.user, shown.password)).collect::<Vec<_>>()
+        });
         let claims = claims.unwrap_or_default();
         let code = if claims.is_empty() { Code::Auth } else { Code::Ok };
         for (audience, claim) in claims {

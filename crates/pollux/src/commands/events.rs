@@ -107,6 +107,34 @@ fn namespace<'a>(session: &'a Session, target: &Target) -> Result<&'a str> {
     Ok(&pick("event hubs namespace", &session.connections.events, target.namespace_name.as_deref())?.name)
 }
 
+/// Where events are: a namespace, or a hub's built-in endpoint.
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    /// A hub's built-in endpoint instead of a namespace: what its devices send and no route takes
+    #[arg(long, conflicts_with_all = ["namespace_name", "name"])]
+    hub_name: Option<String>,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// A connection to where events are, and the event hub's name there.
+async fn connect_to(
+    session: &Session,
+    place: &Place,
+    event_hub: Option<&str>,
+) -> Result<(EventHubs, String)> {
+    let Some(name) = place.hub_name.as_deref() else {
+        return connect(session, &place.target, event_hub).await;
+    };
+    let instance = pick("hub", &session.connections.hub, Some(name))?;
+    let text = instance.events_connection_string.as_deref().filter(|text| !text.is_empty());
+    let policy: ConnectionString =
+        text.with_context(|| format!("no policy of '{name}' may read its built-in endpoint"))?.parse()?;
+    let event_hub = policy.entity_path.clone().context("the connection string has no EntityPath")?;
+    let client = EventHubs::connect(&session.amqp(&instance.host_name)?, &policy).await?;
+    Ok((client, event_hub))
+}
+
 /// A connection to the namespace, and the event hub's name: the one that is asked for, or the first.
 async fn connect(session: &Session, target: &Target, event_hub: Option<&str>) -> Result<(EventHubs, String)> {
     let namespaces = &session.connections.events;

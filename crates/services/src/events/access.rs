@@ -6,7 +6,7 @@
 
 use pollux_model::resource::{Policy, PolicyRight, ResourceKind};
 use pollux_model::sas::{SasToken, secrets_equal};
-use pollux_model::{Error, ErrorCode, Result, Timestamp};
+use pollux_model::{Error, ErrorCode, OwnerName, Result, Timestamp};
 
 use super::Events;
 use super::address::path;
@@ -16,8 +16,8 @@ use crate::caller::{Caller, Right};
 /// What a credential allows, and where.
 #[derive(Debug, Clone)]
 pub struct Claim {
-    /// The namespace; `None`: each.
-    namespace: Option<String>,
+    /// The namespace; `None`: each event hubs namespace.
+    namespace: Option<OwnerName>,
     rights: Vec<PolicyRight>,
     expires: Option<Timestamp>,
     /// The path it is for and all below, in lower case; empty: the whole namespace.
@@ -71,8 +71,35 @@ impl Claim {
 }
 
 impl Events {
-    /// The claim a shared access signature makes.
-    pub fn claim_by_token(&self, namespace: &Namespace, token: SasToken) -> Result<Claim> {
+    /// The claim that a shared access signature, put for this audience, makes at a host.
+    pub fn claim_by_token(&self, host: &str, audience: &str, token: &SasToken) -> Result<Claim> {
+        let mut refused = None;
+        for namespace in self.namespaces_for(host, audience) {
+            match self.claim_in(&namespace, token.clone()) {
+                Ok(claim) => return Ok(claim),
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        Err(refused.unwrap_or_else(no_namespace))
+    }
+
+    /// The claim a hub's token makes as a password (SASL PLAIN); the user name is `<policy>@sas.root.<hub>`, as clients of
+    /// hubs have it (Azure article "Communicate with your IoT hub by using the AMQP Protocol").
+    #[must_use]
+    pub fn claim_by_password(&self, host: &str, user: &str, token: &str) -> Option<(OwnerName, Claim)> {
+        let (policy, hub) = user.split_once("@sas.root.")?;
+        let token = SasToken::parse(token).ok()?;
+        if !token.key_name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(policy)) {
+            return None;
+        }
+        let mut namespaces = self.namespaces(host).into_iter();
+        let namespace =
+            namespaces.find(|one| one.name.hub().is_some_and(|name| name.eq_ignore_ascii_case(hub)))?;
+        let claim = self.claim_in(&namespace, token).ok()?;
+        Some((namespace.name, claim))
+    }
+
+    fn claim_in(&self, namespace: &Namespace, token: SasToken) -> Result<Claim> {
         let bare = token.resource.split_once("://").map_or(token.resource.as_str(), |(_, rest)| rest);
         let host = bare.split_once('/').map_or(bare, |(host, _)| host);
         if !self.context.table.answers_to(&namespace.resource, host) {
@@ -82,7 +109,12 @@ impl Events {
         let name = token.key_name.as_deref().unwrap_or_default();
         let found = policy_for(namespace, &scope, name);
         // As much work for a policy there is not.
-        let signed = found.map_or(&self.nobody, |policy| &policy.keys).signed_with_text(&token);
+        let keys = found.map_or(&self.nobody, |policy| &policy.keys);
+        let mut signed = keys.signed_with_text(&token);
+        if namespace.is_built_in() {
+            // Clients of hubs sign with what the text stands for, those of event hubs with the text itself.
+            signed |= keys.signed(&token);
+        }
         let Some(policy) = found.filter(|_| signed) else {
             return Err(unauthorized(
                 "the token's policy (skn) or signature does not hold for this resource",
@@ -118,7 +150,7 @@ impl Events {
     /// The claims a policy's name and key make at a host, with the namespace of each. A name of this machine is that of
     /// every namespace.
     #[must_use]
-    pub fn claims_by_key(&self, host: &str, policy: &str, key: &str) -> Vec<(String, Claim)> {
+    pub fn claims_by_key(&self, host: &str, policy: &str, key: &str) -> Vec<(OwnerName, Claim)> {
         let namespaces = self.namespaces(host).into_iter();
         namespaces
             .filter_map(|one| Some((self.claim_by_key(&one, policy, key).ok()?, one.name)))
@@ -138,7 +170,7 @@ impl Events {
         let Some(name) = &claim.namespace else { return claim.expires.is_none_or(|expires| now < expires) };
         let Some(namespace) = self.named(name) else { return false };
         match &claim.proof {
-            Proof::Token(token) => self.claim_by_token(&namespace, token.clone()).is_ok(),
+            Proof::Token(token) => self.claim_in(&namespace, token.clone()).is_ok(),
             Proof::Key { policy, key } => self.claim_by_key(&namespace, policy, &key.0).is_ok(),
             Proof::Bearer => claim.expires.is_none_or(|expires| now < expires),
         }
@@ -155,7 +187,7 @@ impl Events {
         let path = super::address::path(path).to_ascii_lowercase();
         let now = self.context.clock.now();
         let allows = |claim: &&Claim| {
-            claim.namespace.as_ref().is_none_or(|of| *of == namespace.name)
+            claim.namespace.as_ref().map_or(!namespace.is_built_in(), |of| *of == namespace.name)
                 && claim.expires.is_none_or(|expires| now < expires)
                 && claim.covers(&path)
                 && (claim.rights.contains(&right) || claim.rights.contains(&PolicyRight::Manage))
@@ -183,6 +215,10 @@ fn claim(
     proof: Proof,
 ) -> Claim {
     Claim { namespace: Some(namespace.name.clone()), rights: policy.rights.clone(), expires, scope, proof }
+}
+
+pub(super) fn no_namespace() -> Error {
+    Error::new(ErrorCode::EventHubNotFound, "there is no event hubs namespace of this host name")
 }
 
 fn unauthorized(message: &str) -> Error {

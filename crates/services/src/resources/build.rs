@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use pollux_model::resource::{
-    Dps, EventHub, Events, Functions, Hub, LinkedHub, Policy, PolicyRight, Properties, Resource,
-    ResourceKind, Route, RoutingEndpoint, Setting, Twins,
+    BuiltInEndpoint, Dps, EndpointTarget, EventHub, Events, Functions, Hub, LinkedHub, Policy, PolicyRight,
+    Properties, Resource, ResourceKind, Route, RoutingEndpoint, Setting, Twins,
 };
 use pollux_model::{Error, Etag, Key, KeyPair, Random, ResourceName, Result};
 
 use super::Resources;
-use super::declared::{Declared, DeclaredEventHub, DeclaredLink, DeclaredPolicy, DeclaredRoute};
+use super::declared::{
+    Declared, DeclaredBuiltIn, DeclaredEndpoint, DeclaredEventHub, DeclaredLink, DeclaredPolicy,
+    DeclaredRoute,
+};
 use super::defaults;
 
 /// The consumer group every event hub has.
@@ -31,6 +34,8 @@ impl Resources {
                 policies: defaults::policies(kind, random),
                 endpoints: Vec::new(),
                 routes: Vec::new(),
+                events: BuiltInEndpoint::default(),
+                fallback_route: true,
             }),
             ResourceKind::Events => Properties::Events(Events {
                 policies: defaults::policies(kind, random),
@@ -76,14 +81,13 @@ impl Resources {
             (Properties::Hub(hub), Declared::Hub(said)) => {
                 merge_policies(&mut hub.policies, &said.policies, random)?;
                 for one in &said.endpoints {
-                    let (name, namespace) = (one.name.clone(), ResourceName::parse(&one.namespace)?);
-                    let event_hub = one.event_hub.to_ascii_lowercase();
-                    let endpoint = RoutingEndpoint { name, namespace, event_hub };
-                    put(&mut hub.endpoints, endpoint, |a, b| a.name == b.name);
+                    put(&mut hub.endpoints, endpoint(one)?, |a, b| a.name == b.name);
                 }
                 for one in &said.routes {
                     put(&mut hub.routes, route(one), |a, b| a.name == b.name);
                 }
+                merge_built_in(&mut hub.events, &said.events);
+                hub.fallback_route = said.fallback_route.unwrap_or(hub.fallback_route);
                 Ok(())
             }
             (Properties::Events(events), Declared::Events(said)) => {
@@ -127,6 +131,39 @@ impl Resources {
     }
 }
 
+fn endpoint(said: &DeclaredEndpoint) -> Result<RoutingEndpoint> {
+    let target = match (&said.namespace, &said.event_hub, &said.connection_string) {
+        (Some(namespace), Some(event_hub), None) => EndpointTarget::EventHub {
+            namespace: ResourceName::parse(namespace)?,
+            event_hub: event_hub.to_ascii_lowercase(),
+        },
+        (None, None, Some(text)) => EndpointTarget::External { connection_string: text.clone() },
+        _ => {
+            return Err(Error::invalid(format!(
+                "the endpoint '{}' needs either 'namespace' and 'event_hub' (of this deployment) or 'connection_string' (of \
+                 an event hub elsewhere)",
+                pollux_model::ids::shown(&said.name)
+            )));
+        }
+    };
+    Ok(RoutingEndpoint { name: said.name.clone(), target })
+}
+
+fn merge_built_in(present: &mut BuiltInEndpoint, said: &DeclaredBuiltIn) {
+    present.partitions = said.partitions.unwrap_or(present.partitions);
+    present.retention_hours = said.retention_hours.unwrap_or(present.retention_hours);
+    present.retention_bytes = said.retention_bytes.or(present.retention_bytes);
+    merge_groups(&mut present.consumer_groups, &said.consumer_groups);
+}
+
+fn merge_groups(present: &mut Vec<String>, said: &[String]) {
+    for group in said {
+        if !present.iter().any(|one| one.eq_ignore_ascii_case(group)) {
+            present.push(group.clone());
+        }
+    }
+}
+
 pub(super) fn route(said: &DeclaredRoute) -> Route {
     Route {
         name: said.name.clone(),
@@ -165,11 +202,7 @@ pub(super) fn merge_event_hub(event_hubs: &mut Vec<EventHub>, said: &DeclaredEve
     event_hub.partitions = said.partitions.unwrap_or(event_hub.partitions);
     event_hub.retention_hours = said.retention_hours.unwrap_or(event_hub.retention_hours);
     event_hub.retention_bytes = said.retention_bytes.or(event_hub.retention_bytes);
-    for group in &said.consumer_groups {
-        if !event_hub.consumer_groups.iter().any(|one| one.eq_ignore_ascii_case(group)) {
-            event_hub.consumer_groups.push(group.clone());
-        }
-    }
+    merge_groups(&mut event_hub.consumer_groups, &said.consumer_groups);
     put(event_hubs, event_hub, |a, b| a.name == b.name);
 }
 

@@ -129,8 +129,9 @@ fn default_hub(with_routes: bool) -> Declared {
     for (name, source, condition) in routes.into_iter().filter(|_| with_routes) {
         hub.endpoints.push(DeclaredEndpoint {
             name: name.to_owned(),
-            namespace: "events1".to_owned(),
-            event_hub: name.to_owned(),
+            namespace: Some("events1".to_owned()),
+            event_hub: Some(name.to_owned()),
+            connection_string: None,
         });
         hub.routes.push(DeclaredRoute {
             name: name.to_owned(),

@@ -389,8 +389,8 @@ impl<'a> Steps<'a, '_> {
 }
 
 /// An instance and an id in it.
-pub(super) fn key<'a>(instance: &'a ResourceName, id: &'a str) -> Vec<Param<'a>> {
-    vec![value(instance.as_str()), word(id)]
+pub(super) fn key<'a>(instance: &'a str, id: &'a str) -> Vec<Param<'a>> {
+    vec![value(instance), word(id)]
 }
 
 fn folded_key<'a>(instance: &'a ResourceName, id: &str) -> Vec<Param<'a>> {

@@ -2,7 +2,9 @@
 //! name only.
 
 use pollux_model::KeyPair;
-use pollux_model::resource::{EventHub, Policy, Properties, Resource, Route};
+use pollux_model::resource::{
+    EndpointTarget, EventHub, Policy, Properties, Resource, Route, RoutingEndpoint,
+};
 use serde_json::{Map, Value, json};
 
 pub(super) fn resource(resource: &Resource) -> Value {
@@ -13,13 +15,13 @@ pub(super) fn resource(resource: &Resource) -> Value {
     view.insert("hostName".to_owned(), json!(resource.host_name));
     view.insert("created".to_owned(), json!(resource.created));
     view.insert("etag".to_owned(), json!(resource.etag));
-    if let Value::Object(own) = own(&resource.properties) {
+    if let Value::Object(own) = own(&resource.name, &resource.properties) {
         view.extend(own);
     }
     Value::Object(view)
 }
 
-fn own(properties: &Properties) -> Value {
+fn own(name: &str, properties: &Properties) -> Value {
     match properties {
         Properties::Dps(dps) => {
             let link = |link: &pollux_model::resource::LinkedHub| {
@@ -33,11 +35,12 @@ fn own(properties: &Properties) -> Value {
             json!({ "idScope": dps.id_scope, "linkedHubs": links, "policies": policies(&dps.policies) })
         }
         Properties::Hub(hub) => {
-            let endpoint = |one: &pollux_model::resource::RoutingEndpoint| json!({ "name": one.name, "namespace": one.namespace, "eventHub": one.event_hub });
             json!({
                 "policies": policies(&hub.policies),
                 "endpoints": hub.endpoints.iter().map(endpoint).collect::<Vec<_>>(),
                 "routes": hub.routes.iter().map(route).collect::<Vec<_>>(),
+                "events": event_hub(&hub.events.event_hub(name)),
+                "fallbackRoute": hub.fallback_route,
             })
         }
         Properties::Events(events) => json!({
@@ -50,6 +53,22 @@ fn own(properties: &Properties) -> Value {
             "settings": functions.settings.keys().collect::<Vec<_>>(),
             "mapping": functions.mapping,
         }),
+    }
+}
+
+/// Of one elsewhere no key: it is shown to nobody again.
+fn endpoint(endpoint: &RoutingEndpoint) -> Value {
+    match &endpoint.target {
+        EndpointTarget::EventHub { namespace, event_hub } => {
+            json!({ "name": endpoint.name, "namespace": namespace, "eventHub": event_hub })
+        }
+        EndpointTarget::External { connection_string } => {
+            let parts = connection_string.0.split(';').filter_map(|part| part.split_once('='));
+            let shown = |name: &str| {
+                parts.clone().find(|(key, _)| key.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value)
+            };
+            json!({ "name": endpoint.name, "endpoint": shown("Endpoint"), "eventHub": shown("EntityPath"), "policy": shown("SharedAccessKeyName") })
+        }
     }
 }
 
