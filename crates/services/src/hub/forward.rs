@@ -332,12 +332,8 @@ fn pause(attempts: u32) -> Duration {
 
 /// Runs of events that go together: so many, so long, in their order.
 fn together(records: &[Record]) -> Vec<&[Record]> {
-    let mut bytes = 0;
-    let mut count = 0;
+    let (mut bytes, mut count) = (records.first().map_or(0, |first| first.payload.len()), 1);
     let runs = records.chunk_by(|_, next| {
-        if count == 0 {
-            (bytes, count) = (0, 1);
-        }
         bytes += next.payload.len();
         count += 1;
         let fits = bytes <= BYTES && count <= TOGETHER;

@@ -152,7 +152,7 @@ async fn bad_declarations_are_refused_with_what_to_change() {
         (
             ResourceKind::Hub,
             json!({ "name": "hub2", "routes": [{ "name": "r", "source": "DeviceMessages", "endpoint": "gone" }] }),
-            "no endpoint of the hub; there are: none",
+            "no endpoint of the hub; there are: events",
         ),
         (
             ResourceKind::Hub,
