@@ -10,11 +10,13 @@
 //!   subject.rs (pollux serve, pinned)  ◀── registrations.rs │ telemetry.rs │ twin_patch.rs │ idle.rs
 //!   bare.rs    (rustls and nothing else, pinned)  ◀── registrations.rs │ idle.rs
 //!   fdatasync.rs (the disk and nothing else)
+//!   events.rs  (pollux serve, redis-server, nats-server, rabbitmq-server in turn)  ◀── events/*.rs
 //!   backends.rs: the same loads, PostgreSQL and nats-server beside the nodes on the server's core
 //! ```
 
 mod backends;
 mod bare;
+mod events;
 mod fdatasync;
 mod idle;
 mod process;
@@ -31,9 +33,16 @@ use clap::{Parser, ValueEnum};
 
 use report::Report;
 
+/// What the list of names has no room for.
+const EVENTS: &str = "\
+events: sizes of 256 B and 1 KiB, batches of 1, 100 and 1000, 1 and 8 partitions; latency to a consumer that waits at the
+end; a backlog that one AMQP client reads from Pollux and from RabbitMQ. Peers that are not installed are left out and
+named (Debian: redis-server, nats-server, rabbitmq-server). A part takes a fifth of --seconds, all of it about five minutes
+by default. For a first look: cargo xtask bench events -- --repetitions 1 --seconds 1";
+
 /// Load generators and side-by-side comparisons.
 #[derive(Debug, Parser)]
-#[command(name = "pollux-bench")]
+#[command(name = "pollux-bench", after_long_help = EVENTS)]
 struct Arguments {
     /// Which figure; all when absent
     #[arg(value_enum)]
@@ -61,6 +70,8 @@ enum Name {
     Telemetry,
     /// Changes of one property of a twin over HTTP, durable
     TwinPatch,
+    /// Events appended, durable, and read through AMQP 1.0, next to Redis Streams, JetStream and RabbitMQ
+    Events,
     /// Memory of an idle TLS connection, next to a bare rustls task
     Idle,
     /// fdatasync of the disk below
@@ -69,8 +80,15 @@ enum Name {
     Backends,
 }
 
-const ALL: [Name; 6] =
-    [Name::Fdatasync, Name::Registrations, Name::Telemetry, Name::TwinPatch, Name::Idle, Name::Backends];
+const ALL: [Name; 7] = [
+    Name::Fdatasync,
+    Name::Registrations,
+    Name::Telemetry,
+    Name::TwinPatch,
+    Name::Events,
+    Name::Idle,
+    Name::Backends,
+];
 
 /// How long and how often.
 #[derive(Debug, Clone, Copy)]
@@ -128,6 +146,7 @@ async fn measure(name: Name, plan: Plan) -> Result<Report> {
         Name::Registrations => registrations::measure(plan).await,
         Name::Telemetry => telemetry::measure(plan).await,
         Name::TwinPatch => twin_patch::measure(plan).await,
+        Name::Events => events::measure(plan).await,
         Name::Idle => idle::measure(plan).await,
         Name::Fdatasync => fdatasync::measure(plan).await,
         Name::Backends => backends::measure(plan).await,

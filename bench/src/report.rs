@@ -17,12 +17,20 @@ pub(crate) struct Figure {
     name: String,
     unit: &'static str,
     runs: Vec<f64>,
+    /// Whether the text has a line of its own for it.
+    listed: bool,
 }
 
 impl Figure {
     /// With its repetitions in the order they were made.
     pub(crate) fn new(name: impl Into<String>, unit: &'static str, runs: Vec<f64>) -> Self {
-        Self { name: name.into(), unit, runs }
+        Self { name: name.into(), unit, runs, listed: true }
+    }
+
+    /// In JSON only: the text has it in a table.
+    pub(crate) const fn in_table(mut self) -> Self {
+        self.listed = false;
+        self
     }
 
     /// The median of the repetitions.
@@ -45,6 +53,8 @@ pub(crate) struct Report {
     fsync: &'static str,
     figures: Vec<Figure>,
     ratios: Vec<Ratio>,
+    /// For eyes only; what they hold is in figures.
+    tables: Vec<String>,
     notes: Vec<String>,
     /// The part of the two cores' time that others took meanwhile.
     others: f64,
@@ -53,7 +63,15 @@ pub(crate) struct Report {
 impl Report {
     /// An empty report; `fsync` says what is on disk before an operation counts.
     pub(crate) const fn new(name: &'static str, fsync: &'static str) -> Self {
-        Self { name, fsync, figures: Vec::new(), ratios: Vec::new(), notes: Vec::new(), others: f64::NAN }
+        Self {
+            name,
+            fsync,
+            figures: Vec::new(),
+            ratios: Vec::new(),
+            tables: Vec::new(),
+            notes: Vec::new(),
+            others: f64::NAN,
+        }
     }
 
     /// Adds a figure; gives its median.
@@ -66,6 +84,11 @@ impl Report {
     /// Adds a ratio of two medians.
     pub(crate) fn ratio(&mut self, name: impl Into<String>, value: f64) {
         self.ratios.push(Ratio { name: name.into(), value });
+    }
+
+    /// Adds a table, which ends with a line's end.
+    pub(crate) fn table(&mut self, text: impl Into<String>) {
+        self.tables.push(text.into());
     }
 
     /// Adds a remark.
@@ -85,7 +108,10 @@ impl Report {
     /// For eyes.
     pub(crate) fn text(&self) -> String {
         let mut text = format!("{}\n", self.name);
-        for figure in &self.figures {
+        for table in &self.tables {
+            text.push_str(table);
+        }
+        for figure in self.figures.iter().filter(|figure| figure.listed) {
             let runs = figure.runs.iter().map(|run| number(*run)).collect::<Vec<_>>().join(", ");
             text.push_str(&format!(
                 "  {:<58} {:>10} {:<24} [{runs}]\n",
@@ -154,7 +180,7 @@ pub(crate) fn median(runs: &[f64]) -> f64 {
 }
 
 /// Three digits that matter, more for large numbers.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     match value.abs() {
         v if v >= 100.0 => format!("{value:.0}"),
         v if v >= 10.0 => format!("{value:.1}"),

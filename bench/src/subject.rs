@@ -137,6 +137,22 @@ impl Subject {
         Ok(Endpoint { host: "localhost".to_owned(), port, address, tls: Arc::clone(&node.tls) })
     }
 
+    /// Where applications send and read events, without TLS.
+    pub(crate) fn amqp(&self) -> Result<SocketAddr> {
+        let node = &self.nodes[0];
+        Ok(SocketAddr::new(IpAddr::V4(node.address), node.port("amqpPlain")?))
+    }
+
+    /// The policy that opens the event hubs.
+    pub(crate) fn events_policy(&self) -> Result<ConnectionString> {
+        Ok(text(&self.nodes[0].connections["events"][0]["connectionString"])?.parse()?)
+    }
+
+    /// The server's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.nodes[0].child.id()
+    }
+
     /// The ID scope.
     pub(crate) fn id_scope(&self) -> Result<&str> {
         text(&self.nodes[0].connections["dps"][0]["idScope"])
@@ -221,7 +237,7 @@ impl Node {
         let (config, data) = (folder.path().join("config.toml"), folder.path().join("data"));
         let [https, mqtt] = ports;
         let listen = format!(
-            "[listen]\naddresses = [\"{address}\"]\nhttps = [{https}]\nmqtt = [{mqtt}]\namqp = [0]\namqp_plain = []\n"
+            "[listen]\naddresses = [\"{address}\"]\nhttps = [{https}]\nmqtt = [{mqtt}]\namqp = [0]\namqp_plain = [0]\n"
         );
         fs::write(&config, format!("{listen}\n{CONFIG}\n{more}"))?;
         let mut command = process::pinned(&binary);

@@ -271,6 +271,19 @@ def _():
         client.send_batch([EventData(b"x" * (900 * 1024))], partition_id="3")
 
 
+@events.case("a reader goes on for good although it settles nothing")
+def _():
+    with producer(HUB) as client:
+        first = client.get_partition_properties("2")["last_enqueued_sequence_number"] + 1
+        for start in range(0, 12_000, 3000):
+            batch = client.create_batch(partition_id="2")
+            for n in range(start, start + 3000):
+                batch.add(EventData(f"many-{n}"))
+            client.send_batch(batch)
+    got = receive(consumer(HUB), 12_000, 60, partition_id="2", starting_position=first, starting_position_inclusive=True)
+    equal([event.body_as_str() for event in got], [f"many-{n}" for n in range(12_000)])
+
+
 @events.case("it works in a WebSocket on 443")
 def _():
     how = {"transport_type": TransportType.AmqpOverWebsocket}

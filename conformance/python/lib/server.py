@@ -48,6 +48,16 @@ class Server:
         for node in self.nodes:
             node.wait()
 
+    def kill_node(self, index):
+        """kill -9 of one node, from 0; the others go on."""
+        self.nodes[index].process.send_signal(signal.SIGKILL)
+        self.nodes[index].wait()
+
+    def start_node(self, index, seconds=20):
+        """Starts a node that was killed; it is ready when this returns."""
+        self.nodes[index] = Node(*self.nodes[index].how)
+        self.nodes[index].first_line(seconds)
+
     def stop(self):
         """SIGTERM to every node; each ends in order, with exit code 0."""
         for node in self.nodes:
@@ -61,6 +71,7 @@ class Node:
     """One process of the subject; its log is server.log, server-2.log, …."""
 
     def __init__(self, data, number, settings, arguments, cwd):
+        self.how = (data, number, settings, arguments, cwd)
         log = WORK / ("server.log" if number == 1 else f"server-{number}.log")
         command = [BINARY, "serve", "--json", *(["--data-dir", str(data)] if data else []), *arguments]
         with open(log, "ab") as out:
@@ -100,7 +111,9 @@ def balanced(connections):
 def trust(connections):
     """Makes every helper of this process speak to that server."""
     path = WORK / "connections.json"
-    path.write_text(json.dumps(connections))
+    written = path.with_suffix(".new")
+    written.write_text(json.dumps(connections))
+    written.replace(path)  # threads of the script read it at any time
     os.environ["CONNECTIONS"] = str(path)
     for variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
         os.environ[variable] = connections["ca"]

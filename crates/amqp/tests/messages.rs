@@ -200,6 +200,24 @@ fn sections_out_of_place_are_refused() {
 }
 
 #[test]
+fn delivery_annotations_may_stand_behind_the_body() {
+    let data: &[u8] = &[0x00, 0x53, 0x75, 0xa0, 1, b'x'];
+    let annotations: &[u8] = &[0x00, 0x53, 0x71, 0xc1, 5, 2, 0xa3, 1, b'k', 0x41];
+    let footer: &[u8] = &[0x00, 0x53, 0x78, 0xc1, 5, 2, 0xa3, 1, b'f', 0x41];
+    for parts in [vec![data, annotations], vec![data, annotations, footer], vec![data, footer, annotations]] {
+        let sections = Sections::find(parts.concat().into()).unwrap();
+        assert_eq!(sections.delivery_annotations().unwrap().get("k"), Some(&Value::Bool(true)));
+        assert_eq!(&sections.bare()[..], data);
+        assert_eq!(sections.footer().unwrap().0.len(), usize::from(parts.len() == 3));
+    }
+    for parts in
+        [[annotations, data, annotations], [data, annotations, annotations], [data, annotations, data]]
+    {
+        assert!(Sections::find(parts.concat().into()).is_err(), "{parts:02x?}");
+    }
+}
+
+#[test]
 fn fields_of_the_wrong_type_are_refused() {
     let bad: [&[u8]; 6] = [
         &[0x00, 0x53, 0x73, 0xc0, 2, 1, 0x41],       // message-id: a boolean

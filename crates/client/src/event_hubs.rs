@@ -5,6 +5,8 @@
 //! guide").
 
 mod driver;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -46,9 +46,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         "pollux-testkit",
         &["pollux-model", "pollux-server", "pollux-client", "pollux-store", "pollux-eventlog"],
     ),
-    ("pollux-bench", &["pollux-model", "pollux-client", "pollux-mqtt", "pollux-testkit"]),
+    ("pollux-bench", &["pollux-model", "pollux-client", "pollux-mqtt", "pollux-amqp", "pollux-testkit"]),
     // It reads the event log back by itself: what was stored twice or in the wrong order, no service would tell.
     ("pollux-faults", &["pollux-model", "pollux-client", "pollux-eventlog", "pollux-amqp", "pollux-testkit"]),
+    ("pollux-fuzz", &["pollux-model", "pollux-amqp"]),
     ("xtask", &["pollux-testkit"]),
 ];
 

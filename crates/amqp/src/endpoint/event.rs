@@ -219,7 +219,9 @@ pub struct Outgoing<'t> {
     pub message_format: u32,
     /// The encoded message.
     pub payload: Bytes,
-    /// Whether we want to hear no more of it. Overridden where the link always or never settles.
+    /// Whether we want to hear no more of it: no [`Event::Settled`] comes, and it does not count towards
+    /// [`super::Limits::max_unsettled`]. On the wire it is settled unless the link never settles; a link that always does
+    /// overrides false.
     pub settled: bool,
 }
 

@@ -74,14 +74,16 @@ impl Session {
             SenderSettleMode::Settled => true,
             SenderSettleMode::Mixed => delivery.settled,
         };
-        if !settled && sending.unsettled >= io.limits.max_unsettled {
+        // Whose end the driver does not want to hear of is done with once it is sent, whatever the wire says.
+        let kept = !settled && !delivery.settled;
+        if kept && sending.unsettled >= io.limits.max_unsettled {
             return Err(SendError::TooManyUnsettled);
         }
         sending.credit -= 1;
         sending.delivery_count.take();
-        sending.unsettled += usize::from(!settled);
+        sending.unsettled += usize::from(kept);
         let number = self.next_delivery_id.take();
-        if !settled {
+        if kept {
             self.unsettled.0.push_back((number, id.handle));
         }
         let Outgoing { tag, message_format, payload, .. } = delivery;
@@ -145,14 +147,14 @@ impl Session {
         if !disposition.settled && !decided {
             return Ok(());
         }
+        if !disposition.settled {
+            // The receiver waits for us to settle; its word is enough, and what we have forgotten we have settled.
+            let ours = Disposition { role: Role::Sender, settled: true, ..disposition.clone() };
+            io.write(self.id.channel, &ours);
+        }
         let found = self.unsettled.range(first, last);
         if found.is_empty() {
             return Ok(());
-        }
-        if !disposition.settled {
-            // The receiver waits for us to settle; its word is enough.
-            let ours = Disposition { role: Role::Sender, settled: true, ..disposition.clone() };
-            io.write(self.id.channel, &ours);
         }
         let state = disposition.state.as_ref();
         if found.len() > 1 {

@@ -13,7 +13,8 @@ use crate::value::{Kind, Value};
 ///                                                        \____________ bare message ______________/
 /// ```
 ///
-/// A server forwards [`bare`](Self::bare) untouched and writes its own annotations before it.
+/// A server forwards [`bare`](Self::bare) untouched and writes its own annotations before it. Delivery annotations are read
+/// behind the body as well, where PyPI's azure-eventhub writes them (`encode_payload` in `_pyamqp/_encode.py`).
 #[derive(Clone, Debug, Default)]
 pub struct Sections {
     /// Each section's value, without its descriptor, and where it stands in the input.
@@ -37,7 +38,7 @@ impl Sections {
     /// Finds the sections of a message. Looks at descriptors and sizes only.
     ///
     /// # Errors
-    /// [`DecodeError`] when the bytes are no sequence of message sections in the standard's order.
+    /// [`DecodeError`] when the bytes are no sequence of message sections in the standard's order, delivery annotations aside.
     pub fn find(input: Bytes) -> Result<Self, DecodeError> {
         let mut found = Self::default();
         let mut decoder = Decoder::new(input);
@@ -51,10 +52,15 @@ impl Sections {
             decoder.skip()?;
             let repeats = code == previous && matches!(code, code::DATA | code::SEQUENCE);
             let is_body = matches!(code, code::DATA | code::SEQUENCE | code::VALUE);
-            if (code <= previous && !repeats) || (is_body && !repeats && !found.body.is_empty()) {
+            let late = code == code::DELIVERY_ANNOTATIONS
+                && previous >= code::DATA
+                && found.delivery_annotations.is_none();
+            let misplaced = code <= previous && !repeats && !late;
+            if misplaced || (is_body && !repeats && !found.body.is_empty()) {
                 return Err(unexpected);
             }
-            previous = code;
+            // Behind them the body does not go on.
+            previous = if late { previous.max(code::VALUE) } else { code };
             if (code::PROPERTIES..=code::VALUE).contains(&code) {
                 bare_start.get_or_insert(start);
                 bare_end = decoder.at();

@@ -234,6 +234,34 @@ fn settled_messages_need_no_settling() {
     assert!(!pair.server.settle(theirs, id, DeliveryState::Accepted));
 }
 
+/// PyPI's azure-eventhub asks for unsettled messages and settles none.
+#[test]
+fn a_receiver_that_never_settles_is_sent_on_where_nobody_waits_for_it() {
+    let few = Limits { max_unsettled: 2, ..Limits::default() };
+    let mut pair = Pair::opened(Limits::default(), few);
+    let session = pair.begin();
+    let unsettled = LinkOptions { snd_settle_mode: SenderSettleMode::Unsettled, ..options() };
+    let ours = pair.client.attach_receiver(session, "down", unsettled).unwrap();
+    let theirs = pair.agree();
+    pair.client.grant(ours, 10);
+    pair.turn();
+    let mut last = None;
+    for _ in 0..10 {
+        last = Some(pair.server.send(theirs, Outgoing { settled: true, ..message("x") }).unwrap());
+    }
+    pair.turn();
+    let came = pair.take_client();
+    assert_eq!(payloads(&came).len(), 10);
+    assert!(came.iter().all(|event| !matches!(event, Event::Delivery(Delivery { settled: true, .. }))));
+    assert!(
+        pair.client.settle(ours, last.unwrap(), DeliveryState::Accepted),
+        "one that settles is borne with"
+    );
+    pair.turn();
+    assert!(pair.take_server().iter().all(|event| !matches!(event, Event::Settled { .. })));
+    assert!(!pair.server.is_closed());
+}
+
 #[test]
 fn unsettled_messages_are_bounded() {
     let few = Limits { max_unsettled: 2, ..Limits::default() };

@@ -98,7 +98,7 @@ impl Pair {
         (ours, self.agree())
     }
 
-    fn agree(&mut self) -> LinkId {
+    pub(crate) fn agree(&mut self) -> LinkId {
         self.turn();
         let Some(Event::AttachRequested(asked)) = self.at_server.pop() else {
             panic!("{:?}", self.at_server)

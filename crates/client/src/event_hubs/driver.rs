@@ -16,6 +16,7 @@ use pollux_amqp::sasl::Credentials;
 use pollux_amqp::{Described, Message, MessageId, Symbol, Value};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{EventHubsError, INCOMING};
@@ -27,33 +28,26 @@ const MANAGEMENT: &str = "$management";
 const REPLY_TO: &str = "answers";
 const READ: usize = 64 * 1024;
 
+type Incoming = mpsc::Sender<Result<Message, EventHubsError>>;
 type Answer<T> = oneshot::Sender<Result<T, EventHubsError>>;
 
 /// What the application wants.
 #[derive(Debug)]
 pub(super) enum Command {
-    Send {
-        address: String,
-        format: u32,
-        message: Bytes,
-        reply: Answer<()>,
-    },
-    Receive {
-        address: String,
-        selector: Option<String>,
-        events: mpsc::Sender<Result<Message, EventHubsError>>,
-    },
-    Request {
-        request: Box<Message>,
-        reply: Answer<Message>,
-    },
+    Send { address: String, format: u32, message: Bytes, reply: Answer<()> },
+    Receive { address: String, selector: Option<String>, events: Incoming },
+    Request { request: Box<Message>, reply: Answer<Message> },
     Close,
 }
 
 /// A link.
 enum Link {
     Sender(Sender),
-    Receiver { events: mpsc::Sender<Result<Message, EventHubsError>> },
+    Receiver {
+        events: Incoming,
+        /// Whether `taken` will tell when there is room.
+        waits: bool,
+    },
     Answers,
 }
 
@@ -77,6 +71,8 @@ pub(super) struct Driver {
     links: HashMap<LinkId, Link>,
     /// Links that send, by address.
     senders: HashMap<String, LinkId>,
+    /// Ends when the application has taken half of what a link brought that may bring no more until then.
+    taken: JoinSet<LinkId>,
     requests: HashMap<u64, Answer<Message>>,
     next_request: u64,
     names: u64,
@@ -107,6 +103,7 @@ impl Driver {
             session: None,
             links: HashMap::new(),
             senders: HashMap::new(),
+            taken: JoinSet::new(),
             requests: HashMap::new(),
             next_request: 0,
             names: 0,
@@ -137,6 +134,7 @@ impl Driver {
                 self.event(event);
             }
             self.pump();
+            self.ask_for_more();
             while let Some(output) = self.endpoint.take_output() {
                 writer.write_all(&output).await?;
                 writer.flush().await?;
@@ -156,6 +154,11 @@ impl Driver {
                 read = reader.read_buf(&mut input), if self.endpoint.wants_read() => if read? == 0 { return Ok(()) },
                 command = self.commands.recv(), if self.session.is_some() => {
                     self.command(command.unwrap_or(Command::Close));
+                }
+                Some(Ok(link)) = self.taken.join_next(), if !self.taken.is_empty() => {
+                    if let Some(Link::Receiver { waits, .. }) = self.links.get_mut(&link) {
+                        *waits = false;
+                    }
                 }
                 () = due => {
                     self.endpoint.tick(Instant::now().into_std());
@@ -223,7 +226,7 @@ impl Driver {
                     source.filter.push(Symbol::from_static(SELECTOR), Value::Described(Box::new(described)));
                 }
                 match self.attach_receiver(source, "events") {
-                    Some(link) => drop(self.links.insert(link, Link::Receiver { events })),
+                    Some(link) => drop(self.links.insert(link, Link::Receiver { events, waits: false })),
                     None => drop(events.try_send(Err(EventHubsError::Gone("no more links".to_owned())))),
                 }
             }
@@ -343,20 +346,45 @@ impl Driver {
                 }
                 self.endpoint.grant(link, INCOMING);
             }
-            Some(Link::Receiver { events }) => {
+            Some(Link::Receiver { events, .. }) => {
                 let event = message.map_err(|error| EventHubsError::Answer(error.to_string()));
                 // There is room: no more are asked for than fit.
                 if events.try_send(event).is_err() {
                     self.endpoint.detach(link, None);
                     self.links.remove(&link);
-                    return;
-                }
-                let room = u32::try_from(events.capacity()).unwrap_or(INCOMING);
-                if self.endpoint.credit(link) < INCOMING / 2 && room > self.endpoint.credit(link) {
-                    self.endpoint.grant(link, room);
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Asks for as many events as the application has room for, now or when it has. Called when all that came is handed
+    /// over: until then a link's credit says less than what is on its way to the application.
+    fn ask_for_more(&mut self) {
+        let mut unheard = Vec::new();
+        for (id, link) in &mut self.links {
+            let Link::Receiver { events, waits } = link else { continue };
+            if events.is_closed() {
+                unheard.push(*id);
+                continue;
+            }
+            let credit = self.endpoint.credit(*id);
+            let room = u32::try_from(events.capacity()).unwrap_or(INCOMING);
+            if credit < INCOMING / 2 && room > credit {
+                self.endpoint.grant(*id, room);
+            } else if credit == 0 && !*waits {
+                *waits = true;
+                let (events, id) = (events.clone(), *id);
+                self.taken.spawn(async move {
+                    // Only to know when there is room, or nobody who takes anything.
+                    let _ = events.reserve_many(INCOMING as usize / 2).await;
+                    id
+                });
+            }
+        }
+        for link in unheard {
+            self.endpoint.detach(link, None);
+            self.links.remove(&link);
         }
     }
 }
@@ -380,7 +408,7 @@ fn end(link: Link, why: &EventHubsError) {
                 let _ = reply.send(Err(why.clone()));
             }
         }
-        Link::Receiver { events } => drop(events.try_send(Err(why.clone()))),
+        Link::Receiver { events, .. } => drop(events.try_send(Err(why.clone()))),
         Link::Answers => {}
     }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{AbortHandle, Abortable};
 use pollux_amqp::endpoint::{Attached, LinkId, Outgoing, SendError};
-use pollux_amqp::performative::SenderSettleMode;
 use pollux_amqp::{Annotations, Message, Symbol, Value};
 use pollux_model::{Error, ErrorCode, Result, Timestamp};
 use pollux_services::Services;
@@ -26,7 +25,6 @@ pub(super) struct Consumer {
     pub(super) entity: Entity,
     /// Whether each event is to say what the newest one of the partition is.
     runtime_metric: bool,
-    settled: bool,
     seat: Option<Seated>,
     /// Where to go on; `None` until the place is taken.
     reader: Option<Reader>,
@@ -44,7 +42,6 @@ impl Consumer {
             asked: Some(Box::new(attached.clone())),
             entity,
             runtime_metric,
-            settled: attached.snd_settle_mode != SenderSettleMode::Unsettled,
             seat: None,
             reader: None,
             reading: None,
@@ -155,7 +152,8 @@ impl Connection {
                     }
                 };
                 let tag = consumer.tag.to_be_bytes();
-                let outgoing = Outgoing { tag: &tag, message_format: 0, payload, settled: consumer.settled };
+                // A reader keeps its own place: nothing is to be heard of what was sent, and PyPI's client says nothing.
+                let outgoing = Outgoing { tag: &tag, message_format: 0, payload, settled: true };
                 match self.endpoint.send(*id, outgoing) {
                     Ok(_) => {
                         consumer.tag += 1;

@@ -1,0 +1,34 @@
+//! Writes the seeds of every target to `corpus/<target>/`.
+//!
+//! ```text
+//!   cargo +nightly run --manifest-path fuzz/Cargo.toml --bin seeds
+//! ```
+
+use std::path::Path;
+use std::{fs, io};
+
+#[path = "../../crates/amqp/tests/fuzz/seeds.rs"]
+mod seeds;
+
+const NAMES: [&str; 9] = [
+    "amqps://localhost:5671/hub1/ConsumerGroups/$Default/Partitions/0",
+    "hub1/Partitions/12",
+    "hub1/Publishers/thermostat-7",
+    "amqp.annotation.x-opt-offset > '1024'",
+    "amqp.annotation.x-opt-offset >= '-1'",
+    "amqp.annotation.x-opt-offset > '@latest'",
+    "amqp.annotation.x-opt-sequence-number >= '17'",
+    "amqp.annotation.x-opt-enqueued-time > '1700000000000'",
+    "amqp.annotation.x-opt-enqueued-time >= '9223372036854775807'",
+];
+
+fn main() -> io::Result<()> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let names = NAMES.map(|name| ("names", name.as_bytes().to_vec()));
+    for (number, (target, seed)) in seeds::all().into_iter().chain(names).enumerate() {
+        let folder = corpus.join(format!("amqp_{target}"));
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join(format!("seed-{number:03}")), seed)?;
+    }
+    Ok(())
+}
