@@ -88,8 +88,9 @@ impl Resources {
             }
             (Properties::Events(events), Declared::Events(said)) => {
                 merge_policies(&mut events.policies, &said.policies, random)?;
-                said.event_hubs.iter().for_each(|one| merge_event_hub(&mut events.event_hubs, one));
-                Ok(())
+                said.event_hubs
+                    .iter()
+                    .try_for_each(|one| merge_event_hub(&mut events.event_hubs, one, random))
             }
             (Properties::Functions(functions), Declared::Functions(said)) => {
                 if let Some(key) = &said.key {
@@ -152,7 +153,11 @@ pub(super) fn merge_link(links: &mut Vec<LinkedHub>, said: &DeclaredLink) -> Res
     Ok(())
 }
 
-pub(super) fn merge_event_hub(event_hubs: &mut Vec<EventHub>, said: &DeclaredEventHub) {
+fn merge_event_hub(
+    event_hubs: &mut Vec<EventHub>,
+    said: &DeclaredEventHub,
+    random: &dyn Random,
+) -> Result<()> {
     let name = said.name.to_ascii_lowercase();
     let mut event_hub = event_hubs.iter().find(|one| one.name == name).cloned().unwrap_or_else(|| EventHub {
         name,
@@ -164,16 +169,25 @@ pub(super) fn merge_event_hub(event_hubs: &mut Vec<EventHub>, said: &DeclaredEve
     });
     event_hub.partitions = said.partitions.unwrap_or(event_hub.partitions);
     event_hub.retention_hours = said.retention_hours.unwrap_or(event_hub.retention_hours);
-    event_hub.retention_bytes = said.retention_bytes.or(event_hub.retention_bytes);
-    for group in &said.consumer_groups {
-        if !event_hub.consumer_groups.iter().any(|one| one.eq_ignore_ascii_case(group)) {
-            event_hub.consumer_groups.push(group.clone());
-        }
-    }
+    event_hub.retention_bytes = said.retention_bytes.or(event_hub.retention_bytes).filter(|bytes| *bytes > 0);
+    said.consumer_groups.iter().for_each(|group| merge_group(&mut event_hub.consumer_groups, group));
+    merge_policies(&mut event_hub.policies, &said.policies, random)?;
     put(event_hubs, event_hub, |a, b| a.name == b.name);
+    Ok(())
 }
 
-fn merge_policies(policies: &mut Vec<Policy>, said: &[DeclaredPolicy], random: &dyn Random) -> Result<()> {
+/// Names of consumer groups compare without case; the first spelling stays.
+pub(super) fn merge_group(groups: &mut Vec<String>, said: &str) {
+    if !groups.iter().any(|one| one.eq_ignore_ascii_case(said)) {
+        groups.push(said.to_owned());
+    }
+}
+
+pub(super) fn merge_policies(
+    policies: &mut Vec<Policy>,
+    said: &[DeclaredPolicy],
+    random: &dyn Random,
+) -> Result<()> {
     for one in said {
         let present = policies.iter().find(|policy| policy.name.eq_ignore_ascii_case(&one.name)).cloned();
         let mut policy = match present {
@@ -181,7 +195,7 @@ fn merge_policies(policies: &mut Vec<Policy>, said: &[DeclaredPolicy], random: &
             None => Policy::new(&one.name, KeyPair::generate(random), needed_rights(one)?),
         };
         if let Some(rights) = &one.rights {
-            policy.rights.clone_from(rights);
+            policy.rights = whole(rights);
         }
         if let Some(key) = &one.primary_key {
             policy.keys.primary = key_of(&one.name, key)?;
@@ -192,6 +206,22 @@ fn merge_policies(policies: &mut Vec<Policy>, said: &[DeclaredPolicy], random: &
         put(policies, policy, |a, b| a.name.eq_ignore_ascii_case(&b.name));
     }
     Ok(())
+}
+
+/// Each right once, and what it implies: who may manage may send and listen (Azure article "Authorize access to Event Hubs
+/// using Shared Access Signatures", whose portal ticks all three).
+fn whole(said: &[PolicyRight]) -> Vec<PolicyRight> {
+    let implied: &[_] = match said.contains(&PolicyRight::Manage) {
+        true => &[PolicyRight::Send, PolicyRight::Listen],
+        false => &[],
+    };
+    let mut rights = Vec::new();
+    for right in said.iter().chain(implied) {
+        if !rights.contains(right) {
+            rights.push(*right);
+        }
+    }
+    rights
 }
 
 fn needed_rights(said: &DeclaredPolicy) -> Result<&[PolicyRight]> {
