@@ -10,7 +10,9 @@ use clap::{Args, Subcommand};
 use pollux_model::resource::ResourceKind;
 use serde_json::json;
 
+use crate::connections::pick;
 use crate::output::Column;
+use crate::policies::{self, Holder};
 use crate::resources::{self, Create, Delete, List, Show};
 use crate::session::Session;
 
@@ -43,6 +45,9 @@ pub(crate) enum Command {
     /// Where routes lead
     #[command(subcommand)]
     Endpoint(route::EndpointCommand),
+    /// Shared access policies
+    #[command(subcommand)]
+    Policy(policies::Command<Target>),
 }
 
 /// Which hub.
@@ -51,6 +56,16 @@ pub(crate) struct Target {
     /// The hub, by name or host name [default: the first]
     #[arg(long, short = 'n')]
     hub_name: Option<String>,
+}
+
+impl policies::Target for Target {
+    const RIGHTS: &'static [&'static str] =
+        &["RegistryRead", "RegistryWrite", "ServiceConnect", "DeviceConnect"];
+
+    fn holder(&self, session: &Session) -> Result<Holder> {
+        let hub = pick("hub", &session.connections.hub, self.hub_name.as_deref())?;
+        Ok(Holder { kind: KIND, name: hub.name.clone(), event_hub: None })
+    }
 }
 
 /// Runs a command of this group.
@@ -65,5 +80,6 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Query(args) => query::run(session, args).await,
         Command::Route(command) => route::run(session, command).await,
         Command::Endpoint(command) => route::run_endpoint(session, command).await,
+        Command::Policy(command) => policies::run(session, command).await,
     }
 }
