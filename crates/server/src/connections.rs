@@ -293,7 +293,8 @@ impl Connections {
     }
 }
 
-/// With the primary key of the resource's first policy, which is the owner's. Empty for a kind that has none.
+/// With the primary key of the policy with the most rights, the first of those: the owner's, unless it was deleted. Empty
+/// where there is none.
 fn connection_string(resource: &Resource) -> String {
     let policies = match &resource.properties {
         Properties::Dps(dps) => &dps.policies,
@@ -301,7 +302,10 @@ fn connection_string(resource: &Resource) -> String {
         Properties::Events(events) => &events.policies,
         Properties::Twins(_) | Properties::Functions(_) => return String::new(),
     };
-    let Some(policy) = policies.first() else { return String::new() };
+    // Of several, `max_by_key` takes the last.
+    let Some(policy) = policies.iter().rev().max_by_key(|policy| policy.rights.len()) else {
+        return String::new();
+    };
     let (host, name, key) = (&resource.host_name, &policy.name, policy.primary().reveal());
     if resource.kind() == ResourceKind::Events {
         return format!("Endpoint=sb://{host}/;SharedAccessKeyName={name};SharedAccessKey={key}");

@@ -117,8 +117,9 @@ pub enum Write {
 
     /// Where a consumer stands.
     PutCheckpoint { key: ConsumerKey, partition: u32, checkpoint: Checkpoint },
-    /// Removes all checkpoints in an event hub: it was deleted, and one of the same name starts from its beginning.
-    DeleteCheckpoints { namespace: OwnerName, event_hub: String },
+    /// Removes the checkpoints in an event hub, those of one consumer group or all: it was deleted, and one of the same
+    /// name starts from its beginning.
+    DeleteCheckpoints { namespace: OwnerName, event_hub: String, consumer_group: Option<String> },
     /// A dead letter; its id is given by the store (the field is ignored). One per (app, function, namespace,
     /// event hub, partition, sequence number): a second put of the same event replaces the first.
     PutDeadLetter { letter: Box<DeadLetter> },

@@ -6,16 +6,24 @@
 //!   PUT    /admin/resources/dps/{name}/linked-hubs/{hub}        DELETE
 //!   PUT    /admin/resources/hub/{name}/endpoints/{endpoint}     DELETE
 //!   PUT    /admin/resources/hub/{name}/routes/{route}           DELETE
-//!   PUT    /admin/resources/events/{name}/event-hubs/{hub}      DELETE
-//!   POST   /admin/resources/{kind}/{name}/regenerate-key
+//!   GET    /admin/resources/events/{name}/event-hubs            GET, PUT, DELETE …/{hub}
+//!   GET    /admin/resources/events/{name}/event-hubs/{hub}/consumer-groups      PUT, DELETE …/{group}
+//!   GET    /admin/resources/events/{name}/event-hubs/{hub}/policies             GET, PUT, DELETE …/{policy}
+//!   GET    /admin/resources/{kind}/{name}/policies              GET, PUT, DELETE …/{policy}
+//!   POST   …/policies/{policy}/regenerate-key                   {"key": "primary"} or "secondary"
 //!   GET    /admin/resources/{kind}/{name}/dead-letters          of functions and hub; GET, DELETE …/{id}, POST …/replay
+//!   POST   /admin/resources/{kind}/{name}/regenerate-key        {"policy": "…", "key": "primary"}
 //!   GET    /admin/groups                                        GET, DELETE …/{group}
 //!   GET    /admin/health
 //! ```
+//!
+//! Keys are in what answers for one resource or one policy, and in no list.
 
 mod dead_letters;
+mod event_hubs;
 mod functions;
 mod groups;
+mod policies;
 mod resources;
 mod status;
 mod view;
@@ -52,6 +60,8 @@ pub(super) fn router(services: Arc<Services>, about: About) -> Router {
         .route("/admin/connections", get(connections))
         .route("/admin/health", get(health))
         .merge(resources::routes())
+        .merge(event_hubs::routes())
+        .merge(policies::routes())
         .merge(functions::routes())
         .merge(dead_letters::routes())
         .merge(groups::routes())

@@ -11,7 +11,9 @@ use clap::{Args, Subcommand};
 use pollux_model::resource::ResourceKind;
 use serde_json::json;
 
+use crate::connections::pick;
 use crate::output::Column;
+use crate::policies::{self, Holder};
 use crate::resources::{self, Create, Delete, List, Show};
 use crate::session::Session;
 
@@ -49,6 +51,9 @@ pub(crate) enum Command {
     /// Events that an endpoint elsewhere refused
     #[command(subcommand)]
     DeadLetter(dead_letter::Command),
+    /// Shared access policies
+    #[command(subcommand)]
+    Policy(policies::Command<Target>),
 }
 
 /// Change a hub
@@ -85,6 +90,16 @@ pub(crate) struct Target {
     hub_name: Option<String>,
 }
 
+impl policies::Target for Target {
+    const RIGHTS: &'static [&'static str] =
+        &["RegistryRead", "RegistryWrite", "ServiceConnect", "DeviceConnect"];
+
+    fn holder(&self, session: &Session) -> Result<Holder> {
+        let hub = pick("hub", &session.connections.hub, self.hub_name.as_deref())?;
+        Ok(Holder { kind: KIND, name: hub.name.clone(), event_hub: None })
+    }
+}
+
 /// Runs a command of this group.
 pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
     match command {
@@ -99,6 +114,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Route(command) => route::run(session, command).await,
         Command::Endpoint(command) => route::run_endpoint(session, command).await,
         Command::DeadLetter(command) => dead_letter::run(session, command).await,
+        Command::Policy(command) => policies::run(session, command).await,
     }
 }
 

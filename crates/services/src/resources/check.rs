@@ -10,6 +10,7 @@ use pollux_model::resource::{
 use pollux_model::{Error, ErrorCode, Result};
 
 use super::Resources;
+use super::defaults::ROOT_POLICY;
 
 /// Names of endpoints that hubs have by themselves (Azure article "IoT Hub endpoints").
 const RESERVED_ENDPOINTS: [&str; 4] =
@@ -56,11 +57,11 @@ impl Resources {
                 return Err(Error::invalid("an allocation weight is 1 to 1000"));
             }
         }
-        check_policies(ResourceKind::Dps, &dps.policies)
+        self.check_policies(resource, None, &dps.policies)
     }
 
     fn check_hub(&self, resource: &Resource, hub: &Hub) -> Result<()> {
-        check_policies(ResourceKind::Hub, &hub.policies)?;
+        self.check_policies(resource, None, &hub.policies)?;
         self.check_built_in(resource, hub)?;
         for endpoint in &hub.endpoints {
             self.check_endpoint(endpoint)?;
@@ -118,7 +119,8 @@ impl Resources {
     }
 
     fn check_events(&self, resource: &Resource, events: &Events) -> Result<()> {
-        check_policies(ResourceKind::Events, &events.policies)?;
+        self.check_policies(resource, None, &events.policies)?;
+        check_root_policy(&events.policies)?;
         let present = self.context.table.named(ResourceKind::Events, &resource.name);
         for one in &events.event_hubs {
             check_event_hub(one)?;
@@ -129,8 +131,25 @@ impl Resources {
                     one.name
                 )));
             }
+            let groups = before.map_or(0, |before| before.consumer_groups.len());
+            let what = format!("consumer groups of the event hub '{}'", one.name);
+            check_count(&what, groups, one.consumer_groups.len(), self.context.limits.consumer_groups)?;
+            self.check_policies(resource, Some(&one.name), &one.policies)?;
         }
         Ok(())
+    }
+
+    fn check_policies(&self, of: &Resource, of_hub: Option<&str>, policies: &[Policy]) -> Result<()> {
+        policies.iter().try_for_each(|policy| check_policy(of.kind(), policy))?;
+        let present = self.context.table.named(of.kind(), &of.name);
+        let before =
+            present.as_deref().and_then(|present| super::policies::policies_of(present, of_hub).ok());
+        let what = match of_hub {
+            Some(event_hub) => format!("shared access policies of the event hub '{event_hub}'"),
+            None => format!("shared access policies of the {} '{}'", of.kind(), of.name),
+        };
+        let before = before.map_or(0, <[Policy]>::len);
+        check_count(&what, before, policies.len(), self.context.limits.policies)
     }
 
     /// [`ErrorCode::ResourceInUse`] if a resource that stays refers to one that leaves.
@@ -241,17 +260,36 @@ fn check_name(what: &str, name: &str) -> Result<()> {
     )))
 }
 
-fn check_policies(kind: ResourceKind, policies: &[Policy]) -> Result<()> {
-    for policy in policies {
-        check_name("a shared access policy", &policy.name)?;
-        if let Some(foreign) = policy.rights.iter().find(|right| !belongs(kind, **right)) {
-            return Err(Error::invalid(format!(
-                "a {kind} knows no right {foreign:?} (policy '{}')",
-                policy.name
-            )));
+/// There may be no more than the bound; what was stored under another bound stays, and may become less.
+fn check_count(what: &str, before: usize, now: usize, most: usize) -> Result<()> {
+    if now <= most || now <= before {
+        return Ok(());
+    }
+    Err(Error::new(ErrorCode::QuotaExceeded, format!("there may be {most} {what}, not {now}")))
+}
+
+fn check_policy(kind: ResourceKind, policy: &Policy) -> Result<()> {
+    check_name("a shared access policy", &policy.name)?;
+    if policy.rights.is_empty() {
+        return Err(Error::invalid(format!("the policy '{}' needs at least one right", policy.name)));
+    }
+    match policy.rights.iter().find(|right| !belongs(kind, **right)) {
+        None => Ok(()),
+        Some(foreign) => {
+            Err(Error::invalid(format!("a {kind} knows no right {foreign:?} (policy '{}')", policy.name)))
         }
     }
-    Ok(())
+}
+
+/// Who has it may do everything in the namespace; so it stays.
+fn check_root_policy(policies: &[Policy]) -> Result<()> {
+    let root = policies.iter().find(|one| one.name.eq_ignore_ascii_case(ROOT_POLICY));
+    match root {
+        Some(root) if !root.rights.contains(&PolicyRight::Manage) => {
+            Err(Error::invalid(format!("the policy '{ROOT_POLICY}' keeps the right Manage")))
+        }
+        _ => Ok(()),
+    }
 }
 
 const fn belongs(kind: ResourceKind, right: PolicyRight) -> bool {

@@ -167,12 +167,14 @@ pub struct DeclaredEventHub {
     /// Hours events are kept; 24 when left out.
     #[serde(alias = "retentionHours")]
     pub retention_hours: Option<u32>,
-    /// Bytes a partition keeps at most; no bound when left out.
+    /// Bytes a partition keeps at most; 0: no bound, as when left out for a new one.
     #[serde(alias = "retentionBytes")]
     pub retention_bytes: Option<u64>,
     /// Consumer groups to make, beside `$Default`.
     #[serde(alias = "consumerGroups")]
     pub consumer_groups: Vec<String>,
+    /// Shared access policies of this event hub alone, to make or change.
+    pub policies: Vec<DeclaredPolicy>,
 }
 
 /// A digital twins instance.
@@ -215,7 +217,7 @@ pub struct DeclaredFunctions {
 pub struct DeclaredPolicy {
     /// Its name.
     pub name: String,
-    /// What it may do; needed for a policy that is not there yet.
+    /// What it may do; needed for a policy that is not there yet. `Manage` brings `Send` and `Listen` along.
     pub rights: Option<Vec<PolicyRight>>,
     /// Base64 of 16 to 64 bytes; made up when left out.
     #[serde(alias = "primaryKey")]

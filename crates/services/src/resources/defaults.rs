@@ -21,6 +21,9 @@ const EVENT_HUBS: [&str; 2] = ["deviceevents", "lifecycleevents"];
 /// Hours a new event hub keeps events.
 pub(super) const RETENTION_HOURS: u32 = 24;
 
+/// The policy every namespace has.
+pub(super) const ROOT_POLICY: &str = "RootManageSharedAccessKey";
+
 /// The policies Azure makes with a new resource (articles "Control access to IoT Hub", "Control access to Azure IoT Hub
 /// Device Provisioning Service", "Authorize access with shared access signatures" of Event Hubs).
 pub(super) fn policies(kind: ResourceKind, random: &dyn Random) -> Vec<Policy> {
@@ -47,7 +50,7 @@ pub(super) fn policies(kind: ResourceKind, random: &dyn Random) -> Vec<Policy> {
             ("registryRead", &[RegistryRead]),
             ("registryReadWrite", &[RegistryRead, RegistryWrite]),
         ],
-        ResourceKind::Events => &[("RootManageSharedAccessKey", &[Manage, Send, Listen])],
+        ResourceKind::Events => &[(ROOT_POLICY, &[Manage, Send, Listen])],
         ResourceKind::Twins | ResourceKind::Functions => &[],
     };
     table.iter().map(|(name, rights)| Policy::new(name, KeyPair::generate(random), rights)).collect()

@@ -59,8 +59,11 @@ impl Resources {
     /// Deletes a stream's events and where consumers stood in them.
     async fn forget_stream(&self, owner: &OwnerName, event_hub: &str) -> Result<()> {
         self.context.log.delete(&streams::name(owner, event_hub)?).await.map_err(log_failed)?;
-        let forgotten =
-            Write::DeleteCheckpoints { namespace: owner.clone(), event_hub: event_hub.to_owned() };
+        let forgotten = Write::DeleteCheckpoints {
+            namespace: owner.clone(),
+            event_hub: event_hub.to_owned(),
+            consumer_group: None,
+        };
         Ok(self.context.store.commit(Batch::from(forgotten)).await?)
     }
 

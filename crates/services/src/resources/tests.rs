@@ -282,11 +282,12 @@ async fn an_event_hub_made_again_is_empty_and_partitions_only_grow() {
 async fn keys_are_rolled_over_one_at_a_time() {
     let world = World::new().await;
     let (resources, hub) = (&world.services.resources, name("hub1"));
+    let of = |kind, resource| PolicyHolder { kind, resource, event_hub: None };
     let before = world.resource(ResourceKind::Hub, "hub1").policy("service").unwrap().keys.clone();
     let mut watch = resources.watch();
     watch.mark_unchanged();
     let changed = resources
-        .regenerate_key(&Caller::admin(), ResourceKind::Hub, &hub, Some("SERVICE"), WhichKey::Primary)
+        .regenerate_key(&Caller::admin(), of(ResourceKind::Hub, &hub), Some("SERVICE"), WhichKey::Primary)
         .await
         .unwrap();
     let after = changed.policy("service").unwrap().keys.clone();
@@ -295,7 +296,7 @@ async fn keys_are_rolled_over_one_at_a_time() {
     assert!(watch.has_changed().unwrap());
     let twins = name("twins1");
     let none = resources
-        .regenerate_key(&Caller::admin(), ResourceKind::Twins, &twins, None, WhichKey::Primary)
+        .regenerate_key(&Caller::admin(), of(ResourceKind::Twins, &twins), None, WhichKey::Primary)
         .await;
     assert!(none.unwrap_err().message.contains("no keys"));
 }

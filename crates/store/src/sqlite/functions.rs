@@ -87,9 +87,11 @@ pub(super) fn delete_checkpoints(
     connection: &Connection,
     namespace: &OwnerName,
     event_hub: &str,
+    consumer_group: Option<&str>,
 ) -> Result<(), Refusal> {
-    let sql = "DELETE FROM checkpoints WHERE namespace = ?1 AND event_hub = ?2";
-    Ok(execute(connection, sql, [namespace.as_str(), event_hub])?)
+    let sql = "DELETE FROM checkpoints
+        WHERE namespace = ?1 AND event_hub = ?2 AND (?3 IS NULL OR consumer_group = ?3)";
+    Ok(execute(connection, sql, params![namespace.as_str(), event_hub, consumer_group])?)
 }
 
 pub(super) fn put_dead_letter(

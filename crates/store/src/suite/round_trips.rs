@@ -145,9 +145,18 @@ pub(super) async fn checkpoints_come_back_whole(backend: Arc<dyn Backend>) {
     assert_eq!(store.checkpoints(&consumer("three")).await.expect("checkpoints"), []);
     let mut elsewhere = consumer("one");
     elsewhere.event_hub = "elsewhere".to_owned();
-    let gone =
-        Write::DeleteCheckpoints { namespace: one.namespace.clone(), event_hub: one.event_hub.clone() };
-    commit(&*store, [put(&elsewhere, 0, 7), gone]).await;
+    let mut of_group = consumer("one");
+    of_group.consumer_group = "alarms".to_owned();
+    let gone = |group: Option<&str>| Write::DeleteCheckpoints {
+        namespace: one.namespace.clone(),
+        event_hub: one.event_hub.clone(),
+        consumer_group: group.map(str::to_owned),
+    };
+    commit(&*store, [put(&elsewhere, 0, 7), put(&of_group, 3, 8), gone(Some("alarms"))]).await;
+    assert_eq!(store.checkpoints(&of_group).await.expect("checkpoints"), []);
+    assert_eq!(store.checkpoints(&two).await.expect("checkpoints"), [(0, checkpoint(9))]);
+    commit(&*store, [put(&of_group, 3, 8), gone(None)]).await;
+    assert_eq!(store.checkpoints(&of_group).await.expect("checkpoints"), []);
     assert_eq!(store.checkpoints(&one).await.expect("checkpoints"), []);
     assert_eq!(store.checkpoints(&two).await.expect("checkpoints"), []);
     assert_eq!(store.checkpoints(&elsewhere).await.expect("checkpoints"), [(0, checkpoint(7))]);

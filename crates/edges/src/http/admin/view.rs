@@ -1,5 +1,4 @@
-//! Resources as the admin API shows them: keys included, for only the operator gets here; settings of function apps by
-//! name only.
+//! Resources as the admin API shows them, with or without keys; settings of function apps by name only.
 
 use pollux_model::KeyPair;
 use pollux_model::resource::{
@@ -7,6 +6,7 @@ use pollux_model::resource::{
 };
 use serde_json::{Map, Value, json};
 
+/// With its keys: only the operator gets here.
 pub(super) fn resource(resource: &Resource) -> Value {
     let mut view = Map::new();
     view.insert("kind".to_owned(), json!(resource.kind().as_str()));
@@ -19,6 +19,28 @@ pub(super) fn resource(resource: &Resource) -> Value {
         view.extend(own);
     }
     Value::Object(view)
+}
+
+/// For lists, and for answers about something else than keys.
+pub(super) fn without_keys(of: &Resource) -> Value {
+    hidden(resource(of))
+}
+
+/// Without what is named `keys`, at any depth.
+pub(super) fn hidden(mut view: Value) -> Value {
+    hide(&mut view);
+    view
+}
+
+fn hide(view: &mut Value) {
+    match view {
+        Value::Object(fields) => {
+            fields.retain(|name, _| name != "keys");
+            fields.values_mut().for_each(hide);
+        }
+        Value::Array(items) => items.iter_mut().for_each(hide),
+        _ => {}
+    }
 }
 
 fn own(name: &str, properties: &Properties) -> Value {
@@ -82,7 +104,7 @@ fn route(route: &Route) -> Value {
     })
 }
 
-fn event_hub(event_hub: &EventHub) -> Value {
+pub(super) fn event_hub(event_hub: &EventHub) -> Value {
     json!({
         "name": event_hub.name,
         "partitions": event_hub.partitions,
@@ -94,8 +116,11 @@ fn event_hub(event_hub: &EventHub) -> Value {
 }
 
 fn policies(policies: &[Policy]) -> Vec<Value> {
-    let policy = |one: &Policy| json!({ "name": one.name, "rights": one.rights, "keys": keys(&one.keys) });
     policies.iter().map(policy).collect()
+}
+
+pub(super) fn policy(policy: &Policy) -> Value {
+    json!({ "name": policy.name, "rights": policy.rights, "keys": keys(&policy.keys) })
 }
 
 fn keys(keys: &KeyPair) -> Value {
