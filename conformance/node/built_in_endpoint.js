@@ -40,11 +40,9 @@ async function connected(password) {
 async function end(address) {
   const connection = await connected(sas(`${hub.hostName}/messages/events`));
   try {
-    return await new Promise((resolve, reject) => {
-      const ended = (context) => resolve(context.receiver.error);
-      connection.createReceiver({ source: { address }, onError: ended })
-        .then((receiver) => receiver.on(ReceiverEvents.receiverError, ended), (error) => resolve(error))
-        .catch(reject);
+    const receiver = await connection.createReceiver({ source: { address } });
+    return await new Promise((resolve) => {
+      receiver.on(ReceiverEvents.receiverError, (context) => resolve(context.receiver.error));
     });
   } finally {
     await connection.close();

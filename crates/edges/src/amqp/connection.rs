@@ -78,6 +78,8 @@ pub(super) enum Done {
     Read { link: LinkId, reader: Reader, read: Result<Vec<Record>>, runtime: Option<Bytes> },
     /// A consumer must go.
     Displaced { link: LinkId },
+    /// The peer is to look elsewhere.
+    Redirected { link: LinkId, error: Box<AmqpError> },
     /// Work of a link that is gone.
     Nothing,
     /// A token was looked at.
@@ -269,6 +271,13 @@ impl Connection {
             Done::Answered { node, reply_to, message } => {
                 self.asked -= 1;
                 self.answer(node, reply_to.as_deref(), &message);
+            }
+            Done::Redirected { link, error } => {
+                // Unless the peer has left meanwhile.
+                if self.links.contains_key(&link) {
+                    self.endpoint.detach(link, Some(*error));
+                    self.leave(link);
+                }
             }
             Done::Nothing => {}
         }
