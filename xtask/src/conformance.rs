@@ -99,9 +99,9 @@ pub(crate) fn tally(args: &Args) -> Result<Tally> {
     let known =
         Known::parse(&std::fs::read_to_string(workspace::root().join(Known::PATH)).unwrap_or_default())?;
     let (ready, missing): (Vec<_>, Vec<_>) =
-        scenarios.into_iter().partition(|scenario| clients.of(scenario.language).is_ok());
+        scenarios.into_iter().partition(|scenario| clients.of(scenario).is_ok());
     for scenario in missing {
-        let reason = clients.of(scenario.language).err().unwrap_or_default();
+        let reason = clients.of(&scenario).err().unwrap_or_default();
         println!("skip  {}: {reason}", scenario.name);
         tally.skip(scenario.name, reason);
     }
@@ -162,7 +162,7 @@ fn start_inside(
         std::fs::remove_dir_all(folder)?;
     }
     std::fs::create_dir_all(folder)?;
-    let program = clients.of(scenario.language).map_err(anyhow::Error::msg)?;
+    let program = clients.of(scenario).map_err(anyhow::Error::msg)?;
     let output = Command::new("unshare")
         .args(prepare::NAMESPACES)
         .arg(std::env::current_exe()?)

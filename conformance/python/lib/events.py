@@ -2,6 +2,8 @@
 
 import threading
 
+import requests
+
 from azure.eventhub import EventHubConsumerClient, EventHubProducerClient
 
 from lib import connections
@@ -14,6 +16,19 @@ def options(**more):
 
 def namespace(index=0):
     return connections()["events"][index]
+
+
+def declare(method, hub, body=None, index=0):
+    """PUT or DELETE of an event hub of a namespace, as the operator may."""
+    admin = connections()["admin"]
+    response = requests.request(
+        method,
+        f"{admin['url']}/admin/resources/events/{namespace(index)['name']}/event-hubs/{hub}",
+        headers={"Authorization": f"Bearer {admin['key']}"},
+        json=body,
+        timeout=30,
+    )
+    assert response.status_code < 300, f"{method} {hub}: {response.status_code} {response.text[:400]}"
 
 
 def producer(hub, connection=None, **more):

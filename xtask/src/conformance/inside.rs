@@ -2,6 +2,7 @@
 //! beside it, the subject stopped. Prints one line of JSON per case on stdout.
 
 use super::case::Case;
+use super::prepare::sources_folder;
 use super::scenario::Scenario;
 use super::setup::Setup;
 use super::world::{World, log};
@@ -86,6 +87,9 @@ fn script(scenario: &Scenario, args: &Args, world: &World) -> Result<()> {
         .env("SUBJECT_NODES", nodes(&world.settings))
         .env("WORK_DIR", &args.folder)
         .env("PYTHONDONTWRITEBYTECODE", "1");
+    if let Some(list) = &scenario.sources {
+        command.env("SOURCES", sources_folder(list));
+    }
     if let Some(shared) = workspace::shared() {
         command.env("SHARED_DIR", shared);
     }

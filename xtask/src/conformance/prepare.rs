@@ -1,9 +1,11 @@
-//! What the scenarios need on this machine: namespaces (root), and the clients from PyPI and npm at their pinned versions.
+//! What the scenarios need on this machine: namespaces (root), the clients from PyPI and npm at their pinned versions, and source
+//! distributions whose tests are run.
 
 use super::scenario::{Language, Scenario};
 use crate::run::{Cmd, available};
 use crate::workspace;
 use anyhow::{Context, Result, bail};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `unshare` that give a program namespaces of its own, which end with it and with everything in them.
@@ -31,6 +33,8 @@ pub(crate) fn namespaces() -> Result<(), String> {
 pub(super) struct Clients {
     node: Result<PathBuf, String>,
     python: Result<PathBuf, String>,
+    /// By list: what could not be fetched.
+    sources: Vec<(String, String)>,
 }
 
 impl Clients {
@@ -44,11 +48,24 @@ impl Clients {
                 Err("not asked for".to_owned())
             }
         };
-        Self { node: of(Language::Node, node), python: of(Language::Python, python) }
+        let (node, python) = (of(Language::Node, node), of(Language::Python, python));
+        let lists: BTreeSet<&String> = scenarios.iter().filter_map(|one| one.sources.as_ref()).collect();
+        let fetched = lists.into_iter().filter_map(|list| {
+            let interpreter = python.as_deref().ok()?;
+            let error = sources(list, interpreter).err()?;
+            Some((list.clone(), format!("no source distributions of {list}: {error:#}")))
+        });
+        let sources = fetched.collect();
+        Self { node, python, sources }
     }
 
-    pub(super) fn of(&self, language: Language) -> Result<&Path, String> {
-        let client = match language {
+    /// The interpreter for a scenario, or why it cannot run.
+    pub(super) fn of(&self, scenario: &Scenario) -> Result<&Path, String> {
+        let missing = self.sources.iter().find(|(list, _)| scenario.sources.as_ref() == Some(list));
+        if let Some((_, reason)) = missing {
+            return Err(reason.clone());
+        }
+        let client = match scenario.language {
             Language::Node => &self.node,
             Language::Python => &self.python,
         };
@@ -73,6 +90,34 @@ fn python() -> Result<PathBuf> {
         stamp(&venv, &wanted)?;
     }
     Ok(interpreter)
+}
+
+/// The folder that a list of source distributions is unpacked into.
+pub(super) fn sources_folder(list: &str) -> PathBuf {
+    workspace::target().join("conformance/sources").join(list.trim_end_matches(".txt").replace('/', "-"))
+}
+
+/// Fetches the source distributions of a list and unpacks them, each into the folder that it names itself.
+fn sources(list: &str, interpreter: &Path) -> Result<()> {
+    let wanted = workspace::root().join("conformance").join(list);
+    let folder = sources_folder(list);
+    if fresh(&folder, &wanted)? {
+        return Ok(());
+    }
+    println!("fetching {list} into {}", folder.display());
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    let quiet = ["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"];
+    let pinned = ["--no-binary", ":all:", "--require-hashes", "--requirement"];
+    let fetch = quiet.into_iter().chain(pinned).map(PathBuf::from).chain([wanted.clone(), "--dest".into()]);
+    run(Cmd::new(interpreter).args(fetch.chain([folder.clone()])), "pip download")?;
+    let archives = std::fs::read_dir(&folder)?.map(|entry| Ok(entry?.path()));
+    for archive in archives.collect::<Result<Vec<PathBuf>>>()? {
+        let unpack = ["-m", "tarfile", "--extract"].map(PathBuf::from);
+        run(Cmd::new(interpreter).args(unpack.into_iter().chain([archive, folder.clone()])), "tarfile")?;
+    }
+    stamp(&folder, &wanted)
 }
 
 /// conformance/node/node_modules exactly as package-lock.json has it; returns `node`.

@@ -3,6 +3,7 @@
 //! ```text
 //! # about: the story with PyPI's clients          (required; one line)
 //! # server: default | none | config/named.toml    (what runs beside it; `none`: the script starts the binary itself)
+//! # sources: python/livetest/sources.txt          (source distributions that are fetched and unpacked for it, by hash)
 //! # timeout: 60                                   (seconds for the whole script)
 //! ```
 
@@ -41,6 +42,8 @@ pub(crate) struct Scenario {
     pub(crate) language: Language,
     pub(crate) about: String,
     pub(crate) server: Server,
+    /// A list of source distributions, from conformance/.
+    pub(crate) sources: Option<String>,
     /// Seconds.
     pub(crate) timeout: u64,
 }
@@ -69,6 +72,7 @@ impl Scenario {
             language,
             about: String::new(),
             server: Server::Default,
+            sources: None,
             timeout: TIMEOUT,
         };
         for line in text.lines().take_while(|line| line.starts_with('#') || line.starts_with("//")) {
@@ -94,6 +98,8 @@ impl Scenario {
                     other => bail!("`server: {other}`: default, none, or a .toml below conformance/"),
                 }
             }
+            "sources" if value.ends_with(".txt") => self.sources = Some(value.to_owned()),
+            "sources" => bail!("`sources: {value}`: a list below conformance/, its name ends with .txt"),
             "timeout" => {
                 self.timeout = value.parse().with_context(|| format!("`timeout: {value}`: whole seconds"))?;
             }
@@ -162,12 +168,12 @@ mod tests {
 
     #[test]
     fn the_head_of_a_script_tells_all() {
-        let text =
-            "# about: the story\n# server: config/named.toml\n# timeout: 30\nimport x\n# timeout: 99\n";
+        let text = "# about: the story\n# server: config/named.toml\n# sources: python/a.txt\n# timeout: 30\nimport x\n# timeout: 99\n";
         let scenario = Scenario::parse("conformance/python/named_hosts.py", text).expect("a valid head");
         assert_eq!(scenario.name, "python-named-hosts");
         assert_eq!((scenario.language, scenario.timeout), (Language::Python, 30));
         assert_eq!(scenario.server, Server::Config("config/named.toml".to_owned()));
+        assert_eq!(scenario.sources.as_deref(), Some("python/a.txt"));
     }
 
     #[test]
@@ -176,6 +182,7 @@ mod tests {
             |text| format!("{:#}", Scenario::parse("conformance/node/a.js", text).expect_err("a bad head"));
         assert!(error("'use strict';").contains("about"));
         assert!(error("// about: a\n// server: maybe\n").contains("default, none"));
+        assert!(error("// about: a\n// sources: all\n").contains("a list below conformance/"));
         assert!(error("// about: a\n// timeout: soon\n").contains("whole seconds"));
     }
 

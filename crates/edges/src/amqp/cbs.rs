@@ -1,10 +1,11 @@
 //! `$cbs`: tokens that are put become claims of the connection.
 
-use pollux_amqp::Value;
+use pollux_amqp::{Message, Value};
+use pollux_model::resource::PolicyRight;
 use pollux_model::sas::SasToken;
 use pollux_model::{Error, ErrorCode, Result};
 use pollux_services::Services;
-use pollux_services::events::Claim;
+use pollux_services::events::{Address, Claim, Namespace, Place};
 
 use super::request::{Answer, Request};
 
@@ -77,10 +78,31 @@ pub(super) async fn claim(services: &Services, host: &str, request: &Request) ->
         "jwt" => services.events.claim_by_bearer(token).await?,
         _ => return Err(Error::invalid("'type' must be servicebus.windows.net:sastoken or jwt")),
     };
+    exists(services, &namespace, &claim, audience)?;
     Ok((audience.to_owned(), claim))
 }
 
-/// The answer to a `put-token` that was taken.
-pub(super) fn accepted() -> Answer {
-    Answer::good(202, "Accepted", Value::Null)
+/// Whether there is the event hub that a token is put for, where the token allows to know it: clients take the answer to
+/// `put-token` for the word on what does not exist (status code 404, as Azure answers). An audience without a scheme may
+/// begin with a host name and is not looked at.
+fn exists(services: &Services, namespace: &Namespace, claim: &Claim, audience: &str) -> Result<()> {
+    let Some((_, path)) = audience.split_once("://").and_then(|(_, rest)| rest.split_once('/')) else {
+        return Ok(());
+    };
+    let Ok(Address { event_hub, .. }) = Address::parse(path) else { return Ok(()) };
+    let may = |right| services.events.require(namespace, [claim], path, right).is_ok();
+    if may(PolicyRight::Send) || may(PolicyRight::Listen) {
+        services.events.event_hub(namespace, &Address { event_hub, place: Place::Whole })?;
+    }
+    Ok(())
+}
+
+/// The answer to a `put-token` that was taken or not. It bears the condition under one of its two names only: where PyPI's
+/// azure-eventhub sees `error-condition` it tells neither the status nor what is wrong (`_on_execute_operation_complete` in
+/// its `_pyamqp/cbs.py`).
+pub(super) fn answer(request: &Request, put: Result<()>) -> Message {
+    let answer = put.map_or_else(Answer::from, |()| Answer::good(202, "Accepted", Value::Null));
+    let mut message = request.answer(answer);
+    message.application_properties.0.retain(|(name, _)| name != "error-condition");
+    message
 }

@@ -13,7 +13,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use pollux_amqp::endpoint::{DeliveryId, Endpoint, Event, LinkId, OpenOptions, SessionId};
 use pollux_amqp::performative::{Error as AmqpError, condition};
 use pollux_amqp::sasl::{self, Code};
-use pollux_amqp::{Fields, Message, Symbol, Value};
+use pollux_amqp::{Annotations, Fields, Message, Symbol, Value};
 use pollux_model::{Error, Result};
 use pollux_services::events::{Claim, Reader, Record, Seated};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -75,7 +75,7 @@ pub(super) enum Done {
     /// A consumer has its place, or not.
     Seated { link: LinkId, seated: Result<(Seated, Reader)> },
     /// Events were read.
-    Read { link: LinkId, reader: Reader, read: Result<Vec<Record>>, runtime: Option<Bytes> },
+    Read { link: LinkId, reader: Reader, read: Result<Vec<Record>>, runtime: Annotations },
     /// A consumer must go.
     Displaced { link: LinkId },
     /// The peer is to look elsewhere.
@@ -264,9 +264,7 @@ impl Connection {
                 self.asked -= 1;
                 let put = claim.and_then(|(audience, claim)| self.claims.put(&audience, claim));
                 self.known();
-                let answer = put.map_or_else(Into::into, |()| super::cbs::accepted());
-                let reply_to = request.reply_to().map(str::to_owned);
-                self.answer(Node::Cbs, reply_to.as_deref(), &request.answer(answer));
+                self.answer(Node::Cbs, request.reply_to(), &super::cbs::answer(&request, put));
             }
             Done::Answered { node, reply_to, message } => {
                 self.asked -= 1;

@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
 use futures_util::future::{AbortHandle, Abortable};
 use pollux_amqp::endpoint::{Attached, LinkId, Outgoing, SendError};
-use pollux_amqp::{Annotations, Message, Symbol, Value};
+use pollux_amqp::{Annotations, Symbol, Value};
 use pollux_model::{Error, ErrorCode, Result, Timestamp};
 use pollux_services::Services;
 use pollux_services::events::{PartitionInfo, ReadFrom, ReadLimit, Reader, Record, Seated, to_message};
@@ -30,8 +29,8 @@ pub(super) struct Consumer {
     reader: Option<Reader>,
     reading: Option<AbortHandle>,
     batch: VecDeque<Record>,
-    /// The section that says what the newest event was when the batch was read.
-    runtime: Option<Bytes>,
+    /// What the newest event was when the batch was read.
+    runtime: Annotations,
     drain: bool,
     tag: u64,
 }
@@ -46,7 +45,7 @@ impl Consumer {
             reader: None,
             reading: None,
             batch: VecDeque::new(),
-            runtime: None,
+            runtime: Annotations::default(),
             drain: false,
             tag: 0,
         }
@@ -116,7 +115,7 @@ impl Connection {
         link: LinkId,
         reader: Reader,
         read: Result<Vec<Record>>,
-        runtime: Option<Bytes>,
+        runtime: Annotations,
     ) {
         let Some(Link::Consumer(consumer)) = self.links.get_mut(&link) else { return };
         consumer.reading = None;
@@ -144,7 +143,7 @@ impl Connection {
             while self.endpoint.credit(*id) > 0
                 && let Some(record) = consumer.batch.front()
             {
-                let payload = match message(record, consumer.runtime.as_ref()) {
+                let payload = match to_message(record, &consumer.runtime) {
                     Ok(payload) => payload,
                     Err(error) => {
                         broken.push((*id, error));
@@ -206,32 +205,22 @@ async fn read_on(
     let runtime = match (&read, runtime_metric) {
         (Ok(records), true) if !records.is_empty() => {
             let now = services.context.clock.now();
-            events.newest(&reader).await.ok().map(|newest| runtime_section(&newest, now))
+            events.newest(&reader).await.map(|newest| runtime_metrics(&newest, now)).unwrap_or_default()
         }
-        _ => None,
+        _ => Annotations::default(),
     };
     Done::Read { link, reader, read, runtime }
 }
 
-/// The message of a record, behind the section about the partition where that was asked for.
-fn message(record: &Record, runtime: Option<&Bytes>) -> Result<Bytes> {
-    let message = to_message(record)?;
-    let Some(runtime) = runtime else { return Ok(message) };
-    let mut whole = BytesMut::with_capacity(runtime.len() + message.len());
-    whole.extend_from_slice(runtime);
-    whole.extend_from_slice(&message);
-    Ok(whole.freeze())
-}
-
 /// Delivery annotations with the newest event of the partition (`_PROP_LAST_ENQUEUED_*` in PyPI's azure-eventhub).
-fn runtime_section(newest: &PartitionInfo, now: Timestamp) -> Bytes {
+fn runtime_metrics(newest: &PartitionInfo, now: Timestamp) -> Annotations {
     let mut annotations = Annotations::default();
     let mut say = |name, value: Value| annotations.push(Symbol::from_static(name), value);
     say("last_enqueued_sequence_number", Value::Long(newest.last_sequence_number));
     say("last_enqueued_offset", Value::from(newest.last_offset.to_string()));
     say("last_enqueued_time_utc", Value::Timestamp(newest.last_enqueued_time.as_millis()));
     say("runtime_info_retrieval_time_utc", Value::Timestamp(now.as_millis()));
-    Message { delivery_annotations: annotations, ..Message::default() }.encode()
+    annotations
 }
 
 /// The selector's name among filters, and its number (`apache.org:selector-filter:string`).

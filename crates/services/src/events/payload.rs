@@ -2,12 +2,14 @@
 //!
 //! ```text
 //!   sent      header | delivery-annotations | message-annotations | bare message | footer
-//!   stored                                    message-annotations | bare message
-//!   received                                  message-annotations | bare message
-//!                                             + where it stands
+//!   stored             delivery-annotations | message-annotations | bare message | footer
+//!   received           delivery-annotations | message-annotations | bare message | footer
+//!                      + what is told of      + where it stands
+//!                        the partition
 //! ```
 //!
-//! The bare message (properties, application properties, body) goes through untouched, bit for bit.
+//! The bare message (properties, application properties, body) goes through untouched, bit for bit. Delivery annotations
+//! and footers come through Azure as well (`test_send_amqp_annotated_message` in the tests of PyPI's azure-eventhub).
 
 use bytes::{Bytes, BytesMut};
 use pollux_amqp::{Annotations, Message, Sections, Symbol, Value};
@@ -38,7 +40,9 @@ impl Stored {
         sections.properties().map_err(malformed)?;
         sections.application_properties().map_err(malformed)?;
         sections.body().map_err(malformed)?;
+        let delivery = sections.delivery_annotations().map_err(malformed)?;
         let mut annotations = sections.message_annotations().map_err(malformed)?;
+        let footer = sections.footer().map_err(malformed)?;
         let partition_key = key_of(&annotations)?;
         annotations.0.retain(|(key, _)| !is_ours(key));
         if let Some(name) = publisher
@@ -46,7 +50,7 @@ impl Stored {
         {
             annotations.push(symbol, name);
         }
-        let payload = with_annotations(annotations, sections.bare());
+        let payload = whole(delivery, annotations, sections.bare(), footer);
         Ok(Self { partition_key, payload })
     }
 }
@@ -83,9 +87,12 @@ pub(super) fn open_batch(message: Bytes, publisher: Option<&str>) -> Result<Vec<
     inner.into_iter().map(open).collect()
 }
 
-/// The message that readers of a stored event get.
-pub fn to_message(record: &Record) -> Result<Bytes> {
+/// The message that readers of a stored event get; `told` is what they are told beside it, as delivery annotations.
+pub fn to_message(record: &Record, told: &Annotations) -> Result<Bytes> {
     let sections = Sections::find(record.payload.clone()).map_err(malformed)?;
+    let mut delivery = sections.delivery_annotations().map_err(malformed)?;
+    delivery.0.retain(|(key, _)| told.0.iter().all(|(ours, _)| ours != key));
+    delivery.0.extend(told.0.iter().cloned());
     let mut annotations = sections.message_annotations().map_err(malformed)?;
     annotations.push(Symbol::from_static(SEQUENCE_NUMBER), Value::Long(record.sequence_number));
     annotations.push(Symbol::from_static(OFFSET), record.offset.to_string());
@@ -93,14 +100,18 @@ pub fn to_message(record: &Record) -> Result<Bytes> {
     if let Some(key) = &record.partition_key {
         annotations.push(Symbol::from_static(PARTITION_KEY), key.to_string());
     }
-    Ok(with_annotations(annotations, sections.bare()))
+    let footer = sections.footer().map_err(malformed)?;
+    Ok(whole(delivery, annotations, sections.bare(), footer))
 }
 
-fn with_annotations(annotations: Annotations, bare: &Bytes) -> Bytes {
-    let head = Message { message_annotations: annotations, ..Message::default() }.encode();
-    let mut whole = BytesMut::with_capacity(head.len() + bare.len());
+fn whole(delivery: Annotations, annotations: Annotations, bare: &Bytes, footer: Annotations) -> Bytes {
+    let head =
+        Message { delivery_annotations: delivery, message_annotations: annotations, ..Message::default() };
+    let (head, tail) = (head.encode(), Message { footer, ..Message::default() }.encode());
+    let mut whole = BytesMut::with_capacity(head.len() + bare.len() + tail.len());
     whole.extend_from_slice(&head);
     whole.extend_from_slice(bare);
+    whole.extend_from_slice(&tail);
     whole.freeze()
 }
 
@@ -128,6 +139,9 @@ mod tests {
             ("d".to_owned(), Value::Decimal128([7; 16])),
         ]);
         message.properties = Some(Properties { to: Some("there".to_owned()), ..Properties::default() });
+        message.delivery_annotations.push(Symbol::from_static("theirs"), seven());
+        message.delivery_annotations.push(Symbol::from_static("told"), seven());
+        message.footer.push(Symbol::from_static("sum"), seven());
         message
     }
 
@@ -148,8 +162,14 @@ mod tests {
             partition_key: stored.partition_key,
             payload: stored.payload,
         };
-        let received = Sections::find(to_message(&record).unwrap()).unwrap();
+        let mut told = Annotations::default();
+        told.push(Symbol::from_static("told"), Value::Long(8));
+        let received = Sections::find(to_message(&record, &told).unwrap()).unwrap();
         assert_eq!(received.bare(), &bare, "bit for bit");
+        let delivery = received.delivery_annotations().unwrap();
+        assert_eq!(delivery.get("theirs"), Some(&seven()));
+        assert_eq!((delivery.get("told"), delivery.0.len()), (Some(&Value::Long(8)), 2));
+        assert_eq!(received.footer().unwrap().get("sum"), Some(&seven()));
         let annotations = received.message_annotations().unwrap();
         assert_eq!(annotations.get("mine"), Some(&Value::Long(7)));
         assert_eq!(annotations.get(SEQUENCE_NUMBER), Some(&Value::Long(3)), "not what the sender said");

@@ -150,14 +150,10 @@ impl Events {
             BATCH_FORMAT => open_batch(sent.message, publisher)?,
             _ => vec![Stored::from_message(sent.message, publisher)?],
         };
-        let key = stored.first().and_then(|one| one.partition_key.as_deref()).or(publisher);
-        if stored.iter().any(|one| one.partition_key.as_deref().or(publisher) != key) {
-            return Err(Error::invalid("all events of a batch must have the same partition key"));
-        }
-        let partition = match (&address.place, key) {
-            (Place::Partition(partition), _) => *partition,
-            (_, Some(key)) => partition_of(key, hub.partitions),
-            (_, None) => self.next_partition(namespace, hub),
+        let partition = match &address.place {
+            // Buffered producers of Azure's clients find the partition of each key themselves and batch what goes there.
+            Place::Partition(partition) => *partition,
+            _ => self.partition_for(namespace, hub, &stored, publisher)?,
         };
         let record = |one: Stored| NewRecord {
             partition_key: one.partition_key,
@@ -165,6 +161,24 @@ impl Events {
             idempotency_key: None,
         };
         Ok(Load { partition, records: stored.into_iter().map(record).collect() })
+    }
+
+    /// The partition of what goes together and names none: by its key, or the next one in turn.
+    fn partition_for(
+        &self,
+        namespace: &Namespace,
+        hub: &EventHub,
+        stored: &[Stored],
+        publisher: Option<&str>,
+    ) -> Result<u32> {
+        let key = stored.first().and_then(|one| one.partition_key.as_deref()).or(publisher);
+        if stored.iter().any(|one| one.partition_key.as_deref().or(publisher) != key) {
+            return Err(Error::invalid("all events of a batch must have the same partition key"));
+        }
+        Ok(match key {
+            Some(key) => partition_of(key, hub.partitions),
+            None => self.next_partition(namespace, hub),
+        })
     }
 
     /// The largest message, in bytes.
@@ -203,7 +217,7 @@ pub(super) fn log_failed(error: LogError) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use pollux_amqp::{Body, Message};
+    use pollux_amqp::{Body, Message, Symbol};
     use pollux_eventlog::{ReadFrom, ReadLimit};
 
     use super::*;
@@ -249,6 +263,29 @@ mod tests {
     async fn many_large_ones_to_one_partition_are_kept_in_order() {
         let texts: Vec<_> = (0..20).map(|n| format!("{n:02}{}", "x".repeat(100_000))).collect();
         assert_eq!(kept("deviceevents/Partitions/1", &texts).await[1], texts);
+    }
+
+    #[tokio::test]
+    async fn the_keys_of_a_batch_may_differ_only_where_it_names_its_partition() {
+        let keyed = |key: &str| {
+            let mut message = Message { body: Body::data(key.to_owned()), ..Message::default() };
+            message.message_annotations.push(Symbol::from_static("x-opt-partition-key"), key);
+            message.encode()
+        };
+        let batch = Message { body: Body::Data(vec![keyed("a"), keyed("b")]), ..Message::default() }.encode();
+        let world = World::new().await;
+        let (context, events) = (&world.services.context, &world.services.events);
+        let namespace = events.namespace("localhost", "deviceevents").unwrap();
+        for (address, good) in [("deviceevents", false), ("deviceevents/Partitions/1", true)] {
+            let sent = Sent { format: BATCH_FORMAT, message: batch.clone() };
+            let answers = events.publish(&namespace, &Address::parse(address).unwrap(), vec![sent]).await;
+            assert_eq!(answers[0].is_ok(), good, "{address}: {answers:?}");
+        }
+        let stream = namespace.stream("deviceevents").unwrap();
+        let limit = ReadLimit { records: 10, bytes: usize::MAX };
+        let read = context.log.read(&stream, 1, &ReadFrom::Earliest, limit).await.unwrap();
+        let keys: Vec<_> = read.iter().map(|one| one.partition_key.as_deref()).collect();
+        assert_eq!(keys, [Some("a"), Some("b")]);
     }
 
     #[tokio::test]

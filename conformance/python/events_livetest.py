@@ -1,0 +1,70 @@
+# about: the live tests of PyPI's azure-eventhub, from its source distribution, synchronous and asynchronous
+# server: config/livetest.toml
+# sources: python/livetest/sources.txt
+# timeout: 900
+"""azure-eventhub's own live tests; `livetest/fixtures.py` stands for the fixtures that make a namespace in Azure, and
+`livetest/known.toml` lists the tests that are not expected to pass. It takes about four minutes of a machine of its own."""
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from lib import CONFORMANCE, out
+from livetest import known
+
+TESTS = Path(os.environ["SOURCES"]) / "azure_eventhub-5.15.1" / "tests" / "livetest"
+# Nearly all of a test is sleep: many at a time do not disturb each other.
+SIDE_BY_SIDE = "20"
+
+
+class Report:
+    """Prints a case per test when its last part is over. pytest's own words go to the script's log."""
+
+    def __init__(self, to):
+        self.to = to
+        self.failed, self.skipped, self.seconds = {}, {}, {}
+
+    def pytest_runtest_logreport(self, report):
+        name = report.nodeid
+        self.seconds[name] = self.seconds.get(name, 0) + getattr(report, "duration", 0)
+        if report.failed:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            text = crash.message if crash else report.longreprtext
+            self.failed.setdefault(name, f"{report.when}: {text}")
+        if report.skipped:
+            self.skipped[name] = report.longrepr[2].removeprefix("Skipped: ")
+        # A test whose process died has no parts.
+        if report.when in ("teardown", "???"):
+            self.case(name)
+
+    def case(self, name):
+        if name in self.failed:
+            line = known.judge(name, "failed", self.failed[name])
+        elif name in self.skipped:
+            line = known.judge(name, "skipped", self.skipped[name])
+        else:
+            line = known.judge(name, "passed", f"{self.seconds[name]:.0f} s")
+        out(line, self.to)
+
+
+def main():
+    # The processes that run tests find the plugin by this path.
+    os.environ["PYTHONPATH"] = str(CONFORMANCE / "python")
+    arguments = [
+        *["-p", "livetest.fixtures", "-p", "no:cacheprovider", "--rootdir", str(TESTS), "--confcutdir", str(TESTS)],
+        *["--numprocesses", SIDE_BY_SIDE, "--maxschedchunk", "1", "--sleep", "False", "--tb", "short", str(TESTS)],
+    ]
+    report = Report(os.fdopen(os.dup(sys.stdout.fileno()), "w"))
+    with contextlib.redirect_stdout(sys.stderr):
+        ended = pytest.main(arguments, plugins=[report])
+    good = ended in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    out({"name": "pytest ran them all", "ok": good, "detail": repr(ended)})
+    stale = known.stale(report.seconds)
+    out({"name": "livetest/known.toml lists only what there is", "ok": not stale, "detail": ", ".join(stale)})
+    os._exit(0)  # clients leave threads behind that would keep the process alive
+
+
+main()

@@ -1,0 +1,1 @@
+"""What azure-eventhub's own live tests need from a namespace in Azure, from the subject."""
