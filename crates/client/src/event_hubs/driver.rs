@@ -368,11 +368,15 @@ impl Driver {
                 unheard.push(*id);
                 continue;
             }
+            // Who waits for room holds what there is of it already.
+            if *waits {
+                continue;
+            }
             let credit = self.endpoint.credit(*id);
             let room = u32::try_from(events.capacity()).unwrap_or(INCOMING);
             if credit < INCOMING / 2 && room > credit {
                 self.endpoint.grant(*id, room);
-            } else if credit == 0 && !*waits {
+            } else if credit == 0 {
                 *waits = true;
                 let (events, id) = (events.clone(), *id);
                 self.taken.spawn(async move {
