@@ -128,11 +128,12 @@ impl Events {
 
     fn claim_in(&self, namespace: &Namespace, token: SasToken) -> Result<Claim> {
         let bare = token.resource.split_once("://").map_or(token.resource.as_str(), |(_, rest)| rest);
-        let host = bare.split_once('/').map_or(bare, |(host, _)| host);
+        // Tokens of hubs bear no scheme.
+        let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
         if !self.context.table.answers_to(&namespace.resource, host) {
             return Err(unauthorized("the token's resource (sr) is not this host name"));
         }
-        let scope = path(&token.resource).to_ascii_lowercase();
+        let scope = path.trim_matches('/').to_ascii_lowercase();
         let name = token.key_name.as_deref().unwrap_or_default();
         let signed_by = |policy: &Policy| {
             // Clients of hubs sign with what the key's text stands for, those of event hubs with the text itself.
