@@ -9,7 +9,6 @@ use pollux_model::sas::{SasToken, secrets_equal};
 use pollux_model::{Error, ErrorCode, OwnerName, Result, Timestamp};
 
 use super::Events;
-use super::address::path;
 use super::namespace::Namespace;
 use crate::caller::{Caller, Right};
 

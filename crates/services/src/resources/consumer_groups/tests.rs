@@ -26,7 +26,7 @@ async fn a_group_goes_with_where_its_consumers_stand() {
     assert_eq!(groups(&world), ["$Default", "alarms"]);
     let key = |group: &str| ConsumerKey {
         owner: "functions1/ingest".to_owned(),
-        namespace: events1(),
+        namespace: events1().into(),
         event_hub: HUB.to_owned(),
         consumer_group: group.to_owned(),
     };

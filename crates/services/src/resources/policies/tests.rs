@@ -35,12 +35,12 @@ async fn a_policy_of_an_event_hub_opens_that_one_and_nothing_after_its_end() {
         let text = sign(&uri, policy.primary().reveal().as_bytes(), HOUR, Some(&policy.name));
         SasToken::parse(&text).unwrap()
     };
-    let claim = events.claim_by_token(&namespace(), token(&made, "deviceevents")).unwrap();
+    let claim = events.claim_by_token("localhost", "deviceevents", &token(&made, "deviceevents")).unwrap();
     let may = |right, path| events.require(&namespace(), [&claim], path, right).is_ok();
     assert!(may(PolicyRight::Send, "deviceevents/partitions/0"));
     assert!(!may(PolicyRight::Listen, "deviceevents") && !may(PolicyRight::Send, "lifecycleevents"));
-    assert!(events.claim_by_token(&namespace(), token(&made, "lifecycleevents")).is_err());
-    assert!(events.claim_by_token(&namespace(), token(&made, "")).is_err());
+    assert!(events.claim_by_token("localhost", "deviceevents", &token(&made, "lifecycleevents")).is_err());
+    assert!(events.claim_by_token("localhost", "deviceevents", &token(&made, "")).is_err());
     let by_key = events.claims_by_key("localhost", "sender", made.primary().reveal());
     assert_eq!(by_key.len(), 1);
 
@@ -52,7 +52,7 @@ async fn a_policy_of_an_event_hub_opens_that_one_and_nothing_after_its_end() {
     let changed = resources.regenerate_policy_key(&admin, holder, "SENDER", WhichKey::Primary).await.unwrap();
     assert_eq!(changed.keys.secondary, made.keys.secondary);
     assert!(!events.still_holds(&claim) && !events.still_holds(&by_key[0].1));
-    let again = events.claim_by_token(&namespace(), token(&changed, "deviceevents")).unwrap();
+    let again = events.claim_by_token("localhost", "deviceevents", &token(&changed, "deviceevents")).unwrap();
     resources.delete_policy(&admin, holder, "Sender").await.unwrap();
     assert!(!events.still_holds(&again));
     let gone = resources.delete_policy(&admin, holder, "sender").await.unwrap_err();
@@ -69,8 +69,7 @@ async fn a_name_of_both_namespace_and_event_hub_means_either() {
         let made = resources.put_policy(&admin, holder, said("both", &[PolicyRight::Listen])).await.unwrap();
         let text =
             sign("sb://localhost/deviceevents", made.primary().reveal().as_bytes(), HOUR, Some("both"));
-        let namespace = events.namespace("localhost", "deviceevents").unwrap();
-        events.claim_by_token(&namespace, SasToken::parse(&text).unwrap()).unwrap();
+        events.claim_by_token("localhost", "deviceevents", &SasToken::parse(&text).unwrap()).unwrap();
     }
 }
 
