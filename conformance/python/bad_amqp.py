@@ -426,18 +426,20 @@ def _():
         described(0x77, string("no data")),
         data(good) + data(b"\xff\xff"),
         data(described(0x75, string("x"))),
-        data(described(0x72, mapped([(symbol("x-opt-partition-key"), string("a"))])) + good)
-        + data(described(0x72, mapped([(symbol("x-opt-partition-key"), string("b"))])) + good),
         data(good) * 10 + data(b"hello"),
         described(0x72, mapped([(symbol("x-opt-partition-key"), string("k" * 129))])) + data(good),
     ]
+    two_keys = [data(described(0x72, mapped([(symbol("x-opt-partition-key"), string(key))])) + good) for key in "ab"]
     with trusted() as peer:
         equal(peer.attached(SENDER, 2, target=string(f"{HUB}/Partitions/2")), None)
+        equal(peer.attached(SENDER, 3, target=string(HUB)), None)
         with producer(HUB) as client:
             before = client.get_partition_properties("2")["last_enqueued_sequence_number"]
             accepted = []
-            for number, payload in enumerate(wrong, 1):
-                peer.say(TRANSFER, uint(2), uint(number), binary(b"t"), uint(batch), FALSE, FALSE, payload=payload)
+            # Keys may differ where the partition is named: buffered producers of Azure's clients batch so.
+            rows = [(2, payload) for payload in wrong] + [(3, b"".join(two_keys))]
+            for number, (handle, payload) in enumerate(rows, 1):
+                peer.say(TRANSFER, uint(handle), uint(number), binary(b"t"), uint(batch), FALSE, FALSE, payload=payload)
                 if peer.expect("disposition").fields[4].descriptor != 0x25:
                     accepted.append(number)
             equal(accepted, [], "batches that were accepted")

@@ -25,7 +25,7 @@ const NAMES: [&str; 9] = [
 fn main() -> io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     let names = NAMES.map(|name| ("names", name.as_bytes().to_vec()));
-    for (number, (target, seed)) in seeds::all().into_iter().chain(names).enumerate() {
+    for (number, (target, seed)) in seeds::all(std::time::Instant::now()).into_iter().chain(names).enumerate() {
         let folder = corpus.join(format!("amqp_{target}"));
         fs::create_dir_all(&folder)?;
         fs::write(folder.join(format!("seed-{number:03}")), seed)?;

@@ -19,6 +19,8 @@ mod management;
 mod position;
 mod publisher;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,6 +36,9 @@ use connection::Connection;
 
 /// How long a connection may be without any token that holds (Azure closes such connections after a while too).
 const STRANGER: Duration = Duration::from_secs(60);
+/// How long one may be without a link to an event hub or `$management`. Azure closes such connections with the same words
+/// (`amqp:connection:forced` in the article "AMQP error codes"); clients connect again when they have something to do.
+const LINKLESS: Duration = Duration::from_secs(300);
 
 /// Serves AMQP connections.
 #[derive(Debug)]

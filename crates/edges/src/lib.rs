@@ -10,6 +10,8 @@
 pub mod accept;
 pub mod amqp;
 pub mod authenticate;
+#[cfg(test)]
+mod fixture;
 pub mod http;
 pub mod mqtt;
 pub(crate) mod provisioning_status;

@@ -9,7 +9,7 @@ const COPIES: usize = 6000;
 #[test]
 fn what_clients_say_changed_a_little_breaks_nothing() {
     let mut dice = Dice(0x5eed);
-    let seeds = seeds::all();
+    let seeds = seeds::all(targets::start());
     for (name, seed) in &seeds {
         let target = match *name {
             "frame" => targets::frame,

@@ -10,11 +10,11 @@ use pollux_amqp::performative::{DeliveryState, Source, Target};
 use pollux_amqp::sasl::{Code, Credentials, MSSBCBS, PLAIN};
 use pollux_amqp::{ApplicationProperties, Body, Header, Message, MessageId, Properties, Symbol, Value};
 
-/// The seeds of each target of `targets.rs`.
-pub(crate) fn all() -> Vec<(&'static str, Vec<u8>)> {
+/// The seeds of each target of `targets.rs`. Of `now` nothing depends.
+pub(crate) fn all(now: Instant) -> Vec<(&'static str, Vec<u8>)> {
     let mut seeds: Vec<_> = messages().into_iter().map(|message| ("message", message.to_vec())).collect();
     let credentials = [Credentials::Cbs, Credentials::Plain { user: "u".into(), password: "p".into() }];
-    for [client, server] in credentials.map(talk) {
+    for [client, server] in credentials.map(|credentials| talk(credentials, now)) {
         for stream in [&client, &server] {
             // The first byte says how the stream is cut.
             seeds.push(("frame", [&[7], &stream[..]].concat()));
@@ -64,8 +64,8 @@ fn messages() -> Vec<Bytes> {
 }
 
 /// What a client and a server say to each other: from the headers to the close, with a message in each direction.
-fn talk(credentials: Credentials) -> [Vec<u8>; 2] {
-    let (now, limits) = (Instant::now(), Arc::new(Limits::default()));
+fn talk(credentials: Credentials, now: Instant) -> [Vec<u8>; 2] {
+    let limits = Arc::new(Limits::default());
     let host = Some("localhost".to_owned());
     let mut client = Endpoint::client(Arc::clone(&limits), Some(credentials), host, now);
     let mut server = Endpoint::server(limits, vec![MSSBCBS, PLAIN], false, now);
@@ -139,9 +139,8 @@ fn answer(endpoint: &mut Endpoint, event: Event) {
 fn frames(stream: &[u8]) -> Vec<(FrameType, Bytes)> {
     let (mut input, mut found) = (BytesMut::from(stream), Vec::new());
     loop {
-        match ProtocolHeader::take(&mut input) {
-            Ok(Some(_)) => continue,
-            Ok(None) | Err(_) => {}
+        if let Ok(Some(_)) = ProtocolHeader::take(&mut input) {
+            continue;
         }
         match Frames::new(u32::MAX).take(&mut input) {
             Ok(Some(frame)) => found.push((frame.kind, frame.body)),

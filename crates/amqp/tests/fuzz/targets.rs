@@ -30,7 +30,7 @@ pub(crate) fn frame(input: &[u8]) {
     }
 }
 
-fn frames<'s>(chunks: &mut dyn Iterator<Item = &'s [u8]>) -> Vec<Frame> {
+fn frames(chunks: &mut dyn Iterator<Item = &[u8]>) -> Vec<Frame> {
     let (mut frames, mut input, mut headed) = (Vec::new(), BytesMut::new(), false);
     for chunk in chunks {
         input.extend_from_slice(chunk);
@@ -121,7 +121,7 @@ const MOST_OUTPUT: usize = 4096 + 4 * 2048;
 pub(crate) fn endpoint(input: &[u8]) {
     let Some((&chunk, stream)) = input.split_first() else { return };
     let taking = chunk % 2 == 1;
-    let mut now = Instant::now();
+    let mut now = start();
     let mut server = Endpoint::server(Arc::new(small()), vec![MSSBCBS, PLAIN, ANONYMOUS], false, now);
     let mut bytes = BytesMut::new();
     for (number, piece) in stream.chunks(usize::from(chunk / 2).max(1)).enumerate() {
@@ -204,4 +204,13 @@ fn drive(server: &mut Endpoint, event: Event, now: Instant) {
         }
         _ => {}
     }
+}
+
+/// A moment to begin with.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the machine wants an Instant, and there is no other way to make one"
+)]
+pub(crate) fn start() -> Instant {
+    Instant::now()
 }

@@ -24,7 +24,7 @@ use super::cbs::Claims;
 use super::consumer::Consumer;
 use super::publisher::Publisher;
 use super::request::{Answers, Node, Request};
-use super::{Amqp, STRANGER};
+use super::{Amqp, LINKLESS, STRANGER};
 use crate::accept::Admission;
 
 /// Bytes read at once.
@@ -48,6 +48,8 @@ pub(super) struct Connection {
     admission: Admission,
     /// Since when there is no token that holds.
     stranger: Option<Instant>,
+    /// Since when there is no link but those of `$cbs`.
+    linkless: Option<Instant>,
     /// Bytes of messages that wait to be appended.
     pub(super) waiting: usize,
     /// Requests that are not answered.
@@ -114,6 +116,7 @@ impl Connection {
             work: FuturesUnordered::new(),
             admission,
             stranger: Some(started),
+            linkless: Some(started),
             waiting: 0,
             asked: 0,
         }
@@ -130,6 +133,7 @@ impl Connection {
         let mut ending = false;
         loop {
             self.advance(&mut input);
+            self.look_for_links();
             if output.is_empty() {
                 output = self.endpoint.take_output().unwrap_or_default();
             }
@@ -287,7 +291,8 @@ impl Connection {
         let expiry = self.claims.all().filter_map(Claim::expires).min();
         let expiry = expiry.map(|at| Instant::now() + at.since(now));
         let stranger = self.stranger.map(|since| since + STRANGER);
-        let all = [self.endpoint.next_deadline().map(Instant::from_std), expiry, stranger];
+        let linkless = self.linkless.map(|since| since + LINKLESS);
+        let all = [self.endpoint.next_deadline().map(Instant::from_std), expiry, stranger, linkless];
         all.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + STRANGER)
     }
 
@@ -299,7 +304,30 @@ impl Connection {
             let error = AmqpError::new(condition::UNAUTHORIZED_ACCESS, text);
             self.endpoint.close(Some(error), now.into_std());
         }
+        if self.linkless.is_some_and(|since| now >= since + LINKLESS) {
+            self.linkless = None;
+            let text = format!(
+                "The connection was closed because it did not have any active links in the past {} milliseconds.",
+                LINKLESS.as_millis()
+            );
+            let error = AmqpError::new(condition::CONNECTION_FORCED, text);
+            self.endpoint.close(Some(error), now.into_std());
+        }
         self.review();
+    }
+
+    /// Notes since when there is nothing that the connection is kept for.
+    fn look_for_links(&mut self) {
+        let serves = |link: &Link| match link {
+            Link::Publisher(_) | Link::Consumer(_) => true,
+            Link::Requests(node) | Link::Answers(Answers { node, .. }) => *node == Node::Management,
+            Link::Attaching => false,
+        };
+        if self.links.values().any(serves) {
+            self.linkless = None;
+        } else {
+            self.linkless.get_or_insert_with(Instant::now);
+        }
     }
 
     /// Detaches the links whose claim or event hub is gone.

@@ -68,6 +68,24 @@ mod tests {
         assert_eq!(at("x-opt-enqueued-time >= '1000'"), after(999_999));
     }
 
+    /// `fuzz/` gives it worse.
+    #[test]
+    fn no_piece_of_a_selector_makes_it_panic() {
+        let good = "amqp.annotation.x-opt-sequence-number >= '9223372036854775807'";
+        for at in 0..good.len() {
+            for odd in ["", "'", ">", "=", "ä", "'-1", " "] {
+                let (head, tail) = good.split_at(at);
+                for text in [format!("{head}{odd}{tail}"), format!("{head}{odd}"), format!("{odd}{tail}")] {
+                    if let Err(error) = parse(Some(&text)) {
+                        assert!(error.message.len() < 600, "{}", error.message);
+                    }
+                }
+            }
+        }
+        let far = parse(Some("amqp.annotation.x-opt-enqueued-time >= '9223372036854775807'")).unwrap();
+        assert!(matches!(far, ReadFrom::Enqueued { .. }));
+    }
+
     #[test]
     fn refuses_the_rest() {
         for text in [

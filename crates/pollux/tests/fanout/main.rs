@@ -15,11 +15,12 @@ mod server;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use pollux_client::{HubDevice, Properties};
+use tokio::time::Instant;
 
 use consumer::{Consumer, Seen};
 use server::Server;

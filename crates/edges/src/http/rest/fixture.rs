@@ -6,13 +6,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, Request, StatusCode};
-use pollux_eventlog::{SegmentLog, SegmentOptions};
 use pollux_model::resource::{Resource, ResourceKind};
-use pollux_model::{ManualClock, Timestamp, sas};
-use pollux_services::resources::ResourceTable;
-use pollux_services::{Context, Limits, Services};
-use pollux_store::sqlite::{SqliteOptions, SqliteStore};
-use pollux_testkit::SeededRandom;
+use pollux_model::sas;
+use pollux_services::Services;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
@@ -51,26 +47,7 @@ impl Answer {
 
 impl Edge {
     pub(in crate::http) async fn new(kind: ResourceKind, router: fn(Arc<Services>) -> Router) -> Self {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_700_000_000)));
-        let store = SqliteStore::open(&folder.path().join("state.db"), SqliteOptions::default()).unwrap();
-        let log =
-            SegmentLog::open(&folder.path().join("log"), SegmentOptions::default(), clock.clone()).unwrap();
-        let context = Context {
-            store: Arc::new(store),
-            log: Arc::new(log),
-            clock,
-            random: Arc::new(SeededRandom::new(1)),
-            table: ResourceTable::new(vec!["localhost".into()]),
-            limits: Limits::default(),
-            cluster: pollux_services::Cluster::solo(),
-            https_ports: std::sync::OnceLock::new(),
-            http: reqwest::Client::new(),
-            trust: pollux_services::SystemTrust::default(),
-        };
-        let services = Services::new(Arc::new(context));
-        services.load(&[]).await.unwrap();
+        let (services, folder) = crate::fixture::services().await;
         let target = services.context.table.serving(kind, "localhost").unwrap();
         Self { router: router(Arc::clone(&services)), services, target, _folder: folder }
     }
