@@ -139,6 +139,53 @@ def _():
     assert "yesterday" in badly("events", "tail", "--from", "yesterday")
 
 
+@cli.case("events: event hubs, consumer groups and policies by command line")
+def _():
+    hub = ["--eventhub-name", "alarms"]
+    well("events", "eventhub", "create", "--name", "alarms", "--partition-count", "2", "--consumer-group", "first")
+    well("events", "consumer-group", "create", *hub, "--name", "second")
+    equal([row["name"] for row in well("events", "group", "list", *hub)], ["$Default", "first", "second"])
+    well("events", "consumer-group", "delete", *hub, "--name", "first")
+    assert "$Default" in badly("events", "consumer-group", "delete", *hub, "--name", "$Default")
+    well("events", "eventhub", "update", "--name", "alarms", "--partition-count", "3", "--retention-hours", "48")
+    shown = well("events", "hub", "show", "--name", "alarms")
+    equal((shown["partitions"], shown["retentionHours"], shown["consumerGroups"]), (3, 48, ["$Default", "second"]))
+    assert "grow" in badly("events", "eventhub", "create", "--name", "alarms", "--partition-count", "1")
+
+    for where, rights in (hub, ("Send", "Listen")), ([], ("manage",)):
+        made = well("events", "policy", "create", *where, "--name", "own", "--rights", *rights)
+        equal(set(made["keys"]), {"primary", "secondary"})
+        assert "keys" not in well("events", "policy", "show", *where, "--name", "own"), "keys are shown unasked"
+        listed = well("events", "policy", "list", *where)
+        assert "own" in [row["name"] for row in listed] and "keys" not in json.dumps(listed), listed
+        text = well("events", "policy", "connection-string", *where, "--name", "own").strip()
+        host = connections()["events"][0]["hostName"]
+        key = made["keys"]["primary"]
+        entity = ";EntityPath=alarms" if where else ""
+        equal(text, f"Endpoint=sb://{host}/;SharedAccessKeyName=own;SharedAccessKey={key}{entity}")
+        anew = well("events", "policy", "keys", "regenerate", *where, "--name", "own", "--key", "primary")
+        assert anew[0]["value"] != key and anew[1]["value"] == made["keys"]["secondary"], anew
+        equal(well("events", "policy", "keys", "list", *where, "--name", "own"), anew)
+        well("events", "policy", "delete", *where, "--name", "own")
+        assert "own" in badly("events", "policy", "show", *where, "--name", "own")
+    assert "stays" in badly("events", "policy", "delete", "--name", "RootManageSharedAccessKey")
+    badly("events", "policy", "create", "--name", "own", "--rights", "RegistryRead")
+    badly("events", "policy", "create", "--name", "own")
+    well("events", "eventhub", "delete", "--name", "alarms")
+
+
+@cli.case("hub and dps: policies of one's own by command line")
+def _():
+    for kind, right in (("hub", "ServiceConnect"), ("dps", "EnrollmentRead")):
+        made = well(kind, "policy", "create", "--name", "backend", "--rights", right)
+        equal(made["rights"], [right])
+        text = well(kind, "policy", "connection-string", "--name", "backend", "--key", "secondary").strip()
+        assert text.endswith(f";SharedAccessKeyName=backend;SharedAccessKey={made['keys']['secondary']}"), text
+        well(kind, "policy", "keys", "regenerate", "--name", "backend", "--key", "secondary")
+        well(kind, "policy", "delete", "--name", "backend")
+        badly(kind, "policy", "delete", "--name", "backend")
+
+
 @cli.case("a resource group: made, linked, and deleted with everything in it")
 def _():
     for kind in ("events", "twins", "hub", "dps", "functions"):

@@ -1,6 +1,6 @@
 //! Clients of Pollux and of Azure alike: MQTT devices for provisioning and hub, Event Hubs over AMQP, REST with SAS or bearer tokens.
 //!
-//! Used by the command line, the demo, bench and tests; never by the server. Nothing here knows more of a service than
+//! Used by the command line, the demo, bench and tests; by the server only for what a hub routes to event hubs elsewhere. Nothing here knows more of a service than
 //! host name, address and key, so that the same code speaks to Azure.
 
 pub mod connection_string;

@@ -3,7 +3,7 @@
 //! The provider (aws-lc-rs) is named outright: nothing depends on a default of the process. Sessions are not resumed:
 //! thousands of simulated devices share one configuration, and each shall shake hands like the stranger it plays.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::client::Resumption;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
@@ -47,6 +47,40 @@ pub fn client_config_with_identity(
     let mut config = trusting.with_client_auth_cert(chain, key).map_err(|error| identity(&error))?;
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
+}
+
+/// Settings that trust the system's certificates and some more; made when first needed, for the system's take a while to
+/// read.
+#[derive(Debug, Default)]
+pub struct SystemTrust {
+    more: Vec<CertificateDer<'static>>,
+    made: OnceLock<Arc<ClientConfig>>,
+}
+
+impl SystemTrust {
+    /// The system's and these.
+    #[must_use]
+    pub const fn and(more: Vec<CertificateDer<'static>>) -> Self {
+        Self { more, made: OnceLock::new() }
+    }
+
+    /// The settings.
+    ///
+    /// # Errors
+    /// [`TlsError::Ca`] when one of those beside the system's is unusable.
+    pub fn config(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        if let Some(config) = self.made.get() {
+            return Ok(Arc::clone(config));
+        }
+        let mut roots = RootCertStore::empty();
+        // What of the system's cannot be read trusts nobody; that is not for this connection to tell.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        for certificate in &self.more {
+            roots.add(certificate.clone()).map_err(|error| TlsError::Ca(error.to_string()))?;
+        }
+        let config = Arc::new(builder()?.with_root_certificates(roots).with_no_client_auth());
+        Ok(Arc::clone(self.made.get_or_init(|| config)))
+    }
 }
 
 fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, TlsError> {

@@ -27,6 +27,7 @@ pub(crate) async fn services() -> (Arc<Services>, tempfile::TempDir) {
         cluster: pollux_services::Cluster::solo(),
         https_ports: std::sync::OnceLock::new(),
         http: reqwest::Client::new(),
+        trust: pollux_services::SystemTrust::default(),
     };
     let services = Services::new(Arc::new(context));
     services.load(&[]).await.unwrap();

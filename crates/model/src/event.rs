@@ -5,14 +5,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ResourceName;
+use crate::OwnerName;
 
 /// An event that was committed with its cause and waits to be appended to the event log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxEntry {
-    /// The namespace it goes to.
-    pub namespace: ResourceName,
-    /// The event hub in it.
+    /// Who keeps the stream it goes to.
+    pub namespace: OwnerName,
+    /// Which of the owner's streams: the event hub.
     pub event_hub: String,
     /// Decides the partition: the device's or twin's id.
     pub partition_key: String,

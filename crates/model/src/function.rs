@@ -1,20 +1,20 @@
-//! What the functions leave behind when they cannot do their work.
+//! What consumers of events leave behind when they cannot do their work.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ResourceName, Timestamp};
+use crate::{OwnerName, Timestamp};
 
-/// An event a function gave up on after its retries, kept with its payload so that it can be shown and replayed.
+/// An event that a function or a routing endpoint was not to be brought to, given up after retries; kept with its payload so that it can be shown and replayed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
-    /// Unique in the function app; grows.
+    /// Unique for its owner; grows.
     pub id: i64,
-    /// The function app.
-    pub app: ResourceName,
-    /// `ingest` or `retire`.
+    /// The function app, or the hub whose endpoint did not take it.
+    pub app: OwnerName,
+    /// `ingest` or `retire`; the name of a hub's endpoint.
     pub function: String,
-    /// The namespace the event came from.
-    pub namespace: ResourceName,
+    /// Who keeps the stream the event came from.
+    pub namespace: OwnerName,
     /// The event hub in it.
     pub event_hub: String,
     /// The partition.

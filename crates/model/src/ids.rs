@@ -75,6 +75,13 @@ text_id! {
 }
 
 text_id! {
+    /// Who keeps streams of events, places in them and dead letters: a namespace or a function app under its own name,
+    /// a hub (its built-in endpoint, what is on its way to endpoints elsewhere) as `hub1.hub`, so that none is taken for
+    /// another.
+    OwnerName
+}
+
+text_id! {
     /// An entity tag without quotes or weakness mark; each protocol dresses it as its own service does.
     Etag
 }
@@ -101,6 +108,35 @@ impl ResourceName {
         ))
     }
 }
+
+impl From<ResourceName> for OwnerName {
+    fn from(name: ResourceName) -> Self {
+        Self(name.0)
+    }
+}
+
+impl OwnerName {
+    /// A hub as an owner.
+    #[must_use]
+    pub fn of_hub(hub: &ResourceName) -> Self {
+        Self(format!("{hub}{OF_HUB}").into())
+    }
+
+    /// Reads what was kept.
+    pub fn parse(text: &str) -> Result<Self> {
+        ResourceName::parse(text.strip_suffix(OF_HUB).unwrap_or(text))?;
+        Ok(Self(text.into()))
+    }
+
+    /// The hub's name; `None` where it is no hub.
+    #[must_use]
+    pub fn hub(&self) -> Option<&str> {
+        self.0.strip_suffix(OF_HUB)
+    }
+}
+
+/// No other resource's name has a full stop.
+const OF_HUB: &str = ".hub";
 
 impl DeviceId {
     /// Checks the rules above.

@@ -20,7 +20,7 @@ pub mod secret;
 pub mod time;
 
 pub use error::{Error, ErrorCode, Result};
-pub use ids::{DeviceId, Etag, RegistrationId, ResourceName};
+pub use ids::{DeviceId, Etag, OwnerName, RegistrationId, ResourceName};
 pub use random::{Random, SystemRandom};
 pub use secret::{Key, KeyPair};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};

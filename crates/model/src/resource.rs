@@ -146,10 +146,65 @@ pub struct LinkedHub {
 pub struct Hub {
     /// Shared access policies.
     pub policies: Vec<Policy>,
-    /// Where routes can lead.
+    /// Where routes can lead, beside the built-in endpoint.
     pub endpoints: Vec<RoutingEndpoint>,
     /// Message routes, in no order: each is tried.
     pub routes: Vec<Route>,
+    /// The built-in endpoint, [`BUILT_IN_ENDPOINT`].
+    #[serde(default)]
+    pub events: BuiltInEndpoint,
+    /// Whether device-to-cloud messages that no route takes go to the built-in endpoint.
+    #[serde(default = "in_force")]
+    pub fallback_route: bool,
+}
+
+const fn in_force() -> bool {
+    true
+}
+
+/// The name under which routes lead to a hub's built-in endpoint.
+pub const BUILT_IN_ENDPOINT: &str = "events";
+
+/// A hub's built-in endpoint: an event hub of its own (Azure article "Read device-to-cloud messages from the built-in
+/// endpoint").
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuiltInEndpoint {
+    /// 1 to 32.
+    pub partitions: u32,
+    /// How long events are kept, in hours.
+    pub retention_hours: u32,
+    /// How many bytes a partition keeps at most; `None`: as many as the time allows.
+    pub retention_bytes: Option<u64>,
+    /// Consumer groups; `$Default` is always among them.
+    pub consumer_groups: Vec<String>,
+}
+
+impl Default for BuiltInEndpoint {
+    fn default() -> Self {
+        let consumer_groups = vec!["$Default".to_owned()];
+        Self { partitions: 4, retention_hours: 24, retention_bytes: None, consumer_groups }
+    }
+}
+
+impl BuiltInEndpoint {
+    /// Its Event Hub-compatible name: Azure's is made of the hub's name likewise.
+    #[must_use]
+    pub fn name(hub: &str) -> String {
+        format!("iothub-ehub-{hub}")
+    }
+
+    /// The event hub it is for clients of event hubs.
+    #[must_use]
+    pub fn event_hub(&self, hub: &str) -> EventHub {
+        EventHub {
+            name: Self::name(hub),
+            partitions: self.partitions,
+            retention_hours: self.retention_hours,
+            retention_bytes: self.retention_bytes,
+            consumer_groups: self.consumer_groups.clone(),
+            policies: Vec::new(),
+        }
+    }
 }
 
 /// A place a route leads to.
@@ -157,10 +212,35 @@ pub struct Hub {
 pub struct RoutingEndpoint {
     /// Its name among the hub's endpoints.
     pub name: String,
-    /// The event hubs namespace of this deployment.
-    pub namespace: ResourceName,
-    /// The event hub in it.
-    pub event_hub: String,
+    /// Where it is.
+    #[serde(flatten)]
+    pub target: EndpointTarget,
+}
+
+/// Where a routing endpoint is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum EndpointTarget {
+    /// An event hub of this deployment.
+    EventHub {
+        /// The namespace.
+        namespace: ResourceName,
+        /// The event hub in it.
+        event_hub: String,
+    },
+    /// An event hub elsewhere, reached over AMQP.
+    External {
+        /// `Endpoint=sb://…;SharedAccessKeyName=…;SharedAccessKey=…;EntityPath=<event hub>`.
+        connection_string: Setting,
+    },
+}
+
+impl RoutingEndpoint {
+    /// Whether it leads to this event hub of the deployment.
+    #[must_use]
+    pub fn leads_to(&self, namespace: &str, event_hub: &str) -> bool {
+        matches!(&self.target, EndpointTarget::EventHub { namespace: of, event_hub: name } if **of == *namespace && name == event_hub)
+    }
 }
 
 /// A message route.

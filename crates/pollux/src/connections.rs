@@ -69,6 +69,8 @@ pub(crate) struct Instance {
     pub(crate) id_scope: Option<String>,
     /// A DPS's, a hub's, a namespace's.
     pub(crate) connection_string: Option<String>,
+    /// A hub's: of its built-in endpoint.
+    pub(crate) events_connection_string: Option<String>,
     /// A twins instance's, a function app's.
     pub(crate) url: Option<String>,
     /// A function app's: the allocation webhook with its key.

@@ -15,6 +15,7 @@ mod connections;
 mod failure;
 mod input;
 mod output;
+mod policies;
 mod resources;
 mod session;
 

@@ -168,7 +168,7 @@ pub(crate) fn shown(session: &Session, mut answer: Response, keys: bool) -> Resu
 }
 
 /// Takes secrets out of an instance: its own keys, and those of its policies.
-fn hide_keys(resource: &mut Value) {
+pub(crate) fn hide_keys(resource: &mut Value) {
     let Some(fields) = resource.as_object_mut() else { return };
     fields.shift_remove("keys");
     for list in ["policies", "eventHubs"] {

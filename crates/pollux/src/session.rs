@@ -89,9 +89,11 @@ impl Session {
     }
 
     fn sas(&self, instance: &Instance, version: &str) -> Result<Rest> {
-        let text = instance.connection_string.as_deref();
-        let text = text
-            .with_context(|| format!("connections.json has no connection string for '{}'", instance.name))?;
+        let text = instance.connection_string.as_deref().filter(|text| !text.is_empty());
+        let text = text.with_context(|| {
+            let name = &instance.name;
+            format!("connections.json has no connection string for '{name}': it has no policy; make one")
+        })?;
         let policy: ConnectionString = text.parse()?;
         let url = self.base(instance)?;
         Ok(Rest::sas(&url, &policy, self.options(&url, Some(version)))?)

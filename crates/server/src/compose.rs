@@ -19,6 +19,7 @@ use pollux_edges::http::Need;
 use pollux_eventlog::{EventLog, JetStreamLog, JetStreamOptions, LogError, SegmentLog, SegmentOptions};
 use pollux_model::resource::Setting;
 use pollux_model::{Clock, Random, SystemClock, SystemRandom};
+use pollux_services::SystemTrust;
 use pollux_services::resources::ResourceTable;
 use pollux_services::{Cluster, Context};
 use pollux_store::StoreError;
@@ -145,6 +146,7 @@ impl Backends {
         config: &Config,
         trusted: Vec<CertificateDer<'static>>,
     ) -> Result<Arc<Context>, ServeError> {
+        let trust = SystemTrust::and(trusted.clone());
         let http = tokio::task::spawn_blocking(move || http_client(&trusted));
         let http = joined(http.await)?.map_err(|error| ServeError::System(with_causes(&error)))?;
         Ok(Arc::new(Context {
@@ -157,6 +159,7 @@ impl Backends {
             limits: config.limits.clone(),
             https_ports: OnceLock::new(),
             http,
+            trust,
         }))
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use pollux_model::resource::{Properties, Resource, ResourceKind};
+use pollux_model::resource::{BuiltInEndpoint, Hub, Policy, PolicyRight, Properties, Resource, ResourceKind};
 use pollux_services::Services;
 use serde::{Deserialize, Serialize};
 
@@ -112,6 +112,9 @@ pub struct HubConnection {
     pub host_name: String,
     /// With the first policy's primary key.
     pub connection_string: String,
+    /// For clients of event hubs: the built-in endpoint, with the key of the narrowest policy that may read it.
+    #[serde(default)]
+    pub events_connection_string: String,
 }
 
 /// An event hubs namespace.
@@ -238,7 +241,12 @@ impl Connections {
                 let id_scope = dps.id_scope.clone();
                 self.dps.push(DpsConnection { name, group, host_name, id_scope, connection_string });
             }
-            Properties::Hub(_) => self.hub.push(HubConnection { name, group, host_name, connection_string }),
+            Properties::Hub(hub) => {
+                let events_connection_string = built_in_endpoint(resource, hub);
+                let hub =
+                    HubConnection { name, group, host_name, connection_string, events_connection_string };
+                self.hub.push(hub);
+            }
             Properties::Events(_) => {
                 self.events.push(EventsConnection { name, group, host_name, connection_string })
             }
@@ -285,7 +293,8 @@ impl Connections {
     }
 }
 
-/// With the primary key of the resource's first policy, which is the owner's. Empty for a kind that has none.
+/// With the primary key of the policy with the most rights, the first of those: the owner's, unless it was deleted. Empty
+/// where there is none.
 fn connection_string(resource: &Resource) -> String {
     let policies = match &resource.properties {
         Properties::Dps(dps) => &dps.policies,
@@ -293,12 +302,27 @@ fn connection_string(resource: &Resource) -> String {
         Properties::Events(events) => &events.policies,
         Properties::Twins(_) | Properties::Functions(_) => return String::new(),
     };
-    let Some(policy) = policies.first() else { return String::new() };
+    // Of several, `max_by_key` takes the last.
+    let Some(policy) = policies.iter().rev().max_by_key(|policy| policy.rights.len()) else {
+        return String::new();
+    };
     let (host, name, key) = (&resource.host_name, &policy.name, policy.primary().reveal());
     if resource.kind() == ResourceKind::Events {
         return format!("Endpoint=sb://{host}/;SharedAccessKeyName={name};SharedAccessKey={key}");
     }
     format!("HostName={host};SharedAccessKeyName={name};SharedAccessKey={key}")
+}
+
+/// Of a hub's built-in endpoint. Empty where no policy may read it.
+fn built_in_endpoint(resource: &Resource, hub: &Hub) -> String {
+    let reads = |policy: &&Policy| policy.rights.contains(&PolicyRight::ServiceConnect);
+    // The narrowest one that may: readers need no more.
+    let Some(policy) = hub.policies.iter().filter(reads).min_by_key(|policy| policy.rights.len()) else {
+        return String::new();
+    };
+    let (host, name, key) = (&resource.host_name, &policy.name, policy.primary().reveal());
+    let event_hub = BuiltInEndpoint::name(&resource.name);
+    format!("Endpoint=sb://{host}/;SharedAccessKeyName={name};SharedAccessKey={key};EntityPath={event_hub}")
 }
 
 /// `https://host:port`, without the port where it is HTTPS's own.

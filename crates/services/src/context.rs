@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use pollux_client::tls::SystemTrust;
 use pollux_eventlog::EventLog;
 use pollux_model::{Clock, Random};
 use pollux_store::store::DynStore;
@@ -31,4 +32,6 @@ pub struct Context {
     pub https_ports: OnceLock<Vec<u16>>,
     /// For webhooks and foreign services: trusts the system's and the configured roots, and our own CA.
     pub http: reqwest::Client,
+    /// The same roots, for AMQP to endpoints elsewhere.
+    pub trust: SystemTrust,
 }

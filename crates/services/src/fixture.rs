@@ -53,6 +53,7 @@ impl World {
             cluster: crate::Cluster::solo(),
             https_ports: OnceLock::new(),
             http: reqwest::Client::new(),
+            trust: crate::SystemTrust::default(),
         };
         Self { services: Services::with(Arc::new(context), settings), clock, folder }
     }

@@ -10,6 +10,7 @@ mod connections;
 mod create_device;
 mod delete_device;
 mod device_twin;
+mod forward;
 pub mod get_device;
 pub mod hub_event;
 mod patch_twin;
@@ -37,8 +38,8 @@ pub use query::DeviceRow;
 pub use register_device::RegisterDevice;
 
 use crate::context::Context;
+pub(crate) use forward::external_event_hub;
 use routing::RouteCache;
-pub(crate) use routing::stream;
 
 /// The hubs of a deployment.
 #[derive(Debug)]

@@ -6,7 +6,9 @@
 pub mod authority;
 pub mod caller;
 pub mod cluster;
+mod consume;
 pub mod context;
+mod dead_letters;
 pub mod events;
 pub mod functions;
 pub mod hub;
@@ -20,10 +22,12 @@ pub mod twins;
 #[cfg(test)]
 mod fixture;
 mod services;
+mod streams;
 mod supervise;
 
 pub use caller::{Caller, Right};
 pub use cluster::Cluster;
 pub use context::Context;
 pub use limits::Limits;
+pub use pollux_client::tls::SystemTrust;
 pub use services::{Services, Settings};

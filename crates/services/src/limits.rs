@@ -31,6 +31,10 @@ pub struct Limits {
     pub registration_retry_after_seconds: u32,
     /// A message to an event hub, batches too: 1 MiB ("Azure Event Hubs quotas and limits", standard tier).
     pub event: usize,
+    /// Consumer groups of one event hub, `$Default` among them: 20 ("Azure Event Hubs quotas and limits", standard tier).
+    pub consumer_groups: usize,
+    /// Shared access policies of one DPS, hub, namespace or event hub: 12 (the same article, "authorization rules").
+    pub policies: usize,
     /// Open connections, all protocols together.
     pub connections: usize,
     /// Open connections that have not authenticated yet; one address may have half of them.
@@ -57,6 +61,8 @@ impl Default for Limits {
             enrollment_groups: 100,
             registration_retry_after_seconds: 1,
             event: 1024 * 1024,
+            consumer_groups: 20,
+            policies: 12,
             connections: 50_000,
             unauthenticated_connections: 2_000,
             handshake_timeout_seconds: 15,

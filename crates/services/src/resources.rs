@@ -5,13 +5,16 @@
 
 mod build;
 mod check;
+mod consumer_groups;
 pub mod declared;
 mod defaults;
 mod event_hubs;
 mod failure;
 mod groups;
+mod kept_streams;
 mod keys;
 mod links;
+mod policies;
 mod routing;
 mod table;
 
@@ -30,6 +33,7 @@ pub use declared::Declared;
 pub(crate) use failure::{commit_failed, store_failed};
 pub use groups::GroupContents;
 pub use keys::WhichKey;
+pub use policies::PolicyHolder;
 pub use table::ResourceTable;
 
 /// Creates, changes and deletes resources.
@@ -185,7 +189,7 @@ impl Resources {
         let resource = self.built(name, declared)?;
         self.checked(&resource)?;
         self.make_streams(&resource, None).await?;
-        self.put(resource, Expect::Absent).await
+        self.put(resource, Expect::Absent, None).await
     }
 
     async fn adopt(&self, present: &Resource, declared: &Declared) -> Result<Resource> {
@@ -195,19 +199,32 @@ impl Resources {
     }
 
     /// Commits a changed resource, unless nothing changed.
-    async fn replace(&self, present: &Resource, mut resource: Resource) -> Result<Resource> {
+    async fn replace(&self, present: &Resource, resource: Resource) -> Result<Resource> {
+        self.replace_and(present, resource, None).await
+    }
+
+    /// The same, with what must be written together with it.
+    async fn replace_and(
+        &self,
+        present: &Resource,
+        mut resource: Resource,
+        also: Option<Write>,
+    ) -> Result<Resource> {
         if *present == resource {
             return Ok(resource);
         }
         self.checked(&resource)?;
         self.make_streams(&resource, Some(present)).await?;
         resource.etag = Etag::fresh(&*self.context.random);
-        self.put(resource, Expect::Etag(present.etag.clone())).await
+        let resource = self.put(resource, Expect::Etag(present.etag.clone()), also).await?;
+        self.forget_left(present, &resource).await?;
+        Ok(resource)
     }
 
-    async fn put(&self, resource: Resource, expect: Expect) -> Result<Resource> {
+    async fn put(&self, resource: Resource, expect: Expect, also: Option<Write>) -> Result<Resource> {
         let write = Write::PutResource { resource: Box::new(resource.clone()), expect };
-        self.context.store.commit(Batch::from(write)).await.map_err(commit_failed)?;
+        let batch = also.into_iter().fold(Batch::from(write), Batch::with);
+        self.context.store.commit(batch).await.map_err(commit_failed)?;
         let same = |one: &Resource| one.kind() == resource.kind() && one.name == resource.name;
         let others = self.context.table.all();
         let mut all: Vec<_> =

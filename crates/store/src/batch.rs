@@ -7,7 +7,7 @@ use pollux_model::event::{Checkpoint, OutboxEntry};
 use pollux_model::function::DeadLetter;
 use pollux_model::registration::Registration;
 use pollux_model::resource::{Resource, ResourceKind};
-use pollux_model::{DeviceId, Etag, RegistrationId, ResourceName};
+use pollux_model::{DeviceId, Etag, OwnerName, RegistrationId, ResourceName};
 
 use crate::error::Mismatch;
 use crate::functions::ConsumerKey;
@@ -117,15 +117,16 @@ pub enum Write {
 
     /// Where a consumer stands.
     PutCheckpoint { key: ConsumerKey, partition: u32, checkpoint: Checkpoint },
-    /// Removes all checkpoints in an event hub: it was deleted, and one of the same name starts from its beginning.
-    DeleteCheckpoints { namespace: ResourceName, event_hub: String },
+    /// Removes the checkpoints in an event hub, those of one consumer group or all: it was deleted, and one of the same
+    /// name starts from its beginning.
+    DeleteCheckpoints { namespace: OwnerName, event_hub: String, consumer_group: Option<String> },
     /// A dead letter; its id is given by the store (the field is ignored). One per (app, function, namespace,
     /// event hub, partition, sequence number): a second put of the same event replaces the first.
     PutDeadLetter { letter: Box<DeadLetter> },
     /// Removes the app's dead letters whose id lies `newest` or more behind the newest: what bounds their number.
-    KeepDeadLetters { app: ResourceName, newest: u32 },
+    KeepDeadLetters { app: OwnerName, newest: u32 },
     /// Removes a dead letter.
-    DeleteDeadLetter { app: ResourceName, id: i64, expect: Expect },
+    DeleteDeadLetter { app: OwnerName, id: i64, expect: Expect },
 
     /// A named secret of the deployment (issuer keys, clients).
     PutSecret { secret: Box<Secret>, expect: Expect },

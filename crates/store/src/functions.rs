@@ -1,7 +1,7 @@
 //! Reading checkpoints and dead letters of function apps and other consumers.
 
 use async_trait::async_trait;
-use pollux_model::ResourceName;
+use pollux_model::OwnerName;
 use pollux_model::event::Checkpoint;
 use pollux_model::function::DeadLetter;
 
@@ -14,7 +14,7 @@ pub struct ConsumerKey {
     /// The reader, such as `functions/<app>/<function>`.
     pub owner: String,
     /// The namespace.
-    pub namespace: ResourceName,
+    pub namespace: OwnerName,
     /// The event hub in it.
     pub event_hub: String,
     /// The consumer group.
@@ -29,11 +29,11 @@ pub trait Functions {
     /// Dead letters of an app (optionally of one function) in order of id, after `after`.
     async fn dead_letters(
         &self,
-        app: &ResourceName,
+        app: &OwnerName,
         function: Option<&str>,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<DeadLetter>, StoreError>;
     /// One dead letter.
-    async fn dead_letter(&self, app: &ResourceName, id: i64) -> Result<Option<DeadLetter>, StoreError>;
+    async fn dead_letter(&self, app: &OwnerName, id: i64) -> Result<Option<DeadLetter>, StoreError>;
 }

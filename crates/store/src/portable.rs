@@ -13,7 +13,7 @@ use pollux_model::event::{Checkpoint, OutboxEntry};
 use pollux_model::function::DeadLetter;
 use pollux_model::registration::Registration;
 use pollux_model::resource::Resource;
-use pollux_model::{DeviceId, ResourceName};
+use pollux_model::{DeviceId, OwnerName, ResourceName};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
@@ -130,7 +130,7 @@ pub enum Row {
         relationship: Box<Relationship>,
     },
     Checkpoints {
-        namespace: ResourceName,
+        namespace: OwnerName,
         event_hub: String,
         consumer_group: String,
         owner: String,
@@ -143,7 +143,7 @@ pub enum Row {
         payload: Base64,
     },
     Outbox {
-        namespace: ResourceName,
+        namespace: OwnerName,
         event_hub: String,
         partition_key: String,
         idempotency_key: Base64,
@@ -313,6 +313,7 @@ pub(crate) fn read(table: Table, shape: Shape, cells: &dyn Cells) -> Result<Row,
     let first = shape.keys.len();
     let instance =
         |at| ResourceName::parse(&cells.text(at)?).map_err(|error| StoreError::Corrupt(error.message));
+    let owner = |at| OwnerName::parse(&cells.text(at)?).map_err(|error| StoreError::Corrupt(error.message));
     let document = || cells.text(first);
     let name = table.as_str();
     Ok(match table {
@@ -339,7 +340,7 @@ pub(crate) fn read(table: Table, shape: Shape, cells: &dyn Cells) -> Result<Row,
             Row::Relationships { twins: instance(0)?, relationship: decode(name, &document()?)? }
         }
         Table::Checkpoints => Row::Checkpoints {
-            namespace: instance(0)?,
+            namespace: owner(0)?,
             event_hub: cells.text(1)?,
             consumer_group: cells.text(2)?,
             owner: cells.text(3)?,
@@ -356,7 +357,7 @@ pub(crate) fn read(table: Table, shape: Shape, cells: &dyn Cells) -> Result<Row,
             Row::DeadLetters { letter, payload: Base64(cells.bytes(first + 1)?) }
         }
         Table::Outbox => Row::Outbox {
-            namespace: instance(first)?,
+            namespace: owner(first)?,
             event_hub: cells.text(first + 1)?,
             partition_key: cells.text(first + 2)?,
             idempotency_key: Base64(cells.bytes(first + 3)?),

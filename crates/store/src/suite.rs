@@ -90,6 +90,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         graph::filters_give_at_least_what_matches,
         instances::deleting_a_resource_removes_its_rows_alone,
         instances::deleting_an_app_forgets_its_checkpoints,
+        instances::deleting_a_hub_forgets_what_it_kept,
         instances::counts_are_per_instance,
         concurrency::one_of_many_conflicting_commits_wins,
         concurrency::no_update_is_lost,

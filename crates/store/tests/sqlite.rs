@@ -148,5 +148,5 @@ async fn foreign_page_marks_are_refused() {
     let folder = Folder::new();
     let store = open(&folder.database()).unwrap();
     assert!(store.relationships(&fixtures::name("twins-one"), Some("nonsense"), 9).await.is_err());
-    assert!(store.dead_letters(&fixtures::name("functions-one"), None, Some("x"), 9).await.is_err());
+    assert!(store.dead_letters(&fixtures::name("functions-one").into(), None, Some("x"), 9).await.is_err());
 }

@@ -23,6 +23,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "pollux-eventlog",
             "pollux-bus",
             "pollux-amqp",
+            // What a hub routes elsewhere.
+            "pollux-client",
         ],
     ),
     ("pollux-edges", &["pollux-model", "pollux-services", "pollux-mqtt", "pollux-amqp"]),

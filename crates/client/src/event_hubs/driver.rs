@@ -34,7 +34,7 @@ type Answer<T> = oneshot::Sender<Result<T, EventHubsError>>;
 /// What the application wants.
 #[derive(Debug)]
 pub(super) enum Command {
-    Send { address: String, message: Bytes, reply: Answer<()> },
+    Send { address: String, format: u32, message: Bytes, reply: Answer<()> },
     Receive { address: String, selector: Option<String>, events: Incoming },
     Request { request: Box<Message>, reply: Answer<Message> },
     Close,
@@ -51,11 +51,14 @@ enum Link {
     Answers,
 }
 
+/// A message that waits for credit, with its format.
+type Waiting = (u32, Bytes, Option<Answer<()>>);
+
 /// A link that sends, with what waits for credit and what waits to be accepted.
 #[derive(Default)]
 struct Sender {
     attached: bool,
-    waiting: VecDeque<(Bytes, Option<Answer<()>>)>,
+    waiting: VecDeque<Waiting>,
     sent: HashMap<DeliveryId, Option<Answer<()>>>,
     tag: u64,
 }
@@ -210,7 +213,9 @@ impl Driver {
     fn command(&mut self, command: Command) {
         match command {
             Command::Close => self.endpoint.close(None, Instant::now().into_std()),
-            Command::Send { address, message, reply } => self.queue(&address, message, Some(reply)),
+            Command::Send { address, format, message, reply } => {
+                self.queue(&address, format, message, Some(reply));
+            }
             Command::Receive { address, selector, events } => {
                 let mut source = Source::at(address);
                 if let Some(selector) = selector {
@@ -240,7 +245,7 @@ impl Driver {
         properties.message_id = Some(MessageId::Ulong(id));
         properties.reply_to = Some(REPLY_TO.to_owned());
         self.requests.insert(id, reply);
-        self.queue(MANAGEMENT, request.encode(), None);
+        self.queue(MANAGEMENT, 0, request.encode(), None);
     }
 
     fn attach_receiver(&mut self, source: Source, target: &str) -> Option<LinkId> {
@@ -255,7 +260,7 @@ impl Driver {
         format!("link-{}", self.names)
     }
 
-    fn queue(&mut self, address: &str, message: Bytes, reply: Option<Answer<()>>) {
+    fn queue(&mut self, address: &str, format: u32, message: Bytes, reply: Option<Answer<()>>) {
         let known = self.senders.get(address).copied();
         let link = known.or_else(|| {
             let options = LinkOptions {
@@ -271,7 +276,7 @@ impl Driver {
             Some(link)
         });
         match link.and_then(|link| self.links.get_mut(&link)) {
-            Some(Link::Sender(sender)) => sender.waiting.push_back((message, reply)),
+            Some(Link::Sender(sender)) => sender.waiting.push_back((format, message, reply)),
             _ => {
                 if let Some(reply) = reply {
                     let _ = reply.send(Err(EventHubsError::Gone("no more links".to_owned())));
@@ -285,21 +290,21 @@ impl Driver {
         for (id, link) in &mut self.links {
             let Link::Sender(sender) = link else { continue };
             while sender.attached
-                && let Some((message, _)) = sender.waiting.front()
+                && let Some((format, message, _)) = sender.waiting.front()
             {
                 let tag = sender.tag.to_be_bytes();
                 let outgoing =
-                    Outgoing { tag: &tag, message_format: 0, payload: message.clone(), settled: false };
+                    Outgoing { tag: &tag, message_format: *format, payload: message.clone(), settled: false };
                 match self.endpoint.send(*id, outgoing) {
                     Ok(delivery) => {
                         sender.tag += 1;
-                        let reply = sender.waiting.pop_front().and_then(|(_, reply)| reply);
+                        let reply = sender.waiting.pop_front().and_then(|(.., reply)| reply);
                         sender.sent.insert(delivery, reply);
                     }
                     Err(SendError::TooLarge(most)) => {
                         let text = format!("the message is longer than the {most} bytes that are taken");
                         let error = AmqpError::new(condition::LINK_MESSAGE_SIZE_EXCEEDED, text);
-                        if let Some(reply) = sender.waiting.pop_front().and_then(|(_, reply)| reply) {
+                        if let Some(reply) = sender.waiting.pop_front().and_then(|(.., reply)| reply) {
                             let _ = reply.send(Err(EventHubsError::Said(error)));
                         }
                     }
@@ -402,7 +407,7 @@ fn outcome(state: Option<&DeliveryState>) -> Result<(), EventHubsError> {
 fn end(link: Link, why: &EventHubsError) {
     match link {
         Link::Sender(sender) => {
-            let waiting = sender.waiting.into_iter().filter_map(|(_, reply)| reply);
+            let waiting = sender.waiting.into_iter().filter_map(|(.., reply)| reply);
             for reply in waiting.chain(sender.sent.into_values().flatten()) {
                 let _ = reply.send(Err(why.clone()));
             }

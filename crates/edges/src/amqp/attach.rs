@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pollux_amqp::endpoint::Attached;
 use pollux_amqp::performative::{Error as AmqpError, Role, condition};
@@ -22,6 +23,10 @@ const LINKS: usize = 5000;
 const STRANGERS_LINKS: usize = 16;
 /// The longest address that is kept, in bytes.
 const LONGEST: usize = 1024;
+/// Where AMQP over TLS is (IANA's amqps); clients know no other.
+const PORT: i32 = 5671;
+/// How long a link is open whose client is sent on.
+const MOMENT: Duration = Duration::from_millis(50);
 /// Properties and capabilities of receivers.
 const EPOCH: &str = "com.microsoft:epoch";
 const RECEIVER_NAME: &str = "com.microsoft:receiver-name";
@@ -92,6 +97,11 @@ impl Connection {
         let Some(address) = address else {
             return Err(AmqpError::new(condition::INVALID_FIELD, "the source has no address"));
         };
+        if let Some(there) = self.edge.services.events.at_built_in(&self.host, self.claims.all(), address) {
+            let path = there.map_err(|error| amqp_error(&error))?;
+            self.redirect(attached, &path);
+            return Ok(());
+        }
         if let Some(node) = Node::of(address) {
             let reply_to = attached.target.as_ref().and_then(|target| target.address.clone());
             if reply_to.as_ref().is_some_and(|address| address.len() > LONGEST) {
@@ -104,6 +114,26 @@ impl Connection {
             return Ok(());
         }
         self.consumer(attached, address).map_err(|error| amqp_error(&error))
+    }
+
+    /// Sends a client of a hub on to the hub's built-in endpoint, at this same server, as IoT Hub does (`hostname` and
+    /// `address` are what clients read: `iothubConnectionString.ts` of npm's @azure/event-hubs samples,
+    /// `hub_target_builder.py` of the Azure CLI's extension azure-iot).
+    ///
+    /// The link is open for a moment first: clients look for its errors once they know that it is.
+    fn redirect(&mut self, attached: &Attached, path: &str) {
+        self.accept(attached);
+        let host = self.host.split(':').next().unwrap_or_default();
+        let mut error = AmqpError::new(condition::LINK_REDIRECT, "events are read at the built-in endpoint");
+        error.info.push(Symbol::from_static("hostname"), host);
+        error.info.push(Symbol::from_static("network-host"), host);
+        error.info.push(Symbol::from_static("port"), Value::Int(PORT));
+        error.info.push(Symbol::from_static("address"), format!("amqps://{host}:{PORT}/{path}"));
+        let link = attached.link;
+        self.work.push(Box::pin(async move {
+            tokio::time::sleep(MOMENT).await;
+            Done::Redirected { link, error: Box::new(error) }
+        }));
     }
 
     fn consumer(&mut self, attached: &Attached, path: &str) -> Result<()> {
@@ -120,7 +150,7 @@ impl Connection {
             epoch: attached.properties.get(EPOCH).and_then(Value::as_i64),
         };
         let (namespace, hub) = (Arc::clone(&entity.namespace), entity.address.event_hub.clone());
-        let seat = Seat { namespace: namespace.name.clone(), event_hub: hub.clone(), group, partition };
+        let seat = Seat { namespace: namespace.name.to_string(), event_hub: hub.clone(), group, partition };
         let runtime_metric = attached.desired_capabilities.iter().any(|one| one.as_str() == RUNTIME_METRIC);
         let link = attached.link;
         self.links.insert(link, Link::Consumer(Box::new(Consumer::new(entity, runtime_metric, attached))));

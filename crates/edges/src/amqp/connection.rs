@@ -80,6 +80,8 @@ pub(super) enum Done {
     Read { link: LinkId, reader: Reader, read: Result<Vec<Record>>, runtime: Annotations },
     /// A consumer must go.
     Displaced { link: LinkId },
+    /// The peer is to look elsewhere.
+    Redirected { link: LinkId, error: Box<AmqpError> },
     /// Work of a link that is gone.
     Nothing,
     /// A token was looked at.
@@ -222,7 +224,8 @@ impl Connection {
         }
     }
 
-    /// SASL: PLAIN is a policy and its key; the other mechanisms say nothing, and tokens follow on `$cbs`.
+    /// SASL: PLAIN is a policy and its key, or a hub's policy and a token; the other mechanisms say nothing, and tokens follow
+    /// on `$cbs`.
     fn authenticate(&mut self, init: &sasl::Init) {
         if let Some(host) = &init.hostname {
             self.host.clone_from(host);
@@ -233,7 +236,10 @@ impl Connection {
         }
         let shown = sasl::Plain::parse(init.response.as_deref().unwrap_or_default());
         let events = &self.edge.services.events;
-        let claims = shown.map(|shown| events.claims_by_key(&self.host, shown.user, shown.password));
+        let claims = shown.map(|shown| {
+            let by_token = events.claim_by_password(&self.host, shown.user, shown.password).into_iter();
+            by_token.chain(events.claims_by_key(&self.host, shown.user, shown.password)).collect::<Vec<_>>()
+        });
         let claims = claims.unwrap_or_default();
         let code = if claims.is_empty() { Code::Auth } else { Code::Ok };
         for (audience, claim) in claims {
@@ -267,6 +273,13 @@ impl Connection {
             Done::Answered { node, reply_to, message } => {
                 self.asked -= 1;
                 self.answer(node, reply_to.as_deref(), &message);
+            }
+            Done::Redirected { link, error } => {
+                // Unless the peer has left meanwhile.
+                if self.links.contains_key(&link) {
+                    self.endpoint.detach(link, Some(*error));
+                    self.leave(link);
+                }
             }
             Done::Nothing => {}
         }

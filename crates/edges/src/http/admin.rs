@@ -6,14 +6,24 @@
 //!   PUT    /admin/resources/dps/{name}/linked-hubs/{hub}        DELETE
 //!   PUT    /admin/resources/hub/{name}/endpoints/{endpoint}     DELETE
 //!   PUT    /admin/resources/hub/{name}/routes/{route}           DELETE
-//!   PUT    /admin/resources/events/{name}/event-hubs/{hub}      DELETE
-//!   POST   /admin/resources/{kind}/{name}/regenerate-key
+//!   GET    /admin/resources/events/{name}/event-hubs            GET, PUT, DELETE …/{hub}
+//!   GET    /admin/resources/events/{name}/event-hubs/{hub}/consumer-groups      PUT, DELETE …/{group}
+//!   GET    /admin/resources/events/{name}/event-hubs/{hub}/policies             GET, PUT, DELETE …/{policy}
+//!   GET    /admin/resources/{kind}/{name}/policies              GET, PUT, DELETE …/{policy}
+//!   POST   …/policies/{policy}/regenerate-key                   {"key": "primary"} or "secondary"
+//!   GET    /admin/resources/{kind}/{name}/dead-letters          of functions and hub; GET, DELETE …/{id}, POST …/replay
+//!   POST   /admin/resources/{kind}/{name}/regenerate-key        {"policy": "…", "key": "primary"}
 //!   GET    /admin/groups                                        GET, DELETE …/{group}
 //!   GET    /admin/health
 //! ```
+//!
+//! Keys are in what answers for one resource or one policy, and in no list.
 
+mod dead_letters;
+mod event_hubs;
 mod functions;
 mod groups;
+mod policies;
 mod resources;
 mod status;
 mod view;
@@ -27,8 +37,9 @@ use axum::routing::get;
 use axum::{Extension, Json, Router};
 use http::StatusCode;
 use http::header::CACHE_CONTROL;
+use pollux_model::Result;
 use pollux_services::Services;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::About;
 use super::dispatch::refuse;
@@ -49,7 +60,10 @@ pub(super) fn router(services: Arc<Services>, about: About) -> Router {
         .route("/admin/connections", get(connections))
         .route("/admin/health", get(health))
         .merge(resources::routes())
+        .merge(event_hubs::routes())
+        .merge(policies::routes())
         .merge(functions::routes())
+        .merge(dead_letters::routes())
         .merge(groups::routes())
         .with_state(admin)
         .fallback(async || refuse(StatusCode::NOT_FOUND, "NotFound", "the admin API has no such path"))
@@ -68,7 +82,7 @@ async fn authenticated(State(services): State<Arc<Services>>, mut request: Reque
     }
 }
 
-async fn connections(State(admin): State<Admin>) -> Json<serde_json::Value> {
+async fn connections(State(admin): State<Admin>) -> Json<Value> {
     Json((admin.about.connections)())
 }
 
@@ -90,4 +104,18 @@ async fn health(
         "resources": context.table.all().len(),
     });
     (status, Json(body)).into_response()
+}
+
+fn answer(result: Result<Value>) -> Response {
+    match result {
+        Ok(value) => Json(value).into_response(),
+        Err(error) => refusal(&error),
+    }
+}
+
+fn nothing(result: Result<()>) -> Response {
+    match result {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => refusal(&error),
+    }
 }

@@ -54,6 +54,7 @@ impl World {
             cluster: pollux_services::Cluster::solo(),
             https_ports: OnceLock::new(),
             http: reqwest::Client::new(),
+            trust: pollux_services::SystemTrust::default(),
         };
         let services = Services::new(Arc::new(context));
         services.load(&[]).await.unwrap();

@@ -52,6 +52,7 @@ pub(crate) fn text(connections: &Value) -> String {
                 ("  URL", "url"),
                 ("  allocation webhook", "allocateUrl"),
                 ("  connection string", "connectionString"),
+                ("  built-in endpoint", "eventsConnectionString"),
             ] {
                 line(title, &instance[field]);
             }

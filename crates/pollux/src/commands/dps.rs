@@ -12,7 +12,9 @@ use pollux_model::resource::ResourceKind;
 use serde_json::json;
 
 use crate::cli::Global;
+use crate::connections::pick;
 use crate::output::Column;
+use crate::policies::{self, Holder};
 use crate::resources::{self, Create, Delete, List, Show};
 use crate::session::Session;
 
@@ -49,6 +51,9 @@ pub(crate) enum Command {
     /// Registration records: what became of each device
     #[command(subcommand)]
     Registration(registration::Command),
+    /// Shared access policies
+    #[command(subcommand)]
+    Policy(policies::Command<Target>),
     /// Derive a device's key from its enrollment group's key
     ComputeDeviceKey(device_key::ComputeDeviceKey),
 }
@@ -104,6 +109,22 @@ pub(crate) struct Target {
     dps_name: Option<String>,
 }
 
+impl policies::Target for Target {
+    const RIGHTS: &'static [&'static str] = &[
+        "ServiceConfig",
+        "EnrollmentRead",
+        "EnrollmentWrite",
+        "RegistrationStatusRead",
+        "RegistrationStatusWrite",
+        "DeviceConnect",
+    ];
+
+    fn holder(&self, session: &Session) -> Result<Holder> {
+        let dps = pick("DPS", &session.connections.dps, self.dps_name.as_deref())?;
+        Ok(Holder { kind: KIND, name: dps.name.clone(), event_hub: None })
+    }
+}
+
 /// Runs a command of this group.
 pub(crate) async fn run(global: &Global, command: Command) -> Result<()> {
     // A key can be derived without a server.
@@ -138,6 +159,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<()> {
         Command::EnrollmentGroup(command) => enrollment_group::run(&session()?, command).await,
         Command::Enrollment(command) => enrollment::run(&session()?, command).await,
         Command::Registration(command) => registration::run(&session()?, command).await,
+        Command::Policy(command) => policies::run(&session()?, command).await,
         Command::ComputeDeviceKey(args) => device_key::run(global, args).await,
     }
 }

@@ -1,16 +1,19 @@
 //! `pollux hub`: IoT hubs, and what is in them.
 
+mod dead_letter;
 mod device;
 mod device_twin;
 mod query;
 mod route;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use pollux_model::resource::ResourceKind;
 use serde_json::json;
 
+use crate::connections::pick;
 use crate::output::Column;
+use crate::policies::{self, Holder};
 use crate::resources::{self, Create, Delete, List, Show};
 use crate::session::Session;
 
@@ -29,6 +32,8 @@ pub(crate) enum Command {
     Show(Show),
     /// Delete a hub with all its devices
     Delete(Delete),
+    /// Change a hub's built-in endpoint and its fallback route
+    Update(Update),
     /// Device identities
     #[command(subcommand)]
     Device(device::Command),
@@ -43,6 +48,38 @@ pub(crate) enum Command {
     /// Where routes lead
     #[command(subcommand)]
     Endpoint(route::EndpointCommand),
+    /// Events that an endpoint elsewhere refused
+    #[command(subcommand)]
+    DeadLetter(dead_letter::Command),
+    /// Shared access policies
+    #[command(subcommand)]
+    Policy(policies::Command<Target>),
+}
+
+/// Change a hub
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pollux hub update --partition-count 8 --retention-hours 72 --consumer-group dashboards
+  pollux hub update --fallback-route false           messages that no route takes are dropped")]
+pub(crate) struct Update {
+    /// Partitions of the built-in endpoint: 1 to 32; may only grow
+    #[arg(long)]
+    partition_count: Option<u32>,
+    /// How long the built-in endpoint keeps events, in hours
+    #[arg(long, visible_alias = "retention-time")]
+    retention_hours: Option<u32>,
+    /// How many bytes a partition of it keeps at most
+    #[arg(long)]
+    retention_bytes: Option<u64>,
+    /// A consumer group of the built-in endpoint to make; may be repeated
+    #[arg(long = "consumer-group")]
+    consumer_groups: Vec<String>,
+    /// Whether messages that no route takes go to the built-in endpoint
+    #[arg(long, value_name = "TRUE|FALSE")]
+    fallback_route: Option<bool>,
+    #[command(flatten)]
+    target: Target,
 }
 
 /// Which hub.
@@ -53,6 +90,16 @@ pub(crate) struct Target {
     hub_name: Option<String>,
 }
 
+impl policies::Target for Target {
+    const RIGHTS: &'static [&'static str] =
+        &["RegistryRead", "RegistryWrite", "ServiceConnect", "DeviceConnect"];
+
+    fn holder(&self, session: &Session) -> Result<Holder> {
+        let hub = pick("hub", &session.connections.hub, self.hub_name.as_deref())?;
+        Ok(Holder { kind: KIND, name: hub.name.clone(), event_hub: None })
+    }
+}
+
 /// Runs a command of this group.
 pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
     match command {
@@ -60,10 +107,36 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::List(args) => resources::list(session, KIND, &args, COLUMNS).await,
         Command::Show(args) => resources::show(session, KIND, &args).await,
         Command::Delete(args) => resources::delete(session, KIND, &args).await,
+        Command::Update(args) => update(session, args).await,
         Command::Device(command) => device::run(session, command).await,
         Command::DeviceTwin(command) => device_twin::run(session, command).await,
         Command::Query(args) => query::run(session, args).await,
         Command::Route(command) => route::run(session, command).await,
         Command::Endpoint(command) => route::run_endpoint(session, command).await,
+        Command::DeadLetter(command) => dead_letter::run(session, command).await,
+        Command::Policy(command) => policies::run(session, command).await,
     }
+}
+
+async fn update(session: &Session, args: Update) -> Result<()> {
+    let mut events = json!({});
+    for (name, value) in [
+        ("partitions", args.partition_count.map(u64::from)),
+        ("retentionHours", args.retention_hours.map(u64::from)),
+        ("retentionBytes", args.retention_bytes),
+    ] {
+        if let Some(value) = value {
+            events[name] = json!(value);
+        }
+    }
+    if !args.consumer_groups.is_empty() {
+        events["consumerGroups"] = json!(args.consumer_groups);
+    }
+    let mut body = json!({ "events": events });
+    if let Some(fallback) = args.fallback_route {
+        body["fallbackRoute"] = json!(fallback);
+    }
+    let name = route::hub(session, &args.target)?;
+    let changed = session.admin()?.patch(&resources::path(KIND, name)).json(body).send().await;
+    resources::shown(session, changed.with_context(|| format!("cannot change the hub '{name}'"))?, false)
 }

@@ -161,7 +161,7 @@ const LARGEST_EVENT: usize = 1024 * 1024;
 
 fn check_limits(config: &Config) -> Result<(), Problem> {
     let limits = &config.limits;
-    let sizes: [(&'static str, usize); 11] = [
+    let sizes: [(&'static str, usize); 13] = [
         ("limits.device_message", limits.device_message),
         ("limits.device_twin_properties", limits.device_twin_properties),
         ("limits.device_twin_tags", limits.device_twin_tags),
@@ -171,6 +171,8 @@ fn check_limits(config: &Config) -> Result<(), Problem> {
         ("limits.registration_payload", limits.registration_payload),
         ("limits.enrollment_groups", limits.enrollment_groups),
         ("limits.event", limits.event),
+        ("limits.consumer_groups", limits.consumer_groups),
+        ("limits.policies", limits.policies),
         ("limits.connections", limits.connections),
         ("limits.unauthenticated_connections", limits.unauthenticated_connections),
     ];

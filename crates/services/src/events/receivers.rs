@@ -307,6 +307,7 @@ mod tests {
                 limits: known.limits.clone(),
                 https_ports: std::sync::OnceLock::new(),
                 http: known.http.clone(),
+                trust: crate::SystemTrust::default(),
             };
             Events::new(Arc::new(context), Arc::clone(&world.services.issuer))
         });

@@ -10,13 +10,12 @@ use futures_util::stream::{self, StreamExt as _};
 use pollux_eventlog::{IdempotencyKey, LogError, NewRecord, StreamName};
 use pollux_model::event::OutboxEntry;
 use pollux_model::partition_key::partition_of;
-use pollux_model::resource::{Properties, ResourceKind};
 use pollux_model::{Error, ErrorCode, Result};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::Events;
-use crate::hub;
+use crate::streams::Stream;
 
 /// Entries moved at once.
 const BATCH: usize = 512;
@@ -147,11 +146,8 @@ impl Events {
     }
 
     fn place(&self, entry: &OutboxEntry) -> Option<Place> {
-        let namespace = self.context.table.named(ResourceKind::Events, &entry.namespace)?;
-        let Properties::Events(events) = &namespace.properties else { return None };
-        let hub = events.event_hubs.iter().find(|hub| hub.name == entry.event_hub)?;
-        let stream = hub::stream(&entry.namespace, &entry.event_hub).ok()?;
-        Some((stream, partition_of(&entry.partition_key, hub.partitions)))
+        let stream = Stream::find(&self.context.table, &entry.namespace, &entry.event_hub)?;
+        Some((stream.name().ok()?, partition_of(&entry.partition_key, stream.partitions)))
     }
 }
 
@@ -196,6 +192,7 @@ fn record(entry: OutboxEntry) -> NewRecord {
 #[cfg(test)]
 mod tests {
     use pollux_eventlog::{ReadFrom, ReadLimit};
+    use pollux_model::resource::ResourceKind;
     use pollux_store::{Batch, Write};
 
     use super::*;
@@ -207,7 +204,7 @@ mod tests {
         let (context, events) = (&world.services.context, &world.services.events);
         let namespace = world.resource(ResourceKind::Events, "events1");
         let entry = |(number, size): (u128, &usize)| OutboxEntry {
-            namespace: namespace.name.clone(),
+            namespace: namespace.name.clone().into(),
             event_hub: "lifecycleevents".into(),
             partition_key: "d1".into(),
             idempotency_key: number.to_le_bytes(),

@@ -1,34 +1,28 @@
 //! The event hub consumers: each partition in order, each device in order, one bad event never stopping the rest.
 //!
-//! A supervisor keeps one task per app, function and partition and follows changes of the resources. A task reads a
-//! batch, works on its devices side by side (on one device's events one after the other), and then keeps its checkpoint.
-//! A crash repeats at most one batch; both functions have the same effect when repeated.
+//! Of a batch the devices are worked on side by side, one device's events one after the other. A crash repeats at most one
+//! batch; both functions have the same effect when repeated.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt};
-use indexmap::IndexMap;
-use pollux_eventlog::{LogError, ReadFrom, ReadLimit, Record, StreamName};
-use pollux_model::event::Checkpoint;
+use pollux_eventlog::Record;
 use pollux_model::function::DeadLetter;
 use pollux_model::resource::{Properties, Resource, ResourceKind};
 use pollux_model::{Error, ErrorCode, ResourceName, Result};
 use pollux_store::functions::ConsumerKey;
-use pollux_store::{Batch, Write};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::Functions;
 use super::event::Event;
 use super::ingest::Effect;
 use super::twins_client::TwinsClient;
-use crate::cluster::{Fence, Holding};
-use crate::supervise::supervise;
+use crate::cluster::Fence;
+use crate::consume::{self, Consumer, Work};
+use crate::streams;
 
-/// Events and bytes read at once.
-const BATCH: ReadLimit = ReadLimit { records: 256, bytes: 1 << 20 };
 /// Devices worked on side by side in one partition.
 const DEVICES: usize = 16;
 /// Attempts while a dependency is away (or a registration runs) before the event is put aside: some four minutes.
@@ -76,37 +70,46 @@ struct Place {
     partition: u32,
 }
 
+/// What a consumer does.
+struct Worker {
+    functions: Arc<Functions>,
+    place: Place,
+}
+
+#[async_trait]
+impl Work for Worker {
+    async fn work(&self, fence: Option<&Fence>, records: Vec<Record>) -> Result<()> {
+        self.functions.work(&self.place, fence, records).await
+    }
+}
+
 impl Functions {
     /// Runs the consumers of every app until shutdown, following changes of the resources.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
-        let mut changes = self.context.table.subscribe();
-        let mut running: HashMap<Place, CancellationToken> = HashMap::new();
-        let tasks = TaskTracker::new();
-        loop {
-            let wanted = self.places();
-            running.retain(|place, stop| {
-                let keep = wanted.contains(place);
-                if !keep {
-                    stop.cancel();
+        let this = Arc::clone(&self);
+        let consume = move |place: Place, stop: CancellationToken| {
+            let this = Arc::clone(&this);
+            async move {
+                match this.consumer(place) {
+                    Ok(consumer) => consumer.run(&stop).await,
+                    Err(error) => tracing::error!(%error, "a consumer cannot be made"),
                 }
-                keep
-            });
-            for place in wanted {
-                running.entry(place).or_insert_with_key(|place| {
-                    let stop = shutdown.child_token();
-                    let (this, place, until) = (Arc::clone(&self), place.clone(), stop.clone());
-                    let consumer = move || Arc::clone(&this).consume_alone(place.clone(), until.clone());
-                    tasks.spawn(supervise("consumer", consumer));
-                    stop
-                });
             }
-            tokio::select! {
-                () = shutdown.cancelled() => break,
-                changed = changes.changed() => if changed.is_err() { break },
-            }
-        }
-        tasks.close();
-        tasks.wait().await;
+        };
+        consume::follow(&self.context, "consumer", &shutdown, || self.places(), consume).await;
+    }
+
+    /// What it keeps is held to its lease; what it does to twins can be repeated, and is guarded by their etags and the
+    /// time of each value.
+    fn consumer(self: Arc<Self>, place: Place) -> Result<Consumer> {
+        Ok(Consumer {
+            context: Arc::clone(&self.context),
+            stream: streams::name(&place.namespace, place.function.event_hub())?,
+            partition: place.partition,
+            key: key_of(&place),
+            lease: lease_of(&place),
+            work: Box::new(Worker { functions: self, place }),
+        })
     }
 
     fn places(&self) -> Vec<Place> {
@@ -134,76 +137,9 @@ impl Functions {
         apps.flat_map(of_app).collect()
     }
 
-    /// Of all nodes, one consumes a place at a time. What it keeps is held to its lease; what it does to twins can be
-    /// repeated, and is guarded by their etags and the time of each value.
-    async fn consume_alone(self: Arc<Self>, place: Place, stop: CancellationToken) {
-        let lease = lease_of(&place);
-        let work = |holding| Arc::clone(&self).consume(place.clone(), holding);
-        self.context.cluster.while_held(&lease, &stop, work).await;
-    }
-
-    async fn consume(self: Arc<Self>, place: Place, Holding { fence, stop }: Holding) {
-        let fence = fence.as_ref();
-        while !stop.is_cancelled() {
-            let ended = tokio::select! {
-                () = stop.cancelled() => return,
-                ended = self.consume_until_error(&place, fence) => ended,
-            };
-            if let Err(error) = ended {
-                tracing::warn!(app = %place.app, function = place.function.as_str(), partition = place.partition, %error, "the consumer pauses");
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(LONGEST_PAUSE) => {}
-            }
-        }
-    }
-
-    async fn consume_until_error(&self, place: &Place, fence: Option<&Fence>) -> Result<()> {
-        let stream = stream_of(place)?;
-        let key = key_of(place);
-        let known = self.context.store.checkpoints(&key).await?;
-        let checkpoint = known
-            .into_iter()
-            .find(|(partition, _)| *partition == place.partition)
-            .map(|(_, checkpoint)| checkpoint);
-        let newest = self.context.log.partition(&stream, place.partition).await.map_err(unavailable)?;
-        // An event hub that was made anew counts from 0: a checkpoint beyond its end is of the one before.
-        let mut last = checkpoint
-            .map(|checkpoint| checkpoint.sequence_number)
-            .filter(|last| *last <= newest.last_sequence_number);
-        loop {
-            let from =
-                last.map_or(ReadFrom::Earliest, |number| ReadFrom::Sequence { number, inclusive: false });
-            let records =
-                self.context.log.read(&stream, place.partition, &from, BATCH).await.map_err(unavailable)?;
-            let Some(end) = records.last() else {
-                self.wait_for_more(&stream, place.partition, last).await?;
-                continue;
-            };
-            let checkpoint = Checkpoint { sequence_number: end.sequence_number, offset: end.offset };
-            self.work(place, fence, records).await?;
-            let write = Write::PutCheckpoint { key: key.clone(), partition: place.partition, checkpoint };
-            self.context.store.commit(held(fence).with(write)).await?;
-            last = Some(checkpoint.sequence_number);
-        }
-    }
-
-    /// Waits until there is a record to read. What was let go before it was read is not to be waited for: the log counts
-    /// it still.
-    async fn wait_for_more(&self, stream: &StreamName, partition: u32, last: Option<i64>) -> Result<()> {
-        let known = self.context.log.partition(stream, partition).await.map_err(unavailable)?;
-        let seen = last.unwrap_or(-1).max(known.begin_sequence_number - 1);
-        self.context.log.wait(stream, partition, seen).await.map_err(unavailable)
-    }
-
     /// Works on a batch: devices side by side, each device's events in order.
     async fn work(&self, place: &Place, fence: Option<&Fence>, records: Vec<Record>) -> Result<()> {
-        let mut by_device: IndexMap<Box<str>, Vec<Record>> = IndexMap::new();
-        for record in records {
-            by_device.entry(record.partition_key.clone().unwrap_or_default()).or_default().push(record);
-        }
-        let mut devices = stream::iter(by_device.into_values())
+        let mut devices = stream::iter(consume::by_device(records).into_values())
             .map(|records| async move {
                 for record in records {
                     self.work_on(place, fence, record).await?;
@@ -227,7 +163,7 @@ impl Functions {
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => {
                     let letter = self.letter(place, record, attempts, error);
-                    return self.put_aside(letter, fence).await;
+                    return self.context.put_aside(letter, fence).await;
                 }
             }
         }
@@ -258,9 +194,9 @@ impl Functions {
         metrics::counter!("pollux_function_events_total", "function" => place.function.as_str(), "outcome" => "dead").increment(1);
         DeadLetter {
             id: 0,
-            app: place.app.clone(),
+            app: place.app.clone().into(),
             function: place.function.as_str().to_owned(),
-            namespace: place.namespace.clone(),
+            namespace: place.namespace.clone().into(),
             event_hub: place.function.event_hub().to_owned(),
             partition: place.partition,
             sequence_number: record.sequence_number,
@@ -270,12 +206,6 @@ impl Functions {
             reason: error.message,
             payload: record.payload.to_vec(),
         }
-    }
-
-    async fn put_aside(&self, letter: DeadLetter, fence: Option<&Fence>) -> Result<()> {
-        let (app, newest) = (letter.app.clone(), self.context.limits.dead_letters);
-        let batch = held(fence).with(Write::PutDeadLetter { letter: Box::new(letter) });
-        Ok(self.context.store.commit(batch.with(Write::KeepDeadLetters { app, newest })).await?)
     }
 }
 
@@ -298,40 +228,23 @@ fn partitions(namespace: &Resource, event_hub: &str) -> u32 {
     events.event_hubs.iter().find(|hub| hub.name == event_hub).map_or(0, |hub| hub.partitions)
 }
 
-/// The beginning of a batch that counts only while the lease is had.
-fn held(fence: Option<&Fence>) -> Batch {
-    fence.map_or_else(Batch::new, |fence| Batch::from(fence.write()))
-}
-
 fn lease_of(place: &Place) -> String {
     let Place { app, function, namespace, partition } = place;
     format!("consumer/{app}/{}/{namespace}/{partition}", function.as_str())
 }
 
-fn stream_of(place: &Place) -> Result<StreamName> {
-    crate::hub::stream(&place.namespace, place.function.event_hub())
-}
-
 fn key_of(place: &Place) -> ConsumerKey {
     ConsumerKey {
         owner: format!("functions/{}/{}", place.app, place.function.as_str()),
-        namespace: place.namespace.clone(),
+        namespace: place.namespace.clone().into(),
         event_hub: place.function.event_hub().to_owned(),
         consumer_group: "$Default".to_owned(),
     }
 }
 
-fn unavailable(error: LogError) -> Error {
-    Error::new(ErrorCode::Unavailable, format!("the event log: {error}"))
-}
-
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt as _;
-    use pollux_eventlog::NewRecord;
-
     use super::*;
-    use crate::fixture::World;
 
     #[test]
     fn what_is_not_the_events_fault_is_waited_for() {
@@ -343,30 +256,5 @@ mod tests {
         assert!(pause(ErrorCode::ValidationFailed, 4).is_some());
         assert!(pause(ErrorCode::ValidationFailed, 5).is_none());
         assert!(pause(ErrorCode::InvalidArgument, 1).is_none());
-    }
-
-    #[tokio::test]
-    async fn a_consumer_that_missed_what_was_let_go_waits_for_what_comes() {
-        let world = World::new().await;
-        let (context, functions) = (&world.services.context, &world.services.functions);
-        let namespace = world.resource(ResourceKind::Events, "events1");
-        let stream = crate::hub::stream(&namespace.name, "deviceevents").unwrap();
-        let record = || NewRecord { partition_key: None, payload: "x".into(), idempotency_key: None };
-        context.log.append(&stream, 0, vec![record()]).await.unwrap();
-        let days = Duration::from_secs(100 * 24 * 3600);
-        context.log.trim(pollux_model::Clock::now(&*world.clock).plus(days)).await.unwrap();
-        let read = context.log.read(&stream, 0, &ReadFrom::Earliest, BATCH).await.unwrap();
-        assert!(read.is_empty(), "everything was let go");
-
-        let mut waiting = Box::pin(functions.wait_for_more(&stream, 0, None));
-        for _ in 0..8 {
-            assert!(
-                waiting.as_mut().now_or_never().is_none(),
-                "there is nothing to read, yet it does not wait"
-            );
-            tokio::task::yield_now().await;
-        }
-        context.log.append(&stream, 0, vec![record()]).await.unwrap();
-        waiting.await.unwrap();
     }
 }

@@ -13,8 +13,10 @@ use pollux_eventlog::StreamName;
 use pollux_model::device::Device;
 use pollux_model::event::OutboxEntry;
 use pollux_model::partition_key::partition_of;
-use pollux_model::resource::{Properties, Resource, ResourceKind, RouteSource};
-use pollux_model::{ResourceName, Result};
+use pollux_model::resource::{
+    BUILT_IN_ENDPOINT, EndpointTarget, Hub as HubProperties, Properties, Resource, ResourceKind, RouteSource,
+};
+use pollux_model::{OwnerName, ResourceName};
 use pollux_query::routing::{Query, RoutedMessage};
 use pollux_store::Write;
 use serde_json::{Value, json};
@@ -22,31 +24,46 @@ use serde_json::{Value, json};
 use super::Hub;
 use super::hub_event::{HubEvent, encode};
 use crate::context::Context;
+use crate::streams::Stream;
 
 /// Routes of each hub, parsed, as of one version of the resources.
 #[derive(Debug, Default)]
 pub(super) struct RouteCache(RwLock<(u64, ByHub)>);
 
-type ByHub = HashMap<ResourceName, Arc<[Compiled]>>;
+type ByHub = HashMap<ResourceName, Arc<Compiled>>;
+
+/// Routes ready to be tried.
+#[derive(Debug, Default)]
+pub(super) struct Compiled {
+    routes: Vec<Route>,
+    /// Where device-to-cloud messages go that no route takes; `None`: nowhere.
+    fallback: Option<Destination>,
+}
 
 /// A route ready to be tried.
 #[derive(Debug)]
-pub(super) struct Compiled {
+struct Route {
     source: RouteSource,
     query: Query,
     destination: Destination,
 }
 
-/// An event hub of this deployment.
+/// A stream of this deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Destination {
     pub(super) stream: StreamName,
-    pub(super) namespace: ResourceName,
-    pub(super) event_hub: String,
-    pub(super) partitions: u32,
+    owner: OwnerName,
+    event_hub: String,
+    partitions: u32,
 }
 
 impl Destination {
+    fn of(stream: Stream) -> Option<Self> {
+        let name = stream.name().ok()?;
+        let Stream { owner, event_hub, partitions, .. } = stream;
+        Some(Self { stream: name, owner, event_hub, partitions })
+    }
+
     /// The partition of a device: the same for all its messages.
     pub(super) fn partition(&self, device_id: &str) -> u32 {
         partition_of(device_id, self.partitions)
@@ -61,20 +78,23 @@ impl Hub {
         event: &HubEvent,
         twin: Option<&Device>,
     ) -> Vec<Destination> {
-        let routes = self.compiled(hub);
+        let compiled = self.compiled(hub);
         let message = Routed { event, twin, body: OnceCell::new(), document: OnceCell::new() };
         let mut found: Vec<Destination> = Vec::new();
-        for route in routes.iter().filter(|route| route.source == event.source) {
+        for route in compiled.routes.iter().filter(|route| route.source == event.source) {
             if !found.contains(&route.destination) && route.query.matches(&message) {
                 found.push(route.destination.clone());
             }
+        }
+        if found.is_empty() && event.source == RouteSource::DeviceMessages {
+            found.extend(compiled.fallback.clone());
         }
         found
     }
 
     /// Whether a route of this source looks at the device's twin, so that it must be read first.
     pub(super) fn needs_twin(&self, hub: &Resource, source: RouteSource) -> bool {
-        self.compiled(hub).iter().any(|route| route.source == source && route.query.needs_twin())
+        self.compiled(hub).routes.iter().any(|route| route.source == source && route.query.needs_twin())
     }
 
     /// The outbox entries that make an event part of a commit.
@@ -86,7 +106,7 @@ impl Hub {
         let payload = encode(&event);
         let entry = |destination: Destination| {
             Write::Outbox(Box::new(OutboxEntry {
-                namespace: destination.namespace,
+                namespace: destination.owner,
                 event_hub: destination.event_hub,
                 partition_key: event.device_id.clone(),
                 idempotency_key: *self.context.random.uuid().as_bytes(),
@@ -96,7 +116,7 @@ impl Hub {
         destinations.into_iter().map(entry).collect()
     }
 
-    fn compiled(&self, hub: &Resource) -> Arc<[Compiled]> {
+    fn compiled(&self, hub: &Resource) -> Arc<Compiled> {
         let version = self.context.table.version();
         {
             let cache = self.routes.0.read();
@@ -108,8 +128,7 @@ impl Hub {
         }
         // The table's own copy: the caller's may be older than `version`.
         let current = self.context.table.named(ResourceKind::Hub, &hub.name);
-        let routes: Arc<[Compiled]> =
-            current.map_or_else(Vec::new, |hub| compile_all(&self.context, &hub)).into();
+        let routes = Arc::new(current.map(|hub| compile(&self.context, &hub)).unwrap_or_default());
         let mut cache = self.routes.0.write();
         if cache.0 != version {
             *cache = (version, HashMap::new());
@@ -119,41 +138,46 @@ impl Hub {
     }
 }
 
-fn compile_all(context: &Context, hub: &Resource) -> Vec<Compiled> {
-    let Properties::Hub(properties) = &hub.properties else { return Vec::new() };
+fn compile(context: &Context, hub: &Resource) -> Compiled {
+    let Properties::Hub(properties) = &hub.properties else { return Compiled::default() };
     let enabled = properties.routes.iter().filter(|route| route.enabled);
-    enabled
-        .filter_map(|route| {
-            let endpoint = properties.endpoints.iter().find(|endpoint| endpoint.name == route.endpoint)?;
-            let destination = destination(context, &endpoint.namespace, &endpoint.event_hub);
-            let query = pollux_query::routing::parse(&route.condition);
-            match (destination, query) {
-                (Some(destination), Ok(query)) => Some(Compiled { source: route.source, query, destination }),
-                _ => {
-                    tracing::warn!(hub = %hub.name, route = %route.name, "the route leads nowhere: its endpoint or condition is gone");
-                    None
-                }
+    let routes = enabled.filter_map(|route| {
+        let destination = destination(context, hub, properties, &route.endpoint);
+        let query = pollux_query::routing::parse(&route.condition);
+        match (destination, query) {
+            (Some(destination), Ok(query)) => Some(Route { source: route.source, query, destination }),
+            _ => {
+                tracing::warn!(hub = %hub.name, route = %route.name, "the route leads nowhere: its endpoint or condition is gone");
+                None
             }
-        })
-        .collect()
+        }
+    });
+    let routes = routes.collect();
+    let fallback = if properties.fallback_route { built_in(hub, properties) } else { None };
+    Compiled { routes, fallback }
 }
 
-fn destination(context: &Context, namespace: &ResourceName, event_hub: &str) -> Option<Destination> {
-    let resource = context.table.named(ResourceKind::Events, namespace)?;
-    let Properties::Events(events) = &resource.properties else { return None };
-    let found = events.event_hubs.iter().find(|hub| hub.name == event_hub)?;
-    Some(Destination {
-        stream: stream(namespace, event_hub).ok()?,
-        namespace: namespace.clone(),
-        event_hub: event_hub.to_owned(),
-        partitions: found.partitions,
-    })
+/// Where an endpoint of the hub is; one elsewhere has a stream here, from which events are sent on.
+fn destination(
+    context: &Context,
+    hub: &Resource,
+    properties: &HubProperties,
+    endpoint: &str,
+) -> Option<Destination> {
+    if endpoint == BUILT_IN_ENDPOINT {
+        return built_in(hub, properties);
+    }
+    let endpoint = properties.endpoints.iter().find(|one| one.name == endpoint)?;
+    match &endpoint.target {
+        EndpointTarget::EventHub { namespace, event_hub } => {
+            Destination::of(Stream::find(&context.table, &namespace.clone().into(), event_hub)?)
+        }
+        EndpointTarget::External { .. } => Destination::of(Stream::waiting(&hub.name, &endpoint.name)),
+    }
 }
 
-/// The event log's stream of an event hub.
-pub(crate) fn stream(namespace: &ResourceName, event_hub: &str) -> Result<StreamName> {
-    StreamName::new(&format!("{namespace}/{event_hub}"))
-        .map_err(|error| pollux_model::Error::invalid(error.to_string()))
+fn built_in(hub: &Resource, properties: &HubProperties) -> Option<Destination> {
+    Destination::of(Stream::built_in(&hub.name, properties))
 }
 
 /// A message as routing queries see it; body and twin are made into documents only if asked for.

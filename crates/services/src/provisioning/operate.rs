@@ -414,6 +414,7 @@ mod tests {
             cluster: crate::Cluster::solo(),
             https_ports: OnceLock::new(),
             http: known.http.clone(),
+            trust: crate::SystemTrust::default(),
         });
         let hub = crate::hub::Hub::new(Arc::clone(&context));
         let provisioning = Provisioning::new(context, hub, Arc::clone(&world.services.functions));

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use pollux_model::resource::{
-    Dps, EventHub, Events, Functions, Hub, LinkedHub, Policy, PolicyRight, Properties, Resource,
-    ResourceKind, Route, RoutingEndpoint, Setting, Twins,
+    BuiltInEndpoint, Dps, EndpointTarget, EventHub, Events, Functions, Hub, LinkedHub, Policy, PolicyRight,
+    Properties, Resource, ResourceKind, Route, RoutingEndpoint, Setting, Twins,
 };
 use pollux_model::{Error, Etag, Key, KeyPair, Random, ResourceName, Result};
 
 use super::Resources;
-use super::declared::{Declared, DeclaredEventHub, DeclaredLink, DeclaredPolicy, DeclaredRoute};
+use super::declared::{
+    Declared, DeclaredBuiltIn, DeclaredEndpoint, DeclaredEventHub, DeclaredLink, DeclaredPolicy,
+    DeclaredRoute,
+};
 use super::defaults;
 
 /// The consumer group every event hub has.
@@ -31,6 +34,8 @@ impl Resources {
                 policies: defaults::policies(kind, random),
                 endpoints: Vec::new(),
                 routes: Vec::new(),
+                events: BuiltInEndpoint::default(),
+                fallback_route: true,
             }),
             ResourceKind::Events => Properties::Events(Events {
                 policies: defaults::policies(kind, random),
@@ -76,20 +81,20 @@ impl Resources {
             (Properties::Hub(hub), Declared::Hub(said)) => {
                 merge_policies(&mut hub.policies, &said.policies, random)?;
                 for one in &said.endpoints {
-                    let (name, namespace) = (one.name.clone(), ResourceName::parse(&one.namespace)?);
-                    let event_hub = one.event_hub.to_ascii_lowercase();
-                    let endpoint = RoutingEndpoint { name, namespace, event_hub };
-                    put(&mut hub.endpoints, endpoint, |a, b| a.name == b.name);
+                    put(&mut hub.endpoints, endpoint(one)?, |a, b| a.name == b.name);
                 }
                 for one in &said.routes {
                     put(&mut hub.routes, route(one), |a, b| a.name == b.name);
                 }
+                merge_built_in(&mut hub.events, &said.events);
+                hub.fallback_route = said.fallback_route.unwrap_or(hub.fallback_route);
                 Ok(())
             }
             (Properties::Events(events), Declared::Events(said)) => {
                 merge_policies(&mut events.policies, &said.policies, random)?;
-                said.event_hubs.iter().for_each(|one| merge_event_hub(&mut events.event_hubs, one));
-                Ok(())
+                said.event_hubs
+                    .iter()
+                    .try_for_each(|one| merge_event_hub(&mut events.event_hubs, one, random))
             }
             (Properties::Functions(functions), Declared::Functions(said)) => {
                 if let Some(key) = &said.key {
@@ -127,6 +132,35 @@ impl Resources {
     }
 }
 
+fn endpoint(said: &DeclaredEndpoint) -> Result<RoutingEndpoint> {
+    let target = match (&said.namespace, &said.event_hub, &said.connection_string) {
+        (Some(namespace), Some(event_hub), None) => EndpointTarget::EventHub {
+            namespace: ResourceName::parse(namespace)?,
+            event_hub: event_hub.to_ascii_lowercase(),
+        },
+        (None, None, Some(text)) => EndpointTarget::External { connection_string: text.clone() },
+        _ => {
+            return Err(Error::invalid(format!(
+                "the endpoint '{}' needs either 'namespace' and 'event_hub' (of this deployment) or 'connection_string' (of \
+                 an event hub elsewhere)",
+                pollux_model::ids::shown(&said.name)
+            )));
+        }
+    };
+    Ok(RoutingEndpoint { name: said.name.clone(), target })
+}
+
+fn merge_built_in(present: &mut BuiltInEndpoint, said: &DeclaredBuiltIn) {
+    present.partitions = said.partitions.unwrap_or(present.partitions);
+    present.retention_hours = said.retention_hours.unwrap_or(present.retention_hours);
+    present.retention_bytes = said.retention_bytes.or(present.retention_bytes).filter(|bytes| *bytes > 0);
+    merge_groups(&mut present.consumer_groups, &said.consumer_groups);
+}
+
+fn merge_groups(present: &mut Vec<String>, said: &[String]) {
+    said.iter().for_each(|group| merge_group(present, group));
+}
+
 pub(super) fn route(said: &DeclaredRoute) -> Route {
     Route {
         name: said.name.clone(),
@@ -152,7 +186,11 @@ pub(super) fn merge_link(links: &mut Vec<LinkedHub>, said: &DeclaredLink) -> Res
     Ok(())
 }
 
-pub(super) fn merge_event_hub(event_hubs: &mut Vec<EventHub>, said: &DeclaredEventHub) {
+fn merge_event_hub(
+    event_hubs: &mut Vec<EventHub>,
+    said: &DeclaredEventHub,
+    random: &dyn Random,
+) -> Result<()> {
     let name = said.name.to_ascii_lowercase();
     let mut event_hub = event_hubs.iter().find(|one| one.name == name).cloned().unwrap_or_else(|| EventHub {
         name,
@@ -164,16 +202,25 @@ pub(super) fn merge_event_hub(event_hubs: &mut Vec<EventHub>, said: &DeclaredEve
     });
     event_hub.partitions = said.partitions.unwrap_or(event_hub.partitions);
     event_hub.retention_hours = said.retention_hours.unwrap_or(event_hub.retention_hours);
-    event_hub.retention_bytes = said.retention_bytes.or(event_hub.retention_bytes);
-    for group in &said.consumer_groups {
-        if !event_hub.consumer_groups.iter().any(|one| one.eq_ignore_ascii_case(group)) {
-            event_hub.consumer_groups.push(group.clone());
-        }
-    }
+    event_hub.retention_bytes = said.retention_bytes.or(event_hub.retention_bytes).filter(|bytes| *bytes > 0);
+    merge_groups(&mut event_hub.consumer_groups, &said.consumer_groups);
+    merge_policies(&mut event_hub.policies, &said.policies, random)?;
     put(event_hubs, event_hub, |a, b| a.name == b.name);
+    Ok(())
 }
 
-fn merge_policies(policies: &mut Vec<Policy>, said: &[DeclaredPolicy], random: &dyn Random) -> Result<()> {
+/// Names of consumer groups compare without case; the first spelling stays.
+pub(super) fn merge_group(groups: &mut Vec<String>, said: &str) {
+    if !groups.iter().any(|one| one.eq_ignore_ascii_case(said)) {
+        groups.push(said.to_owned());
+    }
+}
+
+pub(super) fn merge_policies(
+    policies: &mut Vec<Policy>,
+    said: &[DeclaredPolicy],
+    random: &dyn Random,
+) -> Result<()> {
     for one in said {
         let present = policies.iter().find(|policy| policy.name.eq_ignore_ascii_case(&one.name)).cloned();
         let mut policy = match present {
@@ -181,7 +228,7 @@ fn merge_policies(policies: &mut Vec<Policy>, said: &[DeclaredPolicy], random: &
             None => Policy::new(&one.name, KeyPair::generate(random), needed_rights(one)?),
         };
         if let Some(rights) = &one.rights {
-            policy.rights.clone_from(rights);
+            policy.rights = whole(rights);
         }
         if let Some(key) = &one.primary_key {
             policy.keys.primary = key_of(&one.name, key)?;
@@ -192,6 +239,22 @@ fn merge_policies(policies: &mut Vec<Policy>, said: &[DeclaredPolicy], random: &
         put(policies, policy, |a, b| a.name.eq_ignore_ascii_case(&b.name));
     }
     Ok(())
+}
+
+/// Each right once, and what it implies: who may manage may send and listen (Azure article "Authorize access to Event Hubs
+/// using Shared Access Signatures", whose portal ticks all three).
+fn whole(said: &[PolicyRight]) -> Vec<PolicyRight> {
+    let implied: &[_] = match said.contains(&PolicyRight::Manage) {
+        true => &[PolicyRight::Send, PolicyRight::Listen],
+        false => &[],
+    };
+    let mut rights = Vec::new();
+    for right in said.iter().chain(implied) {
+        if !rights.contains(right) {
+            rights.push(*right);
+        }
+    }
+    rights
 }
 
 fn needed_rights(said: &DeclaredPolicy) -> Result<&[PolicyRight]> {

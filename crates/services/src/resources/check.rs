@@ -4,11 +4,17 @@ use std::sync::Arc;
 
 use pollux_model::ids::shown;
 use pollux_model::resource::{
-    Dps, EventHub, Events, Functions, Hub, Policy, PolicyRight, Properties, Resource, ResourceKind,
+    BUILT_IN_ENDPOINT, Dps, EndpointTarget, EventHub, Events, Functions, Hub, Policy, PolicyRight,
+    Properties, Resource, ResourceKind, RoutingEndpoint,
 };
 use pollux_model::{Error, ErrorCode, Result};
 
 use super::Resources;
+use super::defaults::ROOT_POLICY;
+
+/// Names of endpoints that hubs have by themselves (Azure article "IoT Hub endpoints").
+const RESERVED_ENDPOINTS: [&str; 4] =
+    [BUILT_IN_ENDPOINT, "operationsMonitoringEvents", "fileNotifications", "$default"];
 
 impl Resources {
     /// Checks a resource that is about to be stored.
@@ -27,7 +33,7 @@ impl Resources {
         }
         match &resource.properties {
             Properties::Dps(dps) => self.check_dps(resource, dps),
-            Properties::Hub(hub) => self.check_hub(hub),
+            Properties::Hub(hub) => self.check_hub(resource, hub),
             Properties::Events(events) => self.check_events(resource, events),
             Properties::Twins(_) => Ok(()),
             Properties::Functions(functions) => check_functions(functions),
@@ -51,29 +57,25 @@ impl Resources {
                 return Err(Error::invalid("an allocation weight is 1 to 1000"));
             }
         }
-        check_policies(ResourceKind::Dps, &dps.policies)
+        self.check_policies(resource, None, &dps.policies)
     }
 
-    fn check_hub(&self, hub: &Hub) -> Result<()> {
-        check_policies(ResourceKind::Hub, &hub.policies)?;
+    fn check_hub(&self, resource: &Resource, hub: &Hub) -> Result<()> {
+        self.check_policies(resource, None, &hub.policies)?;
+        self.check_built_in(resource, hub)?;
         for endpoint in &hub.endpoints {
-            check_name("a routing endpoint", &endpoint.name)?;
-            let namespace = self.context.table.get(ResourceKind::Events, &endpoint.namespace)?;
-            if event_hub(&namespace, &endpoint.event_hub).is_none() {
-                let message =
-                    format!("the namespace '{}' has no event hub '{}'", namespace.name, endpoint.event_hub);
-                return Err(Error::new(ErrorCode::EventHubNotFound, message));
-            }
+            self.check_endpoint(endpoint)?;
         }
         for route in &hub.routes {
             check_name("a route", &route.name)?;
-            if !hub.endpoints.iter().any(|one| one.name == route.endpoint) {
-                let names: Vec<_> = hub.endpoints.iter().map(|one| one.name.as_str()).collect();
+            let custom = hub.endpoints.iter().map(|one| one.name.as_str());
+            let names: Vec<_> = std::iter::once(BUILT_IN_ENDPOINT).chain(custom).collect();
+            if !names.contains(&route.endpoint.as_str()) {
                 return Err(Error::invalid(format!(
                     "the route '{}' leads to '{}', which is no endpoint of the hub; there are: {}",
                     route.name,
                     shown(&route.endpoint),
-                    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+                    names.join(", ")
                 )));
             }
             pollux_query::routing::parse(&route.condition).map_err(|error| {
@@ -83,8 +85,42 @@ impl Resources {
         Ok(())
     }
 
+    fn check_built_in(&self, resource: &Resource, hub: &Hub) -> Result<()> {
+        check_stored_events("the built-in endpoint", &hub.events.event_hub(&resource.name))?;
+        let present = self.context.table.named(ResourceKind::Hub, &resource.name);
+        let Some(Properties::Hub(before)) = present.as_deref().map(|one| &one.properties) else {
+            return Ok(());
+        };
+        if before.events.partitions > hub.events.partitions {
+            return Err(Error::invalid("the partitions of the built-in endpoint can only grow"));
+        }
+        Ok(())
+    }
+
+    fn check_endpoint(&self, endpoint: &RoutingEndpoint) -> Result<()> {
+        check_name("a routing endpoint", &endpoint.name)?;
+        if RESERVED_ENDPOINTS.iter().any(|name| name.eq_ignore_ascii_case(&endpoint.name)) {
+            let text = format!("'{}' is a built-in endpoint: use another name", endpoint.name);
+            return Err(Error::invalid(text));
+        }
+        match &endpoint.target {
+            EndpointTarget::EventHub { namespace, event_hub: name } => {
+                let namespace = self.context.table.get(ResourceKind::Events, namespace)?;
+                if event_hub(&namespace, name).is_none() {
+                    let message = format!("the namespace '{}' has no event hub '{name}'", namespace.name);
+                    return Err(Error::new(ErrorCode::EventHubNotFound, message));
+                }
+                Ok(())
+            }
+            EndpointTarget::External { connection_string } => {
+                crate::hub::external_event_hub(connection_string).map(drop)
+            }
+        }
+    }
+
     fn check_events(&self, resource: &Resource, events: &Events) -> Result<()> {
-        check_policies(ResourceKind::Events, &events.policies)?;
+        self.check_policies(resource, None, &events.policies)?;
+        check_root_policy(&events.policies)?;
         let present = self.context.table.named(ResourceKind::Events, &resource.name);
         for one in &events.event_hubs {
             check_event_hub(one)?;
@@ -95,8 +131,25 @@ impl Resources {
                     one.name
                 )));
             }
+            let groups = before.map_or(0, |before| before.consumer_groups.len());
+            let what = format!("consumer groups of the event hub '{}'", one.name);
+            check_count(&what, groups, one.consumer_groups.len(), self.context.limits.consumer_groups)?;
+            self.check_policies(resource, Some(&one.name), &one.policies)?;
         }
         Ok(())
+    }
+
+    fn check_policies(&self, of: &Resource, of_hub: Option<&str>, policies: &[Policy]) -> Result<()> {
+        policies.iter().try_for_each(|policy| check_policy(of.kind(), policy))?;
+        let present = self.context.table.named(of.kind(), &of.name);
+        let before =
+            present.as_deref().and_then(|present| super::policies::policies_of(present, of_hub).ok());
+        let what = match of_hub {
+            Some(event_hub) => format!("shared access policies of the event hub '{event_hub}'"),
+            None => format!("shared access policies of the {} '{}'", of.kind(), of.name),
+        };
+        let before = before.map_or(0, <[Policy]>::len);
+        check_count(&what, before, policies.len(), self.context.limits.policies)
     }
 
     /// [`ErrorCode::ResourceInUse`] if a resource that stays refers to one that leaves.
@@ -109,8 +162,11 @@ impl Resources {
                     (ResourceKind::Hub, used.map(|link| &link.hub))
                 }
                 Properties::Hub(hub) => {
-                    let used = hub.endpoints.iter().find(|end| leaves(ResourceKind::Events, &end.namespace));
-                    (ResourceKind::Events, used.map(|end| &end.namespace))
+                    let mut namespaces = hub.endpoints.iter().filter_map(|end| match &end.target {
+                        EndpointTarget::EventHub { namespace, .. } => Some(namespace),
+                        EndpointTarget::External { .. } => None,
+                    });
+                    (ResourceKind::Events, namespaces.find(|name| leaves(ResourceKind::Events, name)))
                 }
                 Properties::Events(_) | Properties::Twins(_) | Properties::Functions(_) => continue,
             };
@@ -174,11 +230,15 @@ fn check_id_scope(id_scope: &str) -> Result<()> {
 
 fn check_event_hub(event_hub: &EventHub) -> Result<()> {
     check_name("an event hub", &event_hub.name)?;
+    check_stored_events("an event hub", event_hub)
+}
+
+fn check_stored_events(what: &str, event_hub: &EventHub) -> Result<()> {
     if !(1..=32).contains(&event_hub.partitions) {
-        return Err(Error::invalid("an event hub has 1 to 32 partitions"));
+        return Err(Error::invalid(format!("{what} has 1 to 32 partitions")));
     }
     if !(1..=24 * 90).contains(&event_hub.retention_hours) {
-        return Err(Error::invalid("an event hub keeps events for 1 to 2160 hours"));
+        return Err(Error::invalid(format!("{what} keeps events for 1 to 2160 hours")));
     }
     event_hub
         .consumer_groups
@@ -200,17 +260,36 @@ fn check_name(what: &str, name: &str) -> Result<()> {
     )))
 }
 
-fn check_policies(kind: ResourceKind, policies: &[Policy]) -> Result<()> {
-    for policy in policies {
-        check_name("a shared access policy", &policy.name)?;
-        if let Some(foreign) = policy.rights.iter().find(|right| !belongs(kind, **right)) {
-            return Err(Error::invalid(format!(
-                "a {kind} knows no right {foreign:?} (policy '{}')",
-                policy.name
-            )));
+/// There may be no more than the bound; what was stored under another bound stays, and may become less.
+fn check_count(what: &str, before: usize, now: usize, most: usize) -> Result<()> {
+    if now <= most || now <= before {
+        return Ok(());
+    }
+    Err(Error::new(ErrorCode::QuotaExceeded, format!("there may be {most} {what}, not {now}")))
+}
+
+fn check_policy(kind: ResourceKind, policy: &Policy) -> Result<()> {
+    check_name("a shared access policy", &policy.name)?;
+    if policy.rights.is_empty() {
+        return Err(Error::invalid(format!("the policy '{}' needs at least one right", policy.name)));
+    }
+    match policy.rights.iter().find(|right| !belongs(kind, **right)) {
+        None => Ok(()),
+        Some(foreign) => {
+            Err(Error::invalid(format!("a {kind} knows no right {foreign:?} (policy '{}')", policy.name)))
         }
     }
-    Ok(())
+}
+
+/// Who has it may do everything in the namespace; so it stays.
+fn check_root_policy(policies: &[Policy]) -> Result<()> {
+    let root = policies.iter().find(|one| one.name.eq_ignore_ascii_case(ROOT_POLICY));
+    match root {
+        Some(root) if !root.rights.contains(&PolicyRight::Manage) => {
+            Err(Error::invalid(format!("the policy '{ROOT_POLICY}' keeps the right Manage")))
+        }
+        _ => Ok(()),
+    }
 }
 
 const fn belongs(kind: ResourceKind, right: PolicyRight) -> bool {

@@ -78,19 +78,45 @@ pub struct DeclaredHub {
     pub endpoints: Vec<DeclaredEndpoint>,
     /// Routes to make or change.
     pub routes: Vec<DeclaredRoute>,
+    /// The built-in endpoint.
+    pub events: DeclaredBuiltIn,
+    /// Whether device-to-cloud messages that no route takes go to the built-in endpoint; true when left out.
+    #[serde(alias = "fallbackRoute")]
+    pub fallback_route: Option<bool>,
 }
 
-/// A routing endpoint of a hub.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The built-in endpoint of a hub.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeclaredBuiltIn {
+    /// 1 to 32; 4 when left out; may only grow.
+    pub partitions: Option<u32>,
+    /// Hours events are kept; 24 when left out.
+    #[serde(alias = "retentionHours")]
+    pub retention_hours: Option<u32>,
+    /// Bytes a partition keeps at most; no bound when left out.
+    #[serde(alias = "retentionBytes")]
+    pub retention_bytes: Option<u64>,
+    /// Consumer groups to make, beside `$Default`.
+    #[serde(alias = "consumerGroups")]
+    pub consumer_groups: Vec<String>,
+}
+
+/// A routing endpoint of a hub: an event hub of this deployment, by namespace and name, or one elsewhere, by connection
+/// string.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct DeclaredEndpoint {
     /// Its name among the hub's endpoints.
     pub name: String,
     /// The event hubs namespace.
-    pub namespace: String,
+    pub namespace: Option<String>,
     /// The event hub in it.
     #[serde(alias = "eventHub")]
-    pub event_hub: String,
+    pub event_hub: Option<String>,
+    /// `Endpoint=sb://…;SharedAccessKeyName=…;SharedAccessKey=…;EntityPath=<event hub>` of a namespace elsewhere.
+    #[serde(alias = "connectionString")]
+    pub connection_string: Option<Setting>,
 }
 
 /// A message route of a hub.
@@ -141,12 +167,14 @@ pub struct DeclaredEventHub {
     /// Hours events are kept; 24 when left out.
     #[serde(alias = "retentionHours")]
     pub retention_hours: Option<u32>,
-    /// Bytes a partition keeps at most; no bound when left out.
+    /// Bytes a partition keeps at most; 0: no bound, as when left out for a new one.
     #[serde(alias = "retentionBytes")]
     pub retention_bytes: Option<u64>,
     /// Consumer groups to make, beside `$Default`.
     #[serde(alias = "consumerGroups")]
     pub consumer_groups: Vec<String>,
+    /// Shared access policies of this event hub alone, to make or change.
+    pub policies: Vec<DeclaredPolicy>,
 }
 
 /// A digital twins instance.
@@ -189,7 +217,7 @@ pub struct DeclaredFunctions {
 pub struct DeclaredPolicy {
     /// Its name.
     pub name: String,
-    /// What it may do; needed for a policy that is not there yet.
+    /// What it may do; needed for a policy that is not there yet. `Manage` brings `Send` and `Listen` along.
     pub rights: Option<Vec<PolicyRight>>,
     /// Base64 of 16 to 64 bytes; made up when left out.
     #[serde(alias = "primaryKey")]

@@ -21,6 +21,9 @@ const EVENT_HUBS: [&str; 2] = ["deviceevents", "lifecycleevents"];
 /// Hours a new event hub keeps events.
 pub(super) const RETENTION_HOURS: u32 = 24;
 
+/// The policy every namespace has.
+pub(super) const ROOT_POLICY: &str = "RootManageSharedAccessKey";
+
 /// The policies Azure makes with a new resource (articles "Control access to IoT Hub", "Control access to Azure IoT Hub
 /// Device Provisioning Service", "Authorize access with shared access signatures" of Event Hubs).
 pub(super) fn policies(kind: ResourceKind, random: &dyn Random) -> Vec<Policy> {
@@ -47,7 +50,7 @@ pub(super) fn policies(kind: ResourceKind, random: &dyn Random) -> Vec<Policy> {
             ("registryRead", &[RegistryRead]),
             ("registryReadWrite", &[RegistryRead, RegistryWrite]),
         ],
-        ResourceKind::Events => &[("RootManageSharedAccessKey", &[Manage, Send, Listen])],
+        ResourceKind::Events => &[(ROOT_POLICY, &[Manage, Send, Listen])],
         ResourceKind::Twins | ResourceKind::Functions => &[],
     };
     table.iter().map(|(name, rights)| Policy::new(name, KeyPair::generate(random), rights)).collect()
@@ -129,8 +132,9 @@ fn default_hub(with_routes: bool) -> Declared {
     for (name, source, condition) in routes.into_iter().filter(|_| with_routes) {
         hub.endpoints.push(DeclaredEndpoint {
             name: name.to_owned(),
-            namespace: "events1".to_owned(),
-            event_hub: name.to_owned(),
+            namespace: Some("events1".to_owned()),
+            event_hub: Some(name.to_owned()),
+            connection_string: None,
         });
         hub.routes.push(DeclaredRoute {
             name: name.to_owned(),

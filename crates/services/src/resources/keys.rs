@@ -1,10 +1,10 @@
 //! Rolling keys over.
 
-use pollux_model::ids::shown;
-use pollux_model::resource::{Properties, Resource, ResourceKind};
-use pollux_model::{Error, ErrorCode, Key, KeyPair, ResourceName, Result};
+use pollux_model::resource::{Policy, Properties, Resource, ResourceKind};
+use pollux_model::{Error, Key, KeyPair, Result};
 use serde::Deserialize;
 
+use super::policies::{PolicyHolder, found, policies_mut};
 use super::{Resources, administer};
 use crate::caller::Caller;
 
@@ -24,16 +24,15 @@ impl Resources {
     pub async fn regenerate_key(
         &self,
         caller: &Caller,
-        kind: ResourceKind,
-        name: &ResourceName,
+        of: PolicyHolder<'_>,
         policy: Option<&str>,
         which: WhichKey,
     ) -> Result<Resource> {
         administer(caller)?;
         let _one = self.change_alone().await?;
-        let present = self.context.table.get(kind, name)?;
+        let present = self.context.table.get(of.kind, of.resource)?;
         let mut resource = Resource::clone(&present);
-        let keys = keys_of(&mut resource, policy)?;
+        let keys = keys_of(&mut resource, of.event_hub, policy)?;
         let key = Key::generate(&*self.context.random);
         match which {
             WhichKey::Primary => keys.primary = key,
@@ -41,24 +40,35 @@ impl Resources {
         }
         self.replace(&present, resource).await
     }
+
+    /// The same for a policy, which is answered with its new key.
+    pub async fn regenerate_policy_key(
+        &self,
+        caller: &Caller,
+        of: PolicyHolder<'_>,
+        policy: &str,
+        which: WhichKey,
+    ) -> Result<Policy> {
+        let changed = self.regenerate_key(caller, of, Some(policy), which).await?;
+        found(&changed, of.event_hub, policy)
+    }
 }
 
-fn keys_of<'r>(resource: &'r mut Resource, policy: Option<&str>) -> Result<&'r mut KeyPair> {
-    let (kind, name) = (resource.kind(), resource.name.clone());
-    let policies = match &mut resource.properties {
-        Properties::Dps(dps) => &mut dps.policies,
-        Properties::Hub(hub) => &mut hub.policies,
-        Properties::Events(events) => &mut events.policies,
-        Properties::Functions(functions) => return Ok(&mut functions.keys),
-        Properties::Twins(_) => return Err(Error::invalid("a digital twins instance has no keys")),
+fn keys_of<'r>(
+    resource: &'r mut Resource,
+    event_hub: Option<&str>,
+    policy: Option<&str>,
+) -> Result<&'r mut KeyPair> {
+    if resource.kind() == ResourceKind::Twins {
+        return Err(Error::invalid("a digital twins instance has no keys"));
+    }
+    let Some(wanted) = policy else {
+        return match &mut resource.properties {
+            Properties::Functions(functions) => Ok(&mut functions.keys),
+            _ => Err(Error::invalid("name the policy whose key to make anew")),
+        };
     };
-    let Some(wanted) = policy else { return Err(Error::invalid("name the policy whose key to make anew")) };
-    policies.iter_mut().find(|one| one.name.eq_ignore_ascii_case(wanted)).map(|one| &mut one.keys).ok_or_else(
-        || {
-            Error::new(
-                ErrorCode::ResourceNotFound,
-                format!("the {kind} '{name}' has no policy '{}'", shown(wanted)),
-            )
-        },
-    )
+    let name = found(resource, event_hub, wanted)?.name;
+    let mut policies = policies_mut(resource, event_hub)?.iter_mut();
+    policies.find(|one| one.name == name).map(|one| &mut one.keys).ok_or_else(Error::internal)
 }

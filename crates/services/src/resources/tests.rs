@@ -38,7 +38,10 @@ async fn a_first_start_has_one_of_each_linked_with_each_other() {
     assert_eq!(hub.routes[1].condition, "opType='deleteDeviceIdentity'");
     let streams = world.services.context.log.streams().await.unwrap();
     let streams: Vec<_> = streams.iter().map(|(name, config)| (name.as_str(), config.partitions)).collect();
-    assert_eq!(streams, [("events1/deviceevents", 4), ("events1/lifecycleevents", 4)]);
+    assert_eq!(
+        streams,
+        [("events1/deviceevents", 4), ("events1/lifecycleevents", 4), ("hub1.hub/iothub-ehub-hub1", 4)]
+    );
 }
 
 #[tokio::test]
@@ -122,7 +125,7 @@ async fn a_first_start_that_was_cut_off_is_taken_up_again() {
     world.services.load(&[]).await.unwrap();
     let Properties::Hub(hub) = &world.resource(ResourceKind::Hub, "hub1").properties else { panic!() };
     assert_eq!(hub.routes.len(), 2);
-    assert_eq!(world.services.context.log.streams().await.unwrap().len(), 2);
+    assert_eq!(world.services.context.log.streams().await.unwrap().len(), 3);
 }
 
 #[tokio::test]
@@ -149,7 +152,7 @@ async fn bad_declarations_are_refused_with_what_to_change() {
         (
             ResourceKind::Hub,
             json!({ "name": "hub2", "routes": [{ "name": "r", "source": "DeviceMessages", "endpoint": "gone" }] }),
-            "no endpoint of the hub; there are: none",
+            "no endpoint of the hub; there are: events",
         ),
         (
             ResourceKind::Hub,
@@ -279,11 +282,12 @@ async fn an_event_hub_made_again_is_empty_and_partitions_only_grow() {
 async fn keys_are_rolled_over_one_at_a_time() {
     let world = World::new().await;
     let (resources, hub) = (&world.services.resources, name("hub1"));
+    let of = |kind, resource| PolicyHolder { kind, resource, event_hub: None };
     let before = world.resource(ResourceKind::Hub, "hub1").policy("service").unwrap().keys.clone();
     let mut watch = resources.watch();
     watch.mark_unchanged();
     let changed = resources
-        .regenerate_key(&Caller::admin(), ResourceKind::Hub, &hub, Some("SERVICE"), WhichKey::Primary)
+        .regenerate_key(&Caller::admin(), of(ResourceKind::Hub, &hub), Some("SERVICE"), WhichKey::Primary)
         .await
         .unwrap();
     let after = changed.policy("service").unwrap().keys.clone();
@@ -292,7 +296,7 @@ async fn keys_are_rolled_over_one_at_a_time() {
     assert!(watch.has_changed().unwrap());
     let twins = name("twins1");
     let none = resources
-        .regenerate_key(&Caller::admin(), ResourceKind::Twins, &twins, None, WhichKey::Primary)
+        .regenerate_key(&Caller::admin(), of(ResourceKind::Twins, &twins), None, WhichKey::Primary)
         .await;
     assert!(none.unwrap_err().message.contains("no keys"));
 }

@@ -65,6 +65,7 @@ impl World {
             cluster: crate::Cluster::solo(),
             https_ports: std::sync::OnceLock::new(),
             http: reqwest::Client::new(),
+            trust: crate::SystemTrust::default(),
         };
         context.table.replace(vec![Resource {
             name: instance.clone(),

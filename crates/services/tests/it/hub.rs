@@ -301,7 +301,7 @@ async fn a_change_and_its_event_are_one() {
 async fn a_relay_that_crashed_between_append_and_forgetting_appends_nothing_twice() {
     let world = World::new().await;
     let entry = OutboxEntry {
-        namespace: world.named(ResourceKind::Events, "events1").name.clone(),
+        namespace: world.named(ResourceKind::Events, "events1").name.clone().into(),
         event_hub: "lifecycleevents".into(),
         partition_key: "d".into(),
         idempotency_key: *b"the same event..",
@@ -320,7 +320,7 @@ async fn an_event_for_an_event_hub_that_is_gone_holds_up_nobody() {
     let world = World::new().await;
     let entry = |event_hub: &str, key: u8| {
         Write::Outbox(Box::new(OutboxEntry {
-            namespace: world.named(ResourceKind::Events, "events1").name.clone(),
+            namespace: world.named(ResourceKind::Events, "events1").name.clone().into(),
             event_hub: event_hub.into(),
             partition_key: "d".into(),
             idempotency_key: [key; 16],
@@ -412,4 +412,65 @@ async fn keys_of_a_device_are_checked_and_rolled() {
     let other =
         world.services.hub.telemetry(&caller, &world.hub(), &id("other"), vec![Telemetry::default()]).await;
     assert_eq!(other.refused.unwrap().code, ErrorCode::Forbidden);
+}
+
+#[tokio::test]
+async fn what_no_route_takes_goes_to_the_built_in_endpoint() {
+    let world = World::new().await;
+    create(&world, "d").await;
+    let hub = |body| declared(ResourceKind::Hub, body);
+    let route = |condition: &str, endpoint: &str| json!({ "name": "deviceevents", "source": "DeviceMessages", "condition": condition, "endpoint": endpoint });
+    let change = async |body| world.services.resources.apply(&world.admin, &hub(body)).await.unwrap();
+    let send = async |level: &str| {
+        let properties = vec![("level".to_owned(), level.to_owned())];
+        world.send_message("d", Telemetry { properties, ..Telemetry::default() }).await.unwrap();
+    };
+    let count = async || {
+        let built_in = world.events_of("hub1.hub/iothub-ehub-hub1", 4).await.len();
+        (world.events("deviceevents").await.len(), built_in)
+    };
+    send("low").await;
+    assert_eq!(count().await, (1, 0), "a route takes it");
+    change(json!({ "name": "hub1", "routes": [route("level = 'high'", "deviceevents")] })).await;
+    send("low").await;
+    send("high").await;
+    assert_eq!(count().await, (2, 1));
+    change(json!({ "name": "hub1", "fallbackRoute": false })).await;
+    send("low").await;
+    assert_eq!(count().await, (2, 1), "nobody wants it");
+    change(json!({ "name": "hub1", "routes": [route("true", "events")] })).await;
+    send("low").await;
+    assert_eq!(count().await, (2, 2), "a route leads to the built-in endpoint");
+    let fewer = hub(json!({ "name": "hub1", "events": { "partitions": 2 } }));
+    assert!(world.services.resources.apply(&world.admin, &fewer).await.is_err(), "partitions only grow");
+    change(json!({ "name": "hub1", "events": { "partitions": 6, "consumerGroups": ["g"] } })).await;
+    assert_eq!(world.events_of("hub1.hub/iothub-ehub-hub1", 6).await.len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_routed_elsewhere_waits_for_its_endpoint() {
+    let world = World::new().await;
+    create(&world, "d").await;
+    let change = async |body| {
+        let hub = declared(ResourceKind::Hub, body);
+        world.services.resources.apply(&world.admin, &hub).await
+    };
+    let endpoint = |name: &str, text: &str| json!({ "name": "hub1", "endpoints": [{ "name": name, "connectionString": text }] });
+    let whole = "Endpoint=sb://ns.invalid/;SharedAccessKeyName=p;SharedAccessKey=a2V5;EntityPath=alarms";
+    for (name, text) in [("events", whole), ("cloud", "Endpoint=sb://ns.invalid/"), ("cloud", "nonsense")] {
+        assert_eq!(change(endpoint(name, text)).await.unwrap_err().code, ErrorCode::InvalidArgument);
+    }
+    change(endpoint("cloud", whole)).await.unwrap();
+    let route = json!({ "name": "out", "source": "DeviceMessages", "endpoint": "cloud" });
+    change(json!({ "name": "hub1", "routes": [route] })).await.unwrap();
+    world.send_message("d", Telemetry::default()).await.unwrap();
+    assert_eq!(world.events_of("hub1.hub/to.cloud", 4).await.len(), 1);
+    assert_eq!(world.events("deviceevents").await.len(), 1, "and each other route has it as well");
+
+    let hub = world.hub().name.clone();
+    let resources = &world.services.resources;
+    resources.delete_route(&world.admin, &hub, "out").await.unwrap();
+    resources.delete_endpoint(&world.admin, &hub, "cloud").await.unwrap();
+    let streams = world.services.context.log.streams().await.unwrap();
+    assert!(!streams.iter().any(|(name, _)| name.as_str().contains("cloud")), "{streams:?}");
 }

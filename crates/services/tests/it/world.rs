@@ -75,6 +75,7 @@ impl World {
             cluster: pollux_services::Cluster::solo(),
             https_ports: OnceLock::new(),
             http: reqwest::Client::new(),
+            trust: pollux_services::SystemTrust::default(),
         };
         let services = Services::new(Arc::new(context));
         services.load(declared).await.unwrap();
@@ -233,9 +234,14 @@ impl World {
 
     /// All events of an event hub in order of partition.
     pub(crate) async fn events(&self, event_hub: &str) -> Vec<Message> {
-        let stream = StreamName::new(&format!("events1/{event_hub}")).unwrap();
+        self.events_of(&format!("events1/{event_hub}"), self.partitions(event_hub)).await
+    }
+
+    /// All events of a stream with so many partitions.
+    pub(crate) async fn events_of(&self, stream: &str, partitions: u32) -> Vec<Message> {
+        let stream = StreamName::new(stream).unwrap();
         let mut found = Vec::new();
-        for partition in 0..self.partitions(event_hub) {
+        for partition in 0..partitions {
             let all = ReadLimit { records: 10_000, bytes: usize::MAX };
             let log = &self.services.context.log;
             let records = log.read(&stream, partition, &ReadFrom::Earliest, all).await.unwrap();
@@ -262,7 +268,7 @@ impl World {
             for (function, event_hub) in [("ingest", "deviceevents"), ("retire", "lifecycleevents")] {
                 let key = ConsumerKey {
                     owner: format!("functions/functions1/{function}"),
-                    namespace: self.named(ResourceKind::Events, "events1").name.clone(),
+                    namespace: self.named(ResourceKind::Events, "events1").name.clone().into(),
                     event_hub: event_hub.into(),
                     consumer_group: "$Default".into(),
                 };

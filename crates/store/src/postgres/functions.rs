@@ -1,7 +1,7 @@
 //! Reading tables `checkpoints` and `dead_letters`.
 
 use async_trait::async_trait;
-use pollux_model::ResourceName;
+use pollux_model::OwnerName;
 use pollux_model::event::Checkpoint;
 use pollux_model::function::DeadLetter;
 use tokio_postgres::Row;
@@ -29,7 +29,7 @@ impl Functions for PostgresStore {
 
     async fn dead_letters(
         &self,
-        app: &ResourceName,
+        app: &OwnerName,
         function: Option<&str>,
         after: Option<&str>,
         limit: usize,
@@ -42,7 +42,7 @@ impl Functions for PostgresStore {
         page(&self.pool, sql, &[&app.as_str(), &function, &after, &fetch(limit)], limit, read, mark).await
     }
 
-    async fn dead_letter(&self, app: &ResourceName, id: i64) -> Result<Option<DeadLetter>, StoreError> {
+    async fn dead_letter(&self, app: &OwnerName, id: i64) -> Result<Option<DeadLetter>, StoreError> {
         let sql = "SELECT id, document, payload FROM dead_letters WHERE app = $1 AND id = $2";
         one(&self.pool, sql, &[&app.as_str(), &id], read).await
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pollux_model::ResourceName;
+use pollux_model::OwnerName;
 use pollux_model::event::OutboxEntry;
 use tokio::sync::Notify;
 use tokio_postgres::Row;
@@ -120,8 +120,7 @@ pub(super) async fn oldest(
 pub(super) fn read(row: &Row) -> Result<(i64, OutboxEntry), StoreError> {
     let key: &[u8] = row.try_get(4)?;
     let entry = OutboxEntry {
-        namespace: ResourceName::parse(row.try_get(1)?)
-            .map_err(|error| StoreError::Corrupt(error.message))?,
+        namespace: OwnerName::parse(row.try_get(1)?).map_err(|error| StoreError::Corrupt(error.message))?,
         event_hub: plain(row.try_get(2)?),
         partition_key: plain(row.try_get(3)?),
         idempotency_key: key

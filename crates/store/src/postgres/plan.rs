@@ -276,9 +276,15 @@ impl<'a> Steps<'a, '_> {
                 let columns = vec![value(checkpoint.sequence_number), value(checkpoint.offset)];
                 self.put(&CHECKPOINTS, keys, columns, &Expect::Any);
             }
-            Write::DeleteCheckpoints { namespace, event_hub } => {
+            Write::DeleteCheckpoints { namespace, event_hub, consumer_group: None } => {
                 let sql = "DELETE FROM checkpoints WHERE namespace = $1 AND event_hub = $2";
                 self.add(sql, key(namespace, event_hub), Wants::Anything);
+            }
+            Write::DeleteCheckpoints { namespace, event_hub, consumer_group: Some(group) } => {
+                let sql =
+                    "DELETE FROM checkpoints WHERE namespace = $1 AND event_hub = $2 AND consumer_group = $3";
+                let params = vec![value(namespace.as_str()), word(event_hub), word(group)];
+                self.add(sql, params, Wants::Anything);
             }
             Write::PutDeadLetter { letter } => {
                 let keys = || {
@@ -389,8 +395,8 @@ impl<'a> Steps<'a, '_> {
 }
 
 /// An instance and an id in it.
-pub(super) fn key<'a>(instance: &'a ResourceName, id: &'a str) -> Vec<Param<'a>> {
-    vec![value(instance.as_str()), word(id)]
+pub(super) fn key<'a>(instance: &'a str, id: &'a str) -> Vec<Param<'a>> {
+    vec![value(instance), word(id)]
 }
 
 fn folded_key<'a>(instance: &'a ResourceName, id: &str) -> Vec<Param<'a>> {

@@ -13,7 +13,12 @@ pub(super) fn delete_instance<'a>(steps: &mut Steps<'a, '_>, kind: ResourceKind,
             "DELETE FROM enrollment_groups WHERE dps = $1",
             "DELETE FROM registrations WHERE dps = $1",
         ],
-        ResourceKind::Hub => &["DELETE FROM devices WHERE hub = $1"],
+        ResourceKind::Hub => &[
+            "DELETE FROM devices WHERE hub = $1",
+            // What it keeps of its own streams: it owns them as `OwnerName::of_hub`.
+            "DELETE FROM checkpoints WHERE namespace = $1::text || '.hub'",
+            "DELETE FROM dead_letters WHERE app = $1::text || '.hub'",
+        ],
         ResourceKind::Events => &["DELETE FROM checkpoints WHERE namespace = $1"],
         ResourceKind::Twins => &[
             "DELETE FROM digital_twins WHERE twins = $1",

@@ -1,9 +1,9 @@
 //! Tables `checkpoints` and `dead_letters`.
 
 use async_trait::async_trait;
-use pollux_model::ResourceName;
 use pollux_model::event::Checkpoint;
 use pollux_model::function::DeadLetter;
+use pollux_model::{OwnerName, ResourceName};
 use rusqlite::{Connection, Row, params};
 
 use super::SqliteStore;
@@ -32,7 +32,7 @@ impl Functions for SqliteStore {
 
     async fn dead_letters(
         &self,
-        app: &ResourceName,
+        app: &OwnerName,
         function: Option<&str>,
         after: Option<&str>,
         limit: usize,
@@ -49,7 +49,7 @@ impl Functions for SqliteStore {
             .await
     }
 
-    async fn dead_letter(&self, app: &ResourceName, id: i64) -> Result<Option<DeadLetter>, StoreError> {
+    async fn dead_letter(&self, app: &OwnerName, id: i64) -> Result<Option<DeadLetter>, StoreError> {
         let sql = "SELECT id, document, payload FROM dead_letters WHERE app = ?1 AND id = ?2";
         self.readers.point(|connection| one(connection, sql, params![app.as_str(), id], read)).await
     }
@@ -85,11 +85,13 @@ pub(super) fn put_checkpoint(
 
 pub(super) fn delete_checkpoints(
     connection: &Connection,
-    namespace: &ResourceName,
+    namespace: &OwnerName,
     event_hub: &str,
+    consumer_group: Option<&str>,
 ) -> Result<(), Refusal> {
-    let sql = "DELETE FROM checkpoints WHERE namespace = ?1 AND event_hub = ?2";
-    Ok(execute(connection, sql, [namespace.as_str(), event_hub])?)
+    let sql = "DELETE FROM checkpoints
+        WHERE namespace = ?1 AND event_hub = ?2 AND (?3 IS NULL OR consumer_group = ?3)";
+    Ok(execute(connection, sql, params![namespace.as_str(), event_hub, consumer_group])?)
 }
 
 pub(super) fn put_dead_letter(
@@ -118,7 +120,7 @@ pub(super) fn put_dead_letter(
 /// By distance of ids, so that it costs no more than what it removes.
 pub(super) fn keep_dead_letters(
     connection: &Connection,
-    app: &ResourceName,
+    app: &OwnerName,
     newest: u32,
 ) -> Result<(), Refusal> {
     let sql = "DELETE FROM dead_letters WHERE app = ?1 AND id <= (SELECT max(id) FROM dead_letters) - ?2";
@@ -128,7 +130,7 @@ pub(super) fn keep_dead_letters(
 /// Dead letters have no etag: an expectation of one never holds.
 pub(super) fn delete_dead_letter(
     connection: &Connection,
-    app: &ResourceName,
+    app: &OwnerName,
     id: i64,
     expect: &Expect,
 ) -> Result<(), Refusal> {
@@ -141,6 +143,13 @@ pub(super) fn delete_dead_letter(
 /// Checkpoints in an event hubs namespace go with it; dead letters stay with their app.
 pub(super) fn delete_namespace(connection: &Connection, namespace: &ResourceName) -> Result<(), StoreError> {
     execute(connection, "DELETE FROM checkpoints WHERE namespace = ?1", [namespace.as_str()])
+}
+
+/// What a hub keeps of its own streams goes with it: places in them and dead letters.
+pub(super) fn delete_hub(connection: &Connection, hub: &ResourceName) -> Result<(), StoreError> {
+    let owner = OwnerName::of_hub(hub);
+    execute(connection, "DELETE FROM checkpoints WHERE namespace = ?1", [owner.as_str()])?;
+    execute(connection, "DELETE FROM dead_letters WHERE app = ?1", [owner.as_str()])
 }
 
 /// Dead letters of a function app go with it, and the checkpoints of its functions: an app of the same name made later

@@ -1,6 +1,6 @@
 //! Table `outbox`.
 
-use pollux_model::ResourceName;
+use pollux_model::OwnerName;
 use pollux_model::event::OutboxEntry;
 use rusqlite::{Connection, Row, params};
 
@@ -17,7 +17,7 @@ pub(super) fn oldest(connection: &Connection, limit: usize) -> Result<Vec<(i64, 
 
 fn read(row: &Row<'_>) -> Result<(i64, OutboxEntry), StoreError> {
     let entry = OutboxEntry {
-        namespace: ResourceName::parse(row.get_ref(1)?.as_str()?)
+        namespace: OwnerName::parse(row.get_ref(1)?.as_str()?)
             .map_err(|error| StoreError::Corrupt(error.message))?,
         event_hub: row.get(2)?,
         partition_key: row.get(3)?,

@@ -65,7 +65,10 @@ pub(super) fn delete(
             enrollments::delete_instance(connection, name)?;
             registrations::delete_instance(connection, name)?;
         }
-        ResourceKind::Hub => devices::delete_instance(connection, name)?,
+        ResourceKind::Hub => {
+            devices::delete_instance(connection, name)?;
+            functions::delete_hub(connection, name)?;
+        }
         ResourceKind::Events => functions::delete_namespace(connection, name)?,
         ResourceKind::Twins => {
             relationships::delete_instance(connection, name)?;

@@ -56,8 +56,8 @@ fn apply(connection: &Connection, write: &Write, documents: &Documents) -> Resul
             functions::put_checkpoint(connection, key, *partition, *checkpoint)
         }
         Write::PutDeadLetter { letter } => functions::put_dead_letter(connection, letter, text),
-        Write::DeleteCheckpoints { namespace, event_hub } => {
-            functions::delete_checkpoints(connection, namespace, event_hub)
+        Write::DeleteCheckpoints { namespace, event_hub, consumer_group } => {
+            functions::delete_checkpoints(connection, namespace, event_hub, consumer_group.as_deref())
         }
         Write::KeepDeadLetters { app, newest } => functions::keep_dead_letters(connection, app, *newest),
         Write::DeleteDeadLetter { app, id, expect } => {

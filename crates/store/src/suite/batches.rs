@@ -32,7 +32,7 @@ pub(super) async fn a_refused_batch_leaves_nothing(backend: Arc<dyn Backend>) {
     assert_eq!(store.relationships(&name("twins-one"), None, 9).await.expect("relationships").items, []);
     assert_eq!(store.enrollments(&name("dps-one"), None, 9).await.expect("enrollments").items, []);
     assert_eq!(store.enrollment_groups(&name("dps-one"), None, 9).await.expect("groups").items, []);
-    let letters = store.dead_letters(&name("functions-one"), None, None, 9).await;
+    let letters = store.dead_letters(&name("functions-one").into(), None, None, 9).await;
     assert_eq!(letters.expect("dead letters").items, []);
     let key = super::fixtures::consumer("functions/functions-one/ingest");
     assert_eq!(store.checkpoints(&key).await.expect("checkpoints"), []);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pollux_model::registration::RegistrationStatus;
-use pollux_model::{DeviceId, Etag};
+use pollux_model::{DeviceId, Etag, OwnerName};
 
 use super::fixtures::{
     dead_letter, device, device_id, enrollment, enrollment_group, etag, model, name, put_device, put_twin,
@@ -196,8 +196,8 @@ pub(super) async fn rows_without_etag_have_none_to_match(backend: Arc<dyn Backen
     commit(&*store, [put(Expect::Present), delete(Expect::Present)]).await;
     assert_eq!(refused(&*store, [delete(Expect::Present)]).await, (0, Mismatch::Absent));
 
-    let app = name("functions-one");
-    let delete = |id, expect| Write::DeleteDeadLetter { app: name("functions-one"), id, expect };
+    let app = OwnerName::from(name("functions-one"));
+    let delete = |id, expect| Write::DeleteDeadLetter { app: name("functions-one").into(), id, expect };
     commit(&*store, [Write::PutDeadLetter { letter: Box::new(dead_letter(1)) }]).await;
     let letters = store.dead_letters(&app, None, None, 1).await.expect("dead letters").items;
     let id = letters.first().expect("there is one").id;

@@ -14,8 +14,8 @@ use pollux_model::event::{Checkpoint, OutboxEntry};
 use pollux_model::function::DeadLetter;
 use pollux_model::registration::{Failure, Operation, Registration, RegistrationStatus, Substatus};
 use pollux_model::resource::{
-    Dps, EventHub, Events, Functions, Hub, LinkedHub, Policy, PolicyRight, Properties, Resource, Route,
-    RouteSource, RoutingEndpoint, Setting, TelemetryMapping, Twins,
+    BuiltInEndpoint, Dps, EndpointTarget, EventHub, Events, Functions, Hub, LinkedHub, Policy, PolicyRight,
+    Properties, Resource, Route, RouteSource, RoutingEndpoint, Setting, TelemetryMapping, Twins,
 };
 use pollux_model::{DeviceId, Etag, Key, KeyPair, RegistrationId, ResourceName, Timestamp};
 use serde_json::{Map, Value, json};
@@ -87,8 +87,10 @@ pub fn resources(suffix: &str) -> Vec<Resource> {
         policies: vec![policy("iothubowner", &[PolicyRight::RegistryWrite, PolicyRight::ServiceConnect])],
         endpoints: vec![RoutingEndpoint {
             name: "deviceevents".to_owned(),
-            namespace: name("events-one"),
-            event_hub: "deviceevents".to_owned(),
+            target: EndpointTarget::EventHub {
+                namespace: name("events-one"),
+                event_hub: "deviceevents".to_owned(),
+            },
         }],
         routes: vec![Route {
             name: "lifecycle".to_owned(),
@@ -97,6 +99,8 @@ pub fn resources(suffix: &str) -> Vec<Resource> {
             endpoint: "deviceevents".to_owned(),
             enabled: true,
         }],
+        events: BuiltInEndpoint::default(),
+        fallback_route: true,
     };
     let events = Events {
         policies: vec![policy("RootManageSharedAccessKey", &[PolicyRight::Manage])],
@@ -294,7 +298,7 @@ pub fn relationship(source: &str, id: &str, target: &str) -> Relationship {
 pub fn consumer(owner: &str) -> ConsumerKey {
     ConsumerKey {
         owner: owner.to_owned(),
-        namespace: name("events-one"),
+        namespace: name("events-one").into(),
         event_hub: "deviceevents".to_owned(),
         consumer_group: "$Default".to_owned(),
     }
@@ -311,9 +315,9 @@ pub const fn checkpoint(sequence_number: i64) -> Checkpoint {
 pub fn dead_letter(sequence_number: i64) -> DeadLetter {
     DeadLetter {
         id: 0,
-        app: name("functions-one"),
+        app: name("functions-one").into(),
         function: "ingest".to_owned(),
-        namespace: name("events-one"),
+        namespace: name("events-one").into(),
         event_hub: "deviceevents".to_owned(),
         partition: 3,
         sequence_number,
@@ -343,7 +347,7 @@ pub fn outbox_entry(number: u64) -> OutboxEntry {
     let mut idempotency_key = [0xa5; 16];
     idempotency_key[..8].copy_from_slice(&number.to_be_bytes());
     OutboxEntry {
-        namespace: name("events-one"),
+        namespace: name("events-one").into(),
         event_hub: "deviceevents".to_owned(),
         partition_key: format!("device-{number}"),
         idempotency_key,
@@ -444,7 +448,7 @@ pub async fn check_everything(store: &dyn crate::store::Store) {
     assert_eq!(found, Some(relationship("room", "r1", "Device-1")));
     let found = store.checkpoints(&consumer("functions/functions-one/ingest")).await.expect(why);
     assert_eq!(found, [(3, checkpoint(41))]);
-    let found = store.dead_letters(&name("functions-one"), None, None, 10).await.expect(why).items;
+    let found = store.dead_letters(&name("functions-one").into(), None, None, 10).await.expect(why).items;
     let id = found.first().map_or(0, |letter| letter.id);
     assert_eq!(found, [DeadLetter { id, ..dead_letter(42) }]);
     assert_eq!(store.secrets("issuer-key").await.expect(why), [secret("issuer-key", "k1")]);

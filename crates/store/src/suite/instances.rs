@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pollux_model::OwnerName;
 use pollux_model::device::Status;
 use pollux_model::registration::RegistrationStatus;
 use pollux_model::resource::ResourceKind;
@@ -28,7 +29,7 @@ async fn sizes(store: &dyn Store, suffix: &str) -> [usize; 8] {
         store.models(twins).await.expect(why).len(),
         usize::try_from(store.count_twins(twins, None).await.expect(why)).expect("few"),
         store.relationships(twins, None, 9).await.expect(why).items.len(),
-        store.dead_letters(app, None, None, 9).await.expect(why).items.len(),
+        store.dead_letters(&app.clone().into(), None, None, 9).await.expect(why).items.len(),
     ]
 }
 
@@ -36,7 +37,7 @@ async fn sizes(store: &dyn Store, suffix: &str) -> [usize; 8] {
 fn second() -> Vec<Write> {
     let (dps, twins) = (name("dps-two"), name("twins-two"));
     let mut letter = super::fixtures::dead_letter(42);
-    letter.app = name("functions-two");
+    letter.app = name("functions-two").into();
     let mut writes: Vec<Write> = resources("two")
         .into_iter()
         .map(|resource| Write::PutResource { resource: Box::new(resource), expect: Expect::Absent })
@@ -109,6 +110,35 @@ pub(super) async fn deleting_an_app_forgets_its_checkpoints(backend: Arc<dyn Bac
         Write::DeleteResource { kind: ResourceKind::Events, name: name("events-one"), expect: Expect::Any };
     commit(&*store, [gone]).await;
     assert_eq!(store.checkpoints(&consumer(owners[3])).await.expect("checkpoints"), []);
+}
+
+pub(super) async fn deleting_a_hub_forgets_what_it_kept(backend: Arc<dyn Backend>) {
+    let store = backend.open().await;
+    // A namespace of the same name is another owner.
+    let owners =
+        [OwnerName::of_hub(&name("hub-one")), name("hub-one").into(), OwnerName::of_hub(&name("hub-two"))];
+    let key =
+        |owner: &OwnerName| crate::functions::ConsumerKey { namespace: owner.clone(), ..consumer("routing") };
+    let letter = |owner: &OwnerName| {
+        let letter = super::fixtures::dead_letter(1);
+        Box::new(pollux_model::function::DeadLetter {
+            app: owner.clone(),
+            namespace: owner.clone(),
+            ..letter
+        })
+    };
+    for owner in &owners {
+        let place = Write::PutCheckpoint { key: key(owner), partition: 0, checkpoint: checkpoint(1) };
+        commit(&*store, [place, Write::PutDeadLetter { letter: letter(owner) }]).await;
+    }
+    let gone = Write::DeleteResource { kind: ResourceKind::Hub, name: name("hub-one"), expect: Expect::Any };
+    commit(&*store, [gone]).await;
+    let mut left = Vec::new();
+    for owner in &owners {
+        let letters = store.dead_letters(owner, None, None, 9).await.expect("dead letters").items.len();
+        left.push((store.checkpoints(&key(owner)).await.expect("checkpoints").len(), letters));
+    }
+    assert_eq!(left, [(0, 0), (1, 1), (1, 1)]);
 }
 
 pub(super) async fn counts_are_per_instance(backend: Arc<dyn Backend>) {

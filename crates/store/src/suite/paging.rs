@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pollux_model::OwnerName;
 use pollux_model::registration::RegistrationStatus;
 
 use super::fixtures::{
@@ -135,7 +136,7 @@ async fn registrations(store: &DynStore) {
 }
 
 async fn dead_letters(store: &DynStore) {
-    let app = &name("functions-one");
+    let app = &OwnerName::from(name("functions-one"));
     let letters = (0..12).map(|n| {
         let mut letter = dead_letter(n);
         letter.function = if n % 2 == 0 { "ingest" } else { "retire" }.to_owned();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pollux_model::OwnerName;
 use pollux_model::device::{Authentication, Status, TwinCollection};
 use pollux_model::enrollment::Allocation;
 use pollux_model::function::DeadLetter;
@@ -144,9 +145,18 @@ pub(super) async fn checkpoints_come_back_whole(backend: Arc<dyn Backend>) {
     assert_eq!(store.checkpoints(&consumer("three")).await.expect("checkpoints"), []);
     let mut elsewhere = consumer("one");
     elsewhere.event_hub = "elsewhere".to_owned();
-    let gone =
-        Write::DeleteCheckpoints { namespace: one.namespace.clone(), event_hub: one.event_hub.clone() };
-    commit(&*store, [put(&elsewhere, 0, 7), gone]).await;
+    let mut of_group = consumer("one");
+    of_group.consumer_group = "alarms".to_owned();
+    let gone = |group: Option<&str>| Write::DeleteCheckpoints {
+        namespace: one.namespace.clone(),
+        event_hub: one.event_hub.clone(),
+        consumer_group: group.map(str::to_owned),
+    };
+    commit(&*store, [put(&elsewhere, 0, 7), put(&of_group, 3, 8), gone(Some("alarms"))]).await;
+    assert_eq!(store.checkpoints(&of_group).await.expect("checkpoints"), []);
+    assert_eq!(store.checkpoints(&two).await.expect("checkpoints"), [(0, checkpoint(9))]);
+    commit(&*store, [put(&of_group, 3, 8), gone(None)]).await;
+    assert_eq!(store.checkpoints(&of_group).await.expect("checkpoints"), []);
     assert_eq!(store.checkpoints(&one).await.expect("checkpoints"), []);
     assert_eq!(store.checkpoints(&two).await.expect("checkpoints"), []);
     assert_eq!(store.checkpoints(&elsewhere).await.expect("checkpoints"), [(0, checkpoint(7))]);
@@ -154,7 +164,7 @@ pub(super) async fn checkpoints_come_back_whole(backend: Arc<dyn Backend>) {
 
 pub(super) async fn dead_letters_come_back_whole_and_once_per_event(backend: Arc<dyn Backend>) {
     let store = backend.open().await;
-    let app = name("functions-one");
+    let app = OwnerName::from(name("functions-one"));
     let put = |letter: &DeadLetter| Write::PutDeadLetter { letter: Box::new(letter.clone()) };
     commit(&*store, [put(&dead_letter(1)), put(&dead_letter(2))]).await;
     let again = DeadLetter { attempts: 9, reason: "again".to_owned(), payload: vec![1], ..dead_letter(1) };
@@ -178,7 +188,7 @@ pub(super) async fn dead_letters_come_back_whole_and_once_per_event(backend: Arc
     let retire = store.dead_letters(&app, Some("retire"), None, 10).await.expect("dead letters").items;
     assert_eq!(retire.len(), 1);
     let first = found.first().expect("there are three").id;
-    assert_eq!(store.dead_letter(&name("functions-two"), first).await.expect("dead letter"), None);
+    assert_eq!(store.dead_letter(&name("functions-two").into(), first).await.expect("dead letter"), None);
     commit(&*store, [Write::DeleteDeadLetter { app: app.clone(), id: first, expect: Expect::Present }]).await;
     assert_eq!(store.dead_letter(&app, first).await.expect("dead letter"), None);
 }

@@ -12,8 +12,8 @@ use pollux_model::ids::shown;
 use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{Error, Etag, ResourceName, Result};
 use pollux_services::Caller;
-use pollux_services::resources::declared::{DeclaredEndpoint, DeclaredEventHub, DeclaredLink, DeclaredRoute};
-use pollux_services::resources::{Declared, WhichKey};
+use pollux_services::resources::declared::{DeclaredEndpoint, DeclaredLink, DeclaredRoute};
+use pollux_services::resources::{Declared, PolicyHolder, WhichKey};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -32,10 +32,6 @@ pub(super) fn routes() -> Router<Admin> {
         .route("/admin/resources/dps/{name}/linked-hubs/{item}", put(put_link).delete(delete_link))
         .route("/admin/resources/hub/{name}/endpoints/{item}", put(put_endpoint).delete(delete_endpoint))
         .route("/admin/resources/hub/{name}/routes/{item}", put(put_route).delete(delete_route))
-        .route(
-            "/admin/resources/events/{name}/event-hubs/{item}",
-            put(put_event_hub).delete(delete_event_hub),
-        )
 }
 
 #[derive(Deserialize)]
@@ -67,7 +63,7 @@ fn listed(admin: &Admin, caller: &Caller, kind: Option<&str>, group: Option<&str
         let all = admin.services.resources.list(caller, kind)?;
         let in_group =
             |one: &&std::sync::Arc<Resource>| group.is_none_or(|group| one.group.eq_ignore_ascii_case(group));
-        Ok::<_, Error>(all.iter().filter(in_group).map(|one| view::resource(one)).collect::<Vec<_>>())
+        Ok::<_, Error>(all.iter().filter(in_group).map(|one| view::without_keys(one)).collect::<Vec<_>>())
     };
     match listed() {
         Ok(value) => Json(json!({ "value": value })).into_response(),
@@ -144,11 +140,8 @@ async fn regenerate_key(
     let changed = async {
         let wanted: Regenerate = body::json(body, admin.services.context.limits.request_body).await?;
         let (kind, name) = (kind.parse()?, named(&name)?);
-        admin
-            .services
-            .resources
-            .regenerate_key(&caller, kind, &name, wanted.policy.as_deref(), wanted.key)
-            .await
+        let of = PolicyHolder { kind, resource: &name, event_hub: None };
+        admin.services.resources.regenerate_key(&caller, of, wanted.policy.as_deref(), wanted.key).await
     };
     shown_resource(StatusCode::OK, changed.await)
 }
@@ -163,7 +156,7 @@ async fn put_link(
         let link: DeclaredLink = part(&admin, body, "hub", &item).await?;
         admin.services.resources.link_hub(&caller, &named(&name)?, &link).await
     };
-    shown_resource(StatusCode::OK, changed.await)
+    changed_part(changed.await)
 }
 
 async fn delete_link(
@@ -172,7 +165,7 @@ async fn delete_link(
     Extension(caller): Extension<Caller>,
 ) -> Response {
     let changed = async { admin.services.resources.unlink_hub(&caller, &named(&name)?, &item).await };
-    shown_resource(StatusCode::OK, changed.await)
+    changed_part(changed.await)
 }
 
 async fn put_endpoint(
@@ -185,7 +178,7 @@ async fn put_endpoint(
         let endpoint: DeclaredEndpoint = part(&admin, body, "name", &item).await?;
         admin.services.resources.put_endpoint(&caller, &named(&name)?, endpoint).await
     };
-    shown_resource(StatusCode::OK, changed.await)
+    changed_part(changed.await)
 }
 
 async fn delete_endpoint(
@@ -194,7 +187,7 @@ async fn delete_endpoint(
     Extension(caller): Extension<Caller>,
 ) -> Response {
     let changed = async { admin.services.resources.delete_endpoint(&caller, &named(&name)?, &item).await };
-    shown_resource(StatusCode::OK, changed.await)
+    changed_part(changed.await)
 }
 
 async fn put_route(
@@ -207,7 +200,7 @@ async fn put_route(
         let route: DeclaredRoute = part(&admin, body, "name", &item).await?;
         admin.services.resources.put_route(&caller, &named(&name)?, route).await
     };
-    shown_resource(StatusCode::OK, changed.await)
+    changed_part(changed.await)
 }
 
 async fn delete_route(
@@ -216,42 +209,30 @@ async fn delete_route(
     Extension(caller): Extension<Caller>,
 ) -> Response {
     let changed = async { admin.services.resources.delete_route(&caller, &named(&name)?, &item).await };
-    shown_resource(StatusCode::OK, changed.await)
+    changed_part(changed.await)
 }
 
-async fn put_event_hub(
-    State(admin): State<Admin>,
-    Path((name, item)): Path<Item>,
-    Extension(caller): Extension<Caller>,
-    body: Body,
-) -> Response {
-    let changed = async {
-        let event_hub: DeclaredEventHub = part(&admin, body, "name", &item).await?;
-        admin.services.resources.put_event_hub(&caller, &named(&name)?, event_hub).await
-    };
-    shown_resource(StatusCode::OK, changed.await)
-}
-
-async fn delete_event_hub(
-    State(admin): State<Admin>,
-    Path((name, item)): Path<Item>,
-    Extension(caller): Extension<Caller>,
-) -> Response {
-    let changed = async { admin.services.resources.delete_event_hub(&caller, &named(&name)?, &item).await };
-    shown_resource(StatusCode::OK, changed.await)
-}
-
+/// With its keys: whoever asked for this resource may need them.
 fn shown_resource(status: StatusCode, result: Result<Resource>) -> Response {
-    match result {
-        Ok(resource) => {
-            let etag = format!("\"{}\"", resource.etag);
-            (status, [(ETAG, etag)], Json(view::resource(&resource))).into_response()
-        }
-        Err(error) => refusal(&error),
-    }
+    result.map_or_else(
+        |error| refusal(&error),
+        |resource| with_etag(status, &resource, view::resource(&resource)),
+    )
 }
 
-fn named(name: &str) -> Result<ResourceName> {
+/// A resource of which a part has changed; its keys were not asked for.
+pub(super) fn changed_part(result: Result<Resource>) -> Response {
+    result.map_or_else(
+        |error| refusal(&error),
+        |resource| with_etag(StatusCode::OK, &resource, view::without_keys(&resource)),
+    )
+}
+
+fn with_etag(status: StatusCode, resource: &Resource, view: Value) -> Response {
+    (status, [(ETAG, format!("\"{}\"", resource.etag))], Json(view)).into_response()
+}
+
+pub(super) fn named(name: &str) -> Result<ResourceName> {
     ResourceName::parse(name)
 }
 
@@ -260,7 +241,7 @@ async fn json_body(admin: &Admin, body: Body) -> Result<Value> {
 }
 
 /// A part of a resource, named by the path: the body may be empty or leave the name out.
-async fn part<T: DeserializeOwned>(admin: &Admin, body: Body, key: &str, name: &str) -> Result<T> {
+pub(super) async fn part<T: DeserializeOwned>(admin: &Admin, body: Body, key: &str, name: &str) -> Result<T> {
     let bytes = body::read(body, admin.services.context.limits.request_body).await?;
     let wrong =
         |error: serde_json::Error| Error::invalid(format!("the body is not the JSON expected: {error}"));

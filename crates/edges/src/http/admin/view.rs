@@ -1,10 +1,12 @@
-//! Resources as the admin API shows them: keys included, for only the operator gets here; settings of function apps by
-//! name only.
+//! Resources as the admin API shows them, with or without keys; settings of function apps by name only.
 
 use pollux_model::KeyPair;
-use pollux_model::resource::{EventHub, Policy, Properties, Resource, Route};
+use pollux_model::resource::{
+    EndpointTarget, EventHub, Policy, Properties, Resource, Route, RoutingEndpoint,
+};
 use serde_json::{Map, Value, json};
 
+/// With its keys: only the operator gets here.
 pub(super) fn resource(resource: &Resource) -> Value {
     let mut view = Map::new();
     view.insert("kind".to_owned(), json!(resource.kind().as_str()));
@@ -13,13 +15,35 @@ pub(super) fn resource(resource: &Resource) -> Value {
     view.insert("hostName".to_owned(), json!(resource.host_name));
     view.insert("created".to_owned(), json!(resource.created));
     view.insert("etag".to_owned(), json!(resource.etag));
-    if let Value::Object(own) = own(&resource.properties) {
+    if let Value::Object(own) = own(&resource.name, &resource.properties) {
         view.extend(own);
     }
     Value::Object(view)
 }
 
-fn own(properties: &Properties) -> Value {
+/// For lists, and for answers about something else than keys.
+pub(super) fn without_keys(of: &Resource) -> Value {
+    hidden(resource(of))
+}
+
+/// Without what is named `keys`, at any depth.
+pub(super) fn hidden(mut view: Value) -> Value {
+    hide(&mut view);
+    view
+}
+
+fn hide(view: &mut Value) {
+    match view {
+        Value::Object(fields) => {
+            fields.retain(|name, _| name != "keys");
+            fields.values_mut().for_each(hide);
+        }
+        Value::Array(items) => items.iter_mut().for_each(hide),
+        _ => {}
+    }
+}
+
+fn own(name: &str, properties: &Properties) -> Value {
     match properties {
         Properties::Dps(dps) => {
             let link = |link: &pollux_model::resource::LinkedHub| {
@@ -33,11 +57,12 @@ fn own(properties: &Properties) -> Value {
             json!({ "idScope": dps.id_scope, "linkedHubs": links, "policies": policies(&dps.policies) })
         }
         Properties::Hub(hub) => {
-            let endpoint = |one: &pollux_model::resource::RoutingEndpoint| json!({ "name": one.name, "namespace": one.namespace, "eventHub": one.event_hub });
             json!({
                 "policies": policies(&hub.policies),
                 "endpoints": hub.endpoints.iter().map(endpoint).collect::<Vec<_>>(),
                 "routes": hub.routes.iter().map(route).collect::<Vec<_>>(),
+                "events": event_hub(&hub.events.event_hub(name)),
+                "fallbackRoute": hub.fallback_route,
             })
         }
         Properties::Events(events) => json!({
@@ -53,6 +78,22 @@ fn own(properties: &Properties) -> Value {
     }
 }
 
+/// Of one elsewhere no key: it is shown to nobody again.
+fn endpoint(endpoint: &RoutingEndpoint) -> Value {
+    match &endpoint.target {
+        EndpointTarget::EventHub { namespace, event_hub } => {
+            json!({ "name": endpoint.name, "namespace": namespace, "eventHub": event_hub })
+        }
+        EndpointTarget::External { connection_string } => {
+            let parts = connection_string.0.split(';').filter_map(|part| part.split_once('='));
+            let shown = |name: &str| {
+                parts.clone().find(|(key, _)| key.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value)
+            };
+            json!({ "name": endpoint.name, "endpoint": shown("Endpoint"), "eventHub": shown("EntityPath"), "policy": shown("SharedAccessKeyName") })
+        }
+    }
+}
+
 fn route(route: &Route) -> Value {
     json!({
         "name": route.name,
@@ -63,7 +104,7 @@ fn route(route: &Route) -> Value {
     })
 }
 
-fn event_hub(event_hub: &EventHub) -> Value {
+pub(super) fn event_hub(event_hub: &EventHub) -> Value {
     json!({
         "name": event_hub.name,
         "partitions": event_hub.partitions,
@@ -75,8 +116,11 @@ fn event_hub(event_hub: &EventHub) -> Value {
 }
 
 fn policies(policies: &[Policy]) -> Vec<Value> {
-    let policy = |one: &Policy| json!({ "name": one.name, "rights": one.rights, "keys": keys(&one.keys) });
     policies.iter().map(policy).collect()
+}
+
+pub(super) fn policy(policy: &Policy) -> Value {
+    json!({ "name": policy.name, "rights": policy.rights, "keys": keys(&policy.keys) })
 }
 
 fn keys(keys: &KeyPair) -> Value {

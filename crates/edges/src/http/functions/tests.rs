@@ -144,9 +144,9 @@ async fn dead_letters_are_listed_shown_replayed_and_forgotten() {
     for at in 0..3 {
         let letter = DeadLetter {
             id: 0,
-            app: name("functions1"),
+            app: name("functions1").into(),
             function: "ingest".into(),
-            namespace: name("events1"),
+            namespace: name("events1").into(),
             event_hub: "deviceevents".into(),
             partition: 0,
             sequence_number: at,

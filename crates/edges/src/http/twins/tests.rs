@@ -69,6 +69,7 @@ impl Edge {
             cluster: pollux_services::Cluster::solo(),
             https_ports: std::sync::OnceLock::new(),
             http: reqwest::Client::new(),
+            trust: pollux_services::SystemTrust::default(),
         };
         let services = Services::new(Arc::new(context));
         services.load(&[]).await.unwrap();

@@ -5,7 +5,7 @@ use clap::Args;
 use pollux_model::Timestamp;
 use serde_json::json;
 
-use super::{Target, connect};
+use super::{Place, connect_to};
 use crate::output::Column;
 use crate::session::Session;
 
@@ -25,11 +25,11 @@ pub(crate) struct Stats {
     #[arg(long, short = 'n')]
     name: Option<String>,
     #[command(flatten)]
-    target: Target,
+    place: Place,
 }
 
 pub(super) async fn run(session: &Session, args: Stats) -> Result<()> {
-    let (client, event_hub) = connect(session, &args.target, args.name.as_deref()).await?;
+    let (client, event_hub) = connect_to(session, &args.place, args.name.as_deref()).await?;
     let mut rows = Vec::new();
     for id in client.partitions(&event_hub).await? {
         let stats = client.partition(&event_hub, &id).await?;

@@ -7,7 +7,7 @@ use pollux_client::event_hubs::{EventHubsError, Events};
 use pollux_model::Timestamp;
 use serde_json::Value;
 
-use super::{Target, connect, shown};
+use super::{Place, connect_to, shown};
 use crate::session::Session;
 
 /// Show events as they come, or from a place on
@@ -16,6 +16,7 @@ use crate::session::Session;
   pollux events tail                                       what comes to the first event hub from now on
   pollux events tail -n deviceevents --from earliest --count 10
   pollux events tail --from 2026-11-25T12:00:00Z --filter iothub-connection-device-id=t-1
+  pollux events tail --hub-name hub1                       what no route takes
   pollux events tail --from 4711 --partition 0 --json | jq .body")]
 pub(crate) struct Tail {
     /// The event hub [default: the first]
@@ -37,7 +38,7 @@ pub(crate) struct Tail {
     #[arg(long)]
     count: Option<u64>,
     #[command(flatten)]
-    target: Target,
+    place: Place,
 }
 
 /// Where to begin.
@@ -69,7 +70,7 @@ fn pair(text: &str) -> std::result::Result<(String, String), String> {
 }
 
 pub(super) async fn run(session: &Session, args: Tail) -> Result<()> {
-    let (client, event_hub) = connect(session, &args.target, args.name.as_deref()).await?;
+    let (client, event_hub) = connect_to(session, &args.place, args.name.as_deref()).await?;
     let partitions = match args.partition {
         Some(partition) => vec![partition],
         None => client.partitions(&event_hub).await?,

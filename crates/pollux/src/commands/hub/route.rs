@@ -18,7 +18,7 @@ const COLUMNS: &[Column] = &[
     ("enabled", "/enabled"),
 ];
 const ENDPOINT_COLUMNS: &[Column] =
-    &[("name", "/name"), ("namespace", "/namespace"), ("event hub", "/eventHub")];
+    &[("name", "/name"), ("namespace", "/namespace"), ("event hub", "/eventHub"), ("elsewhere", "/endpoint")];
 
 /// Message routes
 #[derive(Debug, Subcommand)]
@@ -98,7 +98,7 @@ impl Source {
 pub(crate) enum EndpointCommand {
     /// List a hub's endpoints
     List(Target),
-    /// Make or change an endpoint: an event hub of this server
+    /// Make or change an endpoint: an event hub of this server, or one elsewhere
     Create(CreateEndpoint),
     /// Delete an endpoint
     Delete(DeleteEndpoint),
@@ -106,19 +106,32 @@ pub(crate) enum EndpointCommand {
 
 /// Make or change an endpoint
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  pollux hub endpoint create --endpoint-name alarms --namespace events1 --event-hub alarms"
-)]
+#[command(after_help = "\
+Examples:
+  pollux hub endpoint create --endpoint-name alarms --namespace events1 --event-hub alarms
+  pollux hub endpoint create --endpoint-name cloud --connection-string \
+      'Endpoint=sb://ns.servicebus.windows.net/;SharedAccessKeyName=send;SharedAccessKey=…;EntityPath=telemetry'
+
+What is routed elsewhere waits on this server until it is accepted there, for a week at most. What is refused for the
+event's own sake becomes a dead letter: see `pollux hub dead-letter`.")]
 pub(crate) struct CreateEndpoint {
     /// The endpoint's name
     #[arg(long, visible_alias = "en")]
     endpoint_name: String,
     /// The event hubs namespace
-    #[arg(long, visible_alias = "namespace-name")]
-    namespace: String,
+    #[arg(
+        long,
+        visible_alias = "namespace-name",
+        requires = "event_hub",
+        required_unless_present = "connection_string"
+    )]
+    namespace: Option<String>,
     /// The event hub in it
-    #[arg(long)]
-    event_hub: String,
+    #[arg(long, requires = "namespace")]
+    event_hub: Option<String>,
+    /// An event hub elsewhere: its connection string, with EntityPath
+    #[arg(long, conflicts_with_all = ["namespace", "event_hub"])]
+    connection_string: Option<String>,
     #[command(flatten)]
     target: Target,
 }
@@ -133,7 +146,7 @@ pub(crate) struct DeleteEndpoint {
     target: Target,
 }
 
-fn hub<'a>(session: &'a Session, target: &Target) -> Result<&'a str> {
+pub(super) fn hub<'a>(session: &'a Session, target: &Target) -> Result<&'a str> {
     Ok(&pick("hub", &session.connections.hub, target.hub_name.as_deref())?.name)
 }
 
@@ -175,7 +188,10 @@ pub(crate) async fn run_endpoint(session: &Session, command: EndpointCommand) ->
                 .await
         }
         EndpointCommand::Create(args) => {
-            let body = json!({ "namespace": args.namespace, "eventHub": args.event_hub });
+            let body = match args.connection_string {
+                Some(text) => json!({ "connectionString": text }),
+                None => json!({ "namespace": args.namespace, "eventHub": args.event_hub }),
+            };
             let part = ("endpoints", args.endpoint_name.as_str());
             resources::put_part(session, KIND, hub(session, &args.target)?, part, body).await
         }

@@ -65,6 +65,7 @@ fn node(
         limits: known.limits.clone(),
         https_ports: std::sync::OnceLock::new(),
         http: known.http.clone(),
+        trust: crate::SystemTrust::default(),
     };
     (Connections::new(Arc::new(context)), bus)
 }

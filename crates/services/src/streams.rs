@@ -1,0 +1,109 @@
+//! The streams of the event log that resources keep: event hubs, the built-in endpoint of each hub, and what is on its way
+//! to a hub's endpoints elsewhere.
+//!
+//! ```text
+//!   events1/deviceevents          an event hub of a namespace
+//!   hub1.hub/iothub-ehub-hub1     a hub's built-in endpoint
+//!   hub1.hub/to.<endpoint>        waits to be sent to an endpoint elsewhere
+//! ```
+
+use std::time::Duration;
+
+use pollux_eventlog::{Retention, StreamConfig, StreamName};
+use pollux_model::resource::{EndpointTarget, EventHub, Hub, Properties, Resource, ResourceKind};
+use pollux_model::{Error, OwnerName, ResourceName, Result};
+
+use crate::resources::ResourceTable;
+
+/// Partitions of what waits for an endpoint elsewhere: each is sent on by itself, in order.
+const WAITING_PARTITIONS: u32 = 4;
+/// How long an event waits for an endpoint elsewhere, in hours.
+pub(crate) const WAITING_HOURS: u32 = 24 * 7;
+
+/// A stream that a resource keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stream {
+    /// Who keeps it.
+    pub(crate) owner: OwnerName,
+    /// Which of the owner's.
+    pub(crate) event_hub: String,
+    /// How many partitions it has.
+    pub(crate) partitions: u32,
+    retention_hours: u32,
+    retention_bytes: Option<u64>,
+}
+
+impl Stream {
+    fn of_event_hub(owner: OwnerName, event_hub: &EventHub) -> Self {
+        Self {
+            owner,
+            event_hub: event_hub.name.clone(),
+            partitions: event_hub.partitions,
+            retention_hours: event_hub.retention_hours,
+            retention_bytes: event_hub.retention_bytes,
+        }
+    }
+
+    /// The built-in endpoint of a hub.
+    pub(crate) fn built_in(hub: &ResourceName, properties: &Hub) -> Self {
+        Self::of_event_hub(OwnerName::of_hub(hub), &properties.events.event_hub(hub))
+    }
+
+    /// What waits for an endpoint elsewhere.
+    pub(crate) fn waiting(hub: &ResourceName, endpoint: &str) -> Self {
+        Self {
+            owner: OwnerName::of_hub(hub),
+            event_hub: format!("to.{endpoint}"),
+            partitions: WAITING_PARTITIONS,
+            retention_hours: WAITING_HOURS,
+            retention_bytes: None,
+        }
+    }
+
+    /// All that a resource keeps.
+    pub(crate) fn all_of(resource: &Resource) -> Vec<Self> {
+        match &resource.properties {
+            Properties::Events(events) => {
+                let owner = OwnerName::from(resource.name.clone());
+                events.event_hubs.iter().map(|one| Self::of_event_hub(owner.clone(), one)).collect()
+            }
+            Properties::Hub(hub) => {
+                let elsewhere = hub
+                    .endpoints
+                    .iter()
+                    .filter(|one| matches!(one.target, EndpointTarget::External { .. }))
+                    .map(|one| Self::waiting(&resource.name, &one.name));
+                std::iter::once(Self::built_in(&resource.name, hub)).chain(elsewhere).collect()
+            }
+            Properties::Dps(_) | Properties::Twins(_) | Properties::Functions(_) => Vec::new(),
+        }
+    }
+
+    /// The one of this name, as things are now.
+    pub(crate) fn find(table: &ResourceTable, owner: &OwnerName, event_hub: &str) -> Option<Self> {
+        let keeper = match owner.hub() {
+            Some(hub) => table.named(ResourceKind::Hub, hub)?,
+            None => table.named(ResourceKind::Events, owner)?,
+        };
+        Self::all_of(&keeper).into_iter().find(|one| one.event_hub == event_hub)
+    }
+
+    /// Its name in the event log.
+    pub(crate) fn name(&self) -> Result<StreamName> {
+        name(&self.owner, &self.event_hub)
+    }
+
+    /// How the event log keeps it.
+    pub(crate) fn config(&self) -> StreamConfig {
+        let time = Duration::from_secs(u64::from(self.retention_hours) * 3600);
+        StreamConfig {
+            partitions: self.partitions,
+            retention: Retention { time, bytes: self.retention_bytes },
+        }
+    }
+}
+
+/// The name of an owner's stream in the event log.
+pub(crate) fn name(owner: &str, event_hub: &str) -> Result<StreamName> {
+    StreamName::new(&format!("{owner}/{event_hub}")).map_err(|error| Error::invalid(error.to_string()))
+}
