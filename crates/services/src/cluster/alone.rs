@@ -1,6 +1,7 @@
 //! Work that no two nodes may do at the same time, and that is over soon: the first start, changes of resources.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use pollux_bus::BusError;
@@ -19,6 +20,9 @@ const RENEW: Duration = Duration::from_secs(3);
 const ASK: Duration = Duration::from_millis(50);
 /// How long it is asked for.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Counts the times that this node has asked for a lock.
+static TAKEN: AtomicU64 = AtomicU64::new(0);
 
 /// The lock, until [`release`](Self::release) or drop.
 #[derive(Debug)]
@@ -42,7 +46,8 @@ impl Cluster {
         if !shared.hears() {
             return Err(away(BusError::Unavailable("this node does not hear the others".to_owned())));
         }
-        let owner = format!("{}/{purpose}", shared.node);
+        // Each time another: what is given up late must not be the lock of who has it by then, on this node as well.
+        let owner = format!("{}/{purpose}/{}", shared.node, TAKEN.fetch_add(1, Ordering::Relaxed));
         let names = [format!("lock/{name}")];
         let until = Instant::now() + PATIENCE;
         while shared.store.lease(&owner, &names, TTL).await?.first() == Some(&None) {

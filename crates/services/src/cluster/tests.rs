@@ -212,6 +212,24 @@ async fn the_lock_lets_one_in_at_a_time() {
 }
 
 #[tokio::test]
+async fn a_lock_that_is_dropped_does_not_take_its_successor_along() {
+    let (folder, exchange) = (tempfile::tempdir().unwrap(), Exchange::new());
+    let store = store(&folder);
+    let a = Node::start("a", &exchange, &store);
+    let dropped = a.cluster.alone("l", "test").await.unwrap();
+    drop(dropped);
+    let held = a.cluster.alone("l", "test").await.unwrap();
+    // Each question lets what was left to do for the first one happen.
+    for _ in 0..100 {
+        let asked = store.lease("b", &["lock/l".to_owned()], PATIENCE).await.unwrap();
+        assert_eq!(asked.first(), Some(&None), "another got the lock");
+    }
+    held.release().await;
+    assert!(matches!(store.lease("b", &["lock/l".to_owned()], PATIENCE).await.unwrap().first(), Some(Some(_))));
+    a.leave().await;
+}
+
+#[tokio::test]
 async fn alone_everything_is_done_here() {
     let cluster = Cluster::solo();
     let (said, mut heard) = mpsc::channel(1);
