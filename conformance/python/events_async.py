@@ -41,9 +41,8 @@ async def newest(partition):
 
 
 async def newest_of_all():
-    async with producer(HUB) as client:
-        about = [await client.get_partition_properties(one) for one in seen["partitions"]]
-    return {one["id"]: one["last_enqueued_sequence_number"] for one in about}
+    every = seen["partitions"]
+    return dict(zip(every, await asyncio.gather(*(newest(one) for one in every))))
 
 
 async def since(before):
@@ -187,17 +186,22 @@ async def _():
 @case("receiving begins where it is asked to")
 async def _():
     fifth = seen["events"][5]
-    for position, inclusive, first in [
+    rows = [
         (fifth.sequence_number, False, 6),
         (fifth.sequence_number, True, 5),
         (fifth.offset, False, 6),
         (fifth.offset, True, 5),
-    ]:
+        (seen["events"][0].enqueued_time - datetime.timedelta(seconds=1), False, 0),
+    ]
+
+    async def begins(position, inclusive, first):
         how = {"starting_position": position, "starting_position_inclusive": inclusive}
         got = (await receive(consumer(HUB), 1, **how))[0]
         equal(got.sequence_number, first, f"{position!r}, inclusive {inclusive}")
-    before = seen["events"][0].enqueued_time - datetime.timedelta(seconds=1)
-    equal((await receive(consumer(HUB), 1, starting_position=before))[0].sequence_number, 0)
+
+    # A partition has five receivers at most, and those that have just gone may be counted still.
+    await asyncio.gather(*(begins(*row) for row in rows[:3]))
+    await asyncio.gather(*(begins(*row) for row in rows[3:]))
 
 
 @case("each partition may have a place of its own")
@@ -317,7 +321,8 @@ async def _():
     start = good.index("SharedAccessKey=") + len("SharedAccessKey=")
     bad = good[:start] + "A" * 43 + "="
     unknown = good.replace("SharedAccessKeyName=", "SharedAccessKeyName=no")
-    for connection in (bad, unknown):
+
+    async def opens_nothing(connection):
         async with producer(HUB, connection) as client:
             await refused(client.send_batch([EventData("x")]), AuthenticationError, ConnectError)
             await refused(client.get_eventhub_properties(), AuthenticationError, ConnectError)
@@ -326,6 +331,8 @@ async def _():
         assert isinstance(error, (AuthenticationError, ConnectError)), repr(error)
         await receiving.stop()
         equal(receiving.events, [])
+
+    await asyncio.gather(opens_nothing(bad), opens_nothing(unknown))
 
 
 @case("an event that is too large is refused, the link goes on")

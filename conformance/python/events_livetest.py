@@ -57,6 +57,8 @@ def main():
         *["-p", "livetest.fixtures", "-p", "no:cacheprovider", "--rootdir", str(TESTS), "--confcutdir", str(TESTS)],
         *["--numprocesses", SIDE_BY_SIDE, "--maxschedchunk", "1", "--sleep", "False", "--tb", "short", str(TESTS)],
     ]
+    # So many processes that start at once are not to starve the subject.
+    os.nice(10)
     report = Report(os.fdopen(os.dup(sys.stdout.fileno()), "w"))
     with contextlib.redirect_stdout(sys.stderr):
         ended = pytest.main(arguments, plugins=[report])
