@@ -225,7 +225,10 @@ async fn a_lock_that_is_dropped_does_not_take_its_successor_along() {
         assert_eq!(asked.first(), Some(&None), "another got the lock");
     }
     held.release().await;
-    assert!(matches!(store.lease("b", &["lock/l".to_owned()], PATIENCE).await.unwrap().first(), Some(Some(_))));
+    assert!(matches!(
+        store.lease("b", &["lock/l".to_owned()], PATIENCE).await.unwrap().first(),
+        Some(Some(_))
+    ));
     a.leave().await;
 }
 
