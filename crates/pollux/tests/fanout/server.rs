@@ -51,8 +51,8 @@ impl Server {
             consumer_groups = {groups:?}
             [[resources.hub]]
             name = "hub"
-            endpoints = [{{ name = "events", namespace = "events", event_hub = "{HUB}" }}]
-            routes = [{{ name = "telemetry", source = "DeviceMessages", endpoint = "events" }}]
+            endpoints = [{{ name = "telemetry", namespace = "events", event_hub = "{HUB}" }}]
+            routes = [{{ name = "telemetry", source = "DeviceMessages", endpoint = "telemetry" }}]
             "#
         );
         let path = folder.path().join("config.toml");
