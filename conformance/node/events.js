@@ -1,4 +1,4 @@
-// about: npm's @azure/event-hubs: batches, keys, positions, owner levels, processors that share, buffered, refusals, the emulator's port
+// about: npm's @azure/event-hubs: batches, keys, positions, owner levels, buffered, refusals, the emulator's port
 // timeout: 90
 'use strict';
 // The client of JavaScript; PyPI's is in python/events.py.
@@ -6,7 +6,7 @@
 const crypto = require('node:crypto');
 const { earliestEventPosition, latestEventPosition } = require('@azure/event-hubs');
 const lib = require('./lib');
-const { MemoryStore, Receiving, buffered, connectionString, consumer, producer, receive } = require('./lib/events');
+const { Receiving, buffered, connectionString, consumer, producer, receive } = require('./lib/events');
 const { assert, subject } = lib;
 
 const HUB = 'deviceevents';
@@ -185,54 +185,6 @@ scenario.case('a higher owner level takes the partition, a lower one and none ar
     await lower.stop();
   }
   assert.deepEqual(second.errors, []);
-  await second.stop();
-});
-
-const balancing = { strategy: 'greedy', updateIntervalInMs: 300, partitionOwnershipExpirationIntervalInMs: 5000 };
-
-scenario.case('two processors share the partitions, and one takes over when the other closes', async () => {
-  const store = new MemoryStore();
-  const owned = () => [...store.owners.values()].filter((one) => one.ownerId).map((one) => one.ownerId);
-  const spread = () => {
-    const counts = {};
-    for (const owner of owned()) counts[owner] = (counts[owner] ?? 0) + 1;
-    return Object.values(counts).sort().join();
-  };
-  const start = () => new Receiving(consumer(HUB, { store, loadBalancingOptions: balancing }), undefined, { startPosition: earliestEventPosition });
-  const one = start();
-  await lib.eventually(() => spread() === '4', { what: 'all partitions with the first' });
-  const two = start();
-  await lib.eventually(() => spread() === '2,2', { what: 'half of them with each' });
-  await lib.eventually(() => two.events.length > 0, { what: 'events at the second' });
-  await one.stop();
-  await lib.eventually(() => spread() === '4', { what: 'all with the one that is left' });
-  const places = () => new Set(two.contexts.map((context) => context.partitionId)).size;
-  await lib.eventually(() => places() === 4, { what: 'events of all partitions' });
-  await two.stop();
-});
-
-scenario.case('a processor goes on behind its checkpoint', async () => {
-  const store = new MemoryStore();
-  const group = '$Default';
-  const first = consumer(HUB, { store, group, loadBalancingOptions: balancing });
-  const marked = {};
-  const subscription = first.subscribe({
-    processEvents: async (events, context) => {
-      if (!events.length) return;
-      await context.updateCheckpoint(events[0]);
-      marked[context.partitionId] ??= events[0].sequenceNumber;
-      marked[context.partitionId] = events[0].sequenceNumber;
-    },
-    processError: async () => {},
-  }, { startPosition: earliestEventPosition, maxBatchSize: 5, maxWaitTimeInSeconds: 1 });
-  await lib.eventually(() => marked['0'] !== undefined, { what: 'a checkpoint in partition 0' });
-  await subscription.close();
-  await first.close();
-  const second = new Receiving(consumer(HUB, { store, group, loadBalancingOptions: balancing }), undefined, { startPosition: earliestEventPosition });
-  await lib.eventually(() => second.contexts.some((context) => context.partitionId === '0'), { what: 'events of partition 0' });
-  const next = second.events.find((event) => String(event.body).startsWith(mark) && !event.partitionKey);
-  const checkpoint = [...store.checkpoints.values()].find((one) => one.partitionId === '0');
-  assert.equal(next.sequenceNumber, checkpoint.sequenceNumber + 1);
   await second.stop();
 });
 

@@ -13,7 +13,7 @@ from azure.iot.hub import IoTHubRegistryManager
 
 from lib import Scenario, connections, equal, eventually, refuses
 from lib.admin import admin
-from lib.events import consumer, namespace, producer, receive
+from lib.events import Receiving, consumer, namespace, producer, receive
 from lib.sas import parts
 
 DEVICE = f"sensor-{uuid.uuid4().hex[:8]}"
@@ -143,6 +143,17 @@ def _():
     equal(len(got), 1)
     said = admin("PATCH", HUB, {"events": {"partitions": 2}}, status=400)
     assert "grow" in json.dumps(said), said
+    group = f"{HUB}/consumer-groups/short-lived"
+    admin("PUT", group, {})
+    theirs = Receiving(reader(group="short-lived"), partition_id=partition_of_device(), starting_position="-1")
+    theirs.wait(1)
+    names = [one["name"] for one in admin("GET", f"{HUB}/consumer-groups")["value"]]
+    equal(names, ["$Default", "dashboards", "short-lived"])
+    admin("DELETE", group)
+    lost = theirs.error()
+    theirs.stop()
+    assert isinstance(lost, EventHubError) and "short-lived" in str(lost), repr(lost)
+    admin("DELETE", f"{HUB}/consumer-groups/$Default", status=400)
 
 
 def partition_of_device():

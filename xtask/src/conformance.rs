@@ -49,9 +49,9 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// Everything on one setup, as `cargo xtask test` runs it.
-    pub(crate) fn all(setup: Setup) -> Self {
-        Self { setup, only: Vec::new(), list: false, jobs: None, binary: None, verbose: false }
+    /// Everything on one setup with this binary, as `cargo xtask test` runs it.
+    pub(crate) fn all(setup: Setup, binary: PathBuf) -> Self {
+        Self { setup, only: Vec::new(), list: false, jobs: None, binary: Some(binary), verbose: false }
     }
 }
 

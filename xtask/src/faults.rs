@@ -6,7 +6,7 @@ use crate::conformance::setup::Setup;
 use crate::report::{Tally, count};
 use crate::run::Cmd;
 use crate::workspace;
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 /// The package whose binary makes the faults.
 const PACKAGE: &str = "pollux-faults";
@@ -19,12 +19,15 @@ pub(crate) struct Args {
     /// Arguments for the program itself.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<String>,
+    /// Whether the programs have been built.
+    #[arg(skip)]
+    built: bool,
 }
 
 impl Args {
-    /// All faults with so many devices.
+    /// All faults with so many devices, with the programs as they have been built.
     pub(crate) fn here(devices: usize) -> Self {
-        Self { rest: vec!["--devices".to_owned(), devices.to_string()] }
+        Self { rest: vec!["--devices".to_owned(), devices.to_string()], built: true }
     }
 }
 
@@ -42,12 +45,10 @@ pub(crate) fn tally(args: &Args) -> Result<Tally> {
         return Ok(tally);
     }
     let build = ["build", "--release", "-p", "pollux", "-p", PACKAGE];
-    if !Cmd::new("cargo").args(build).status()? {
+    if !args.built && !Cmd::new("cargo").args(build).status()? {
         bail!("`cargo {}` failed", build.join(" "));
     }
-    let program = workspace::target().join("release").join(PACKAGE);
-    let program =
-        program.canonicalize().with_context(|| format!("the build left no {}", program.display()))?;
+    let program = workspace::binary(PACKAGE)?;
     let command = Cmd::new("unshare").args(NAMESPACES).args([program]).args(&args.rest);
     let (good, said) = command.tee_stdout()?;
     tally.add(summary(&said, good));

@@ -43,7 +43,8 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     } else {
         for setup in [Setup::default(), Setup::servers(1), Setup::servers(3)] {
             step(&format!("conformance on {setup}"), &mut tally, |tally| {
-                tally.add(conformance::tally(&conformance::Args::all(setup))?);
+                let binary = workspace::tested_binary()?;
+                tally.add(conformance::tally(&conformance::Args::all(setup, binary))?);
                 Ok(())
             });
         }
@@ -52,6 +53,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
         tally.skip("faults", "--no-faults was given");
     } else {
         step("faults", &mut tally, |tally| {
+            workspace::tested_binary()?;
             tally.add(faults::tally(&faults::Args::here(FEW))?);
             Ok(())
         });

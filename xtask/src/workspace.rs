@@ -42,8 +42,23 @@ pub(crate) fn release_binary() -> Result<PathBuf> {
     if !built {
         bail!("`cargo build --release -p pollux` failed: there is no binary to test");
     }
-    let binary = target().join("release/pollux");
-    binary.canonicalize().with_context(|| format!("the build left no {}", binary.display()))
+    binary("pollux")
+}
+
+/// Builds all programs together with the tests, which `cargo xtask test` has just built, and returns the path of `pollux`. Asked for
+/// without the tests cargo would compile half of it again: their dependencies switch on features of shared ones.
+pub(crate) fn tested_binary() -> Result<PathBuf> {
+    let build = ["build", "--release", "--workspace", "--bins", "--tests"];
+    if !crate::run::Cmd::new("cargo").args(build).status()? {
+        bail!("`cargo {}` failed: there is no binary to test", build.join(" "));
+    }
+    binary("pollux")
+}
+
+/// The path of a program that was built in release mode.
+pub(crate) fn binary(name: &str) -> Result<PathBuf> {
+    let path = target().join("release").join(name);
+    path.canonicalize().with_context(|| format!("the build left no {}", path.display()))
 }
 
 /// Data that other people wrote (models, cases): `$SHARED_DIR`, else `../shared` beside the checkout, if it is there.

@@ -1,7 +1,6 @@
 'use strict';
-// @azure/event-hubs against the subject: clients, receiving, and a checkpoint store in memory.
+// @azure/event-hubs against the subject: clients and receiving.
 
-const crypto = require('node:crypto');
 const { EventHubBufferedProducerClient, EventHubConsumerClient, EventHubProducerClient } = require('@azure/event-hubs');
 const { eventually, subject } = require('./index');
 
@@ -57,40 +56,4 @@ async function receive(hub, partition, count, options, how) {
   }
 }
 
-/** A checkpoint store as the interface `CheckpointStore` asks for it: claims with etags, the older of two loses. */
-class MemoryStore {
-  constructor() {
-    this.owners = new Map();
-    this.checkpoints = new Map();
-  }
-
-  async listOwnership(namespace, hub, group) {
-    return [...this.owners.values()].filter((one) => same(one, namespace, hub, group)).map((one) => ({ ...one }));
-  }
-
-  async claimOwnership(wanted) {
-    const claimed = [];
-    for (const one of wanted) {
-      const key = place(one);
-      if (this.owners.has(key) && this.owners.get(key).etag !== one.etag) continue;
-      const owned = { ...one, etag: crypto.randomUUID(), lastModifiedTimeInMs: Date.now() };
-      this.owners.set(key, owned);
-      claimed.push({ ...owned });
-    }
-    return claimed;
-  }
-
-  async updateCheckpoint(checkpoint) {
-    this.checkpoints.set(place(checkpoint), { ...checkpoint });
-  }
-
-  async listCheckpoints(namespace, hub, group) {
-    return [...this.checkpoints.values()].filter((one) => same(one, namespace, hub, group)).map((one) => ({ ...one }));
-  }
-}
-
-const same = (one, namespace, hub, group) =>
-  one.fullyQualifiedNamespace === namespace && one.eventHubName === hub && one.consumerGroup === group;
-const place = (one) => [one.fullyQualifiedNamespace, one.eventHubName, one.consumerGroup, one.partitionId].join('/');
-
-module.exports = { MemoryStore, Receiving, buffered, connectionString, consumer, producer, receive };
+module.exports = { Receiving, buffered, connectionString, consumer, producer, receive };

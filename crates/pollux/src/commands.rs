@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod connections;
+pub(crate) mod consumer_group;
 pub(crate) mod dead_letter;
 pub(crate) mod demo;
 pub(crate) mod dps;

@@ -29,6 +29,7 @@ use crate::caller::{Caller, Identity};
 use crate::cluster::{Alone, Change};
 use crate::context::Context;
 
+pub use consumer_groups::GroupsOf;
 pub use declared::Declared;
 pub(crate) use failure::{commit_failed, store_failed};
 pub use groups::GroupContents;

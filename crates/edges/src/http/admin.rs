@@ -8,6 +8,7 @@
 //!   PUT    /admin/resources/hub/{name}/routes/{route}           DELETE
 //!   GET    /admin/resources/events/{name}/event-hubs            GET, PUT, DELETE …/{hub}
 //!   GET    /admin/resources/events/{name}/event-hubs/{hub}/consumer-groups      PUT, DELETE …/{group}
+//!   GET    /admin/resources/hub/{name}/consumer-groups          of its built-in endpoint; PUT, DELETE …/{group}
 //!   GET    /admin/resources/events/{name}/event-hubs/{hub}/policies             GET, PUT, DELETE …/{policy}
 //!   GET    /admin/resources/{kind}/{name}/policies              GET, PUT, DELETE …/{policy}
 //!   POST   …/policies/{policy}/regenerate-key                   {"key": "primary"} or "secondary"
@@ -19,6 +20,7 @@
 //!
 //! Keys are in what answers for one resource or one policy, and in no list.
 
+mod consumer_groups;
 mod dead_letters;
 mod event_hubs;
 mod functions;
@@ -61,6 +63,7 @@ pub(super) fn router(services: Arc<Services>, about: About) -> Router {
         .route("/admin/health", get(health))
         .merge(resources::routes())
         .merge(event_hubs::routes())
+        .merge(consumer_groups::routes())
         .merge(policies::routes())
         .merge(functions::routes())
         .merge(dead_letters::routes())

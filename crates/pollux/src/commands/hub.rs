@@ -1,5 +1,6 @@
 //! `pollux hub`: IoT hubs, and what is in them.
 
+mod consumer_group;
 mod dead_letter;
 mod device;
 mod device_twin;
@@ -48,6 +49,9 @@ pub(crate) enum Command {
     /// Where routes lead
     #[command(subcommand)]
     Endpoint(route::EndpointCommand),
+    /// Consumer groups of the built-in endpoint
+    #[command(subcommand)]
+    ConsumerGroup(consumer_group::Command),
     /// Events that an endpoint elsewhere refused
     #[command(subcommand)]
     DeadLetter(dead_letter::Command),
@@ -113,6 +117,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Query(args) => query::run(session, args).await,
         Command::Route(command) => route::run(session, command).await,
         Command::Endpoint(command) => route::run_endpoint(session, command).await,
+        Command::ConsumerGroup(command) => consumer_group::run(session, command).await,
         Command::DeadLetter(command) => dead_letter::run(session, command).await,
         Command::Policy(command) => policies::run(session, command).await,
     }

@@ -1,17 +1,13 @@
 //! `pollux events consumer-group`: the consumer groups of an event hub.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::{Args, Subcommand};
-use pollux_model::resource::ResourceKind;
-use serde_json::json;
 
-use super::{Target, namespace};
+use super::{KIND, Target, namespace};
+use crate::commands::consumer_group::{self, Deed};
 use crate::input::segment;
-use crate::output::Column;
-use crate::resources::{self, values};
+use crate::resources::path;
 use crate::session::Session;
-
-const COLUMNS: &[Column] = &[("name", "/name")];
 
 /// Consumer groups of an event hub
 #[derive(Debug, Subcommand)]
@@ -50,33 +46,14 @@ pub(crate) struct One {
     of: Of,
 }
 
+/// Runs a command of this group.
 pub(super) async fn run(session: &Session, command: Command) -> Result<()> {
-    match command {
-        Command::Create(args) => {
-            let (path, what) = (one(session, &args)?, &args.name);
-            let made = session.admin()?.put(&path).json(json!({})).send().await;
-            made.with_context(|| format!("cannot make the consumer group '{what}'"))?;
-            session.output.document(&json!({ "name": what, "eventHub": args.of.eventhub_name }))
-        }
-        Command::List(of) => {
-            let found = session.admin()?.get(&all(session, &of)?).send().await;
-            let found = found
-                .with_context(|| format!("cannot list the consumer groups of '{}'", of.eventhub_name))?;
-            session.output.rows(values(found), COLUMNS)
-        }
-        Command::Delete(args) => {
-            let gone = session.admin()?.delete(&one(session, &args)?).send().await;
-            gone.with_context(|| format!("cannot delete the consumer group '{}'", args.name))?;
-            session.output.note(&format!("deleted the consumer group '{}'", args.name))
-        }
-    }
-}
-
-fn all(session: &Session, of: &Of) -> Result<String> {
-    let namespace = resources::path(ResourceKind::Events, namespace(session, &of.target)?);
-    Ok(format!("{namespace}/event-hubs/{}/consumer-groups", segment(&of.eventhub_name)))
-}
-
-fn one(session: &Session, args: &One) -> Result<String> {
-    Ok(format!("{}/{}", all(session, &args.of)?, segment(&args.name)))
+    let (of, deed) = match &command {
+        Command::Create(one) => (&one.of, Deed::Create(&one.name)),
+        Command::List(of) => (of, Deed::List),
+        Command::Delete(one) => (&one.of, Deed::Delete(&one.name)),
+    };
+    let namespace = path(KIND, namespace(session, &of.target)?);
+    let event_hub = format!("{namespace}/event-hubs/{}", segment(&of.eventhub_name));
+    consumer_group::run(session, &event_hub, &of.eventhub_name, deed).await
 }
