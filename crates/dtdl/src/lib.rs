@@ -33,6 +33,7 @@ mod extension;
 mod instance;
 mod limits;
 mod literal;
+mod locate;
 mod measure;
 mod metamodel;
 mod model_set;
@@ -51,10 +52,10 @@ pub use element::{
 pub use error::{Diagnostic, Violation};
 pub use limits::{LanguageLimits, Limits, UndefinedExtensions};
 pub use model_set::{Interface, ModelSet};
-pub use parse::parse;
+pub use parse::{parse, parse_text};
 pub use schema::{
     ArraySchema, EnumSchema, EnumValue, EnumValueKind, Field, Geospatial, MapSchema, ObjectSchema, Primitive,
     RecursiveSchema, Schema,
 };
 pub use semantic::{SemanticType, Unit};
-pub use validate::{Verdict, validate};
+pub use validate::{Verdict, validate, validate_line, validate_texts};

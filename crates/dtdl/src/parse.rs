@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::element::{self, Model};
 use crate::error::{Diagnostic, Sink};
 use crate::limits::Limits;
+use crate::locate::locate;
 use crate::measure::{Excess, measure};
 use crate::reader::Reader;
 
@@ -20,6 +21,45 @@ use crate::reader::Reader;
 /// # Errors
 /// All diagnostics found, at least one, at most `limits.diagnostics` and one that counts the rest.
 pub fn parse(documents: &[Value], limits: &Limits) -> Result<Vec<Model>, Vec<Diagnostic>> {
+    parse_located(documents, limits).map(|located| located.into_iter().map(|(model, _)| model).collect())
+}
+
+/// As [`parse`], for one document as text: an Interface, or an array of Interfaces. Paths start at the document, `$`,
+/// and every diagnostic has line and column.
+///
+/// # Errors
+/// As there; or one, that the text is no JSON.
+pub fn parse_text(text: &str, limits: &Limits) -> Result<Vec<Model>, Vec<Diagnostic>> {
+    let document = read_json(text).map_err(|error| vec![error])?;
+    parse(std::slice::from_ref(&document), limits).map_err(|mut errors| {
+        for error in &mut errors {
+            error.path = within(&error.path, "$[0]", "$");
+        }
+        locate(text, &mut errors);
+        errors
+    })
+}
+
+/// JSON, with or without a byte-order mark. Nesting is bounded by the JSON reader.
+pub(crate) fn read_json(text: &str) -> Result<Value, Diagnostic> {
+    serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| {
+        let number = |n: usize| u32::try_from(n).ok().filter(|n| *n > 0);
+        let mut diagnostic = Diagnostic::general("$", format!("the text is no JSON: {error}"));
+        (diagnostic.line, diagnostic.column) = (number(error.line()), number(error.column()));
+        diagnostic
+    })
+}
+
+/// A path seen from another root: `$[0].contents` from `$[0]` as `$` is `$.contents`.
+pub(crate) fn within(path: &str, root: &str, shown: &str) -> String {
+    path.strip_prefix(root).map_or_else(|| path.to_owned(), |rest| format!("{shown}{rest}"))
+}
+
+/// Models, each with its path.
+pub(crate) fn parse_located(
+    documents: &[Value],
+    limits: &Limits,
+) -> Result<Vec<(Model, String)>, Vec<Diagnostic>> {
     let mut sink = Sink::new(limits.diagnostics);
     let mut reader = Reader { limits, sink: &mut sink, defined: HashMap::new(), contexts: Vec::new() };
     let mut nodes = Vec::with_capacity(documents.len());

@@ -1,7 +1,7 @@
 //! One set of models, checked as a whole and offline: `{"id", "input", "options", "maxDtdlVersion", "resolution"}` in,
 //! a verdict out. The fields are those of the parser cases of the Digital Twin Consortium.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
@@ -9,8 +9,9 @@ use crate::dtmi::Dtmi;
 use crate::element::Model;
 use crate::error::Diagnostic;
 use crate::limits::{Limits, UndefinedExtensions};
+use crate::locate::locate;
 use crate::model_set::ModelSet;
-use crate::parse::parse;
+use crate::parse::{parse_located, read_json, within};
 
 /// What was found of one set.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,17 +64,62 @@ impl Diagnostic {
 /// | `maxDtdlVersion` | the highest version accepted, if lower than that of `limits` |
 /// | `acceptableLimits` | limit extensions accepted beside those of `limits` |
 /// | `resolution` | documents from which the models are taken that `input` refers to and does not have |
+///
+/// Paths are those of the set: `$.input[0].contents`, `$.resolution[2]`.
 #[must_use]
 pub fn validate(set: &Value, limits: &Limits) -> Verdict {
     let id = set.get("id").cloned().unwrap_or(Value::Null);
     let errors = match read(set, limits) {
         Err(message) => vec![Diagnostic::general("$", message)],
-        Ok(set) => match check(&set) {
-            Ok(()) => Vec::new(),
-            Err(errors) => errors,
-        },
+        Ok(set) => check(&set).err().unwrap_or_default(),
     };
     Verdict { id, errors }
+}
+
+/// As [`validate`], for a set in one line of text; errors then have their column.
+#[must_use]
+pub fn validate_line(line: &str, limits: &Limits) -> Verdict {
+    match read_json(line) {
+        Err(error) => Verdict { id: Value::Null, errors: vec![error] },
+        Ok(set) => {
+            let mut verdict = validate(&set, limits);
+            locate(line, &mut verdict.errors);
+            verdict
+        }
+    }
+}
+
+/// Checks texts, each a document, as one set. Each error comes with the index of its text; paths start at the document.
+#[must_use]
+pub fn validate_texts(texts: &[&str], limits: &Limits) -> Vec<(usize, Diagnostic)> {
+    let mut errors: Vec<Vec<Diagnostic>> = vec![Vec::new(); texts.len()];
+    let documents = texts.iter().zip(&mut errors).map(|(text, errors)| {
+        read_json(text).unwrap_or_else(|error| {
+            errors.push(error);
+            // Its own error is reported; as an empty array it adds no other.
+            Value::Array(Vec::new())
+        })
+    });
+    let documents: Vec<Value> = documents.collect();
+    let set = Set { input: &documents, resolution: &[], limits: limits.clone() };
+    for mut error in check(&set).err().unwrap_or_default() {
+        let path = within(&error.path, "$.input", "");
+        let end = path.find(']').map_or(0, |at| at + 1);
+        let index = path.get(1..end.saturating_sub(1)).and_then(|index| index.parse::<usize>().ok());
+        error.path = format!("${}", path.get(end..).unwrap_or_default());
+        let index = index.filter(|index| *index < texts.len()).unwrap_or(0);
+        if let Some(errors) = errors.get_mut(index) {
+            errors.push(error);
+        }
+    }
+    let mut located = Vec::new();
+    for (index, (text, mut errors)) in texts.iter().zip(errors).enumerate() {
+        if errors.iter().all(|error| error.line.is_none()) {
+            locate(text, &mut errors);
+        }
+        located.extend(errors.into_iter().map(|error| (index, error)));
+    }
+    located
 }
 
 struct Set<'v> {
@@ -128,30 +174,69 @@ fn strings<'v>(set: &'v Value, name: &str) -> Result<Vec<&'v str>, String> {
 }
 
 fn check(set: &Set<'_>) -> Result<(), Vec<Diagnostic>> {
-    let mut models = parse(set.input, &set.limits)?;
+    let mut places = HashMap::new();
+    let mut models = take(set.input, "$.input", set, &mut places)?;
     let mut resolvable = resolvable(set.resolution);
-    let mut here: HashSet<Dtmi> = models.iter().map(|model| model.id.clone()).collect();
     let mut wanted: Vec<Dtmi> = models.iter().flat_map(Model::dependencies).collect();
     while let Some(id) = wanted.pop() {
-        if here.contains(&id) {
+        if places.contains_key(&id) {
             continue;
         }
-        let Some(document) = resolvable.remove(id.as_str()) else { continue };
-        for model in parse(std::slice::from_ref(document), &set.limits)? {
-            wanted.extend(model.dependencies());
-            if here.insert(model.id.clone()) {
-                models.push(model);
+        let Some((path, document)) = resolvable.remove(id.as_str()) else { continue };
+        let found = take(std::slice::from_ref(document), &path, set, &mut places)?;
+        wanted.extend(found.iter().flat_map(Model::dependencies));
+        models.extend(found);
+    }
+    let linked = ModelSet::new().with_limits(models, &set.limits);
+    linked.map(drop).map_err(|mut errors| {
+        for error in &mut errors {
+            if let Some(place) = error.model.as_ref().and_then(|model| places.get(model)) {
+                error.path = within(&error.path, "$", place);
             }
         }
-    }
-    ModelSet::new().with_limits(models, &set.limits).map(drop)
+        errors
+    })
 }
 
-/// The documents of `resolution` by their identifiers; arrays are opened.
-fn resolvable(documents: &[Value]) -> HashMap<&str, &Value> {
-    let flat = documents.iter().flat_map(|document| match document {
-        Value::Array(items) => items.as_slice(),
-        single => std::slice::from_ref(single),
-    });
-    flat.filter_map(|document| Some((document.get("@id")?.as_str()?, document))).collect()
+/// The models of documents, and notes where each is; a model that is there already is found when the set is linked.
+fn take(
+    documents: &[Value],
+    root: &str,
+    set: &Set<'_>,
+    places: &mut HashMap<Dtmi, String>,
+) -> Result<Vec<Model>, Vec<Diagnostic>> {
+    // A single document of `resolution` has the path of its own; those of `input` are items of it.
+    let (from, to) = if root == "$.input" { ("$", root) } else { ("$[0]", root) };
+    let located = parse_located(documents, &set.limits).map_err(|mut errors| {
+        for error in &mut errors {
+            error.path = within(&error.path, from, to);
+        }
+        errors
+    })?;
+    let note = |(model, path): (Model, String)| {
+        places.entry(model.id.clone()).or_insert_with(|| within(&path, from, to));
+        model
+    };
+    Ok(located.into_iter().map(note).collect())
+}
+
+/// The documents of `resolution` by their identifiers, each with its path; arrays are opened.
+fn resolvable(documents: &[Value]) -> HashMap<&str, (String, &Value)> {
+    let mut found = HashMap::new();
+    for (index, document) in documents.iter().enumerate() {
+        let path = format!("$.resolution[{index}]");
+        match document {
+            Value::Array(items) => {
+                for (inner, item) in items.iter().enumerate() {
+                    found.extend(identified(item).map(|id| (id, (format!("{path}[{inner}]"), item))));
+                }
+            }
+            single => found.extend(identified(single).map(|id| (id, (path, single)))),
+        }
+    }
+    found
+}
+
+fn identified(document: &Value) -> Option<&str> {
+    document.get("@id")?.as_str()
 }

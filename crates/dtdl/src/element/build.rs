@@ -17,13 +17,13 @@ use crate::semantic::{self, Unit};
 /// Where each `@id` of the set is defined, and as what.
 pub(crate) type Defined = HashMap<Dtmi, (Kind, String)>;
 
-/// Builds the model of an Interface and of the Interfaces inside it, and adds them to `models`.
+/// Builds the model of an Interface and of the Interfaces inside it, and adds them to `models`, each with its path.
 pub(crate) fn build(
     node: &Node<'_>,
     defined: &Defined,
     limits: &Limits,
     sink: &mut Sink,
-    models: &mut Vec<Model>,
+    models: &mut Vec<(Model, String)>,
 ) {
     let mut pending = vec![node];
     while let Some(node) = pending.pop() {
@@ -34,7 +34,7 @@ pub(crate) fn build(
         pending.extend(inner.into_iter().rev());
         let mut builder = Builder { limits, sink, defined, local, schemas: SchemaCache::default() };
         let model = Model::build(node, &mut builder);
-        models.extend(model);
+        models.extend(model.map(|model| (model, node.path.clone())));
         sink.enter(outer);
     }
 }

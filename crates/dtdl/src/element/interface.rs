@@ -130,6 +130,14 @@ impl Model {
         ids
     }
 
+    /// The path of one of its own contents, relative to the model.
+    pub(crate) fn content_path(&self, name: &str) -> String {
+        let is_it = |content: &Value| content.get("name").is_some_and(|found| found == name);
+        let index =
+            self.source.get("contents").and_then(Value::as_array).and_then(|all| all.iter().position(is_it));
+        index.map_or_else(|| "$.contents".to_owned(), |index| format!("$.contents[{index}]"))
+    }
+
     pub(crate) fn build<'n, 'v>(node: &'n Node<'v>, builder: &mut Builder<'n, 'v>) -> Option<Self> {
         let mut contents = IndexMap::new();
         let found = builder.local(node, "contents", CONTENTS);

@@ -73,7 +73,7 @@ fn missing(model: &Model, entries: &Entries, fresh: &IndexMap<Dtmi, Arc<Model>>,
                 "component '{name}' needs model '{}', which does not exist; upload it before, or together",
                 component.schema
             );
-            sink.report("$.contents", message);
+            sink.report(model.content_path(name), message);
         }
     }
 }
@@ -202,20 +202,21 @@ struct Merged(IndexMap<String, (Content, Dtmi)>);
 impl Merged {
     fn own(&mut self, model: &Model, sink: &mut Sink) {
         for (name, content) in &model.contents {
-            self.add(name, content.clone(), &model.id, sink);
+            self.add(name, content.clone(), model, sink);
         }
     }
 
-    fn add(&mut self, name: &str, content: Content, from: &Dtmi, sink: &mut Sink) {
+    fn add(&mut self, name: &str, content: Content, from: &Model, sink: &mut Sink) {
         match self.0.get(name) {
             None => {
-                self.0.insert(name.to_owned(), (content, from.clone()));
+                self.0.insert(name.to_owned(), (content, from.id.clone()));
             }
             // The same definition along two ways.
             Some((known, _)) if known.is_same(&content) => {}
             Some((_, other)) => {
                 let message = format!(
-                    "'{name}' comes from '{other}' and from '{from}'; names are unique over all that is extended"
+                    "'{name}' comes from '{other}' and from '{}'; names are unique over all that is extended",
+                    from.id
                 );
                 sink.report("$.contents", message);
             }
@@ -265,7 +266,7 @@ fn nested_components(model: &Model, entries: &Entries, sink: &mut Sink) {
                 "component '{name}' is of model '{}', which has a component itself ('{inner}'); components cannot be nested",
                 component.schema
             );
-            sink.report("$.contents", message);
+            sink.report(model.content_path(name), message);
         }
     }
 }

@@ -168,3 +168,72 @@ fn properties_of_relationships_are_checked() {
     let body = json!({"$targetId": "x", "$relationshipName": "next", "door": 1, "window": 2});
     assert_eq!(room.relationships["next"].check_body(body.as_object().unwrap()).len(), 2);
 }
+
+#[test]
+fn values_of_version_4_fit_their_schemas() {
+    let names = [
+        "byte",
+        "bytes",
+        "decimal",
+        "short",
+        "unsignedByte",
+        "unsignedInteger",
+        "unsignedLong",
+        "unsignedShort",
+        "uuid",
+        "scaledDecimal",
+    ];
+    let contents: Vec<_> =
+        names.iter().map(|name| json!({"@type": "Property", "name": name, "schema": name})).collect();
+    let model = json!({"@context": "dtmi:dtdl:context;4", "@id": "dtmi:Room;1", "@type": "Interface", "contents": contents});
+    let limits = Limits::language();
+    let set = ModelSet::new().with_limits(parse(&[model], &limits).unwrap(), &limits).unwrap();
+    let room = set.get(&room()).unwrap();
+    for (name, value) in [
+        ("byte", json!(-128)),
+        ("byte", json!(127)),
+        ("bytes", json!("")),
+        ("bytes", json!("cG9sbHV4")),
+        ("bytes", json!("YQ==")),
+        ("decimal", json!("-12.50")),
+        ("decimal", json!("+0")),
+        ("decimal", json!("123456789012345678901234567890")),
+        ("short", json!(-32768)),
+        ("unsignedByte", json!(255)),
+        ("unsignedInteger", json!(u32::MAX)),
+        ("unsignedLong", json!(u64::MAX)),
+        ("unsignedShort", json!(65535)),
+        ("uuid", json!("f81d4fae-7dec-11d0-a765-00A0C91E6BF6")),
+        ("scaledDecimal", json!({"scale": 7, "value": "1234.56"})),
+    ] {
+        assert_eq!(room.check_property(name, &value), Ok(()), "{name} {value}");
+    }
+    for (name, value) in [
+        ("byte", json!(128)),
+        ("byte", json!(-129)),
+        ("byte", json!(1.0)),
+        ("bytes", json!("YQ=")),
+        ("bytes", json!("YQ===")),
+        ("bytes", json!("Y=Q=")),
+        ("bytes", json!("Y_==")),
+        ("bytes", json!([1])),
+        ("decimal", json!(1.5)),
+        ("decimal", json!("1.")),
+        ("decimal", json!(".5")),
+        ("decimal", json!("--1")),
+        ("decimal", json!("1e3")),
+        ("decimal", json!("")),
+        ("short", json!(32768)),
+        ("unsignedByte", json!(-1)),
+        ("unsignedByte", json!(256)),
+        ("unsignedInteger", json!(4_294_967_296_u64)),
+        ("unsignedLong", json!(-1)),
+        ("unsignedShort", json!(65536)),
+        ("uuid", json!("f81d4fae7dec11d0a76500a0c91e6bf6")),
+        ("uuid", json!("f81d4fae-7dec-11d0-a765-00a0c91e6bfg")),
+        ("scaledDecimal", json!({"scale": 40000})),
+        ("scaledDecimal", json!({"value": 1})),
+    ] {
+        assert!(room.check_property(name, &value).is_err(), "{name} {value}");
+    }
+}

@@ -22,16 +22,22 @@ pub(super) fn check(model: &Model, entries: &Entries, sink: &mut Sink) {
             let message = format!(
                 "'{name}' annotates '{annotates}', which is no Property or Telemetry of the Interface, or annotates itself"
             );
-            sink.report("$.contents", message);
+            sink.report(model.content_path(name), message);
             continue;
         };
         let Some(overrides) = text(content.meta(), "overrides") else { continue };
         let property = overrides.rsplit(':').next().unwrap_or(overrides);
         if let Some(message) = target.fault(property, content) {
-            sink.report("$.contents", format!("'{name}' overrides '{property}' of '{annotates}': {message}"));
+            sink.report(
+                model.content_path(name),
+                format!("'{name}' overrides '{property}' of '{annotates}': {message}"),
+            );
         }
         if !overridden.insert((annotates, property)) {
-            sink.report("$.contents", format!("'{property}' of '{annotates}' is overridden twice"));
+            sink.report(
+                model.content_path(name),
+                format!("'{property}' of '{annotates}' is overridden twice"),
+            );
         }
     }
 }
