@@ -7,6 +7,8 @@ mod conformance;
 #[cfg(test)]
 mod extensions;
 #[cfg(test)]
+mod fuzzed;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod instances;
@@ -16,5 +18,9 @@ mod models;
 mod offline;
 #[cfg(test)]
 mod ontologies;
+#[cfg(test)]
+mod seeds;
+#[cfg(test)]
+mod targets;
 #[cfg(test)]
 mod versions;

@@ -185,6 +185,9 @@ fn check_limits(config: &Config) -> Result<(), Problem> {
     let zero = sizes.iter().find(|one| one.1 == 0).map(|one| one.0);
     match zero.or_else(|| times.iter().find(|one| one.1 == 0).map(|one| one.0)) {
         Some(key) => Err(problem(key, "it is 0")),
+        None if !(2..=4).contains(&limits.dtdl_version) => {
+            Err(problem("limits.dtdl_version", "it is 2, 3 or 4"))
+        }
         None if limits.event > LARGEST_EVENT => {
             Err(problem("limits.event", format!("no event log takes more than {LARGEST_EVENT} bytes")))
         }
