@@ -50,6 +50,7 @@ pub use element::{
     Telemetry,
 };
 pub use error::{Diagnostic, Violation};
+pub use instance::Link;
 pub use limits::{LanguageLimits, Limits, UndefinedExtensions};
 pub use model_set::{Interface, ModelSet};
 pub use parse::{parse, parse_text};

@@ -86,8 +86,8 @@ pub(super) fn run(binary: &Path) -> Result<Tally> {
 
 /// As the tests of `crates/dtdl` find it.
 fn folder() -> PathBuf {
-    let cases = std::env::var_os("POLLUX_CASES").map(PathBuf::from);
-    cases.unwrap_or_else(|| workspace::root().join("../shared/cases")).join("dtdl")
+    let shared = || workspace::shared().unwrap_or_else(|| workspace::root().join("../shared")).join("cases");
+    workspace::env("POLLUX_CASES").map_or_else(shared, PathBuf::from).join("dtdl")
 }
 
 fn percent((right, all): (usize, usize)) -> f64 {

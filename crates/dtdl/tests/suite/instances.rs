@@ -1,6 +1,6 @@
 //! Values, twins and relationships against their models.
 
-use pollux_dtdl::{Dtmi, Limits, ModelSet, parse};
+use pollux_dtdl::{Dtmi, Limits, Link, ModelSet, parse};
 use serde_json::{Value, json};
 
 fn set() -> ModelSet {
@@ -236,4 +236,73 @@ fn values_of_version_4_fit_their_schemas() {
     ] {
         assert!(room.check_property(name, &value).is_err(), "{name} {value}");
     }
+}
+
+#[test]
+fn a_relationship_fits_its_name_target_and_multiplicity() {
+    let model = |id: &str, rest: Value| {
+        let mut json = json!({"@context": "dtmi:dtdl:context;3", "@id": id, "@type": "Interface"});
+        json.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        json
+    };
+    let documents = [
+        model(
+            "dtmi:Room;1",
+            json!({"contents": [
+            {"@type": "Relationship", "name": "has", "target": "dtmi:Lamp;1", "maxMultiplicity": 2,
+             "properties": [{"@type": "Property", "name": "since", "schema": "date"}]},
+            {"@type": "Relationship", "name": "any"}]}),
+        ),
+        model("dtmi:Lamp;1", json!({})),
+        model("dtmi:DeskLamp;1", json!({"extends": "dtmi:Lamp;1"})),
+    ];
+    let set = ModelSet::new().with(parse(&documents, &Limits::azure()).unwrap()).unwrap();
+    let id = |text: &str| Dtmi::parse(text).unwrap();
+    let check = |name: &str, target: &str, properties: Value, others: Option<usize>| {
+        let (target, properties) = (id(target), properties.as_object().unwrap().clone());
+        let link = Link { name, properties: &properties, target: Some(&target), others };
+        set.check_relationship(&room(), &link).into_iter().map(|v| v.message).collect::<Vec<_>>()
+    };
+    assert!(check("has", "dtmi:Lamp;1", json!({"since": "2024-05-17", "$etag": "x"}), Some(1)).is_empty());
+    assert!(check("has", "dtmi:DeskLamp;1", json!({}), None).is_empty());
+    assert!(check("any", "dtmi:Room;1", json!({}), Some(1_000_000)).is_empty());
+    assert!(check("has", "dtmi:Room;1", json!({}), None)[0].contains("must be of the model dtmi:Lamp;1"));
+    assert!(check("has", "dtmi:Lamp;1", json!({}), Some(2))[0].contains("2 relationships has at most"));
+    assert!(
+        check("has", "dtmi:Lamp;1", json!({"since": 1}), None)[0].contains("Expected value of type date")
+    );
+    assert!(
+        check("none", "dtmi:Lamp;1", json!({}), None)[0]
+            .contains("is not a relationship on the DTDL for dtmi:Room;1")
+    );
+}
+
+#[test]
+fn commands_telemetry_and_writing_are_checked_for_who_asks() {
+    let json = json!({"@context": "dtmi:dtdl:context;4", "@id": "dtmi:Room;1", "@type": "Interface", "contents": [
+        {"@type": "Property", "name": "set", "schema": "double", "writable": true},
+        {"@type": "Property", "name": "is", "schema": "double"},
+        {"@type": "Telemetry", "name": "temperature", "schema": "double"},
+        {"@type": "Command", "name": "reboot", "request": {"name": "delay", "schema": "duration"},
+         "response": {"name": "at", "schema": "dateTime", "nullable": true}},
+        {"@type": "Command", "name": "ping"}]});
+    let limits = Limits::language();
+    let set = ModelSet::new().with_limits(parse(&[json], &limits).unwrap(), &limits).unwrap();
+    let room = set.get(&room()).unwrap();
+    assert!(
+        room.check_writable("set").is_ok()
+            && room.check_writable("is").is_err()
+            && room.check_writable("x").is_err()
+    );
+    assert!(room.check_telemetry("temperature", &json!(20.5)).is_ok());
+    assert!(
+        room.check_telemetry("temperature", &json!("20")).is_err()
+            && room.check_telemetry("set", &json!(1)).is_err()
+    );
+    let (reboot, ping) = (&room.commands["reboot"], &room.commands["ping"]);
+    assert!(reboot.check_request(Some(&json!("PT5S"))).is_ok());
+    assert!(reboot.check_request(None).is_err() && reboot.check_request(Some(&Value::Null)).is_err());
+    assert!(reboot.check_response(None).is_ok() && reboot.check_response(Some(&Value::Null)).is_ok());
+    assert!(reboot.check_response(Some(&json!("soon"))).is_err());
+    assert!(ping.check_request(None).is_ok() && ping.check_request(Some(&json!(1))).is_err());
 }
