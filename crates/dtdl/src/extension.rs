@@ -3,7 +3,8 @@
 //!
 //! Source: `DTDL.Extensions.md` and the article of each extension (Azure/opendigitaltwins-dtdl); for those without
 //! a published article (Mqtt v4, QuantitativeTypes v3, Requirement v2, Iotoperations v4) the metamodel of
-//! digitaltwinconsortium/DTDLParser (`SupplementalTypeCollection`).
+//! digitaltwinconsortium/DTDLParser (`SupplementalTypeCollection`). Layering has a context and no article, and counts as
+//! unknown.
 
 mod adjunct;
 mod check;
@@ -98,8 +99,8 @@ impl Extension {
             | Self::StreamingV1
             | Self::AnnotationV1
             | Self::OverridingV1
-            | Self::InitializationV1
             | Self::MqttV1 => &[3],
+            Self::InitializationV1 => &[2, 3],
             Self::IotOperationsV4 | Self::QuantitativeTypesV2 | Self::QuantitativeTypesV3 => &[4],
             Self::HistorizationV2
             | Self::AnnotationV2

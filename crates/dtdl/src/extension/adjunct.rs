@@ -33,6 +33,10 @@ pub(crate) enum Rule {
     Annotates,
     /// `overrides` names an extension's property of what `annotates` names.
     Overrides,
+    /// The value of this property of the cotype is one of the element's `schema`.
+    Conforms(&'static str),
+    /// `writable` is not true.
+    NotWritable,
 }
 
 /// A set of schemas.
@@ -40,6 +44,7 @@ pub(crate) enum Rule {
 pub(crate) enum SchemaRule {
     Object,
     Enum,
+    Map,
     String,
     Numeric,
     NumericOrString,
@@ -81,7 +86,7 @@ const VALUES: &[Kind] = &[
     Kind::Property,
     Kind::Telemetry,
 ];
-const NUMERIC: &[Rule] = &[Rule::Schema(SchemaRule::Numeric)];
+const NUMERIC: Rule = Rule::Schema(SchemaRule::Numeric);
 
 /// Source: `DTDL.iotcentral.v2.md`.
 const IOT_CENTRAL: &[Adjunct] = &[
@@ -132,13 +137,13 @@ const IOT_OPERATIONS: &[Adjunct] = &[
         name: "Limited",
         kinds: VALUES,
         properties: &[optional("maximum", Range::Number), optional("minimum", Range::Number)],
-        rules: NUMERIC,
+        rules: &[NUMERIC, Rule::Conforms("maximum"), Rule::Conforms("minimum")],
     },
     Adjunct {
         name: "Precise",
         kinds: VALUES,
         properties: &[required("decimalPlaces", Range::Integer)],
-        rules: NUMERIC,
+        rules: &[NUMERIC],
     },
     Adjunct {
         name: "Qualified",
@@ -157,7 +162,7 @@ const IOT_OPERATIONS: &[Adjunct] = &[
         name: "ScaledStatically",
         kinds: VALUES,
         properties: &[required("scaleFactor", Range::Number)],
-        rules: NUMERIC,
+        rules: &[NUMERIC, Rule::Conforms("scaleFactor")],
     },
     Adjunct { name: "Subject", kinds: &[Kind::Field], properties: &[], rules: &[Rule::Within(&["Detail"])] },
 ];
@@ -166,7 +171,8 @@ const IOT_OPERATIONS: &[Adjunct] = &[
 const HISTORIZATION: &[Adjunct] = &[adjunct("Historized", STREAMS)];
 
 /// Source: `DTDL.streaming.v1.md`.
-const STREAMING: &[Adjunct] = &[adjunct("Streamed", &[Kind::Property])];
+const STREAMING: &[Adjunct] =
+    &[Adjunct { name: "Streaming", kinds: &[Kind::Property], properties: &[], rules: &[Rule::NotWritable] }];
 
 /// Source: `DTDL.annotation.v1.md`, `.v2.md`.
 const ANNOTATION: &[Adjunct] = &[Adjunct {
@@ -184,12 +190,12 @@ const OVERRIDING: &[Adjunct] = &[Adjunct {
     rules: &[Rule::Beside("ValueAnnotation"), Rule::NotBeside("Initialized"), Rule::Overrides],
 }];
 
-/// Source: `DTDL.initialization.v1.md` (the preview of v3). The value is not checked against the schema.
+/// Source: `DTDL.initialization.v1.md` (the preview of v3).
 const INITIALIZATION: &[Adjunct] = &[Adjunct {
     name: "Initialized",
     kinds: &[Kind::Property],
     properties: &[required("initialValue", Range::Anything)],
-    rules: &[],
+    rules: &[Rule::Conforms("initialValue")],
 }];
 
 /// Source: `DTDL.requirement.v1.md`.
@@ -262,7 +268,7 @@ const MQTT_V3: &[Adjunct] = &[
 const RESULT_OR_ERROR: &[&str] = &["Result", "Error"];
 const PROPERTY_RESULT: &[&str] = &["PropertyResult"];
 
-/// Source: the metamodel of DTDLParser and the published examples of properties over MQTT.
+/// Source: the metamodel of DTDLParser; ADR 22 and 23 of Azure/iot-operations-sdks.
 const MQTT_V4: &[Adjunct] = &[
     CACHEABLE,
     IDEMPOTENT,
@@ -273,7 +279,6 @@ const MQTT_V4: &[Adjunct] = &[
         COMMAND_TOPIC,
         PAYLOAD_FORMAT,
         optional("propertyTopic", Range::TopicPattern),
-        optional("propServiceGroupId", Range::TopicLabel),
         TELEMETRY_TOPIC,
         TELEMETRY_GROUP,
     ]),
@@ -287,5 +292,11 @@ const MQTT_V4: &[Adjunct] = &[
     object("PropertyResult", &[Rule::FieldsHave(&["PropertyValue", "ReadError", "WriteError"])]),
     field("PropertyValue", &[Rule::Within(PROPERTY_RESULT)]),
     field("ReadError", &[Rule::SchemaCotype("Error"), Rule::Within(PROPERTY_RESULT)]),
+    Adjunct {
+        name: "Fragmented",
+        kinds: &[Kind::Property, Kind::Field],
+        properties: &[],
+        rules: &[Rule::Schema(SchemaRule::Map)],
+    },
     field("WriteError", &[Rule::SchemaCotype("Error"), Rule::Within(PROPERTY_RESULT)]),
 ];

@@ -19,6 +19,7 @@ impl SchemaRule {
         match self {
             Self::Object => schema.type_name() == "Object",
             Self::Enum => schema.type_name() == "Enum",
+            Self::Map => schema.type_name() == "Map",
             Self::String => is_string,
             Self::Numeric => is_numeric,
             Self::NumericOrString => is_numeric || is_string,
@@ -30,6 +31,7 @@ impl SchemaRule {
         match self {
             Self::Object => "an Object",
             Self::Enum => "an Enum",
+            Self::Map => "a Map",
             Self::String => "string",
             Self::Numeric => "a number",
             Self::NumericOrString => "a number or string",
@@ -54,9 +56,28 @@ impl<'n, 'v> Builder<'n, 'v> {
                             format!("{} needs a schema that is an Object with cotype {name}", adjunct.name);
                         self.sink.report(format!("{}.schema", node.path), message);
                     }
+                    Rule::Conforms(property) => self.check_conforms(node, schema, property),
+                    Rule::NotWritable if matches!(node.value("writable"), Some(Val::Boolean(true))) => {
+                        let message = format!("{} cannot be writable", adjunct.name);
+                        self.sink.report(format!("{}.writable", node.path), message);
+                    }
                     _ => {}
                 }
             }
+        }
+    }
+
+    fn check_conforms(&mut self, node: &Node<'_>, schema: Option<&Schema>, property: &str) {
+        let (Some(schema), Some(Val::Json(value))) = (schema, node.value(property)) else { return };
+        // A bound of decimals is a number, although their values are strings.
+        if schema == &Schema::Primitive(Primitive::Decimal) {
+            return;
+        }
+        if let Err(violation) = schema.check(value) {
+            let at =
+                if violation.path.is_empty() { String::new() } else { format!(" at {}", violation.path) };
+            let message = format!("does not fit the schema{at}: {}", violation.message);
+            self.sink.report(format!("{}.{property}", node.path), message);
         }
     }
 

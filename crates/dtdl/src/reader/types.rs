@@ -208,7 +208,8 @@ pub(super) fn schema_term(text: &str, context: Context) -> Option<&str> {
         || vocabulary::geospatial_term(text, version).filter(|t| Geospatial::from_term(t).is_some());
     let scaled = || vocabulary::scaled_decimal_term(text, version);
     let extension = || {
-        context.extensions.iter().filter(|by| by.versions().contains(&version)).find_map(|by| match by {
+        // Schemas, unlike cotypes, can be used in later versions of the language too.
+        context.extensions.iter().filter(|by| by.versions()[0] <= version).find_map(|by| match by {
             Extension::IotCentralV2 => {
                 by.schema_term(text).filter(|term| matches!(*term, "vector" | "geopoint"))
             }

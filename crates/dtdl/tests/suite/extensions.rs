@@ -248,3 +248,55 @@ fn mqtt_topics_indices_and_results() {
     assert!(check(&contexts, &transparent(json!({"@type": "Object"}))).is_ok());
     assert!(refused(&contexts, &transparent(json!("string"))).contains("an Object"));
 }
+
+#[test]
+fn initial_values_and_bounds_fit_their_schema() {
+    let initial = |schema: Value, value: Value| {
+        contents(&[json!({"@type": ["Property", "Initialized"], "name": "p", "schema": schema,
+        "initialValue": value})])
+    };
+    for version in ["dtmi:dtdl:context;2", V3] {
+        let contexts = [version, "dtmi:dtdl:extension:initialization;1"];
+        assert!(check(&contexts, &initial(json!("double"), json!(62.6))).is_ok());
+        assert!(
+            refused(&contexts, &initial(json!("double"), json!("x")))
+                .contains("$[0].contents[0].initialValue")
+        );
+    }
+    let array = json!({"@type": "Array", "elementSchema": "string"});
+    let contexts = [V3, "dtmi:dtdl:extension:initialization;1"];
+    assert!(check(&contexts, &initial(array.clone(), json!(["apple"]))).is_ok());
+    assert!(refused(&contexts, &initial(array, json!([1]))).contains("at /0"));
+    let limited = |schema: &str, minimum: Value| {
+        contents(&[json!({"@type": ["Telemetry", "Limited"], "name": "t", "schema": schema,
+        "minimum": minimum})])
+    };
+    let contexts = [V4, "dtmi:iotoperations:context;4"];
+    assert!(check(&contexts, &limited("double", json!(1.5))).is_ok());
+    assert!(check(&contexts, &limited("integer", json!(1.5))).is_err());
+    assert!(check(&contexts, &limited("integer", json!("1"))).is_err());
+    assert!(refused(&contexts, &limited("string", json!(1))).contains("a number"));
+}
+
+#[test]
+fn streaming_is_not_written() {
+    let with = |writable: bool| {
+        contents(&[
+            json!({"@type": ["Property", "Streaming"], "name": "p", "schema": "double", "writable": writable}),
+        ])
+    };
+    let contexts = [V3, "dtmi:dtdl:extension:streaming;1"];
+    assert!(check(&contexts, &with(false)).is_ok());
+    assert!(refused(&contexts, &with(true)).contains("cannot be writable"));
+}
+
+#[test]
+fn schemas_of_extensions_can_be_used_in_later_versions() {
+    for version in ["dtmi:dtdl:context;2", V3, V4] {
+        let place = contents(&[json!({"@type": "Telemetry", "name": "t", "schema": "geopoint"})]);
+        assert!(check(&[version, "dtmi:iotcentral:context;2"], &place).is_ok(), "{version}");
+    }
+    let unit = contents(&[json!({"@type": "Telemetry", "name": "t", "schema": "TemperatureUnit"})]);
+    assert!(check(&[V4, "dtmi:dtdl:extension:quantitativeTypes;1"], &unit).is_ok());
+    assert!(check(&[V3, "dtmi:dtdl:extension:quantitativeTypes;2"], &unit).is_err());
+}

@@ -22,7 +22,7 @@ pub(crate) const MODELS: [&str; 7] = [
     r#"{"@context":["dtmi:dtdl:context;2","dtmi:iotcentral:context;2"],"@id":"dtmi:a;1","@type":"Interface","contents":[
 {"@type":["Telemetry","Location"],"name":"l","schema":"geopoint"},{"@type":["Property","VelocityVector"],"name":"v","schema":"vector","unit":"knot"}]}"#,
     r#"{"@context":["dtmi:dtdl:context;4","dtmi:iotoperations:context;4"],"@id":"dtmi:a;1","@type":["Interface","Composite"],"ontology":"o","contents":[
-{"@type":["Telemetry","Limited"],"name":"t","schema":"unsignedShort","minimum":1,"maximum":2.5},{"@type":"Component","name":"c","schema":"dtmi:b;1"}]}"#,
+{"@type":["Telemetry","Limited"],"name":"t","schema":"unsignedShort","minimum":1,"maximum":25},{"@type":"Component","name":"c","schema":"dtmi:b;1"}]}"#,
     r#"{"@context":["dtmi:dtdl:context;3","dtmi:x:y;1"],"@id":"dtmi:a;1","@type":["Interface","dtmi:x:T;1"],"colour":1,"dtmi:dtdl:property:comment;3":["c"]}"#,
 ];
 
