@@ -43,7 +43,7 @@ struct Entry {
     ancestors: IndexSet<Dtmi>,
     /// Levels of inheritance above it.
     depth: usize,
-    /// Elements under its contents, with those of all it extends and of its Components.
+    /// Elements under its contents, with those of all it extends.
     elements: usize,
 }
 

@@ -41,6 +41,7 @@ pub(super) fn link(known: &Entries, models: Vec<Model>, limits: &Limits, sink: &
         sink.enter(Some(model.id.clone()));
         nested_components(model, &entries, sink);
         annotations::check(model, &entries, sink);
+        element_count(model, &entries, limits, sink);
     }
     entries
 }
@@ -174,25 +175,28 @@ fn entry(model: &Arc<Model>, entries: &Entries, limits: &Limits, sink: &mut Sink
         merged.own(&ancestor.model, sink);
     }
     merged.own(model, sink);
-    let elements = elements(model, &ancestors, entries);
-    if elements > limits.elements {
-        let message = format!(
-            "there are {elements} elements under the contents of the model and all it extends; the limit is {}",
-            limits.elements
-        );
-        sink.report("$.contents", message);
-    }
+    let inherited = ancestors.iter().filter_map(|id| entries.get(id)).map(|entry| entry.model.elements);
+    let elements = inherited.fold(model.elements, usize::saturating_add);
     let interface = merged.interface(model.id.clone());
     Entry { model: model.clone(), interface, lineage, ancestors, depth, elements }
 }
 
-/// How many elements are under the contents of a model, of all it extends and of its Components.
+/// Reports a model with too many elements under its contents, those of all it extends and of its Components counted.
 /// Source: `DTDL.v3.md`, "Interface".
-fn elements(model: &Model, ancestors: &IndexSet<Dtmi>, entries: &Entries) -> usize {
-    let inherited = ancestors.iter().filter_map(|id| entries.get(id)).map(|entry| entry.model.elements);
-    let parts: HashSet<&Dtmi> = model.contents.values().filter_map(Content::component_schema).collect();
+fn element_count(model: &Model, entries: &Entries, limits: &Limits, sink: &mut Sink) {
+    let Some(entry) = entries.get(&model.id) else { return };
+    let parts: HashSet<&Dtmi> =
+        entry.interface.components.values().map(|component| &component.schema).collect();
     let parts = parts.into_iter().filter_map(|id| entries.get(id)).map(|entry| entry.elements);
-    inherited.chain(parts).fold(model.elements, usize::saturating_add)
+    let elements = parts.fold(entry.elements, usize::saturating_add);
+    let most = limits.of(model.version, model.limit_set).elements;
+    if elements > most {
+        let message = format!(
+            "there are {elements} elements under the contents of the model, of all it extends and of its Components; \
+             the limit is {most}"
+        );
+        sink.report("$.contents", message);
+    }
 }
 
 /// Contents by name over all kinds, with the model that brought each.

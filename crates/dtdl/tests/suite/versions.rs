@@ -183,6 +183,19 @@ fn the_hierarchy_is_bounded_from_version_3_on() {
     assert!(with(3, 0).is_ok() && with(2, 2).is_ok());
     assert!(with(4, 0).unwrap_err()[0].message.contains("more than 3 Interfaces"));
     assert!(with(3, 2).unwrap_err()[0].message.contains("6 elements"));
+    // Parts count too, each model of them once, wherever it stands.
+    let telemetries: Vec<_> =
+        (0..3).map(|n| json!({"@type": "Telemetry", "name": format!("t{n}"), "schema": "double"})).collect();
+    let part = interface(3, &json!({"@id": "dtmi:part;1", "contents": telemetries}));
+    let whole = |parts: usize| {
+        let parts: Vec<_> = (0..parts)
+            .map(|n| json!({"@type": "Component", "name": format!("c{n}"), "schema": "dtmi:part;1"}))
+            .collect();
+        let documents = [interface(3, &json!({"contents": parts})), part.clone()];
+        ModelSet::new().with_limits(parse(&documents, &limits).unwrap(), &limits)
+    };
+    assert!(whole(1).is_ok());
+    assert!(whole(2).unwrap_err()[0].message.contains("5 elements"));
 }
 
 #[test]
