@@ -4,12 +4,14 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use crate::dtmi::Dtmi;
 use crate::element::{self, Model};
 use crate::error::{Diagnostic, Sink};
 use crate::limits::Limits;
 use crate::locate::locate;
 use crate::measure::{Excess, measure};
-use crate::reader::Reader;
+use crate::metamodel::Kind;
+use crate::reader::{Node, Reader, Val};
 
 /// Parses DTDL documents and checks each model for itself: syntax, types, names, limits, and the references that
 /// stay within the model. References between models are checked by [`crate::ModelSet::with`].
@@ -21,7 +23,10 @@ use crate::reader::Reader;
 /// # Errors
 /// All diagnostics found, at least one, at most `limits.diagnostics` and one that counts the rest.
 pub fn parse(documents: &[Value], limits: &Limits) -> Result<Vec<Model>, Vec<Diagnostic>> {
-    parse_located(documents, limits).map(|located| located.into_iter().map(|(model, _)| model).collect())
+    match parse_located(documents, limits) {
+        Ok(located) => Ok(located.into_iter().map(|(model, _)| model).collect()),
+        Err(unread) => Err(unread.errors),
+    }
 }
 
 /// As [`parse`], for one document as text: an Interface, or an array of Interfaces. Paths start at the document, `$`,
@@ -55,11 +60,22 @@ pub(crate) fn within(path: &str, root: &str, shown: &str) -> String {
     path.strip_prefix(root).map_or_else(|| path.to_owned(), |rest| format!("{shown}{rest}"))
 }
 
+/// Documents that could not be read, and what they refer to all the same: with it, a whole set can be told of models that
+/// are missing without another round.
+pub(crate) struct Unread {
+    pub(crate) errors: Vec<Diagnostic>,
+    pub(crate) references: Vec<Reference>,
+}
+
+/// A reference to another model.
+pub(crate) struct Reference {
+    pub(crate) from: Option<Dtmi>,
+    pub(crate) path: String,
+    pub(crate) to: Dtmi,
+}
+
 /// Models, each with its path.
-pub(crate) fn parse_located(
-    documents: &[Value],
-    limits: &Limits,
-) -> Result<Vec<(Model, String)>, Vec<Diagnostic>> {
+pub(crate) fn parse_located(documents: &[Value], limits: &Limits) -> Result<Vec<(Model, String)>, Unread> {
     let mut sink = Sink::new(limits.diagnostics);
     let mut reader = Reader { limits, sink: &mut sink, defined: HashMap::new(), contexts: Vec::new() };
     let mut nodes = Vec::with_capacity(documents.len());
@@ -92,7 +108,40 @@ pub(crate) fn parse_located(
         element::build(node, &defined, limits, &mut sink, &mut models);
     }
     let diagnostics = sink.finish();
-    if diagnostics.is_empty() { Ok(models) } else { Err(diagnostics) }
+    if diagnostics.is_empty() {
+        return Ok(models);
+    }
+    let mut references = Vec::new();
+    for node in &nodes {
+        refer(node, None, &mut references);
+    }
+    Err(Unread { errors: diagnostics, references })
+}
+
+/// The models that an Interface, and those inside it, extend and have as parts.
+/// Recursion is bounded by the depth of the document, which was measured.
+fn refer(node: &Node<'_>, around: Option<&Dtmi>, references: &mut Vec<Reference>) {
+    let from = if node.kind == Kind::Interface { node.id.as_ref() } else { around };
+    for entry in &node.properties {
+        let is_model = match node.kind {
+            Kind::Interface => entry.name == "extends",
+            Kind::Component => entry.name == "schema",
+            _ => false,
+        };
+        for value in &entry.values {
+            match value {
+                Val::Reference(to) if is_model => {
+                    references.push(Reference {
+                        from: from.cloned(),
+                        path: entry.path.clone(),
+                        to: to.clone(),
+                    });
+                }
+                Val::Node(child) => refer(child, from, references),
+                _ => {}
+            }
+        }
+    }
 }
 
 fn excess_message(excess: &Excess, limits: &Limits) -> String {

@@ -1,7 +1,7 @@
 //! One set of models, checked as a whole and offline: `{"id", "input", "options", "maxDtdlVersion", "resolution"}` in,
 //! a verdict out. The fields are those of the parser cases of the Digital Twin Consortium.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
@@ -11,7 +11,7 @@ use crate::error::Diagnostic;
 use crate::limits::{Limits, UndefinedExtensions};
 use crate::locate::locate;
 use crate::model_set::ModelSet;
-use crate::parse::{parse_located, read_json, within};
+use crate::parse::{Reference, parse_located, read_json, within};
 
 /// What was found of one set.
 #[derive(Debug, Clone, PartialEq)]
@@ -207,7 +207,9 @@ fn take(
 ) -> Result<Vec<Model>, Vec<Diagnostic>> {
     // A single document of `resolution` has the path of its own; those of `input` are items of it.
     let (from, to) = if root == "$.input" { ("$", root) } else { ("$[0]", root) };
-    let located = parse_located(documents, &set.limits).map_err(|mut errors| {
+    let located = parse_located(documents, &set.limits).map_err(|unread| {
+        let mut errors = unread.errors;
+        errors.extend(missing(documents, &unread.references, set));
         for error in &mut errors {
             error.path = within(&error.path, from, to);
         }
@@ -218,6 +220,35 @@ fn take(
         model
     };
     Ok(located.into_iter().map(note).collect())
+}
+
+/// What documents that could not be read refer to and nothing in the set has.
+fn missing(documents: &[Value], references: &[Reference], set: &Set<'_>) -> Vec<Diagnostic> {
+    let mut here: HashSet<&str> = HashSet::new();
+    for document in documents.iter().chain(set.input).chain(set.resolution) {
+        identifiers(document, &mut here);
+    }
+    let gone = references.iter().filter(|reference| !here.contains(reference.to.as_str()));
+    gone.map(|reference| {
+        let message = format!("model '{}' does not exist; give it too", reference.to);
+        Diagnostic { model: reference.from.clone(), ..Diagnostic::general(&reference.path, message) }
+    })
+    .collect()
+}
+
+/// Every `@id` in a document, wherever it is; without recursion.
+fn identifiers<'v>(document: &'v Value, found: &mut HashSet<&'v str>) {
+    let mut stack = vec![document];
+    while let Some(value) = stack.pop() {
+        match value {
+            Value::Array(items) => stack.extend(items),
+            Value::Object(members) => {
+                found.extend(members.get("@id").and_then(Value::as_str));
+                stack.extend(members.values());
+            }
+            _ => {}
+        }
+    }
 }
 
 /// The documents of `resolution` by their identifiers, each with its path; arrays are opened.

@@ -107,3 +107,22 @@ fn texts_are_one_set_and_keep_their_errors_apart() {
     assert_eq!((errors.len(), errors[0].0), (1, 0));
     assert!(errors[0].1.message.contains("no JSON"));
 }
+
+#[test]
+fn what_is_missing_is_said_together_with_what_is_wrong() {
+    let bad = interface(
+        "dtmi:a;1",
+        &json!({"colour": 1, "extends": ["dtmi:b;1", "dtmi:gone;1"], "contents": [
+        {"@type": "Component", "name": "c", "schema": "dtmi:lost;1"}]}),
+    );
+    let other = interface("dtmi:b;1", &json!({"contents": 7}));
+    let verdict = validate(&json!({"input": [bad, other]}), &Limits::language());
+    let mut paths: Vec<_> = verdict.errors.iter().map(|error| error.path.as_str()).collect();
+    paths.sort_unstable();
+    assert_eq!(
+        paths,
+        ["$.input[0].colour", "$.input[0].contents[0].schema", "$.input[0].extends", "$.input[1].contents"]
+    );
+    let gone = verdict.errors.iter().find(|error| error.path == "$.input[0].extends").unwrap();
+    assert!(gone.message.contains("dtmi:gone;1") && gone.model.as_ref().unwrap().as_str() == "dtmi:a;1");
+}
