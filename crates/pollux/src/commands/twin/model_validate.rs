@@ -168,7 +168,7 @@ mod tests {
             ]
         );
         assert_eq!(answers[1]["errors"][0]["path"], "$.input[0]");
-        assert_eq!(answers[1]["errors"][0]["column"], 22);
+        assert_eq!(answers[1]["errors"][0]["column"], 23);
     }
 
     #[test]
