@@ -306,3 +306,38 @@ fn commands_telemetry_and_writing_are_checked_for_who_asks() {
     assert!(reboot.check_response(Some(&json!("soon"))).is_err());
     assert!(ping.check_request(None).is_ok() && ping.check_request(Some(&json!(1))).is_err());
 }
+
+#[test]
+fn properties_of_version_3_are_arrays_and_places() {
+    let array = json!({"@type": "Array", "elementSchema": {"@type": "Object", "fields": [{"name": "x", "schema": "integer"}]}});
+    let places = ["point", "lineString", "multiPoint", "polygon", "multiLineString", "multiPolygon"];
+    let mut contents = vec![json!({"@type": "Property", "name": "list", "schema": array})];
+    contents.extend(places.map(|place| json!({"@type": "Property", "name": place, "schema": place})));
+    let json = json!({"@context": "dtmi:dtdl:context;3", "@id": "dtmi:Room;1", "@type": "Interface", "contents": contents});
+    let set = ModelSet::new().with(parse(&[json], &Limits::azure()).unwrap()).unwrap();
+    let room = set.get(&room()).unwrap();
+    assert!(room.check_property("list", &json!([])).is_ok());
+    assert!(room.check_property("list", &json!([{"x": 1}, {}])).is_ok());
+    assert_eq!(room.check_property("list", &json!([{}, {"x": "1"}])).unwrap_err().path, "/list/1/x");
+    assert!(room.check_property("list", &json!({})).is_err());
+    let place = |name: &str, kind: &str, coordinates: Value| {
+        room.check_property(name, &json!({"type": kind, "coordinates": coordinates})).is_ok()
+    };
+    let ring = json!([[0, 0], [0, 1], [1, 1], [0, 0]]);
+    let open = json!([[0, 0], [0, 1], [1, 1], [1, 0]]);
+    assert!(place("point", "Point", json!([47.6, -122.1, 30])) && !place("point", "Point", json!([47.6])));
+    assert!(
+        place("lineString", "LineString", open.clone())
+            && !place("lineString", "LineString", json!([[0, 0]]))
+    );
+    assert!(
+        place("multiPoint", "MultiPoint", json!([])) && !place("multiPoint", "MultiPoint", json!([0, 0]))
+    );
+    assert!(place("polygon", "Polygon", json!([ring])) && !place("polygon", "Polygon", json!([open])));
+    assert!(!place("polygon", "Polygon", json!([[[0, 0], [0, 1], [0, 0]]])), "a ring has four positions");
+    assert!(place("multiLineString", "MultiLineString", json!([open])));
+    assert!(
+        place("multiPolygon", "MultiPolygon", json!([[ring]]))
+            && !place("multiPolygon", "MultiPolygon", json!([[open]]))
+    );
+}
