@@ -65,7 +65,7 @@ async fn versions_of_dtdl_are_taken_as_azure_takes_them_unless_told_otherwise() 
     let twin = |list: Value| json!({"$metadata": {"$model": "dtmi:example:V3;1"}, "list": list});
     world.put("t", twin(json!([1, 2.5]))).await.unwrap();
     assert_eq!(code(world.put("t", twin(json!([1, "x"]))).await), ErrorCode::ValidationFailed);
-    let limits = crate::Limits { dtdl_version: 4, ..crate::Limits::default() };
+    let limits = Limits { dtdl_version: 4, ..Limits::default() };
     let World { folder, twins, .. } = world;
     drop(twins);
     let world = World::limited(folder, limits);
