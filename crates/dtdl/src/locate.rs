@@ -1,5 +1,7 @@
 //! Where in a JSON text the paths of diagnostics are: one pass over the text, which descends only where some path leads.
 
+use serde_json::Value;
+
 use crate::error::Diagnostic;
 
 /// Sets line and column of each diagnostic whose path starts at `$`, the root of `text`: those of the key for a member
@@ -25,6 +27,26 @@ pub(crate) fn locate(text: &str, diagnostics: &mut [Diagnostic]) {
         diagnostics[at].line = Some(position.line);
         diagnostics[at].column = Some(position.column);
     }
+}
+
+/// A member of the object that a text begins with, where its value is a string or number; found without reading the rest,
+/// so that a text that is too deep, or broken after it, can still be told apart from others.
+pub(crate) fn member(text: &str, name: &str) -> Option<Value> {
+    let mut scanner = Scanner { bytes: text.as_bytes(), at: 0, found: Vec::new(), wanted: &[] };
+    scanner.blanks();
+    if scanner.bytes.get(scanner.at) != Some(&b'{') {
+        return None;
+    }
+    scanner.at += 1;
+    while let Some((_, key)) = scanner.key() {
+        let start = scanner.at;
+        scanner.skip();
+        if key == name {
+            let value: Value = serde_json::from_str(text.get(start..scanner.at)?).ok()?;
+            return (value.is_string() || value.is_number()).then_some(value);
+        }
+    }
+    None
 }
 
 struct Position {
@@ -82,28 +104,32 @@ impl Scanner<'_> {
 
     fn object(&mut self, path: &str) {
         self.at += 1;
-        loop {
-            self.blanks();
-            match self.bytes.get(self.at) {
-                Some(b'"') => {}
-                Some(b',') => {
-                    self.at += 1;
-                    continue;
-                }
-                _ => break,
-            }
-            let position = self.at;
-            self.skip();
-            let key = self.bytes.get(position..self.at).unwrap_or_default();
-            let key: String = serde_json::from_slice(key).unwrap_or_default();
-            self.blanks();
-            if self.bytes.get(self.at) == Some(&b':') {
-                self.at += 1;
-            }
-            self.blanks();
+        while let Some((position, key)) = self.key() {
             self.visit(&format!("{path}.{key}"), position);
         }
         self.at += 1;
+    }
+
+    /// The next key of an object, with its offset; stands at the value then.
+    fn key(&mut self) -> Option<(usize, String)> {
+        self.blanks();
+        while self.bytes.get(self.at) == Some(&b',') {
+            self.at += 1;
+            self.blanks();
+        }
+        let position = self.at;
+        if self.bytes.get(position) != Some(&b'"') {
+            return None;
+        }
+        self.string();
+        let key = self.bytes.get(position..self.at).unwrap_or_default();
+        let key = serde_json::from_slice(key).unwrap_or_default();
+        self.blanks();
+        if self.bytes.get(self.at) == Some(&b':') {
+            self.at += 1;
+        }
+        self.blanks();
+        Some((position, key))
     }
 
     fn array(&mut self, path: &str) {

@@ -9,7 +9,7 @@ use crate::dtmi::Dtmi;
 use crate::element::Model;
 use crate::error::Diagnostic;
 use crate::limits::{Limits, UndefinedExtensions};
-use crate::locate::locate;
+use crate::locate::{locate, member};
 use crate::model_set::ModelSet;
 use crate::parse::{Reference, parse_located, read_json, within};
 
@@ -80,7 +80,8 @@ pub fn validate(set: &Value, limits: &Limits) -> Verdict {
 #[must_use]
 pub fn validate_line(line: &str, limits: &Limits) -> Verdict {
     match read_json(line) {
-        Err(error) => Verdict { id: Value::Null, errors: vec![error] },
+        // What is too deep to be read has its answer under its own name all the same.
+        Err(error) => Verdict { id: member(line, "id").unwrap_or(Value::Null), errors: vec![error] },
         Ok(set) => {
             let mut verdict = validate(&set, limits);
             locate(line, &mut verdict.errors);

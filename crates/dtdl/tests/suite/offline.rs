@@ -126,3 +126,24 @@ fn what_is_missing_is_said_together_with_what_is_wrong() {
     let gone = verdict.errors.iter().find(|error| error.path == "$.input[0].extends").unwrap();
     assert!(gone.message.contains("dtmi:gone;1") && gone.model.as_ref().unwrap().as_str() == "dtmi:a;1");
 }
+
+#[test]
+fn a_line_that_cannot_be_read_is_answered_under_its_id() {
+    let deep = format!(
+        r#"{{"input":[{}{}],"options":[],"id":"d\u00e9ep"}}"#,
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
+    for (line, id) in [
+        (deep.as_str(), json!("déep")),
+        (r#"{"id": 7 , "input": [}"#, json!(7)),
+        (r#"{"a": {"id": 1}, "id": {}, "input": ["#, json!(null)),
+        (r#"{"id" "#, json!(null)),
+        (r#"{"id": "x"#, json!(null)),
+        (r#"["id", 1"#, json!(null)),
+        ("{,,,", json!(null)),
+    ] {
+        let verdict = validate_line(line, &Limits::language());
+        assert_eq!((verdict.id.clone(), verdict.is_valid()), (id, false), "{verdict:?}");
+    }
+}
