@@ -7,6 +7,8 @@
 use std::path::Path;
 use std::{fs, io};
 
+#[path = "../../crates/dtdl/tests/suite/seeds.rs"]
+mod dtdl;
 #[path = "../../crates/amqp/tests/fuzz/seeds.rs"]
 mod seeds;
 
@@ -25,8 +27,14 @@ const NAMES: [&str; 9] = [
 fn main() -> io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     let names = NAMES.map(|name| ("names", name.as_bytes().to_vec()));
-    for (number, (target, seed)) in seeds::all(std::time::Instant::now()).into_iter().chain(names).enumerate() {
-        let folder = corpus.join(format!("amqp_{target}"));
+    let amqp = seeds::all(std::time::Instant::now()).into_iter().chain(names);
+    let amqp = amqp.map(|(target, seed)| (format!("amqp_{target}"), seed));
+    let dtdl = [("models", &dtdl::MODELS[..]), ("sets", &dtdl::SETS), ("identifier", &dtdl::IDENTIFIERS)];
+    let dtdl = dtdl.into_iter().flat_map(|(target, seeds)| {
+        seeds.iter().map(move |seed| (format!("dtdl_{target}"), seed.as_bytes().to_vec()))
+    });
+    for (number, (target, seed)) in amqp.chain(dtdl).enumerate() {
+        let folder = corpus.join(target);
         fs::create_dir_all(&folder)?;
         fs::write(folder.join(format!("seed-{number:03}")), seed)?;
     }

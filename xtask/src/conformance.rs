@@ -5,6 +5,7 @@
 //! counting. The namespace's inside is `inside`.
 
 mod case;
+mod dtdl;
 pub(crate) mod inside;
 pub(crate) mod prepare;
 pub(crate) mod scenario;
@@ -18,6 +19,7 @@ use case::{Case, Verdict};
 use pollux_testkit::deployment::Postgres;
 use scenario::{Known, Language, Scenario, Server};
 use setup::{Setup, State};
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -70,6 +72,9 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
             let own = if scenario.server == Server::None { " (starts the subject itself)" } else { "" };
             println!("{:28} {}{own}", scenario.name, scenario.about);
         }
+        if wanted(args, dtdl::NAME) {
+            println!("{:28} {}", dtdl::NAME, dtdl::ABOUT);
+        }
         return Ok(true);
     }
     Ok(tally(args)?.conclude())
@@ -77,7 +82,27 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
 
 /// Runs the chosen scenarios and counts their cases; the caller prints the summary line.
 pub(crate) fn tally(args: &Args) -> Result<Tally> {
+    let mut tally = Tally::default();
     let scenarios = choose(args)?;
+    if !scenarios.is_empty() {
+        tally.add(clients(args, scenarios)?);
+    }
+    // It needs no server, so the setup does not matter to it.
+    if wanted(args, dtdl::NAME) {
+        tally.add(dtdl::run(&binary(args)?)?);
+    }
+    Ok(tally)
+}
+
+fn binary(args: &Args) -> Result<PathBuf> {
+    match &args.binary {
+        Some(binary) => binary.canonicalize().with_context(|| format!("there is no {}", binary.display())),
+        None => workspace::release_binary(),
+    }
+}
+
+/// Runs scenarios with unmodified clients.
+fn clients(args: &Args, scenarios: Vec<Scenario>) -> Result<Tally> {
     let setup = args.setup.check()?;
     let mut tally = Tally::default();
     println!("on {setup}");
@@ -91,20 +116,19 @@ pub(crate) fn tally(args: &Args) -> Result<Tally> {
     if setup.state == State::Postgres {
         Postgres::template(&world::template_folder())?; // once, before scenarios side by side ask for it
     }
-    let binary = match &args.binary {
-        Some(binary) => binary.canonicalize().with_context(|| format!("there is no {}", binary.display()))?,
-        None => workspace::release_binary()?,
-    };
+    let binary = binary(args)?;
     let clients = prepare::Clients::prepare(&scenarios);
     let known =
         Known::parse(&std::fs::read_to_string(workspace::root().join(Known::PATH)).unwrap_or_default())?;
-    let (ready, missing): (Vec<_>, Vec<_>) =
+    let (mut ready, missing): (Vec<_>, Vec<_>) =
         scenarios.into_iter().partition(|scenario| clients.of(scenario).is_ok());
     for scenario in missing {
         let reason = clients.of(&scenario).err().unwrap_or_default();
         println!("skip  {}: {reason}", scenario.name);
         tally.skip(scenario.name, reason);
     }
+    // What may take longest comes first, so that nothing long is left over when the other workers have ended.
+    ready.sort_by_key(|scenario| Reverse(scenario.timeout));
     let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
     let next = AtomicUsize::new(0);
     let (done, outcomes) = sync_channel(1);
@@ -130,16 +154,17 @@ pub(crate) fn tally(args: &Args) -> Result<Tally> {
 /// The scenarios that `--only` names, or all. A name that fits none is an error: a typing error must not pass as a green run.
 fn choose(args: &Args) -> Result<Vec<Scenario>> {
     let all = Scenario::all(&workspace::root())?;
+    let names: Vec<&str> = all.iter().map(|scenario| scenario.name.as_str()).chain([dtdl::NAME]).collect();
     for only in &args.only {
-        if !all.iter().any(|scenario| scenario.name.contains(only.as_str())) {
-            let names: Vec<&str> = all.iter().map(|scenario| scenario.name.as_str()).collect();
+        if !names.iter().any(|name| name.contains(only.as_str())) {
             bail!("no scenario has `{only}` in its name; there are: {}", names.join(", "));
         }
     }
-    let wanted = |scenario: &Scenario| {
-        args.only.is_empty() || args.only.iter().any(|only| scenario.name.contains(only.as_str()))
-    };
-    Ok(all.into_iter().filter(wanted).collect())
+    Ok(all.into_iter().filter(|scenario| wanted(args, &scenario.name)).collect())
+}
+
+fn wanted(args: &Args, name: &str) -> bool {
+    args.only.is_empty() || args.only.iter().any(|only| name.contains(only.as_str()))
 }
 
 /// Runs one scenario in fresh namespaces: this program again, as `conformance-inside`.

@@ -84,19 +84,20 @@ impl Dtmi {
         }
     }
 
-    /// Parses an identifier as a DTDL v2 model may define or refer to it: a version is required and has one
-    /// part, there is no fragment, no segment starts with `_`, and the prefixes of the language are not used.
+    /// Parses an identifier as a model of a DTDL version may define or refer to it: there is no fragment, no segment
+    /// starts with `_`, and the prefixes of the language are not used. In DTDL v2 a version is required and has one
+    /// part; later versions allow none, and two parts. Source: "Digital Twin Model Identifier" in each.
     ///
     /// # Errors
     /// The first rule the text breaks.
-    pub fn parse_user(text: &str) -> Result<Self, DtmiError> {
+    pub fn parse_user(text: &str, version: u8) -> Result<Self, DtmiError> {
         let id = Self::parse(text)?;
-        let reason = if id.major_version() == 0 {
+        let reason = if version == 2 && id.major_version() == 0 {
             "it needs a version, such as ';1'"
-        } else if id.minor_version() != 0 {
+        } else if version == 2 && id.minor_version() != 0 {
             "DTDL v2 has versions of one number, such as ';1'"
         } else if id.0.contains('#') {
-            "DTDL v2 has no fragments in identifiers"
+            "a model has no fragments in identifiers"
         } else if id.is_reserved() {
             "segments that start with '_' belong to the system"
         } else if text.starts_with("dtmi:dtdl:") || text.starts_with("dtmi:standard:") {

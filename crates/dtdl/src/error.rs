@@ -20,6 +20,14 @@ pub struct Diagnostic {
     pub column: Option<u32>,
 }
 
+impl Diagnostic {
+    /// A diagnostic about no model in particular.
+    #[must_use]
+    pub fn general(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { model: None, path: path.into(), message: message.into(), line: None, column: None }
+    }
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(model) = &self.model {

@@ -1,16 +1,17 @@
 //! Instances: the body of a twin, its properties and components, and the properties of a relationship.
 //! Messages are ADT's where they are known (recorded sessions of its SDK), with the detail after.
 //!
-//! Not here: who may write (`writable` is not enforced by ADT either), sizes of requests and strings, and whether a
-//! relationship's target exists.
+//! Not here: sizes of requests and strings, and whether a relationship's target exists. What ADT does not enforce
+//! (`writable`, multiplicity, payloads of commands and telemetry) is checked by functions of its own, for who wants it.
 
 use serde_json::{Map, Value};
 
 use crate::dtmi::Dtmi;
-use crate::element::{Property, Relationship};
+use crate::element::{Command, CommandPayload, Property, Relationship};
 use crate::error::Violation;
 use crate::literal::describe;
 use crate::model_set::{Interface, ModelSet};
+use crate::schema::Schema;
 
 /// How ADT names the twin's root in messages.
 const TWIN: &str = "Twin";
@@ -48,6 +49,76 @@ impl Interface {
             Violation::here(format!("{relationship} is not a relationship on the DTDL for {}.", self.id))
         })?;
         relationship.check_property(name, value)
+    }
+}
+
+/// A relationship as an instance: what is known of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Link<'a> {
+    /// Its name, `$relationshipName`.
+    pub name: &'a str,
+    /// Its properties; `$` members are ignored.
+    pub properties: &'a Map<String, Value>,
+    /// The model of the target, if the target is to be checked.
+    pub target: Option<&'a Dtmi>,
+    /// How many relationships of this name the source has without this one, if multiplicity is to be checked.
+    pub others: Option<usize>,
+}
+
+impl Interface {
+    /// Checks the value of a Telemetry, inherited ones included.
+    ///
+    /// # Errors
+    /// There is no such Telemetry, or the value does not fit its schema.
+    pub fn check_telemetry(&self, name: &str, value: &Value) -> Result<(), Violation> {
+        let telemetry = self.telemetries.get(name).ok_or_else(|| unknown(TWIN, name))?;
+        fits(&telemetry.schema, name, TWIN, value)
+    }
+
+    /// Whether a solution may write a property: ADT does not ask, a device that follows IoT Plug and Play does.
+    ///
+    /// # Errors
+    /// There is no such property, or it is not writable.
+    pub fn check_writable(&self, name: &str) -> Result<(), Violation> {
+        let property = self.properties.get(name).ok_or_else(|| unknown(TWIN, name))?;
+        if property.writable {
+            return Ok(());
+        }
+        Err(Violation::here(format!("{name} is not writable on the DTDL for {TWIN}.")).under(name))
+    }
+}
+
+impl Command {
+    /// Checks what a caller sends; nothing where it sends nothing.
+    ///
+    /// # Errors
+    /// It does not fit the schema; there is no request although one is needed, or one although the command has none.
+    pub fn check_request(&self, value: Option<&Value>) -> Result<(), Violation> {
+        check_payload(self.request.as_ref(), &self.name, "request", value)
+    }
+
+    /// Checks what a caller gets; nothing where it gets nothing.
+    ///
+    /// # Errors
+    /// As [`Command::check_request`].
+    pub fn check_response(&self, value: Option<&Value>) -> Result<(), Violation> {
+        check_payload(self.response.as_ref(), &self.name, "response", value)
+    }
+}
+
+/// In DTDL v4 a payload that is `nullable` may be null or missing. Source: `DTDL.v4.md`, "CommandRequest".
+fn check_payload(
+    payload: Option<&CommandPayload>,
+    command: &str,
+    which: &str,
+    value: Option<&Value>,
+) -> Result<(), Violation> {
+    match (payload, value) {
+        (None, None | Some(Value::Null)) => Ok(()),
+        (None, Some(_)) => Err(Violation::here(format!("{command} has no {which}."))),
+        (Some(payload), None | Some(Value::Null)) if payload.nullable => Ok(()),
+        (Some(_), None) => Err(Violation::here(format!("{command} needs a {which}."))),
+        (Some(payload), Some(value)) => fits(&payload.schema, &payload.name, command, value),
     }
 }
 
@@ -111,6 +182,34 @@ impl ModelSet {
         violations
     }
 
+    /// Checks a relationship of a twin of `source`: its name, its properties, and as far as [`Link`] tells of them the
+    /// model of its target and its multiplicity.
+    #[must_use]
+    pub fn check_relationship(&self, source: &Dtmi, link: &Link<'_>) -> Vec<Violation> {
+        let Some(interface) = self.get(source) else {
+            return vec![Violation::here(format!("{source} or one of its dependencies does not exist."))];
+        };
+        let name = link.name;
+        let Some(relationship) = interface.relationships.get(name) else {
+            let message = format!("{name} is not a relationship on the DTDL for {source}.");
+            return vec![Violation::here(message)];
+        };
+        let mut violations = relationship.check_body(link.properties);
+        if let (Some(wanted), Some(target)) = (&relationship.target, link.target)
+            && !self.is_of(target, wanted, false)
+        {
+            let message = format!("The target of {name} must be of the model {wanted}; it is of {target}.");
+            violations.push(Violation::here(message));
+        }
+        let most = relationship
+            .max_multiplicity
+            .map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
+        if link.others.is_some_and(|others| others >= most) {
+            violations.push(Violation::here(format!("There can be {most} relationships {name} at most.")));
+        }
+        violations
+    }
+
     fn check_component(&self, schema: &Dtmi, name: &str, value: &Value, violations: &mut Vec<Violation>) {
         let Value::Object(members) = value else {
             let message =
@@ -136,9 +235,12 @@ fn unknown(owner: &str, name: &str) -> Violation {
 }
 
 fn check(property: &Property, owner: &str, value: &Value) -> Result<(), Violation> {
-    property.schema.check(value).map_err(|violation| {
-        let expected = property.schema.type_name();
-        let name = &property.name;
+    fits(&property.schema, &property.name, owner, value)
+}
+
+fn fits(schema: &Schema, name: &str, owner: &str, value: &Value) -> Result<(), Violation> {
+    schema.check(value).map_err(|violation| {
+        let expected = schema.type_name();
         let at = if violation.path.is_empty() { String::new() } else { format!("at {}: ", violation.path) };
         let detail = capitalised(&format!("{at}{}", violation.message));
         let message = format!("Expected value of type {expected} for {name} on {owner}. {detail}.");

@@ -5,6 +5,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use crate::error::Sink;
+use crate::schema::is_duration;
 
 /// Which datatype a value object may name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,10 @@ pub(crate) enum Datatype {
     Integer,
     /// An Enum's value: a string or an integer.
     StringOrInteger,
+    /// Any number.
+    Number,
+    /// An ISO 8601 duration.
+    Duration,
 }
 
 impl Datatype {
@@ -23,6 +28,8 @@ impl Datatype {
             Self::Boolean => "true or false",
             Self::Integer => "an integer",
             Self::StringOrInteger => "a string or an integer",
+            Self::Number => "a number",
+            Self::Duration => "a duration such as 'PT15S'",
         }
     }
 
@@ -32,6 +39,8 @@ impl Datatype {
             Self::Boolean => value.is_boolean(),
             Self::Integer => is_i32(value),
             Self::StringOrInteger => value.is_string() || is_i32(value),
+            Self::Number => value.is_number(),
+            Self::Duration => value.as_str().is_some_and(is_duration),
         }
     }
 
@@ -42,6 +51,8 @@ impl Datatype {
             Self::Boolean => name == Some("boolean"),
             Self::Integer => name == Some("integer"),
             Self::StringOrInteger => matches!(name, Some("string" | "integer")),
+            Self::Number => matches!(name, Some("decimal" | "double" | "integer")),
+            Self::Duration => name == Some("duration"),
         }
     }
 }
@@ -54,19 +65,20 @@ fn is_i32(value: &Value) -> bool {
 pub(crate) fn scalar<'v>(
     value: &'v Value,
     datatype: Datatype,
+    version: u8,
     path: &str,
     sink: &mut Sink,
 ) -> Option<&'v Value> {
     match value {
         Value::Array(items) => match items.as_slice() {
             [] => None,
-            [single] if !single.is_array() => scalar(single, datatype, &format!("{path}[0]"), sink),
+            [single] if !single.is_array() => scalar(single, datatype, version, &format!("{path}[0]"), sink),
             _ => {
                 sink.report(path, format!("has {} values; give {}", items.len(), datatype.describe()));
                 None
             }
         },
-        Value::Object(members) => value_object(members, datatype, path, sink),
+        Value::Object(members) => value_object(members, datatype, version, path, sink),
         plain if datatype.fits(plain) => Some(plain),
         other => {
             sink.report(path, format!("is {}; give {}", describe(other), datatype.describe()));
@@ -78,10 +90,11 @@ pub(crate) fn scalar<'v>(
 fn value_object<'v>(
     members: &'v Map<String, Value>,
     datatype: Datatype,
+    version: u8,
     path: &str,
     sink: &mut Sink,
 ) -> Option<&'v Value> {
-    keywords_only(members, path, sink)?;
+    keywords_only(members, "@type", version, path, sink)?;
     let Some(value) = members.get("@value") else {
         sink.report(path, format!("an object here needs '@value'; or give {} alone", datatype.describe()));
         return None;
@@ -107,26 +120,32 @@ fn value_object<'v>(
     Some(value)
 }
 
-/// A value object has only keywords, and not those that make it an element.
-fn keywords_only(members: &Map<String, Value>, path: &str, sink: &mut Sink) -> Option<()> {
-    for key in members.keys() {
-        if !key.starts_with('@') || matches!(key.as_str(), "@id" | "@context" | "@graph") {
-            sink.report(
-                path,
-                format!(
-                    "'{key}' is not allowed in a value object; it has '@value' and '@type' or '@language'"
-                ),
-            );
-            return None;
-        }
+/// A value object has `@value` and one other keyword; in DTDL v2, any keyword but those that make it an element.
+fn keywords_only(
+    members: &Map<String, Value>,
+    other: &str,
+    version: u8,
+    path: &str,
+    sink: &mut Sink,
+) -> Option<()> {
+    let is_allowed = |key: &str| match version {
+        2 => key.starts_with('@') && !matches!(key, "@id" | "@context" | "@graph"),
+        _ => key == "@value" || key == other,
+    };
+    let excess = members.keys().find(|key| !is_allowed(key));
+    if let Some(key) = excess {
+        let key: String = key.chars().take(80).collect();
+        let message = format!("'{key}' is not allowed in a value object here; it has '@value' and '{other}'");
+        sink.report(path, message);
     }
-    Some(())
+    excess.is_none().then_some(())
 }
 
 /// Strings by language tag. The tag is `en` where none is given.
 pub(crate) fn localized(
     value: &Value,
     max: usize,
+    version: u8,
     path: &str,
     sink: &mut Sink,
 ) -> Option<IndexMap<String, String>> {
@@ -146,7 +165,7 @@ pub(crate) fn localized(
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
                 let at = format!("{path}[{index}]");
-                let (tag, text) = tagged(item, &at, sink)?;
+                let (tag, text) = tagged(item, version, &at, sink)?;
                 add(&mut texts, tag, text, max, &at, sink)?;
             }
         }
@@ -161,7 +180,7 @@ pub(crate) fn localized(
     Some(texts)
 }
 
-fn tagged<'v>(item: &'v Value, path: &str, sink: &mut Sink) -> Option<(&'v str, &'v str)> {
+fn tagged<'v>(item: &'v Value, version: u8, path: &str, sink: &mut Sink) -> Option<(&'v str, &'v str)> {
     let members = match item {
         Value::String(text) => return Some(("en", text)),
         Value::Object(members) => members,
@@ -173,7 +192,7 @@ fn tagged<'v>(item: &'v Value, path: &str, sink: &mut Sink) -> Option<(&'v str, 
             return None;
         }
     };
-    keywords_only(members, path, sink)?;
+    keywords_only(members, "@language", version, path, sink)?;
     let Some(Value::String(text)) = members.get("@value") else {
         sink.report(path, "needs '@value' with a string");
         return None;
@@ -251,6 +270,27 @@ pub(crate) fn is_name(text: &str) -> bool {
     bytes.first().is_some_and(u8::is_ascii_alphabetic)
         && bytes.last().is_some_and(|b| *b != b'_')
         && bytes.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_')
+}
+
+/// One literal label of an MQTT topic: printable ASCII without space, `"`, `+`, `#`, `{`, `}` and `/`.
+/// Source: `DTDL.mqtt.v3.md`, "Topic Pattern".
+pub(crate) fn is_topic_label(text: &str) -> bool {
+    let is_allowed = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'+' | b'#' | b'{' | b'}' | b'/');
+    !text.is_empty() && text.bytes().all(is_allowed)
+}
+
+/// An MQTT topic with tokens: labels and `{token}` or `{prefix:token}`, separated by `/`; the first label does not
+/// start with `$`.
+pub(crate) fn is_topic_pattern(text: &str) -> bool {
+    let letters = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphabetic());
+    let is_token = |label: &str| {
+        label.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).is_some_and(|token| {
+            token
+                .split_once(':')
+                .map_or_else(|| letters(token), |(prefix, token)| letters(prefix) && letters(token))
+        })
+    };
+    !text.starts_with('$') && text.split('/').all(|label| is_topic_label(label) || is_token(label))
 }
 
 /// What a JSON value is, for messages.

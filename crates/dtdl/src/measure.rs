@@ -9,14 +9,33 @@ pub(crate) enum Excess {
     Depth,
 }
 
-/// Walks `value` with an explicit stack and stops at the first bound that is passed.
-/// Bytes are those of compact JSON, with escapes in strings not counted.
+/// Walks `value` with an explicit stack and stops at the first bound that is passed. Bytes are those of compact JSON,
+/// with escapes in strings not counted, of each Interface by itself: one that is defined inside another is not part of
+/// it. Source: `DTDL.v3.md`, "Interface".
 pub(crate) fn measure(value: &Value, max_bytes: usize, max_depth: usize) -> Result<(), Excess> {
+    let mut interfaces = vec![(value, 0_usize)];
+    while let Some((interface, depth)) = interfaces.pop() {
+        measure_one(interface, depth, max_bytes, max_depth, &mut interfaces)?;
+    }
+    Ok(())
+}
+
+fn measure_one<'v>(
+    root: &'v Value,
+    depth: usize,
+    max_bytes: usize,
+    max_depth: usize,
+    interfaces: &mut Vec<(&'v Value, usize)>,
+) -> Result<(), Excess> {
     let mut bytes = 0_usize;
-    let mut stack = vec![(value, 0_usize)];
+    let mut stack = vec![(root, depth)];
     while let Some((value, depth)) = stack.pop() {
         if depth > max_depth {
             return Err(Excess::Depth);
+        }
+        if !std::ptr::eq(value, root) && is_interface(value) {
+            interfaces.push((value, depth));
+            continue;
         }
         bytes += 1 + match value {
             Value::Null => 4,
@@ -38,6 +57,15 @@ pub(crate) fn measure(value: &Value, max_bytes: usize, max_depth: usize) -> Resu
         }
     }
     Ok(())
+}
+
+/// Whether `@type` says so; a DTMI of the class is short for the same, but an Interface inside is then counted twice.
+fn is_interface(value: &Value) -> bool {
+    match value.get("@type") {
+        Some(Value::String(name)) => name == "Interface",
+        Some(Value::Array(names)) => names.iter().any(|name| name == "Interface"),
+        _ => false,
+    }
 }
 
 fn number_bytes(number: &serde_json::Number) -> usize {

@@ -1,11 +1,11 @@
 //! The classes of the language and their properties, as tables per version. The reader works from these alone;
 //! a further version of the language is a further table.
-//! Source: DTDL v2, the chart of each class.
+//! Source: `DTDL.v2.md`, `DTDL.v3.md`, `DTDL.v4.md`, the chart of each class.
 
-use crate::limits::Limits;
+use crate::limits::LanguageLimits;
 
 /// Versions of DTDL for which there is a table.
-pub(crate) const SUPPORTED_VERSIONS: [u8; 1] = [2];
+pub(crate) const SUPPORTED_VERSIONS: [u8; 3] = [2, 3, 4];
 
 /// A concrete class of element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,7 +14,10 @@ pub(crate) enum Kind {
     Telemetry,
     Property,
     Command,
+    /// DTDL v2; later versions tell request and response apart.
     CommandPayload,
+    CommandRequest,
+    CommandResponse,
     Relationship,
     Component,
     Array,
@@ -28,7 +31,7 @@ pub(crate) enum Kind {
 }
 
 /// What a property's values may be.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Range {
     /// A string of bounded length.
     Text(Bound),
@@ -39,6 +42,18 @@ pub(crate) enum Range {
     Boolean,
     /// An integer of 32 bits.
     Integer,
+    /// A number.
+    Number,
+    /// An ISO 8601 duration.
+    Duration,
+    /// An MQTT topic pattern.
+    TopicPattern,
+    /// One label of an MQTT topic.
+    TopicLabel,
+    /// The term or DTMI of a property of an extension.
+    PropertyName,
+    /// Any JSON.
+    Anything,
     /// A string or an integer: an Enum's value.
     EnumValue,
     /// The DTMI of an Interface, by name only.
@@ -56,7 +71,7 @@ pub(crate) enum Range {
 }
 
 /// Which elements a property holds.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Elements {
     pub(crate) kinds: &'static [Kind],
     /// The kind where `@type` is left out.
@@ -66,17 +81,17 @@ pub(crate) struct Elements {
 }
 
 /// A bound taken from the limits in force.
-pub(crate) type Bound = fn(&Limits) -> usize;
+pub(crate) type Bound = fn(&LanguageLimits) -> usize;
 
 /// How many values a property may have.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Count {
     One,
     Set { min: usize, max: Bound },
 }
 
 /// One property of a class.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct PropertySpec {
     pub(crate) name: &'static str,
     pub(crate) range: Range,
@@ -90,14 +105,16 @@ pub(crate) const SCHEMAS: &[Kind] = &[Kind::Array, Kind::Enum, Kind::Map, Kind::
 const INTERFACES: Elements = elements(&[Kind::Interface], None);
 
 impl Kind {
-    /// The kind with this term.
-    pub(crate) fn from_term(term: &str) -> Option<Self> {
-        Some(match term {
+    /// The kind with this term in a version of the language.
+    pub(crate) fn from_term(term: &str, version: u8) -> Option<Self> {
+        let kind = match term {
             "Interface" => Self::Interface,
             "Telemetry" => Self::Telemetry,
             "Property" => Self::Property,
             "Command" => Self::Command,
             "CommandPayload" => Self::CommandPayload,
+            "CommandRequest" => Self::CommandRequest,
+            "CommandResponse" => Self::CommandResponse,
             "Relationship" => Self::Relationship,
             "Component" => Self::Component,
             "Array" => Self::Array,
@@ -109,49 +126,79 @@ impl Kind {
             "Object" => Self::Object,
             "Field" => Self::Field,
             _ => return None,
-        })
+        };
+        kind.exists_in(version).then_some(kind)
+    }
+
+    fn exists_in(self, version: u8) -> bool {
+        match self {
+            Self::CommandPayload => version == 2,
+            Self::CommandRequest | Self::CommandResponse => version >= 3,
+            _ => true,
+        }
     }
 
     /// The properties beside `comment`, `description` and `displayName`, which all kinds have.
-    pub(crate) fn properties(self) -> &'static [PropertySpec] {
+    fn properties(self, version: u8) -> &'static [PropertySpec] {
         match self {
             Self::Interface => INTERFACE,
-            Self::Telemetry => TELEMETRY,
+            Self::Telemetry => NAMED_SCHEMA,
             Self::Property => PROPERTY,
+            Self::Command if version == 2 => COMMAND_V2,
             Self::Command => COMMAND,
             Self::Relationship => RELATIONSHIP,
             Self::Component => COMPONENT,
-            Self::CommandPayload | Self::Field | Self::MapValue => NAMED_SCHEMA,
+            Self::CommandRequest | Self::CommandResponse if version >= 4 => NULLABLE_SCHEMA,
+            Self::CommandPayload
+            | Self::CommandRequest
+            | Self::CommandResponse
+            | Self::Field
+            | Self::MapValue => NAMED_SCHEMA,
             Self::Array => ARRAY,
+            Self::Enum if version == 2 => ENUM_V2,
             Self::Enum => ENUM,
             Self::EnumValue => ENUM_VALUE,
             Self::Map => MAP,
             Self::MapKey => MAP_KEY,
+            Self::Object if version == 2 => OBJECT_V2,
             Self::Object => OBJECT,
         }
     }
 
-    /// Whether semantic types and units may be given.
-    pub(crate) fn takes_semantic_type(self) -> bool {
-        matches!(self, Self::Property | Self::Telemetry)
+    /// Whether semantic types and units may be given. Source: `DTDL.v2.md`, "Semantic Types";
+    /// `DTDL.quantitativeTypes.v1.md` and `.v2.md`.
+    pub(crate) fn takes_semantic_type(self, version: u8) -> bool {
+        match self {
+            Self::Property | Self::Telemetry => true,
+            Self::CommandRequest | Self::CommandResponse | Self::Field | Self::MapValue => version >= 3,
+            _ => false,
+        }
     }
 }
 
-/// The specification of a property of a class, by its term.
-pub(crate) fn property(kind: Kind, term: &str) -> Option<&'static PropertySpec> {
-    COMMON.iter().chain(kind.properties()).find(|spec| spec.name == term)
+/// The specification of a property of a class, by its term. `unit` belongs to every class that takes a semantic
+/// type, and is looked up as one of its own.
+pub(crate) fn property(kind: Kind, version: u8, term: &str) -> Option<&'static PropertySpec> {
+    properties(kind, version).find(|spec| spec.name == term)
 }
 
 /// All properties of a class.
-pub(crate) fn properties(kind: Kind) -> impl Iterator<Item = &'static PropertySpec> {
-    COMMON.iter().chain(kind.properties())
+pub(crate) fn properties(kind: Kind, version: u8) -> impl Iterator<Item = &'static PropertySpec> {
+    let unit = kind.takes_semantic_type(version).then_some(&UNIT);
+    COMMON.iter().chain(kind.properties(version)).chain(unit)
 }
 
-const fn optional(name: &'static str, range: Range) -> PropertySpec {
+/// Whether the elements of a property may be written in an earlier version of the language than the element that has
+/// them. Source: the parser cases `…PropertyRequestElementV4`, `…PropertySchemaElementV4` and the like.
+pub(crate) fn takes_earlier(property: &str) -> bool {
+    matches!(property, "contents" | "elementSchema" | "extends" | "properties" | "schema")
+}
+
+pub(crate) const fn optional(name: &'static str, range: Range) -> PropertySpec {
     PropertySpec { name, range, required: false, count: Count::One }
 }
 
-const fn required(name: &'static str, range: Range) -> PropertySpec {
+pub(crate) const fn required(name: &'static str, range: Range) -> PropertySpec {
     PropertySpec { name, range, required: true, count: Count::One }
 }
 
@@ -163,6 +210,11 @@ const fn elements(kinds: &'static [Kind], default: Option<Kind>) -> Elements {
     Elements { kinds, default, id_required: false }
 }
 
+/// A property that holds one element of one kind.
+const fn element(kind: &'static [Kind; 1]) -> Range {
+    Range::Elements(elements(kind, Some(kind[0])))
+}
+
 const COMMON: &[PropertySpec] = &[
     optional("comment", Range::Text(|l| l.comment_chars)),
     optional("description", Range::Localized(|l| l.description_chars)),
@@ -170,22 +222,28 @@ const COMMON: &[PropertySpec] = &[
 ];
 const NAME: PropertySpec = required("name", Range::Name);
 const SCHEMA: PropertySpec = required("schema", Range::Schema);
-const UNIT: PropertySpec = optional("unit", Range::Unit);
+static UNIT: PropertySpec = optional("unit", Range::Unit);
 const WRITABLE: PropertySpec = optional("writable", Range::Boolean);
-const PAYLOAD: Range = Range::Elements(elements(&[Kind::CommandPayload], Some(Kind::CommandPayload)));
+const COMMAND_TYPE: PropertySpec =
+    optional("commandType", Range::CommandType(&["asynchronous", "synchronous"]));
 
 const INTERFACE: &[PropertySpec] = &[
     set("contents", elements(CONTENTS, None), 0, |l| l.contents),
     set("extends", INTERFACES, 0, |l| l.extends),
     set("schemas", Elements { kinds: SCHEMAS, default: None, id_required: true }, 0, |l| l.contents),
 ];
-const TELEMETRY: &[PropertySpec] = &[NAME, SCHEMA, UNIT];
-const PROPERTY: &[PropertySpec] = &[NAME, SCHEMA, UNIT, WRITABLE];
+const PROPERTY: &[PropertySpec] = &[NAME, SCHEMA, WRITABLE];
+const COMMAND_V2: &[PropertySpec] = &[
+    NAME,
+    COMMAND_TYPE,
+    optional("request", element(&[Kind::CommandPayload])),
+    optional("response", element(&[Kind::CommandPayload])),
+];
 const COMMAND: &[PropertySpec] = &[
     NAME,
-    optional("commandType", Range::CommandType(&["asynchronous", "synchronous"])),
-    optional("request", PAYLOAD),
-    optional("response", PAYLOAD),
+    COMMAND_TYPE,
+    optional("request", element(&[Kind::CommandRequest])),
+    optional("response", element(&[Kind::CommandResponse])),
 ];
 const RELATIONSHIP: &[PropertySpec] = &[
     NAME,
@@ -197,16 +255,16 @@ const RELATIONSHIP: &[PropertySpec] = &[
 ];
 const COMPONENT: &[PropertySpec] = &[NAME, required("schema", Range::Elements(INTERFACES))];
 const NAMED_SCHEMA: &[PropertySpec] = &[NAME, SCHEMA];
+const NULLABLE_SCHEMA: &[PropertySpec] = &[NAME, SCHEMA, optional("nullable", Range::Boolean)];
 const ARRAY: &[PropertySpec] = &[required("elementSchema", Range::Schema)];
-const ENUM: &[PropertySpec] = &[
-    set("enumValues", elements(&[Kind::EnumValue], Some(Kind::EnumValue)), 1, |l| l.enum_values),
-    required("valueSchema", Range::Primitives(&["integer", "string"])),
-];
+const ENUM_VALUES: Elements = elements(&[Kind::EnumValue], Some(Kind::EnumValue));
+const VALUE_SCHEMA: PropertySpec = required("valueSchema", Range::Primitives(&["integer", "string"]));
+const ENUM_V2: &[PropertySpec] = &[set("enumValues", ENUM_VALUES, 1, |l| l.enum_values), VALUE_SCHEMA];
+const ENUM: &[PropertySpec] = &[set("enumValues", ENUM_VALUES, 0, |l| l.enum_values), VALUE_SCHEMA];
 const ENUM_VALUE: &[PropertySpec] = &[NAME, required("enumValue", Range::EnumValue)];
-const MAP: &[PropertySpec] = &[
-    required("mapKey", Range::Elements(elements(&[Kind::MapKey], Some(Kind::MapKey)))),
-    required("mapValue", Range::Elements(elements(&[Kind::MapValue], Some(Kind::MapValue)))),
-];
+const MAP: &[PropertySpec] =
+    &[required("mapKey", element(&[Kind::MapKey])), required("mapValue", element(&[Kind::MapValue]))];
 const MAP_KEY: &[PropertySpec] = &[NAME, required("schema", Range::Primitives(&["string"]))];
-const OBJECT: &[PropertySpec] =
-    &[set("fields", elements(&[Kind::Field], Some(Kind::Field)), 1, |l| l.fields)];
+const FIELDS: Elements = elements(&[Kind::Field], Some(Kind::Field));
+const OBJECT_V2: &[PropertySpec] = &[set("fields", FIELDS, 1, |l| l.fields)];
+const OBJECT: &[PropertySpec] = &[set("fields", FIELDS, 0, |l| l.fields)];

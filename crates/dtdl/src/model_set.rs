@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use crate::dtmi::Dtmi;
 use crate::element::{Command, Component, Model, Property, Relationship, Telemetry};
@@ -39,10 +39,12 @@ struct Entry {
     interface: Interface,
     /// The identifiers without version of this model and all it extends, each with its highest version.
     lineage: HashMap<String, Version>,
-    /// Everything it extends, directly or not.
-    ancestors: HashSet<Dtmi>,
+    /// Everything it extends, directly or not; in order of inheritance, the farthest first.
+    ancestors: IndexSet<Dtmi>,
     /// Levels of inheritance above it.
     depth: usize,
+    /// Elements under its contents, with those of all it extends.
+    elements: usize,
 }
 
 /// A model with everything it inherits: what a twin of this model can have. Each map is by name, inherited contents

@@ -4,11 +4,14 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use crate::dtmi::Dtmi;
 use crate::element::{self, Model};
 use crate::error::{Diagnostic, Sink};
 use crate::limits::Limits;
+use crate::locate::locate;
 use crate::measure::{Excess, measure};
-use crate::reader::Reader;
+use crate::metamodel::Kind;
+use crate::reader::{Node, Reader, Val};
 
 /// Parses DTDL documents and checks each model for itself: syntax, types, names, limits, and the references that
 /// stay within the model. References between models are checked by [`crate::ModelSet::with`].
@@ -20,6 +23,59 @@ use crate::reader::Reader;
 /// # Errors
 /// All diagnostics found, at least one, at most `limits.diagnostics` and one that counts the rest.
 pub fn parse(documents: &[Value], limits: &Limits) -> Result<Vec<Model>, Vec<Diagnostic>> {
+    match parse_located(documents, limits) {
+        Ok(located) => Ok(located.into_iter().map(|(model, _)| model).collect()),
+        Err(unread) => Err(unread.errors),
+    }
+}
+
+/// As [`parse`], for one document as text: an Interface, or an array of Interfaces. Paths start at the document, `$`,
+/// and every diagnostic has line and column.
+///
+/// # Errors
+/// As there; or one, that the text is no JSON.
+pub fn parse_text(text: &str, limits: &Limits) -> Result<Vec<Model>, Vec<Diagnostic>> {
+    let document = read_json(text).map_err(|error| vec![error])?;
+    parse(std::slice::from_ref(&document), limits).map_err(|mut errors| {
+        for error in &mut errors {
+            error.path = within(&error.path, "$[0]", "$");
+        }
+        locate(text, &mut errors);
+        errors
+    })
+}
+
+/// JSON, with or without a byte-order mark. Nesting is bounded by the JSON reader.
+pub(crate) fn read_json(text: &str) -> Result<Value, Diagnostic> {
+    serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| {
+        let number = |n: usize| u32::try_from(n).ok().filter(|n| *n > 0);
+        let mut diagnostic = Diagnostic::general("$", format!("the text is no JSON: {error}"));
+        (diagnostic.line, diagnostic.column) = (number(error.line()), number(error.column()));
+        diagnostic
+    })
+}
+
+/// A path seen from another root: `$[0].contents` from `$[0]` as `$` is `$.contents`.
+pub(crate) fn within(path: &str, root: &str, shown: &str) -> String {
+    path.strip_prefix(root).map_or_else(|| path.to_owned(), |rest| format!("{shown}{rest}"))
+}
+
+/// Documents that could not be read, and what they refer to all the same: with it, a whole set can be told of models that
+/// are missing without another round.
+pub(crate) struct Unread {
+    pub(crate) errors: Vec<Diagnostic>,
+    pub(crate) references: Vec<Reference>,
+}
+
+/// A reference to another model.
+pub(crate) struct Reference {
+    pub(crate) from: Option<Dtmi>,
+    pub(crate) path: String,
+    pub(crate) to: Dtmi,
+}
+
+/// Models, each with its path.
+pub(crate) fn parse_located(documents: &[Value], limits: &Limits) -> Result<Vec<(Model, String)>, Unread> {
     let mut sink = Sink::new(limits.diagnostics);
     let mut reader = Reader { limits, sink: &mut sink, defined: HashMap::new(), contexts: Vec::new() };
     let mut nodes = Vec::with_capacity(documents.len());
@@ -52,7 +108,40 @@ pub fn parse(documents: &[Value], limits: &Limits) -> Result<Vec<Model>, Vec<Dia
         element::build(node, &defined, limits, &mut sink, &mut models);
     }
     let diagnostics = sink.finish();
-    if diagnostics.is_empty() { Ok(models) } else { Err(diagnostics) }
+    if diagnostics.is_empty() {
+        return Ok(models);
+    }
+    let mut references = Vec::new();
+    for node in &nodes {
+        refer(node, None, &mut references);
+    }
+    Err(Unread { errors: diagnostics, references })
+}
+
+/// The models that an Interface, and those inside it, extend and have as parts.
+/// Recursion is bounded by the depth of the document, which was measured.
+fn refer(node: &Node<'_>, around: Option<&Dtmi>, references: &mut Vec<Reference>) {
+    let from = if node.kind == Kind::Interface { node.id.as_ref() } else { around };
+    for entry in &node.properties {
+        let is_model = match node.kind {
+            Kind::Interface => entry.name == "extends",
+            Kind::Component => entry.name == "schema",
+            _ => false,
+        };
+        for value in &entry.values {
+            match value {
+                Val::Reference(to) if is_model => {
+                    references.push(Reference {
+                        from: from.cloned(),
+                        path: entry.path.clone(),
+                        to: to.clone(),
+                    });
+                }
+                Val::Node(child) => refer(child, from, references),
+                _ => {}
+            }
+        }
+    }
 }
 
 fn excess_message(excess: &Excess, limits: &Limits) -> String {

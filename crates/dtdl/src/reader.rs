@@ -10,10 +10,11 @@ use serde_json::{Map, Value};
 use crate::context::Context;
 use crate::dtmi::Dtmi;
 use crate::error::Sink;
+use crate::extension::{self, Adjunct, Extension};
 use crate::limits::Limits;
 use crate::literal::{self, Datatype, describe};
 use crate::metamodel::{self, Count, Elements, Kind, PropertySpec, Range};
-use crate::semantic::{SemanticType, Unit};
+use crate::semantic::{self, SemanticType, Unit};
 use crate::vocabulary;
 
 mod types;
@@ -24,8 +25,10 @@ pub(crate) struct Node<'v> {
     pub(crate) kind: Kind,
     pub(crate) id: Option<Dtmi>,
     pub(crate) path: String,
-    pub(crate) version: u8,
+    pub(crate) context: Context,
     pub(crate) semantic: Option<&'static SemanticType>,
+    /// Cotypes of extensions.
+    pub(crate) adjuncts: Vec<(Extension, &'static Adjunct)>,
     pub(crate) json: &'v Map<String, Value>,
     /// For an Interface: every `@context` around it, outermost first, and its own last.
     pub(crate) contexts: Vec<&'v Value>,
@@ -47,6 +50,8 @@ pub(crate) enum Val<'v> {
     Boolean(bool),
     Integer(i64),
     Localized(IndexMap<String, String>),
+    /// A literal of an extension's property.
+    Json(&'v Value),
     Unit(&'static Unit),
     /// An instance of the language, by its term: `integer`, `point`, `synchronous`.
     Term(&'v str),
@@ -107,8 +112,9 @@ impl<'v> Reader<'_, 'v> {
             kind: kind.kind,
             id: None,
             path: path.to_owned(),
-            version: context.version,
+            context,
             semantic: kind.semantic,
+            adjuncts: kind.adjuncts,
             json,
             contexts: if kind.kind == Kind::Interface { self.contexts.clone() } else { Vec::new() },
             properties: Vec::with_capacity(json.len()),
@@ -116,19 +122,32 @@ impl<'v> Reader<'_, 'v> {
         node.id = self.identifier(&node, allowed.id_required);
         let is_interface = node.kind == Kind::Interface;
         let outer = is_interface.then(|| self.sink.enter(node.id.clone()));
-        if json.contains_key("@graph") {
-            self.sink.report(path, "'@graph' is not allowed; give several models as an array of objects");
-        }
+        self.keywords(json, path, context.version);
         for (key, value) in json {
             if !key.starts_with('@') {
-                self.property(&mut node, key, value, context, kind.open);
+                self.property(&mut node, key, value, kind.open);
             }
         }
-        self.missing(&node, context.version);
+        self.missing(&node);
         if let Some(outer) = outer {
             self.sink.enter(outer);
         }
         Some(node)
+    }
+
+    /// DTDL v2 ignores keywords that it has no use for, later versions refuse them.
+    fn keywords(&mut self, json: &Map<String, Value>, path: &str, version: u8) {
+        for key in json.keys().filter(|key| key.starts_with('@')) {
+            if key == "@graph" {
+                self.sink.report(path, "'@graph' is not allowed; give several models as an array of objects");
+            } else if version > 2 && !matches!(key.as_str(), "@id" | "@type" | "@context") {
+                let key: String = key.chars().take(80).collect();
+                self.sink.report(
+                    path,
+                    format!("'{key}' is not allowed; an element has '@id', '@type' and '@context'"),
+                );
+            }
+        }
     }
 
     /// Reads `@id` and notes the definition.
@@ -145,9 +164,12 @@ impl<'v> Reader<'_, 'v> {
             self.sink.report(path, format!("is {}; give a DTMI in a string", describe(value)));
             return None;
         };
-        let max = if is_interface { self.limits.interface_id_chars } else { self.limits.id_chars };
+        let limits = node.context.limits(self.limits);
+        let max = if is_interface { limits.interface_id_chars } else { limits.id_chars };
         literal::within(text, max, &path, self.sink)?;
-        let id = Dtmi::parse_user(text).map_err(|error| self.sink.report(&*path, error.to_string())).ok()?;
+        let id = Dtmi::parse_user(text, node.context.version)
+            .map_err(|error| self.sink.report(&*path, error.to_string()))
+            .ok()?;
         if let Some((_, first)) = self.defined.get(&id) {
             let message =
                 format!("'{id}' is defined twice, first at {first}; every element needs its own identifier");
@@ -158,21 +180,13 @@ impl<'v> Reader<'_, 'v> {
         Some(id)
     }
 
-    fn property(
-        &mut self,
-        node: &mut Node<'v>,
-        key: &'v str,
-        value: &'v Value,
-        context: Context,
-        open: bool,
-    ) {
+    fn property(&mut self, node: &mut Node<'v>, key: &'v str, value: &'v Value, open: bool) {
         let path = format!("{}.{key}", node.path);
-        let term = vocabulary::property_term(key, context.version);
-        let spec = term.and_then(|term| metamodel::property(node.kind, term));
-        let Some(spec) = spec.filter(|spec| spec.name != "unit" || node.semantic.is_some()) else {
-            if !open {
-                self.unknown_property(node, key, &path);
+        let Some(spec) = spec(node, key) else {
+            if is_tenable(key, node.context.version, open) {
+                return;
             }
+            self.unknown_property(node, key, &path);
             return;
         };
         if node.entry(spec.name).is_some() {
@@ -182,15 +196,22 @@ impl<'v> Reader<'_, 'v> {
             );
             return;
         }
-        let values = self.values(value, spec, &path, context);
+        let values = self.values(value, spec, &path, node.context);
         node.properties.push(Entry { name: spec.name, path, values });
     }
 
     fn unknown_property(&mut self, node: &Node<'_>, key: &str, path: &str) {
-        let names: Vec<_> = metamodel::properties(node.kind).map(|spec| spec.name).collect();
-        let message = if key == "unit" && node.kind.takes_semantic_type() {
-            "'unit' needs a semantic type beside it, such as \"@type\": [\"Property\", \"Temperature\"]"
-                .to_owned()
+        let version = node.context.version;
+        let names: Vec<_> = metamodel::properties(node.kind, version)
+            .chain(node.adjuncts.iter().flat_map(|(_, adjunct)| adjunct.properties))
+            .map(|spec| spec.name)
+            .collect();
+        let message = if key == "unit" && node.kind.takes_semantic_type(version) {
+            let needs = if version == 2 { "" } else { " and the extension QuantitativeTypes" };
+            format!(
+                "'unit' needs a semantic type{needs} beside it, such as \"@type\": [\"{:?}\", \"Temperature\"]",
+                node.kind
+            )
         } else {
             let key: String = key.chars().take(80).collect();
             format!("{:?} has no property '{key}'; it has {}", node.kind, names.join(", "))
@@ -199,16 +220,18 @@ impl<'v> Reader<'_, 'v> {
     }
 
     /// Reports required properties that are absent or empty.
-    fn missing(&mut self, node: &Node<'_>, version: u8) {
+    fn missing(&mut self, node: &Node<'v>) {
         let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
-        for spec in metamodel::properties(node.kind) {
-            let needs_unit = spec.name == "unit" && node.semantic.is_some();
-            let mut keys = node
-                .json
-                .iter()
-                .filter(|(key, _)| vocabulary::property_term(key, version) == Some(spec.name));
-            if (spec.required || needs_unit) && !keys.any(|(_, value)| !is_empty(value)) {
-                self.sink.report(&*node.path, format!("{:?} needs '{}'", node.kind, spec.name));
+        let core = metamodel::properties(node.kind, node.context.version);
+        for required in core.chain(node.adjuncts.iter().flat_map(|(_, adjunct)| adjunct.properties)) {
+            // IoT Central's vectors have units, but need none.
+            let needs_unit =
+                required.name == "unit" && node.semantic.is_some_and(|semantic| !semantic.vector);
+            let mut given = node.json.iter().filter(|(key, _)| {
+                !key.starts_with('@') && spec(node, key).is_some_and(|spec| spec.name == required.name)
+            });
+            if (required.required || needs_unit) && !given.any(|(_, value)| !is_empty(value)) {
+                self.sink.report(&*node.path, format!("{:?} needs '{}'", node.kind, required.name));
             }
         }
     }
@@ -221,35 +244,82 @@ impl<'v> Reader<'_, 'v> {
         context: Context,
     ) -> Vec<Val<'v>> {
         let one = |val: Option<Val<'v>>| val.into_iter().collect();
+        let limits = context.limits(self.limits);
         match spec.range {
-            Range::Text(max) => one(self.text(value, max(self.limits), path)),
-            Range::Name => one(self.name(value, path)),
+            Range::Text(max) => one(self.text(value, max(limits), context.version, path)),
+            Range::Name => one(self.name(value, limits.name_chars, context.version, path)),
             Range::Localized(max) => {
-                one(literal::localized(value, max(self.limits), path, self.sink).map(Val::Localized))
+                one(literal::localized(value, max(limits), context.version, path, self.sink)
+                    .map(Val::Localized))
             }
-            Range::Boolean => one(literal::scalar(value, Datatype::Boolean, path, self.sink)
-                .and_then(Value::as_bool)
-                .map(Val::Boolean)),
-            Range::Integer => one(literal::scalar(value, Datatype::Integer, path, self.sink)
-                .and_then(Value::as_i64)
-                .map(Val::Integer)),
-            Range::EnumValue => one(literal::scalar(value, Datatype::StringOrInteger, path, self.sink)
-                .and_then(|value| {
-                    value.as_str().map(Val::Text).or_else(|| value.as_i64().map(Val::Integer))
-                })),
+            Range::Boolean => {
+                one(literal::scalar(value, Datatype::Boolean, context.version, path, self.sink)
+                    .and_then(Value::as_bool)
+                    .map(Val::Boolean))
+            }
+            Range::Integer => {
+                one(literal::scalar(value, Datatype::Integer, context.version, path, self.sink)
+                    .and_then(Value::as_i64)
+                    .map(Val::Integer))
+            }
+            Range::EnumValue => {
+                one(literal::scalar(value, Datatype::StringOrInteger, context.version, path, self.sink)
+                    .and_then(|value| {
+                        value.as_str().map(Val::Text).or_else(|| value.as_i64().map(Val::Integer))
+                    }))
+            }
+            Range::Number => {
+                one(literal::scalar(value, Datatype::Number, context.version, path, self.sink).map(Val::Json))
+            }
+            Range::Duration => {
+                one(literal::scalar(value, Datatype::Duration, context.version, path, self.sink)
+                    .map(Val::Json))
+            }
+            Range::TopicPattern => {
+                let wanted = "topic labels and tokens such as 'vehicles/{modelId}/telemetry'";
+                one(self.formed(value, literal::is_topic_pattern, wanted, context.version, path))
+            }
+            Range::TopicLabel => {
+                let wanted = "a label without spaces and without \", +, #, {, } and /";
+                one(self.formed(value, literal::is_topic_label, wanted, context.version, path))
+            }
+            Range::PropertyName => one(self.formed(
+                value,
+                |text| !text.is_empty(),
+                "the name of a property",
+                context.version,
+                path,
+            )),
+            Range::Anything => vec![Val::Json(value)],
             _ => self.references(value, spec, path, context),
         }
     }
 
-    fn text(&mut self, value: &'v Value, max: usize, path: &str) -> Option<Val<'v>> {
-        let text = literal::scalar(value, Datatype::String, path, self.sink)?.as_str()?;
+    fn formed(
+        &mut self,
+        value: &'v Value,
+        is_formed: fn(&str) -> bool,
+        wanted: &str,
+        version: u8,
+        path: &str,
+    ) -> Option<Val<'v>> {
+        let text = literal::scalar(value, Datatype::String, version, path, self.sink)?.as_str()?;
+        if !is_formed(text) {
+            self.sink.report(path, format!("is {}; give {wanted}", describe(value)));
+            return None;
+        }
+        Some(Val::Text(text))
+    }
+
+    fn text(&mut self, value: &'v Value, max: usize, version: u8, path: &str) -> Option<Val<'v>> {
+        let text = literal::scalar(value, Datatype::String, version, path, self.sink)?.as_str()?;
         literal::within(text, max, path, self.sink)?;
         Some(Val::Text(text))
     }
 
-    fn name(&mut self, value: &'v Value, path: &str) -> Option<Val<'v>> {
-        let text = literal::scalar(value, Datatype::String, path, self.sink)?.as_str()?;
-        literal::within(text, self.limits.name_chars, path, self.sink)?;
+    fn name(&mut self, value: &'v Value, max: usize, version: u8, path: &str) -> Option<Val<'v>> {
+        let text = literal::scalar(value, Datatype::String, version, path, self.sink)?.as_str()?;
+        literal::within(text, max, path, self.sink)?;
         if !literal::is_name(text) {
             let message = "is no name; a name has letters, digits and underscores, starts with a letter and does not end \
                            with an underscore";
@@ -272,7 +342,7 @@ impl<'v> Reader<'_, 'v> {
         };
         let (min, max) = match spec.count {
             Count::One => (0, 1),
-            Count::Set { min, max } => (min, max(self.limits)),
+            Count::Set { min, max } => (min, max(context.limits(self.limits))),
         };
         if items.len() > max {
             self.sink.report(path, format!("has {} values; the limit is {max}", items.len()));
@@ -336,7 +406,11 @@ impl<'v> Reader<'_, 'v> {
                 self.one_of(text, vocabulary::primitive_term(text, version), terms, path).map(Val::Term)
             }
             Range::Unit => {
-                let unit = vocabulary::unit_term(text, version).and_then(crate::semantic::unit);
+                let core = vocabulary::unit_term(text, version).filter(|_| version == 2);
+                let unit = core.and_then(semantic::unit).or_else(|| {
+                    let term = context.extensions.quantitative()?.unit_term(text)?;
+                    semantic::quantitative_unit(term)
+                });
                 if unit.is_none() {
                     self.sink.report(path, format!("'{text}' is no unit"));
                 }
@@ -345,10 +419,10 @@ impl<'v> Reader<'_, 'v> {
             Range::Schema => match types::schema_term(text, context) {
                 Some(term) => Some(Val::Term(term)),
                 None => self
-                    .dtmi(text, "a schema, such as 'double', or the DTMI of one", path)
+                    .dtmi(text, "a schema, such as 'double', or the DTMI of one", path, context)
                     .map(Val::Reference),
             },
-            _ => self.dtmi(text, "the DTMI of an element", path).map(Val::Reference),
+            _ => self.dtmi(text, "the DTMI of an element", path, context).map(Val::Reference),
         }
     }
 
@@ -360,13 +434,35 @@ impl<'v> Reader<'_, 'v> {
         term
     }
 
-    fn dtmi(&mut self, text: &str, wanted: &str, path: &str) -> Option<Dtmi> {
+    fn dtmi(&mut self, text: &str, wanted: &str, path: &str, context: Context) -> Option<Dtmi> {
         if !text.starts_with("dtmi:") {
             let text: String = text.chars().take(80).collect();
             self.sink.report(path, format!("'{text}' is not known; give {wanted}"));
             return None;
         }
-        literal::within(text, self.limits.id_chars, path, self.sink)?;
-        Dtmi::parse_user(text).map_err(|error| self.sink.report(path, error.to_string())).ok()
+        literal::within(text, context.limits(self.limits).id_chars, path, self.sink)?;
+        Dtmi::parse_user(text, context.version)
+            .map_err(|error| self.sink.report(path, error.to_string()))
+            .ok()
     }
+}
+
+/// The specification of a property, by its term or DTMI: of the language, or of a cotype.
+fn spec(node: &Node<'_>, key: &str) -> Option<&'static PropertySpec> {
+    let version = node.context.version;
+    let core = vocabulary::property_term(key, version)
+        .or_else(|| node.context.extensions.quantitative()?.property_term(key, ""))
+        .and_then(|term| metamodel::property(node.kind, version, term))
+        .filter(|spec| spec.name != "unit" || node.semantic.is_some());
+    core.or_else(|| extension::property(&node.adjuncts, key))
+}
+
+/// Whether a property that has no meaning here may stand: beside a cotype that has none either, and after
+/// DTDL v2 only in the form of a term or DTMI.
+fn is_tenable(key: &str, version: u8, open: bool) -> bool {
+    let is_formed = || match key.starts_with("dtmi:") {
+        true => Dtmi::parse(key).is_ok(),
+        false => vocabulary::is_term(key),
+    };
+    open && (version == 2 || is_formed())
 }

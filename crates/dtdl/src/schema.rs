@@ -1,19 +1,22 @@
 //! Schemas: what a value may be.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use indexmap::IndexMap;
 use serde_json::Value;
 
 use crate::dtmi::Dtmi;
 use crate::element::Meta;
+use crate::semantic;
 
 mod build;
 mod check;
+mod encoded;
 mod geospatial;
 mod temporal;
 
 pub(crate) use build::SchemaCache;
+pub(crate) use temporal::is_duration;
 
 /// The schema of a Property, Telemetry, payload, Field, Array or Map.
 ///
@@ -33,6 +36,8 @@ pub enum Schema {
     Map(MapSchema),
     /// Values of several schemas under names fixed by the model.
     Object(ObjectSchema),
+    /// A schema that this one is inside of (DTDL v4).
+    Recursive(RecursiveSchema),
 }
 
 /// A primitive schema, with its form in JSON.
@@ -40,10 +45,16 @@ pub enum Schema {
 pub enum Primitive {
     /// `true` or `false`.
     Boolean,
+    /// A whole number of 8 bits (DTDL v4).
+    Byte,
+    /// A string, bytes in Base64 (DTDL v4).
+    Bytes,
     /// A string, RFC 3339 `full-date`.
     Date,
     /// A string, RFC 3339 `date-time`.
     DateTime,
+    /// A string of decimal digits, with an optional sign and fraction (DTDL v4).
+    Decimal,
     /// A number that fits IEEE 754 double.
     Double,
     /// A string, ISO 8601 duration.
@@ -54,10 +65,22 @@ pub enum Primitive {
     Integer,
     /// A whole number of 64 bits.
     Long,
+    /// A whole number of 16 bits (DTDL v4).
+    Short,
     /// A string of Unicode.
     String,
     /// A string, RFC 3339 `full-time`, or `partial-time`.
     Time,
+    /// A whole number of 8 bits without sign (DTDL v4).
+    UnsignedByte,
+    /// A whole number of 32 bits without sign (DTDL v4).
+    UnsignedInteger,
+    /// A whole number of 64 bits without sign (DTDL v4).
+    UnsignedLong,
+    /// A whole number of 16 bits without sign (DTDL v4).
+    UnsignedShort,
+    /// A string, a UUID as in RFC 9562 (DTDL v4).
+    Uuid,
 }
 
 /// A geospatial schema: an object as in GeoJSON (RFC 7946), with `type` and `coordinates`.
@@ -142,6 +165,29 @@ pub struct ObjectSchema {
     contains_array: bool,
 }
 
+/// A reference to a schema around it, by which values may nest without end (DTDL v4).
+#[derive(Debug, Clone)]
+pub struct RecursiveSchema {
+    /// The identifier of the schema referred to.
+    pub id: Dtmi,
+    // Weak, because it points upwards: the schema is kept by the model that has it.
+    target: Arc<OnceLock<Weak<Schema>>>,
+}
+
+impl PartialEq for RecursiveSchema {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl RecursiveSchema {
+    /// The schema referred to; nothing once the model that has it is gone.
+    #[must_use]
+    pub fn target(&self) -> Option<Arc<Schema>> {
+        self.target.get().and_then(Weak::upgrade)
+    }
+}
+
 impl MapSchema {
     pub(crate) fn new(key_name: &str, value_name: &str, value: Arc<Schema>, meta: Meta) -> Self {
         let contains_array = value.contains_array();
@@ -167,6 +213,15 @@ pub struct Field {
     pub meta: Meta,
 }
 
+impl Field {
+    /// Whether an instance must have it: by the cotype `Required` only, as fields can be left out otherwise.
+    /// Source: `DTDL.requirement.v1.md`.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        self.meta.cotypes.contains(&"Required")
+    }
+}
+
 impl Schema {
     /// The schema's name in the language: `integer`, `Array`, `point`.
     #[must_use]
@@ -178,6 +233,8 @@ impl Schema {
             Self::Enum(_) => "Enum",
             Self::Map(_) => "Map",
             Self::Object(_) => "Object",
+            // Which kind it is shows the schema referred to; the name is for messages.
+            Self::Recursive(recursive) => recursive.target().map_or("Object", |schema| schema.type_name()),
         }
     }
 
@@ -190,6 +247,7 @@ impl Schema {
             Self::Enum(schema) => schema.meta.id.as_ref(),
             Self::Map(schema) => schema.meta.id.as_ref(),
             Self::Object(schema) => schema.meta.id.as_ref(),
+            Self::Recursive(schema) => Some(&schema.id),
         }
     }
 
@@ -198,7 +256,8 @@ impl Schema {
     pub fn contains_array(&self) -> bool {
         match self {
             Self::Array(_) | Self::Geospatial(_) => true,
-            Self::Primitive(_) | Self::Enum(_) => false,
+            // The schema referred to is around this one, and is asked itself.
+            Self::Primitive(_) | Self::Enum(_) | Self::Recursive(_) => false,
             Self::Map(map) => map.contains_array,
             Self::Object(object) => object.contains_array,
         }
@@ -226,58 +285,138 @@ impl Schema {
         Self::doubles(["lat", "lon", "alt"])
     }
 
-    fn doubles(names: [&str; 3]) -> Self {
-        let double = Arc::new(Self::Primitive(Primitive::Double));
-        let field =
-            |name: &str| Field { name: name.to_owned(), schema: double.clone(), meta: Meta::default() };
-        let fields = names.into_iter().map(|name| (name.to_owned(), field(name))).collect();
-        Self::Object(ObjectSchema::new(fields, Meta::default()))
+    /// `scaledDecimal`: a decimal and the count of places to shift it. Source: `DTDL.v4.md`, "Scaled Decimal Schema".
+    pub(crate) fn scaled_decimal() -> Self {
+        Self::primitives([("scale", Primitive::Short), ("value", Primitive::Decimal)])
+    }
+
+    /// The units of one class as a schema: an Enum whose values are their names.
+    /// Source: `DTDL.overriding.v2.md`.
+    pub(crate) fn units(unit_type: &str, version: u8) -> Self {
+        let value =
+            |name: &str| EnumValue { name: name.to_owned(), value: name.into(), meta: Meta::default() };
+        Self::Enum(EnumSchema {
+            value_schema: EnumValueKind::String,
+            values: semantic::units_of(unit_type, version).into_iter().map(value).collect(),
+            meta: Meta::default(),
+        })
+    }
+
+    fn doubles(names: [&'static str; 3]) -> Self {
+        Self::primitives(names.map(|name| (name, Primitive::Double)))
+    }
+
+    fn primitives<const N: usize>(fields: [(&'static str, Primitive); N]) -> Self {
+        let field = |(name, primitive): (&str, Primitive)| {
+            let schema = Arc::new(Self::Primitive(primitive));
+            (name.to_owned(), Field { name: name.to_owned(), schema, meta: Meta::default() })
+        };
+        Self::Object(ObjectSchema::new(fields.into_iter().map(field).collect(), Meta::default()))
     }
 }
 
 impl Primitive {
+    const ALL: [Self; 19] = [
+        Self::Boolean,
+        Self::Byte,
+        Self::Bytes,
+        Self::Date,
+        Self::DateTime,
+        Self::Decimal,
+        Self::Double,
+        Self::Duration,
+        Self::Float,
+        Self::Integer,
+        Self::Long,
+        Self::Short,
+        Self::String,
+        Self::Time,
+        Self::UnsignedByte,
+        Self::UnsignedInteger,
+        Self::UnsignedLong,
+        Self::UnsignedShort,
+        Self::Uuid,
+    ];
+
     /// The terms for which [`Primitive::is_numeric`] holds, for messages.
-    pub(crate) const NUMERIC: &'static str = "double, float, integer or long";
+    pub(crate) fn numeric_terms(version: u8) -> String {
+        let numeric = Self::ALL.into_iter().filter(|p| p.is_numeric() && p.exists_in(version));
+        numeric.map(Self::term).collect::<Vec<_>>().join(", ")
+    }
 
     /// The term in the language.
     #[must_use]
     pub fn term(self) -> &'static str {
         match self {
             Self::Boolean => "boolean",
+            Self::Byte => "byte",
+            Self::Bytes => "bytes",
             Self::Date => "date",
             Self::DateTime => "dateTime",
+            Self::Decimal => "decimal",
             Self::Double => "double",
             Self::Duration => "duration",
             Self::Float => "float",
             Self::Integer => "integer",
             Self::Long => "long",
+            Self::Short => "short",
             Self::String => "string",
             Self::Time => "time",
+            Self::UnsignedByte => "unsignedByte",
+            Self::UnsignedInteger => "unsignedInteger",
+            Self::UnsignedLong => "unsignedLong",
+            Self::UnsignedShort => "unsignedShort",
+            Self::Uuid => "uuid",
         }
     }
 
     /// The primitive schema with this term.
     #[must_use]
     pub fn from_term(term: &str) -> Option<Self> {
-        const ALL: [Primitive; 10] = [
-            Primitive::Boolean,
-            Primitive::Date,
-            Primitive::DateTime,
-            Primitive::Double,
-            Primitive::Duration,
-            Primitive::Float,
-            Primitive::Integer,
-            Primitive::Long,
-            Primitive::String,
-            Primitive::Time,
-        ];
-        ALL.into_iter().find(|primitive| primitive.term() == term)
+        Self::ALL.into_iter().find(|primitive| primitive.term() == term)
     }
 
-    /// Whether values are numbers.
+    /// Whether a version of the language has it. Source: `DTDL.v4.md`, "Changes from Version 3".
+    #[must_use]
+    pub fn exists_in(self, version: u8) -> bool {
+        match self {
+            Self::Byte
+            | Self::Bytes
+            | Self::Decimal
+            | Self::Short
+            | Self::UnsignedByte
+            | Self::UnsignedInteger
+            | Self::UnsignedLong
+            | Self::UnsignedShort
+            | Self::Uuid => version >= 4,
+            _ => true,
+        }
+    }
+
+    /// Whether values are numbers; a `decimal` is, though it is written as a string.
     #[must_use]
     pub fn is_numeric(self) -> bool {
-        matches!(self, Self::Double | Self::Float | Self::Integer | Self::Long)
+        match self {
+            Self::Byte
+            | Self::Decimal
+            | Self::Double
+            | Self::Float
+            | Self::Integer
+            | Self::Long
+            | Self::Short
+            | Self::UnsignedByte
+            | Self::UnsignedInteger
+            | Self::UnsignedLong
+            | Self::UnsignedShort => true,
+            Self::Boolean
+            | Self::Bytes
+            | Self::Date
+            | Self::DateTime
+            | Self::Duration
+            | Self::String
+            | Self::Time
+            | Self::Uuid => false,
+        }
     }
 }
 

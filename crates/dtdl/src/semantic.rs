@@ -1,5 +1,8 @@
-//! Semantic types and units of DTDL v2, as a table, and the cotypes of IoT Central's partner extension.
-//! Source: DTDL v2, section "Semantic Type".
+//! Semantic types and units as tables: those of DTDL v2, which the extension QuantitativeTypes took over for later
+//! versions, and the vectors of IoT Central's partner extension.
+//! Source: `DTDL.v2.md`, section "Semantic Types"; `DTDL.iotcentral.v2.md`.
+
+mod quantitative;
 
 /// What a number of a Property or Telemetry measures; it fixes the units that may be given.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,9 +24,14 @@ pub struct Unit {
     pub unit_type: &'static str,
 }
 
-/// The semantic type with this term.
+/// The semantic type of DTDL v2 with this term.
 pub(crate) fn semantic_type(term: &str) -> Option<&'static SemanticType> {
     SEMANTIC_TYPES.binary_search_by(|row| row.name.cmp(term)).ok().map(|at| &SEMANTIC_TYPES[at])
+}
+
+/// The semantic type of the extension QuantitativeTypes with this term.
+pub(crate) fn quantitative_type(term: &str) -> Option<&'static SemanticType> {
+    semantic_type(term).or_else(|| quantitative::semantic_type(term))
 }
 
 /// The semantic type of IoT Central's extension with this term.
@@ -31,20 +39,26 @@ pub(crate) fn iotcentral_type(term: &str) -> Option<&'static SemanticType> {
     IOTCENTRAL_TYPES.iter().find(|row| row.name == term)
 }
 
-/// The unit with this term.
+/// The unit of DTDL v2 with this term.
 pub(crate) fn unit(term: &str) -> Option<&'static Unit> {
     UNITS.binary_search_by(|row| row.name.cmp(term)).ok().map(|at| &UNITS[at])
 }
 
-/// The terms of the units of one class, for messages.
-pub(crate) fn units_of(unit_type: &str) -> String {
-    let names: Vec<_> = UNITS.iter().filter(|row| row.unit_type == unit_type).map(|row| row.name).collect();
-    names.join(", ")
+/// The unit of the extension QuantitativeTypes with this term.
+pub(crate) fn quantitative_unit(term: &str) -> Option<&'static Unit> {
+    unit(term).or_else(|| quantitative::unit(term))
 }
 
-/// Whether the term names a class of units.
-pub(crate) fn is_unit_type(term: &str) -> bool {
-    SEMANTIC_TYPES.iter().any(|row| row.unit_type == term)
+/// The terms of the units of one class in a version of the language.
+pub(crate) fn units_of(unit_type: &str, version: u8) -> Vec<&'static str> {
+    let core = UNITS.iter().filter(|row| row.unit_type == unit_type);
+    let added = quantitative::units_of(unit_type).filter(|_| version > 2);
+    core.chain(added).map(|row| row.name).collect()
+}
+
+/// Whether the term names a class of units in a version of the language.
+pub(crate) fn is_unit_type(term: &str, version: u8) -> bool {
+    !units_of(term, version).is_empty()
 }
 
 const fn semantic(name: &'static str, unit_type: &'static str) -> SemanticType {

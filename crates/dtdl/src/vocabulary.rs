@@ -125,7 +125,7 @@ pub(crate) fn is_defined(term: &str) -> bool {
         || INSTANCES.contains(&term)
         || PREFIXES.contains(&term)
         || semantic::semantic_type(term).is_some()
-        || semantic::is_unit_type(term)
+        || semantic::is_unit_type(term, 2)
         || semantic::unit(term).is_some()
 }
 
@@ -149,9 +149,9 @@ pub(crate) fn unit_term(text: &str, version: u8) -> Option<&str> {
     expanded(text, "dtmi:standard:unit:", version)
 }
 
-/// The term of a primitive schema, `dtmi:dtdl:instance:Schema:…;2`.
+/// The term of a primitive schema, `dtmi:dtdl:instance:Schema:…;2`. Those of earlier versions mean the same.
 pub(crate) fn primitive_term(text: &str, version: u8) -> Option<&str> {
-    expanded(text, "dtmi:dtdl:instance:Schema:", version)
+    (2..=version).rev().find_map(|version| expanded(text, "dtmi:dtdl:instance:Schema:", version))
 }
 
 /// The term of a command type, `dtmi:dtdl:instance:CommandType:…;2`.
@@ -164,11 +164,14 @@ pub(crate) fn geospatial_term(text: &str, version: u8) -> Option<&str> {
     expanded(text, "dtmi:standard:schema:geospatial:", version)
 }
 
-/// The term of a class or schema of IoT Central's extension.
-pub(crate) fn iotcentral_term(text: &str) -> Option<&str> {
-    expanded(text, "dtmi:iotcentral:class:", 2)
-        .filter(|term| !term.starts_with("dtmi:"))
-        .or_else(|| expanded(text, "dtmi:iotcentral:schema:", 2))
+/// The term of `scaledDecimal`, `dtmi:standard:schema:scaledDecimal;4`.
+pub(crate) fn scaled_decimal_term(text: &str, version: u8) -> Option<&str> {
+    expanded(text, "dtmi:standard:schema:", version).filter(|term| version >= 4 && *term == "scaledDecimal")
+}
+
+/// Whether the text has the form of a term, defined or not: no colon, and nothing that only an IRI has.
+pub(crate) fn is_term(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 /// A term as it stands, or the part of a DTMI between `prefix` and the language version.

@@ -29,7 +29,7 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Dps(command) => dps::run(&cli.global, command).await,
         Command::Hub(command) => hub::run(&session()?, command).await,
         Command::Events(command) => events::run(&session()?, command).await,
-        Command::Twin(command) => twin::run(&session()?, command).await,
+        Command::Twin(command) => twin::run(&cli.global, command).await,
         Command::Twins(command) => twins::run(&session()?, command).await,
         Command::Functions(command) => functions::run(&session()?, command).await,
         Command::Group(command) => group::run(&session()?, command).await,

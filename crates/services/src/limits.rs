@@ -18,6 +18,9 @@ pub struct Limits {
     pub request_body: usize,
     /// A digital twin: 32 KiB ("Azure Digital Twins service limits").
     pub digital_twin: usize,
+    /// The highest version of DTDL that a model may be written in: 3 ("Learn about twin models"); 4 is understood too.
+    /// Models that are stored already stay when it is lowered.
+    pub dtdl_version: u8,
     /// A webhook's answer: 64 KiB.
     pub webhook_answer: usize,
     /// How long a custom allocation webhook may take, in seconds: 5 ("Use custom allocation policies").
@@ -55,6 +58,7 @@ impl Default for Limits {
             device_twin_tags: 8 * 1024,
             request_body: 1024 * 1024,
             digital_twin: 32 * 1024,
+            dtdl_version: 3,
             webhook_answer: 64 * 1024,
             webhook_timeout_seconds: 5,
             registration_payload: 16 * 1024,

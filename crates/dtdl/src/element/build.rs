@@ -9,7 +9,7 @@ use crate::dtmi::Dtmi;
 use crate::element::Model;
 use crate::error::Sink;
 use crate::limits::Limits;
-use crate::metamodel::Kind;
+use crate::metamodel::{self, Kind};
 use crate::reader::{Node, Val};
 use crate::schema::{Primitive, Schema, SchemaCache};
 use crate::semantic::{self, Unit};
@@ -17,13 +17,13 @@ use crate::semantic::{self, Unit};
 /// Where each `@id` of the set is defined, and as what.
 pub(crate) type Defined = HashMap<Dtmi, (Kind, String)>;
 
-/// Builds the model of an Interface and of the Interfaces inside it, and adds them to `models`.
+/// Builds the model of an Interface and of the Interfaces inside it, and adds them to `models`, each with its path.
 pub(crate) fn build(
     node: &Node<'_>,
     defined: &Defined,
     limits: &Limits,
     sink: &mut Sink,
-    models: &mut Vec<Model>,
+    models: &mut Vec<(Model, String)>,
 ) {
     let mut pending = vec![node];
     while let Some(node) = pending.pop() {
@@ -34,7 +34,7 @@ pub(crate) fn build(
         pending.extend(inner.into_iter().rev());
         let mut builder = Builder { limits, sink, defined, local, schemas: SchemaCache::default() };
         let model = Model::build(node, &mut builder);
-        models.extend(model);
+        models.extend(model.map(|model| (model, node.path.clone())));
         sink.enter(outer);
     }
 }
@@ -80,7 +80,21 @@ impl<'n, 'v> Builder<'n, 'v> {
                 _ => {}
             }
         }
+        for child in &found {
+            self.check_version(node, property, child);
+        }
         found
+    }
+
+    /// Reports an element whose version of the language does not fit that of the element that has it.
+    pub(crate) fn check_version(&mut self, node: &Node<'_>, property: &str, child: &Node<'_>) {
+        let (own, other) = (node.context.version, child.context.version);
+        if other > own || (other < own && !metamodel::takes_earlier(property)) {
+            let message = format!(
+                "is written in DTDL version {other}; '{property}' here takes elements of version {own}"
+            );
+            self.sink.report(&*child.path, message);
+        }
     }
 
     /// The element of this Interface with an identifier, of one of these kinds.
@@ -127,6 +141,17 @@ impl<'n, 'v> Builder<'n, 'v> {
         }
     }
 
+    /// How many elements there are from this one on, itself included; Interfaces inside are apart.
+    /// Recursion is bounded by the depth of the document.
+    pub(crate) fn count(&self, node: &Node<'_>) -> usize {
+        let children =
+            node.properties.iter().flat_map(|entry| &entry.values).filter_map(|value| match value {
+                Val::Node(child) if child.kind != Kind::Interface => Some(child),
+                _ => None,
+            });
+        1 + children.map(|child| self.count(child)).sum::<usize>()
+    }
+
     pub(crate) fn duplicate_name(&mut self, node: &Node<'_>, path: &str, of: &str) {
         let name = node.text("name").unwrap_or_default();
         self.sink.report(
@@ -138,18 +163,20 @@ impl<'n, 'v> Builder<'n, 'v> {
     /// Checks schema and unit against the semantic type.
     pub(crate) fn check_semantics(&mut self, node: &Node<'_>, schema: Option<&Schema>) {
         let Some(semantic) = node.semantic else { return };
+        let version = node.context.version;
         let is_number = |schema: &Schema| matches!(schema, Schema::Primitive(p) if p.is_numeric());
         let fits =
             |schema: &Schema| if semantic.vector { schema == &Schema::vector() } else { is_number(schema) };
         if schema.is_some_and(|schema| !fits(schema)) {
-            let wanted = if semantic.vector { "vector" } else { Primitive::NUMERIC };
-            let message = format!("semantic type {} needs a schema of {wanted}", semantic.name);
+            let wanted =
+                if semantic.vector { "vector".to_owned() } else { Primitive::numeric_terms(version) };
+            let message = format!("semantic type {} needs a schema that is one of {wanted}", semantic.name);
             self.sink.report(format!("{}.schema", node.path), message);
         }
         if let Some(unit) = self.unit(node)
             && unit.unit_type != semantic.unit_type
         {
-            let units = semantic::units_of(semantic.unit_type);
+            let units = semantic::units_of(semantic.unit_type, version).join(", ");
             let message = format!(
                 "'{}' is no {}; semantic type {} takes {units}",
                 unit.name, semantic.unit_type, semantic.name

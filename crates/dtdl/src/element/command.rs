@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::element::{Builder, Meta};
 use crate::metamodel::Kind;
-use crate::reader::Node;
+use crate::reader::{Node, Val};
 use crate::schema::Schema;
 
 /// A Command.
@@ -22,7 +22,7 @@ pub struct Command {
     pub meta: Meta,
 }
 
-/// `commandType`, deprecated in DTDL v2 and without effect.
+/// `commandType`, deprecated and without effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CommandType {
     /// The default.
@@ -39,6 +39,8 @@ pub struct CommandPayload {
     pub name: String,
     /// What it may be.
     pub schema: Arc<Schema>,
+    /// Whether it may be null or absent (DTDL v4).
+    pub nullable: bool,
     /// Identity and documentation.
     pub meta: Meta,
 }
@@ -66,11 +68,18 @@ fn payload<'n, 'v>(
     property: &str,
     builder: &mut Builder<'n, 'v>,
 ) -> Option<CommandPayload> {
-    let payload = builder.local(node, property, &[Kind::CommandPayload]).into_iter().next()?;
+    let kind = match (node.context.version, property) {
+        (2, _) => Kind::CommandPayload,
+        (_, "request") => Kind::CommandRequest,
+        _ => Kind::CommandResponse,
+    };
+    let payload = builder.local(node, property, &[kind]).into_iter().next()?;
     let schema = builder.schema(payload, "schema");
+    builder.check_value(payload, schema.as_deref());
     Some(CommandPayload {
         name: payload.text("name")?.to_owned(),
         schema: schema?,
+        nullable: matches!(payload.value("nullable"), Some(Val::Boolean(true))),
         meta: Meta::read(payload),
     })
 }

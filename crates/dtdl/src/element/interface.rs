@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::dtmi::Dtmi;
 use crate::element::{Builder, Command, Component, Localized, Meta, Property, Relationship, Telemetry};
+use crate::limits::LimitSet;
 use crate::metamodel::{CONTENTS, Kind, SCHEMAS};
 use crate::reader::Node;
 use crate::schema::Schema;
@@ -17,7 +18,7 @@ use crate::schema::Schema;
 pub struct Model {
     /// `@id`.
     pub id: Dtmi,
-    /// The DTDL version: 2.
+    /// The DTDL version: 2, 3 or 4.
     pub version: u8,
     /// `displayName`, by language tag.
     pub display_name: Localized,
@@ -31,9 +32,17 @@ pub struct Model {
     pub contents: IndexMap<String, Content>,
     /// Its reusable schemas.
     pub schemas: IndexMap<Dtmi, Arc<Schema>>,
+    /// The cotypes that extensions known here bring, such as `Mqtt`.
+    pub cotypes: Vec<&'static str>,
+    /// The properties that these cotypes bring, such as `telemetryTopic`, by their terms.
+    pub extension_properties: IndexMap<&'static str, Value>,
     /// The document as given, verbatim. For an Interface that was defined inside another: that object, with the
     /// contexts around it added.
     pub source: Value,
+    /// Whose limits hold for it.
+    pub(crate) limit_set: LimitSet,
+    /// How many elements are under its own contents.
+    pub(crate) elements: usize,
 }
 
 /// A part of an Interface.
@@ -52,6 +61,26 @@ pub enum Content {
 }
 
 impl Content {
+    /// Identity, documentation and cotypes.
+    #[must_use]
+    pub fn meta(&self) -> &Meta {
+        match self {
+            Self::Property(content) => &content.meta,
+            Self::Telemetry(content) => &content.meta,
+            Self::Command(content) => &content.meta,
+            Self::Relationship(content) => &content.meta,
+            Self::Component(content) => &content.meta,
+        }
+    }
+
+    /// The Interface of a Component.
+    pub(crate) fn component_schema(&self) -> Option<&Dtmi> {
+        match self {
+            Self::Component(component) => Some(&component.schema),
+            _ => None,
+        }
+    }
+
     /// Whether both are the same definition, inherited along two ways.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
@@ -91,10 +120,7 @@ impl Model {
     /// once, in order. Targets of Relationships are not among them: ADT lets them come later, or never.
     #[must_use]
     pub fn dependencies(&self) -> Vec<Dtmi> {
-        let components = self.contents.values().filter_map(|content| match content {
-            Content::Component(component) => Some(&component.schema),
-            _ => None,
-        });
+        let components = self.contents.values().filter_map(Content::component_schema);
         let mut ids: Vec<Dtmi> = Vec::new();
         for id in self.extends.iter().chain(components) {
             if !ids.contains(id) {
@@ -104,9 +130,21 @@ impl Model {
         ids
     }
 
+    /// The path of one of its own contents, relative to the model.
+    pub(crate) fn content_path(&self, name: &str) -> String {
+        let is_it = |content: &Value| content.get("name").is_some_and(|found| found == name);
+        let index =
+            self.source.get("contents").and_then(Value::as_array).and_then(|all| all.iter().position(is_it));
+        index.map_or_else(|| "$.contents".to_owned(), |index| format!("$.contents[{index}]"))
+    }
+
     pub(crate) fn build<'n, 'v>(node: &'n Node<'v>, builder: &mut Builder<'n, 'v>) -> Option<Self> {
         let mut contents = IndexMap::new();
-        for content in builder.local(node, "contents", CONTENTS) {
+        let found = builder.local(node, "contents", CONTENTS);
+        let telemetries: Vec<_> = found.iter().copied().filter(|node| node.kind == Kind::Telemetry).collect();
+        builder.check_indices(&telemetries);
+        let elements = found.iter().map(|content| builder.count(content)).sum();
+        for content in found {
             if let Some((name, built)) = Content::build(content, builder)
                 && contents.insert(name, built).is_some()
             {
@@ -123,14 +161,18 @@ impl Model {
         let meta = Meta::read(node);
         Some(Self {
             id: meta.id?,
-            version: node.version,
+            version: node.context.version,
             display_name: meta.display_name,
             description: meta.description,
             comment: meta.comment,
             extends,
             contents,
             schemas,
+            cotypes: meta.cotypes,
+            extension_properties: meta.extension_properties,
             source: builder.source(node),
+            limit_set: node.context.limit_set,
+            elements,
         })
     }
 }

@@ -28,13 +28,14 @@ impl Property {
     pub(crate) fn build<'n, 'v>(node: &'n Node<'v>, builder: &mut Builder<'n, 'v>) -> Option<Self> {
         let schema = builder.schema(node, "schema");
         if let Some(schema) = &schema
+            && node.context.version == 2
             && schema.contains_array()
         {
             let message = "a Property's schema cannot be or contain an Array or a geospatial schema in DTDL v2; use \
                            Telemetry, or a Map or Object";
             builder.sink.report(format!("{}.schema", node.path), message);
         }
-        builder.check_semantics(node, schema.as_deref());
+        builder.check_value(node, schema.as_deref());
         Some(Self {
             name: node.text("name")?.to_owned(),
             schema: schema?,

@@ -16,7 +16,7 @@ pub struct Relationship {
     /// The Interface that a target must be of; any where absent. ADT does not need it to exist when the model is
     /// uploaded.
     pub target: Option<Dtmi>,
-    /// Least number of links; DTDL v2 allows only 0.
+    /// Least number of links; only 0 is allowed.
     pub min_multiplicity: Option<u32>,
     /// Greatest number of links; no bound where absent.
     pub max_multiplicity: Option<u32>,
@@ -39,7 +39,7 @@ impl Relationship {
                 builder.duplicate_name(property, &path, "properties of a Relationship");
             }
         }
-        let max = builder.limits.multiplicity;
+        let max = node.context.limits(builder.limits).multiplicity;
         let min_multiplicity = multiplicity(node, "minMultiplicity", 0, 0, builder);
         let max_multiplicity = multiplicity(node, "maxMultiplicity", 1, max, builder);
         let target = match node.value("target") {

@@ -25,7 +25,7 @@ pub struct Telemetry {
 impl Telemetry {
     pub(crate) fn build<'n, 'v>(node: &'n Node<'v>, builder: &mut Builder<'n, 'v>) -> Option<Self> {
         let schema = builder.schema(node, "schema");
-        builder.check_semantics(node, schema.as_deref());
+        builder.check_value(node, schema.as_deref());
         Some(Self {
             name: node.text("name")?.to_owned(),
             schema: schema?,

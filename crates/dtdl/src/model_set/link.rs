@@ -3,13 +3,15 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use crate::dtmi::Dtmi;
 use crate::element::{Content, Model};
 use crate::error::Sink;
 use crate::limits::Limits;
 use crate::model_set::{Entry, Interface};
+
+mod annotations;
 
 /// Members of a cycle named in a message.
 const SHOWN: usize = 12;
@@ -36,14 +38,31 @@ pub(super) fn link(known: &Entries, models: Vec<Model>, limits: &Limits, sink: &
         entries.insert(id, Arc::new(entry));
     }
     for model in fresh.values() {
+        sink.enter(Some(model.id.clone()));
         nested_components(model, &entries, sink);
+        annotations::check(model, &entries, sink);
+        element_count(model, &entries, limits, sink);
     }
     entries
 }
 
 fn missing(model: &Model, entries: &Entries, fresh: &IndexMap<Dtmi, Arc<Model>>, sink: &mut Sink) {
     sink.enter(Some(model.id.clone()));
-    let is_here = |id: &Dtmi| entries.contains_key(id) || fresh.contains_key(id);
+    let version = |id: &Dtmi| {
+        let known = || entries.get(id).map(|entry| entry.model.version);
+        fresh.get(id).map(|model| model.version).or_else(known)
+    };
+    let is_here = |id: &Dtmi| version(id).is_some();
+    for id in model.dependencies() {
+        if let Some(later) = version(&id).filter(|version| *version > model.version) {
+            let message = format!(
+                "model '{id}' is written in DTDL version {later}, this one in version {}; an Interface can use those of \
+                 its own version and earlier ones",
+                model.version
+            );
+            sink.report("$", message);
+        }
+    }
     for id in model.extends.iter().filter(|id| !is_here(id)) {
         sink.report("$.extends", format!("model '{id}' does not exist; upload it before, or together"));
     }
@@ -55,7 +74,7 @@ fn missing(model: &Model, entries: &Entries, fresh: &IndexMap<Dtmi, Arc<Model>>,
                 "component '{name}' needs model '{}', which does not exist; upload it before, or together",
                 component.schema
             );
-            sink.report("$.contents", message);
+            sink.report(model.content_path(name), message);
         }
     }
 }
@@ -119,9 +138,7 @@ fn report_cycles(fresh: &IndexMap<Dtmi, Arc<Model>>, waiting: &HashMap<&Dtmi, us
 
 fn entry(model: &Arc<Model>, entries: &Entries, limits: &Limits, sink: &mut Sink) -> Entry {
     sink.enter(Some(model.id.clone()));
-    let mut merged = Merged::default();
-    let mut lineage = HashMap::from([(model.id.versionless().into_owned(), model.id.version())]);
-    let mut ancestors = HashSet::new();
+    let limits = limits.of(model.version, model.limit_set);
     let parents: Vec<_> = model.extends.iter().filter_map(|id| entries.get(id)).collect();
     let depth = parents.iter().map(|parent| parent.depth + 1).max().unwrap_or(0);
     // Only the first level too many is reported, and nothing is inherited from there on, so that work stays bounded.
@@ -133,21 +150,53 @@ fn entry(model: &Arc<Model>, entries: &Entries, limits: &Limits, sink: &mut Sink
         );
         sink.report("$.extends", message);
     }
+    let mut lineage = HashMap::from([(model.id.versionless().into_owned(), model.id.version())]);
+    let mut ancestors = IndexSet::new();
     for parent in parents.into_iter().filter(|_| inherits) {
+        // Whoever has this ancestor has all of its ancestors too.
+        if ancestors.contains(&parent.model.id) {
+            continue;
+        }
         for (family, version) in &parent.lineage {
             let known = lineage.entry(family.clone()).or_insert(*version);
             *known = (*known).max(*version);
         }
-        ancestors.insert(parent.model.id.clone());
         ancestors.extend(parent.ancestors.iter().cloned());
-        for (name, content) in contents(&parent.interface) {
-            merged.add(name, content, &parent.model.id, sink);
+        ancestors.insert(parent.model.id.clone());
+        if ancestors.len() > limits.extends_count {
+            let message =
+                format!("the model extends more than {} Interfaces, directly or not", limits.extends_count);
+            sink.report("$.extends", message);
+            break;
         }
     }
-    for (name, content) in &model.contents {
-        merged.add(name, content.clone(), &model.id, sink);
+    let mut merged = Merged::default();
+    for ancestor in ancestors.iter().filter_map(|id| entries.get(id)) {
+        merged.own(&ancestor.model, sink);
     }
-    Entry { model: model.clone(), interface: merged.interface(model.id.clone()), lineage, ancestors, depth }
+    merged.own(model, sink);
+    let inherited = ancestors.iter().filter_map(|id| entries.get(id)).map(|entry| entry.model.elements);
+    let elements = inherited.fold(model.elements, usize::saturating_add);
+    let interface = merged.interface(model.id.clone());
+    Entry { model: model.clone(), interface, lineage, ancestors, depth, elements }
+}
+
+/// Reports a model with too many elements under its contents, those of all it extends and of its Components counted.
+/// Source: `DTDL.v3.md`, "Interface".
+fn element_count(model: &Model, entries: &Entries, limits: &Limits, sink: &mut Sink) {
+    let Some(entry) = entries.get(&model.id) else { return };
+    let parts: HashSet<&Dtmi> =
+        entry.interface.components.values().map(|component| &component.schema).collect();
+    let parts = parts.into_iter().filter_map(|id| entries.get(id)).map(|entry| entry.elements);
+    let elements = parts.fold(entry.elements, usize::saturating_add);
+    let most = limits.of(model.version, model.limit_set).elements;
+    if elements > most {
+        let message = format!(
+            "there are {elements} elements under the contents of the model, of all it extends and of its Components; \
+             the limit is {most}"
+        );
+        sink.report("$.contents", message);
+    }
 }
 
 /// Contents by name over all kinds, with the model that brought each.
@@ -155,16 +204,23 @@ fn entry(model: &Arc<Model>, entries: &Entries, limits: &Limits, sink: &mut Sink
 struct Merged(IndexMap<String, (Content, Dtmi)>);
 
 impl Merged {
-    fn add(&mut self, name: &str, content: Content, from: &Dtmi, sink: &mut Sink) {
+    fn own(&mut self, model: &Model, sink: &mut Sink) {
+        for (name, content) in &model.contents {
+            self.add(name, content.clone(), model, sink);
+        }
+    }
+
+    fn add(&mut self, name: &str, content: Content, from: &Model, sink: &mut Sink) {
         match self.0.get(name) {
             None => {
-                self.0.insert(name.to_owned(), (content, from.clone()));
+                self.0.insert(name.to_owned(), (content, from.id.clone()));
             }
             // The same definition along two ways.
             Some((known, _)) if known.is_same(&content) => {}
             Some((_, other)) => {
                 let message = format!(
-                    "'{name}' comes from '{other}' and from '{from}'; names are unique over all that is extended"
+                    "'{name}' comes from '{other}' and from '{}'; names are unique over all that is extended",
+                    from.id
                 );
                 sink.report("$.contents", message);
             }
@@ -203,19 +259,8 @@ impl Merged {
     }
 }
 
-fn contents(interface: &Interface) -> impl Iterator<Item = (&String, Content)> {
-    let properties = interface.properties.iter().map(|(name, c)| (name, Content::Property(c.clone())));
-    let telemetries = interface.telemetries.iter().map(|(name, c)| (name, Content::Telemetry(c.clone())));
-    let commands = interface.commands.iter().map(|(name, c)| (name, Content::Command(c.clone())));
-    let relationships =
-        interface.relationships.iter().map(|(name, c)| (name, Content::Relationship(c.clone())));
-    let components = interface.components.iter().map(|(name, c)| (name, Content::Component(c.clone())));
-    properties.chain(telemetries).chain(commands).chain(relationships).chain(components)
-}
-
-/// DTDL v2: a Component's Interface has no Components, its own or inherited.
+/// A Component's Interface has no Components, its own or inherited.
 fn nested_components(model: &Model, entries: &Entries, sink: &mut Sink) {
-    sink.enter(Some(model.id.clone()));
     for (name, content) in &model.contents {
         if let Content::Component(component) = content
             && let Some(part) = entries.get(&component.schema)
@@ -225,7 +270,7 @@ fn nested_components(model: &Model, entries: &Entries, sink: &mut Sink) {
                 "component '{name}' is of model '{}', which has a component itself ('{inner}'); components cannot be nested",
                 component.schema
             );
-            sink.report("$.contents", message);
+            sink.report(model.content_path(name), message);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! cycles found.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -13,8 +13,9 @@ use crate::metamodel::{Kind, SCHEMAS};
 use crate::reader::{Node, Val};
 use crate::schema::{
     ArraySchema, EnumSchema, EnumValue, EnumValueKind, Field, Geospatial, MapSchema, ObjectSchema, Primitive,
-    Schema,
+    RecursiveSchema, Schema,
 };
+use crate::semantic;
 
 /// Identified schemas of one Interface.
 #[derive(Default)]
@@ -22,8 +23,8 @@ pub(crate) struct SchemaCache(HashMap<Dtmi, State>);
 
 #[derive(Clone)]
 enum State {
-    /// Being built: meeting it again is a cycle.
-    Open,
+    /// Being built: meeting it again is a cycle, which points here once it is done.
+    Open(Arc<OnceLock<Weak<Schema>>>),
     Done(Option<Built>),
 }
 
@@ -49,10 +50,12 @@ impl<'n, 'v> Builder<'n, 'v> {
     fn schema_at(&mut self, node: &'n Node<'v>, property: &str, level: usize) -> Option<Built> {
         let entry = node.entry(property)?;
         match entry.values.first()? {
-            Val::Term(term) => term_schema(term).map(|schema| Built { schema: Arc::new(schema), depth: 0 }),
+            Val::Term(term) => term_schema(term, node.context.version)
+                .map(|schema| Built { schema: Arc::new(schema), depth: 0 }),
             Val::Node(child) => self.complex(child, level, &entry.path),
             Val::Reference(id) => {
                 let child = self.resolve(id, SCHEMAS, &entry.path)?;
+                self.check_version(node, property, child);
                 self.complex(child, level, &entry.path)
             }
             _ => None,
@@ -60,17 +63,22 @@ impl<'n, 'v> Builder<'n, 'v> {
     }
 
     fn complex(&mut self, node: &'n Node<'v>, level: usize, path: &str) -> Option<Built> {
-        let max = self.limits.schema_depth;
+        let max = node.context.limits(self.limits).schema_depth;
         if let Some(id) = &node.id {
             match self.schemas.0.get(id) {
-                Some(State::Open) => {
-                    self.sink
-                        .report(path, format!("schema '{id}' contains itself; schemas cannot be recursive"));
+                Some(State::Open(target)) if node.context.version >= 4 => {
+                    let recursive = RecursiveSchema { id: id.clone(), target: target.clone() };
+                    return Some(Built { schema: Arc::new(Schema::Recursive(recursive)), depth: 0 });
+                }
+                Some(State::Open(_)) => {
+                    let message =
+                        format!("schema '{id}' contains itself; schemas can be recursive from DTDL v4 on");
+                    self.sink.report(path, message);
                     return None;
                 }
                 Some(State::Done(built)) => {
                     let built = built.clone()?;
-                    if level + built.depth - 1 > max {
+                    if level + built.depth > max + 1 {
                         self.sink.report(path, too_deep(max));
                         return None;
                     }
@@ -83,13 +91,14 @@ impl<'n, 'v> Builder<'n, 'v> {
             self.sink.report(path, too_deep(max));
             return None;
         }
-        if let Some(id) = &node.id {
-            self.schemas.0.insert(id.clone(), State::Open);
-        }
+        let Some(id) = &node.id else { return self.build_schema(node, level) };
+        let target = Arc::new(OnceLock::new());
+        self.schemas.0.insert(id.clone(), State::Open(target.clone()));
         let built = self.build_schema(node, level);
-        if let Some(id) = &node.id {
-            self.schemas.0.insert(id.clone(), State::Done(built.clone()));
+        if let Some(built) = &built {
+            target.get_or_init(|| Arc::downgrade(&built.schema));
         }
+        self.schemas.0.insert(id.clone(), State::Done(built.clone()));
         built
     }
 
@@ -114,6 +123,7 @@ impl<'n, 'v> Builder<'n, 'v> {
         let key = self.local(node, "mapKey", &[Kind::MapKey]).into_iter().next();
         let value = self.local(node, "mapValue", &[Kind::MapValue]).into_iter().next()?;
         let built = self.schema_at(value, "schema", level + 1)?;
+        self.check_value(value, Some(&built.schema));
         let (key_name, value_name) = (key?.text("name")?, value.text("name")?);
         let schema = Schema::Map(MapSchema::new(key_name, value_name, built.schema, Meta::read(node)));
         Some(Built { schema: Arc::new(schema), depth: built.depth + 1 })
@@ -123,8 +133,11 @@ impl<'n, 'v> Builder<'n, 'v> {
         let mut fields = IndexMap::new();
         let mut depth = 0;
         let mut complete = true;
-        for field in self.local(node, "fields", &[Kind::Field]) {
+        let found = self.local(node, "fields", &[Kind::Field]);
+        self.check_fields(node, &found);
+        for field in found {
             let built = self.schema_at(field, "schema", level + 1);
+            self.check_value(field, built.as_ref().map(|built| &*built.schema));
             let (Some(built), Some(name)) = (built, field.text("name")) else {
                 complete = false;
                 continue;
@@ -145,7 +158,9 @@ impl<'n, 'v> Builder<'n, 'v> {
             _ => EnumValueKind::String,
         };
         let mut values: Vec<EnumValue> = Vec::new();
-        for item in self.local(node, "enumValues", &[Kind::EnumValue]) {
+        let found = self.local(node, "enumValues", &[Kind::EnumValue]);
+        self.check_indices(&found);
+        for item in found {
             let value = match (item.value("enumValue"), value_schema) {
                 (Some(Val::Integer(number)), EnumValueKind::Integer) => Value::from(*number),
                 (Some(Val::Text(text)), EnumValueKind::String) => Value::from(*text),
@@ -175,10 +190,12 @@ fn too_deep(max: usize) -> String {
     format!("schemas are nested deeper than {max} levels")
 }
 
-fn term_schema(term: &str) -> Option<Schema> {
+fn term_schema(term: &str, version: u8) -> Option<Schema> {
     match term {
         "vector" => Some(Schema::vector()),
         "geopoint" => Some(Schema::geopoint()),
+        "scaledDecimal" => Some(Schema::scaled_decimal()),
+        _ if semantic::is_unit_type(term, version) => Some(Schema::units(term, version)),
         _ => Primitive::from_term(term)
             .map(Schema::Primitive)
             .or_else(|| Geospatial::from_term(term).map(Schema::Geospatial)),

@@ -53,7 +53,7 @@ fn fraction_and_offset(rest: &[u8]) -> bool {
 
 /// ISO 8601 duration: `P[nY][nM][nD][T[nH][nM][nS]]` or `PnW`, with a fraction in the last part only, and an
 /// optional sign before.
-pub(super) fn is_duration(text: &str) -> bool {
+pub(crate) fn is_duration(text: &str) -> bool {
     let text = text.strip_prefix(['-', '+']).unwrap_or(text);
     let Some(rest) = text.strip_prefix('P') else { return false };
     let (date, time) = rest.split_once('T').map_or((rest, None), |(date, time)| (date, Some(time)));

@@ -1,6 +1,6 @@
 //! Input made to hurt: deep, large, cyclic and arbitrary documents are refused, without panic and in bounded work.
 
-use pollux_dtdl::{Dtmi, Limits, ModelSet, parse};
+use pollux_dtdl::{Dtmi, Limits, ModelSet, UndefinedExtensions, parse, parse_text};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -35,6 +35,71 @@ fn large_documents_are_refused_unread() {
     assert!(found[0].message.contains("larger than"));
     let found = refused(json!([interface(&json!({"comment": "x".repeat(2 * 1024 * 1024)}))]));
     assert!(found[0].message.contains("larger than"));
+}
+
+#[test]
+fn texts_that_are_deep_or_large_are_refused_with_their_place() {
+    let limits = Limits::language();
+    for (open, close) in [("[", "]"), (r#"{"@context":"#, "}")] {
+        let deep = format!("{}1{}", open.repeat(100_000), close.repeat(100_000));
+        let errors = parse_text(&deep, &limits).unwrap_err();
+        assert_eq!((errors.len(), errors[0].line), (1, Some(1)));
+        assert!(!pollux_dtdl::validate_texts(&[&deep], &limits).is_empty());
+    }
+    let item = r#"{"@type":"Telemetry","name":"t","schema":"double"},"#;
+    let large = format!(
+        r#"{{"@context":"dtmi:dtdl:context;3","@id":"dtmi:a;1","@type":"Interface","contents":[{}1]}}"#,
+        item.repeat(10 * 1024 * 1024 / item.len())
+    );
+    let errors = parse_text(&large, &limits).unwrap_err();
+    assert!(errors[0].message.contains("larger than"), "{errors:?}");
+}
+
+#[test]
+fn many_errors_in_a_large_text_are_all_placed() {
+    // A megabyte in one line, and as many errors as are kept.
+    let item = r#"{"@type":"Telemetry","name":"t","schema":"nothing"}"#;
+    let items = vec![item; 1024 * 1000 / item.len()].join(",");
+    let text = format!(
+        r#"{{"@context":"dtmi:dtdl:context;3","@id":"dtmi:a;1","@type":"Interface","contents":[{items}]}}"#
+    );
+    let limits = Limits { model_bytes: usize::MAX, ..Limits::language() };
+    let errors = parse_text(&text, &limits).unwrap_err();
+    assert_eq!(errors.len(), limits.diagnostics + 1);
+    assert!(errors.iter().all(|error| error.column.is_some()));
+    let second = errors[1].column.unwrap() as usize;
+    assert!(text[second - 1..].starts_with(r#""schema":"nothing""#));
+}
+
+#[test]
+fn long_circles_of_extends_are_found() {
+    let count = 20_000;
+    let one = |n: usize| {
+        json!({"@context": "dtmi:dtdl:context;3", "@id": format!("dtmi:m{n};1"), "@type": "Interface",
+            "extends": format!("dtmi:m{};1", (n + 1) % count)})
+    };
+    let documents: Vec<_> = (0..count).map(one).collect();
+    let limits = Limits::language();
+    let found = ModelSet::new().with_limits(parse(&documents, &limits).unwrap(), &limits).unwrap_err();
+    assert_eq!(found.len(), 1);
+    assert!(found[0].message.contains("extends itself"));
+}
+
+#[test]
+fn wide_hierarchies_are_refused_in_bounded_work() {
+    // Each extends all before it, and brings a hundred contents.
+    let one = |n: usize| {
+        let parents: Vec<_> = (0..n).map(|p| format!("dtmi:m{p};1")).collect();
+        let contents: Vec<_> = (0..100)
+            .map(|c| json!({"@type": "Telemetry", "name": format!("t{n}x{c}"), "schema": "double"}))
+            .collect();
+        json!({"@context": "dtmi:dtdl:context;3", "@id": format!("dtmi:m{n};1"), "@type": "Interface", "extends": parents,
+            "contents": contents})
+    };
+    let documents: Vec<_> = (0..250).map(one).collect();
+    let limits = Limits::language();
+    let found = ModelSet::new().with_limits(parse(&documents, &limits).unwrap(), &limits).unwrap_err();
+    assert!(found[0].message.contains("levels of extends"), "{}", found[0]);
 }
 
 #[test]
@@ -83,58 +148,82 @@ fn a_web_of_extends_is_resolved_in_bounded_work() {
     assert_eq!(bottom.properties.len(), 21);
 }
 
+const KEYS: [&str; 31] = [
+    "annotates",
+    "overrides",
+    "index",
+    "ttl",
+    "nullable",
+    "payloadFormat",
+    "response",
+    "@context",
+    "@id",
+    "@type",
+    "@graph",
+    "@value",
+    "@language",
+    "name",
+    "schema",
+    "contents",
+    "extends",
+    "schemas",
+    "fields",
+    "enumValues",
+    "enumValue",
+    "valueSchema",
+    "elementSchema",
+    "mapKey",
+    "mapValue",
+    "request",
+    "unit",
+    "target",
+    "properties",
+    "displayName",
+    "x",
+];
+const TEXTS: [&str; 38] = [
+    "dtmi:dtdl:context;3",
+    "dtmi:dtdl:context;4",
+    "dtmi:dtdl:context;4#limitless",
+    "dtmi:dtdl:limits:onvif;1",
+    "dtmi:dtdl:extension:mqtt;4",
+    "dtmi:dtdl:extension:annotation;2",
+    "dtmi:dtdl:extension:quantitativeTypes;2",
+    "Mqtt",
+    "Indexed",
+    "ValueAnnotation",
+    "Override",
+    "Result",
+    "ErrorResult",
+    "scaledDecimal",
+    "TemperatureUnit",
+    "PT1S",
+    "dtmi:dtdl:context;2",
+    "dtmi:a;1",
+    "dtmi:b;1",
+    "dtmi:c;0",
+    "Interface",
+    "Property",
+    "Telemetry",
+    "Command",
+    "Component",
+    "Relationship",
+    "Array",
+    "Object",
+    "Enum",
+    "Map",
+    "Temperature",
+    "degreeCelsius",
+    "integer",
+    "string",
+    "name",
+    "ü",
+    "",
+    "en",
+];
+
 /// JSON whose keys and strings are often those of the language, so that it comes far into the parser.
 fn dtdl_like() -> impl Strategy<Value = Value> {
-    const KEYS: [&str; 24] = [
-        "@context",
-        "@id",
-        "@type",
-        "@graph",
-        "@value",
-        "@language",
-        "name",
-        "schema",
-        "contents",
-        "extends",
-        "schemas",
-        "fields",
-        "enumValues",
-        "enumValue",
-        "valueSchema",
-        "elementSchema",
-        "mapKey",
-        "mapValue",
-        "request",
-        "unit",
-        "target",
-        "properties",
-        "displayName",
-        "x",
-    ];
-    const TEXTS: [&str; 22] = [
-        "dtmi:dtdl:context;2",
-        "dtmi:a;1",
-        "dtmi:b;1",
-        "dtmi:c;0",
-        "Interface",
-        "Property",
-        "Telemetry",
-        "Command",
-        "Component",
-        "Relationship",
-        "Array",
-        "Object",
-        "Enum",
-        "Map",
-        "Temperature",
-        "degreeCelsius",
-        "integer",
-        "string",
-        "name",
-        "ü",
-        "",
-        "en",
-    ];
     let text = prop::sample::select(TEXTS.to_vec()).prop_map(Value::from);
     let leaf = prop_oneof![
         6 => text, 1 => Just(Value::Null), 1 => any::<bool>().prop_map(Value::from),
@@ -156,9 +245,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn arbitrary_documents_never_panic(contents in dtdl_like(), schemas in dtdl_like(), extends in dtdl_like(), bare in dtdl_like()) {
-        let document = interface(&json!({"contents": contents, "schemas": schemas, "extends": extends}));
-        for limits in [Limits::azure(), Limits { undefined_extensions: true, ..Limits::azure() }] {
+    fn arbitrary_documents_never_panic(
+        version in 2..=4_u8, contents in dtdl_like(), schemas in dtdl_like(), extends in dtdl_like(), bare in dtdl_like()
+    ) {
+        let mut document = interface(&json!({"contents": contents, "schemas": schemas, "extends": extends}));
+        if version > 2 {
+            document["@context"] = json!([format!("dtmi:dtdl:context;{version}"), "dtmi:dtdl:extension:mqtt;4",
+                "dtmi:dtdl:extension:annotation;2", "dtmi:dtdl:extension:quantitativeTypes;2"]);
+        }
+        for limits in [Limits::azure(), Limits { undefined_extensions: UndefinedExtensions::Always, ..Limits::language() }] {
             if let Ok(models) = parse(&[document.clone(), bare.clone()], &limits) {
                 let _ = ModelSet::new().with(models);
             }

@@ -1,6 +1,6 @@
 //! Values, twins and relationships against their models.
 
-use pollux_dtdl::{Dtmi, Limits, ModelSet, parse};
+use pollux_dtdl::{Dtmi, Limits, Link, ModelSet, parse};
 use serde_json::{Value, json};
 
 fn set() -> ModelSet {
@@ -167,4 +167,177 @@ fn properties_of_relationships_are_checked() {
     assert!(room.check_relationship_property("none", "door", &json!("open")).is_err());
     let body = json!({"$targetId": "x", "$relationshipName": "next", "door": 1, "window": 2});
     assert_eq!(room.relationships["next"].check_body(body.as_object().unwrap()).len(), 2);
+}
+
+#[test]
+fn values_of_version_4_fit_their_schemas() {
+    let names = [
+        "byte",
+        "bytes",
+        "decimal",
+        "short",
+        "unsignedByte",
+        "unsignedInteger",
+        "unsignedLong",
+        "unsignedShort",
+        "uuid",
+        "scaledDecimal",
+    ];
+    let contents: Vec<_> =
+        names.iter().map(|name| json!({"@type": "Property", "name": name, "schema": name})).collect();
+    let model = json!({"@context": "dtmi:dtdl:context;4", "@id": "dtmi:Room;1", "@type": "Interface", "contents": contents});
+    let limits = Limits::language();
+    let set = ModelSet::new().with_limits(parse(&[model], &limits).unwrap(), &limits).unwrap();
+    let room = set.get(&room()).unwrap();
+    for (name, value) in [
+        ("byte", json!(-128)),
+        ("byte", json!(127)),
+        ("bytes", json!("")),
+        ("bytes", json!("cG9sbHV4")),
+        ("bytes", json!("YQ==")),
+        ("decimal", json!("-12.50")),
+        ("decimal", json!("+0")),
+        ("decimal", json!("123456789012345678901234567890")),
+        ("short", json!(-32768)),
+        ("unsignedByte", json!(255)),
+        ("unsignedInteger", json!(u32::MAX)),
+        ("unsignedLong", json!(u64::MAX)),
+        ("unsignedShort", json!(65535)),
+        ("uuid", json!("f81d4fae-7dec-11d0-a765-00A0C91E6BF6")),
+        ("scaledDecimal", json!({"scale": 7, "value": "1234.56"})),
+    ] {
+        assert_eq!(room.check_property(name, &value), Ok(()), "{name} {value}");
+    }
+    for (name, value) in [
+        ("byte", json!(128)),
+        ("byte", json!(-129)),
+        ("byte", json!(1.0)),
+        ("bytes", json!("YQ=")),
+        ("bytes", json!("YQ===")),
+        ("bytes", json!("Y=Q=")),
+        ("bytes", json!("Y_==")),
+        ("bytes", json!([1])),
+        ("decimal", json!(1.5)),
+        ("decimal", json!("1.")),
+        ("decimal", json!(".5")),
+        ("decimal", json!("--1")),
+        ("decimal", json!("1e3")),
+        ("decimal", json!("")),
+        ("short", json!(32768)),
+        ("unsignedByte", json!(-1)),
+        ("unsignedByte", json!(256)),
+        ("unsignedInteger", json!(4_294_967_296_u64)),
+        ("unsignedLong", json!(-1)),
+        ("unsignedShort", json!(65536)),
+        ("uuid", json!("f81d4fae7dec11d0a76500a0c91e6bf6")),
+        ("uuid", json!("f81d4fae-7dec-11d0-a765-00a0c91e6bfg")),
+        ("scaledDecimal", json!({"scale": 40000})),
+        ("scaledDecimal", json!({"value": 1})),
+    ] {
+        assert!(room.check_property(name, &value).is_err(), "{name} {value}");
+    }
+}
+
+#[test]
+fn a_relationship_fits_its_name_target_and_multiplicity() {
+    let model = |id: &str, rest: Value| {
+        let mut json = json!({"@context": "dtmi:dtdl:context;3", "@id": id, "@type": "Interface"});
+        json.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        json
+    };
+    let documents = [
+        model(
+            "dtmi:Room;1",
+            json!({"contents": [
+            {"@type": "Relationship", "name": "has", "target": "dtmi:Lamp;1", "maxMultiplicity": 2,
+             "properties": [{"@type": "Property", "name": "since", "schema": "date"}]},
+            {"@type": "Relationship", "name": "any"}]}),
+        ),
+        model("dtmi:Lamp;1", json!({})),
+        model("dtmi:DeskLamp;1", json!({"extends": "dtmi:Lamp;1"})),
+    ];
+    let set = ModelSet::new().with(parse(&documents, &Limits::azure()).unwrap()).unwrap();
+    let id = |text: &str| Dtmi::parse(text).unwrap();
+    let check = |name: &str, target: &str, properties: Value, others: Option<usize>| {
+        let (target, properties) = (id(target), properties.as_object().unwrap().clone());
+        let link = Link { name, properties: &properties, target: Some(&target), others };
+        set.check_relationship(&room(), &link).into_iter().map(|v| v.message).collect::<Vec<_>>()
+    };
+    assert!(check("has", "dtmi:Lamp;1", json!({"since": "2024-05-17", "$etag": "x"}), Some(1)).is_empty());
+    assert!(check("has", "dtmi:DeskLamp;1", json!({}), None).is_empty());
+    assert!(check("any", "dtmi:Room;1", json!({}), Some(1_000_000)).is_empty());
+    assert!(check("has", "dtmi:Room;1", json!({}), None)[0].contains("must be of the model dtmi:Lamp;1"));
+    assert!(check("has", "dtmi:Lamp;1", json!({}), Some(2))[0].contains("2 relationships has at most"));
+    assert!(
+        check("has", "dtmi:Lamp;1", json!({"since": 1}), None)[0].contains("Expected value of type date")
+    );
+    assert!(
+        check("none", "dtmi:Lamp;1", json!({}), None)[0]
+            .contains("is not a relationship on the DTDL for dtmi:Room;1")
+    );
+}
+
+#[test]
+fn commands_telemetry_and_writing_are_checked_for_who_asks() {
+    let json = json!({"@context": "dtmi:dtdl:context;4", "@id": "dtmi:Room;1", "@type": "Interface", "contents": [
+        {"@type": "Property", "name": "set", "schema": "double", "writable": true},
+        {"@type": "Property", "name": "is", "schema": "double"},
+        {"@type": "Telemetry", "name": "temperature", "schema": "double"},
+        {"@type": "Command", "name": "reboot", "request": {"name": "delay", "schema": "duration"},
+         "response": {"name": "at", "schema": "dateTime", "nullable": true}},
+        {"@type": "Command", "name": "ping"}]});
+    let limits = Limits::language();
+    let set = ModelSet::new().with_limits(parse(&[json], &limits).unwrap(), &limits).unwrap();
+    let room = set.get(&room()).unwrap();
+    assert!(
+        room.check_writable("set").is_ok()
+            && room.check_writable("is").is_err()
+            && room.check_writable("x").is_err()
+    );
+    assert!(room.check_telemetry("temperature", &json!(20.5)).is_ok());
+    assert!(
+        room.check_telemetry("temperature", &json!("20")).is_err()
+            && room.check_telemetry("set", &json!(1)).is_err()
+    );
+    let (reboot, ping) = (&room.commands["reboot"], &room.commands["ping"]);
+    assert!(reboot.check_request(Some(&json!("PT5S"))).is_ok());
+    assert!(reboot.check_request(None).is_err() && reboot.check_request(Some(&Value::Null)).is_err());
+    assert!(reboot.check_response(None).is_ok() && reboot.check_response(Some(&Value::Null)).is_ok());
+    assert!(reboot.check_response(Some(&json!("soon"))).is_err());
+    assert!(ping.check_request(None).is_ok() && ping.check_request(Some(&json!(1))).is_err());
+}
+
+#[test]
+fn properties_of_version_3_are_arrays_and_places() {
+    let array = json!({"@type": "Array", "elementSchema": {"@type": "Object", "fields": [{"name": "x", "schema": "integer"}]}});
+    let places = ["point", "lineString", "multiPoint", "polygon", "multiLineString", "multiPolygon"];
+    let mut contents = vec![json!({"@type": "Property", "name": "list", "schema": array})];
+    contents.extend(places.map(|place| json!({"@type": "Property", "name": place, "schema": place})));
+    let json = json!({"@context": "dtmi:dtdl:context;3", "@id": "dtmi:Room;1", "@type": "Interface", "contents": contents});
+    let set = ModelSet::new().with(parse(&[json], &Limits::azure()).unwrap()).unwrap();
+    let room = set.get(&room()).unwrap();
+    assert!(room.check_property("list", &json!([])).is_ok());
+    assert!(room.check_property("list", &json!([{"x": 1}, {}])).is_ok());
+    assert_eq!(room.check_property("list", &json!([{}, {"x": "1"}])).unwrap_err().path, "/list/1/x");
+    assert!(room.check_property("list", &json!({})).is_err());
+    let place = |name: &str, kind: &str, coordinates: Value| {
+        room.check_property(name, &json!({"type": kind, "coordinates": coordinates})).is_ok()
+    };
+    let ring = json!([[0, 0], [0, 1], [1, 1], [0, 0]]);
+    let open = json!([[0, 0], [0, 1], [1, 1], [1, 0]]);
+    assert!(place("point", "Point", json!([47.6, -122.1, 30])) && !place("point", "Point", json!([47.6])));
+    assert!(
+        place("lineString", "LineString", open.clone())
+            && !place("lineString", "LineString", json!([[0, 0]]))
+    );
+    assert!(
+        place("multiPoint", "MultiPoint", json!([])) && !place("multiPoint", "MultiPoint", json!([0, 0]))
+    );
+    assert!(place("polygon", "Polygon", json!([ring])) && !place("polygon", "Polygon", json!([open])));
+    assert!(!place("polygon", "Polygon", json!([[[0, 0], [0, 1], [0, 0]]])), "a ring has four positions");
+    assert!(place("multiLineString", "MultiLineString", json!([open])));
+    assert!(
+        place("multiPolygon", "MultiPolygon", json!([[ring]]))
+            && !place("multiPolygon", "MultiPolygon", json!([[open]]))
+    );
 }

@@ -97,7 +97,7 @@ fn every_error_is_reported_with_its_place() {
 #[test]
 fn messages_say_what_would_be_right() {
     let said = |document: Value| errors(document)[0].message.clone();
-    assert!(said(json!({"@id": "dtmi:a;1", "@type": "Interface"})).contains("dtmi:dtdl:context;2"));
+    assert!(said(json!({"@id": "dtmi:a;1", "@type": "Interface"})).contains("dtmi:dtdl:context;3"));
     assert!(said(json!(7)).contains("a model is an object"));
     let unit = interface(
         "dtmi:a;1",

@@ -4,12 +4,14 @@ mod component;
 mod document;
 mod model;
 mod model_files;
+mod model_validate;
 mod query;
 mod relationship;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
+use crate::cli::Global;
 use crate::session::Session;
 
 /// Digital twins: models, twins, relationships, components, queries
@@ -45,15 +47,18 @@ pub(crate) struct Target {
 }
 
 /// Runs a command of this group.
-pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
+pub(crate) async fn run(global: &Global, command: Command) -> Result<()> {
+    let session = || Session::open(global);
     match command {
-        Command::Create(args) => document::create(session, args).await,
-        Command::Show(args) => document::show(session, args).await,
-        Command::Update(args) => document::update(session, args).await,
-        Command::Delete(args) => document::delete(session, args).await,
-        Command::Query(args) => query::run(session, args).await,
-        Command::Model(command) => model::run(session, command).await,
-        Command::Relationship(command) => relationship::run(session, command).await,
-        Command::Component(command) => component::run(session, command).await,
+        Command::Create(args) => document::create(&session()?, args).await,
+        Command::Show(args) => document::show(&session()?, args).await,
+        Command::Update(args) => document::update(&session()?, args).await,
+        Command::Delete(args) => document::delete(&session()?, args).await,
+        Command::Query(args) => query::run(&session()?, args).await,
+        // It needs no server.
+        Command::Model(model::Command::Validate(args)) => model_validate::run(global, &args),
+        Command::Model(model::Command::Server(command)) => model::run(&session()?, command).await,
+        Command::Relationship(command) => relationship::run(&session()?, command).await,
+        Command::Component(command) => component::run(&session()?, command).await,
     }
 }

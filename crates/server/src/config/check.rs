@@ -36,6 +36,7 @@ pub(super) fn accepted(key: &str) -> Option<&'static str> {
             "an https URL (http only on localhost), exactly as the tokens' iss says it"
         }
         "limits.registration_retry_after_seconds" => "a whole number of seconds",
+        "limits.dtdl_version" => "2, 3 or 4",
         _ if key.starts_with("limits.") => "a whole number, 1 or more",
         _ => return None,
     })
@@ -185,6 +186,9 @@ fn check_limits(config: &Config) -> Result<(), Problem> {
     let zero = sizes.iter().find(|one| one.1 == 0).map(|one| one.0);
     match zero.or_else(|| times.iter().find(|one| one.1 == 0).map(|one| one.0)) {
         Some(key) => Err(problem(key, "it is 0")),
+        None if !(2..=4).contains(&limits.dtdl_version) => {
+            Err(problem("limits.dtdl_version", format!("DTDL {} is not known", limits.dtdl_version)))
+        }
         None if limits.event > LARGEST_EVENT => {
             Err(problem("limits.event", format!("no event log takes more than {LARGEST_EVENT} bytes")))
         }

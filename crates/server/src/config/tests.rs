@@ -131,6 +131,10 @@ fn a_bad_file_is_refused_with_line_key_and_what_is_accepted() {
             "[limits]\nconnections = 0",
             "pollux.toml:2: limits.connections: it is 0; accepted: a whole number, 1 or more",
         ),
+        (
+            "[limits]\ndtdl_version = 5",
+            "pollux.toml:2: limits.dtdl_version: DTDL 5 is not known; accepted: 2, 3 or 4",
+        ),
         ("[limits]\nconnections = -1", "limits.connections: invalid value: integer `-1`"),
         ("[limits]\nspeed = 1", "unknown field `speed`, expected one of `device_message`"),
         ("[tls]\ncertificate = \"a.pem\"", "tls.certificate: there is a certificate without a key"),

@@ -201,8 +201,10 @@ impl TwinsClient for RemoteTwins {
         };
         let listed = page.get("value").and_then(Value::as_array).into_iter().flatten();
         let documents: Vec<Value> = listed.filter_map(|entry| entry.get("model").cloned()).collect();
-        let parsed = pollux_dtdl::parse(&documents, &pollux_dtdl::Limits::azure());
-        let set = parsed.and_then(|models| ModelSet::new().with(models));
+        // That service has accepted them, so every version that is understood here is right.
+        let limits = pollux_dtdl::Limits::language();
+        let parsed = pollux_dtdl::parse(&documents, &limits);
+        let set = parsed.and_then(|models| ModelSet::new().with_limits(models, &limits));
         set.map(Some)
             .map_err(|_| Error::invalid(format!("the twins service's model '{model}' does not parse")))
     }

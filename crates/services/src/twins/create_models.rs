@@ -37,8 +37,9 @@ impl Twins {
                  details.",
             ));
         }
+        let accepted = pollux_dtdl::Limits { max_version: self.context.limits.dtdl_version, ..limits() };
         let parsed =
-            pollux_dtdl::parse(&documents, &limits()).map_err(|diagnostics| invalid(&diagnostics))?;
+            pollux_dtdl::parse(&documents, &accepted).map_err(|diagnostics| invalid(&diagnostics))?;
         if parsed.len() > PER_REQUEST {
             return Err(Error::invalid(format!(
                 "A request may carry up to {PER_REQUEST} models; this one has {}.",

@@ -150,9 +150,9 @@ impl ModelCache {
     }
 }
 
-/// What a model may be.
+/// What a model may be, once it is stored: in any version of DTDL that was accepted at its time.
 pub(super) fn limits() -> Limits {
-    Limits::azure()
+    Limits { max_version: Limits::language().max_version, ..Limits::azure() }
 }
 
 /// All diagnostics as one text.

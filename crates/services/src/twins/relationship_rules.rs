@@ -1,6 +1,6 @@
 //! What a model says of a relationship: its name, its target, its properties.
 
-use pollux_dtdl::Dtmi;
+use pollux_dtdl::{Dtmi, Link};
 use pollux_model::Result;
 use serde_json::{Map, Value};
 
@@ -20,20 +20,17 @@ pub(super) fn check(
     limit: usize,
 ) -> Result<()> {
     let invalid = |findings: Vec<String>| refusal::invalid("relationship", findings);
-    let interface = Dtmi::parse(model).ok().and_then(|id| models.set.get(&id));
-    let Some(interface) = interface else {
+    let Ok(source) = Dtmi::parse(model) else {
         return Err(invalid(vec![format!("{model} or one of its dependencies does not exist.")]));
     };
-    let Some(relationship) = interface.relationships.get(name) else {
-        return Err(invalid(vec![format!("{name} is not a relationship on the DTDL for {model}.")]));
+    let target = target.map(Dtmi::parse).transpose();
+    let Ok(target) = target else {
+        return Err(invalid(vec![format!("The model of the target of {name} is no identifier.")]));
     };
-    let mut findings: Vec<String> =
-        relationship.check_body(properties).into_iter().map(|violation| violation.message).collect();
-    if let (Some(wanted), Some(target)) = (&relationship.target, target)
-        && !Dtmi::parse(target).is_ok_and(|target| models.set.is_of(&target, wanted, false))
-    {
-        findings.push(format!("The target of {name} must be of the model {wanted}; it is of {target}."));
-    }
+    // ADT does not enforce multiplicity.
+    let link = Link { name, properties, target: target.as_ref(), others: None };
+    let violations = models.set.check_relationship(&source, &link);
+    let findings: Vec<String> = violations.into_iter().map(|violation| violation.message).collect();
     if !findings.is_empty() {
         return Err(invalid(findings));
     }

@@ -49,6 +49,10 @@ impl World {
     }
 
     fn over(folder: tempfile::TempDir) -> Self {
+        Self::limited(folder, Limits::default())
+    }
+
+    fn limited(folder: tempfile::TempDir, limits: Limits) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_700_000_000)));
         let store = SqliteStore::open(&folder.path().join("state.db"), SqliteOptions::default()).unwrap();
@@ -61,7 +65,7 @@ impl World {
             clock: clock.clone(),
             random: Arc::new(SeededRandom::new(1)),
             table: ResourceTable::new(vec!["localhost".into()]),
-            limits: Limits::default(),
+            limits,
             cluster: crate::Cluster::solo(),
             https_ports: std::sync::OnceLock::new(),
             http: reqwest::Client::new(),

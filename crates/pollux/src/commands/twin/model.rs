@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use pollux_client::rest::Paging;
 use serde_json::{Value, json};
 
+use super::model_validate::Validate;
 use super::{Target, model_files};
 use crate::input::segment;
 use crate::output::Column;
@@ -20,6 +21,15 @@ const COLUMNS: &[Column] = &[
 /// Models, in DTDL
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    #[command(flatten)]
+    Server(ServerCommand),
+    /// Check models without a server
+    Validate(Validate),
+}
+
+/// What a server does with models.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServerCommand {
     /// Upload models
     Create(Create),
     /// Show a model
@@ -93,17 +103,17 @@ fn path(dtmi: &str) -> String {
 }
 
 /// Runs a command of this group.
-pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
+pub(crate) async fn run(session: &Session, command: ServerCommand) -> Result<()> {
     match command {
-        Command::Create(args) => create(session, args).await,
-        Command::Show(args) => {
+        ServerCommand::Create(args) => create(session, args).await,
+        ServerCommand::Show(args) => {
             let rest = session.twins(args.target.dt_name.as_deref())?;
             let request = rest.get(&path(&args.dtmi)).query("includeModelDefinition", flag(args.definition));
             let found =
                 request.send().await.with_context(|| format!("cannot show the model '{}'", args.dtmi))?;
             session.output.document(&found.body)
         }
-        Command::List(args) => {
+        ServerCommand::List(args) => {
             let rest = session.twins(args.target.dt_name.as_deref())?;
             let wanted = args.dependencies_for.iter().map(|id| format!("&dependenciesFor={}", segment(id)));
             let wanted: String = wanted.collect();
@@ -115,12 +125,12 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
                 .context("cannot list the models")?;
             session.output.rows(rows, COLUMNS)
         }
-        Command::Delete(args) => {
+        ServerCommand::Delete(args) => {
             let gone = session.twins(args.target.dt_name.as_deref())?.delete(&path(&args.dtmi)).send().await;
             gone.with_context(|| format!("cannot delete the model '{}'", args.dtmi))?;
             session.output.note(&format!("deleted the model '{}'", args.dtmi))
         }
-        Command::Decommission(args) => {
+        ServerCommand::Decommission(args) => {
             let patch = json!([{ "op": "replace", "path": "/decommissioned", "value": true }]);
             let rest = session.twins(args.target.dt_name.as_deref())?;
             let done = rest.patch(&path(&args.dtmi)).json_patch(patch).send().await;

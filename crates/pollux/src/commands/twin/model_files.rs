@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
@@ -19,20 +19,27 @@ pub(super) fn read(from: &str) -> Result<Vec<Value>> {
     if from.trim_start().starts_with(['{', '[']) {
         return Ok(flat(input::json("--from", from)?));
     }
-    let path = Path::new(from);
     let mut models = Vec::new();
-    if path.is_dir() {
-        walk(path, DEPTH, &mut models)?;
-        if models.is_empty() {
-            bail!("there is no .json file in '{from}'");
-        }
-    } else {
-        models = document(path)?;
+    for path in paths(Path::new(from))? {
+        models.extend(document(&path)?);
     }
     Ok(models)
 }
 
-fn walk(folder: &Path, depth: usize, models: &mut Vec<Value>) -> Result<()> {
+/// A file itself; of a folder, every `.json` in it and below, in order.
+pub(super) fn paths(from: &Path) -> Result<Vec<PathBuf>> {
+    if !from.is_dir() {
+        return Ok(vec![from.to_owned()]);
+    }
+    let mut found = Vec::new();
+    walk(from, DEPTH, &mut found)?;
+    if found.is_empty() {
+        bail!("there is no .json file in '{}'", from.display());
+    }
+    Ok(found)
+}
+
+fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<()> {
     let failed = || format!("cannot read '{}'", folder.display());
     let entries: Result<Vec<_>, _> = fs::read_dir(folder).with_context(failed)?.collect();
     let mut paths: Vec<_> = entries.with_context(failed)?.into_iter().map(|entry| entry.path()).collect();
@@ -41,10 +48,10 @@ fn walk(folder: &Path, depth: usize, models: &mut Vec<Value>) -> Result<()> {
         if path.is_dir() {
             match depth {
                 0 => bail!("'{}' lies more than {DEPTH} folders deep", path.display()),
-                _ => walk(&path, depth - 1, models)?,
+                _ => walk(&path, depth - 1, found)?,
             }
         } else if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
-            models.extend(document(&path)?);
+            found.push(path);
         }
     }
     Ok(())

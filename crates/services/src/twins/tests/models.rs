@@ -49,6 +49,33 @@ async fn bad_models_are_refused_whole() {
 }
 
 #[tokio::test]
+async fn versions_of_dtdl_are_taken_as_azure_takes_them_unless_told_otherwise() {
+    let model = |version: u8| {
+        json!({"@context": format!("dtmi:dtdl:context;{version}"), "@id": format!("dtmi:example:V{version};1"), "@type": "Interface",
+            "contents": [{"@type": "Property", "name": "list", "schema": {"@type": "Array", "elementSchema": "double"}}]})
+    };
+    let world = World::empty();
+    let create = async |world: &World, version| {
+        world.twins.create_models(&world.admin, &world.instance, vec![model(version)]).await
+    };
+    create(&world, 3).await.unwrap();
+    let refused = create(&world, 4).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::ModelInvalid);
+    assert!(refused.message.contains("DTDL version 4 is not accepted here"), "{refused}");
+    let twin = |list: Value| json!({"$metadata": {"$model": "dtmi:example:V3;1"}, "list": list});
+    world.put("t", twin(json!([1, 2.5]))).await.unwrap();
+    assert_eq!(code(world.put("t", twin(json!([1, "x"]))).await), ErrorCode::ValidationFailed);
+    let limits = Limits { dtdl_version: 4, ..Limits::default() };
+    let World { folder, twins, .. } = world;
+    drop(twins);
+    let world = World::limited(folder, limits);
+    create(&world, 4).await.unwrap();
+    // What is stored stays when the setting is lowered.
+    let world = world.again();
+    world.twins.model(&world.admin, &world.instance, "dtmi:example:V4;1").await.unwrap();
+}
+
+#[tokio::test]
 async fn lists_are_paged_and_follow_dependencies() {
     let world = World::new().await;
     let list = async |dependencies_for: &[&str], paging: Paging| {

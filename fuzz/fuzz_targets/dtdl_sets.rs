@@ -1,0 +1,8 @@
+//! A line of `pollux twin model validate --ndjson`.
+
+#![no_main]
+
+#[path = "../../crates/dtdl/tests/suite/targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| targets::sets(input));
