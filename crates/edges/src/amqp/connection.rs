@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
@@ -33,6 +34,9 @@ const READ: usize = 64 * 1024;
 const WAITING: usize = 4 * 1024 * 1024;
 /// Requests under way, all links together. At the bound nothing more is read.
 const ASKED: usize = 64;
+/// How long, and how many bytes, the peer is still listened to after the last frame was written.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 1024 * 1024;
 
 /// A connection.
 pub(super) struct Connection {
@@ -138,7 +142,9 @@ impl Connection {
                 output = self.endpoint.take_output().unwrap_or_default();
             }
             if output.is_empty() && !unflushed && self.endpoint.is_closed() {
-                return writer.shutdown().await;
+                writer.shutdown().await?;
+                linger(&mut reader).await;
+                return Ok(());
             }
             let deadline = self.next_deadline();
             let reads = self.endpoint.wants_read() && self.waiting < WAITING && self.asked < ASKED;
@@ -383,6 +389,23 @@ async fn read_some(reader: &mut (impl AsyncRead + Unpin), input: &mut BytesMut) 
     }
     input.reserve(READ / 4);
     reader.read_buf(input).await
+}
+
+/// Reads and forgets what the peer is still sending (AMQP 1.0 section 2.4.3 DISCARDING). A socket that is closed with
+/// bytes unread resets the connection, and a reset overtakes the close frame that says what was wrong.
+async fn linger(reader: &mut (impl AsyncRead + Unpin)) {
+    let mut bytes = BytesMut::with_capacity(READ);
+    let discard = async {
+        let mut left = LINGER_BYTES;
+        while let Ok(read @ 1..) = reader.read_buf(&mut bytes).await {
+            left = left.saturating_sub(read);
+            if left == 0 {
+                break;
+            }
+            bytes.clear();
+        }
+    };
+    tokio::time::timeout(LINGER, discard).await.ok();
 }
 
 /// Writes some, or flushes what was written; whether there is something to flush after it.

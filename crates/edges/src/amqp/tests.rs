@@ -148,3 +148,27 @@ async fn a_peer_that_wants_signs_of_life_gets_them() {
     peer.attach_sender("deviceevents").await;
     assert!(tokio::time::timeout(Duration::from_secs(1000), peer.closed()).await.is_err());
 }
+
+#[tokio::test]
+async fn who_breaks_the_protocol_can_end_what_he_is_sending_and_hears_why() {
+    let mut peer = Peer::new(true, Limits::default()).await;
+    let mut frames = 200_000_u32.to_be_bytes().to_vec(); // more than a frame may have, and than is read at once
+    frames.resize(200_000, 0);
+    peer.stream.write_all(&frames).await.unwrap();
+    assert_eq!(peer.closed().await.0, condition::CONNECTION_FRAMING_ERROR.as_str());
+}
+
+#[tokio::test]
+async fn who_does_not_hang_up_is_not_waited_for_longer_than_a_second() {
+    let mut peer = Peer::new(true, Limits::default()).await;
+    peer.stream.write_all(&[0; 8]).await.unwrap();
+    assert_eq!(peer.closed().await.0, condition::CONNECTION_FRAMING_ERROR.as_str());
+    let closed = Instant::now();
+    while peer.stream.write_all(&[0; 1000]).await.is_ok() {
+        assert!(closed.elapsed() <= LINGER_SEEN, "it is still listened to");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// What a connection lingers, and a step of the test's time.
+const LINGER_SEEN: Duration = Duration::from_millis(1200);
