@@ -14,7 +14,7 @@ use crate::batch::Expect;
 use crate::error::{Mismatch, StoreError};
 use crate::keys::{fetch, relationship_place};
 use crate::store::Page;
-use crate::twins::{Direction, TwinFilter, Twins};
+use crate::twins::{Direction, Related, TwinFilter, Twins};
 
 const ETAG: &str = "SELECT etag FROM digital_twins WHERE twins = ?1 AND id = ?2";
 const DOCUMENT: &str = "SELECT document FROM digital_twins WHERE twins = ?1 AND id = ?2";
@@ -72,6 +72,32 @@ impl Twins for SqliteStore {
         self.readers
             .list(move |connection| {
                 relationships::of(connection, &twins, (&twin, direction), name.as_deref(), &after, limit)
+            })
+            .await
+    }
+
+    async fn related(
+        &self,
+        twins: &ResourceName,
+        ends: &[String],
+        direction: Direction,
+        names: &[String],
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Related, StoreError> {
+        let after = relationship_place(after)?;
+        let (twins, ends) = (twins.clone(), ends.to_owned());
+        let names = (!names.is_empty()).then(|| serde_json::json!(names).to_string());
+        self.readers
+            .list(move |connection| {
+                relationships::related(
+                    connection,
+                    &twins,
+                    (&ends, direction),
+                    names.as_deref(),
+                    &after,
+                    limit,
+                )
             })
             .await
     }
