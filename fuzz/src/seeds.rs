@@ -9,6 +9,8 @@ use std::{fs, io};
 
 #[path = "../../crates/amqp/tests/fuzz/seeds.rs"]
 mod seeds;
+#[path = "../../crates/query/tests/fuzz/seeds.rs"]
+mod queries;
 
 const NAMES: [&str; 9] = [
     "amqps://localhost:5671/hub1/ConsumerGroups/$Default/Partitions/0",
@@ -26,9 +28,15 @@ fn main() -> io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     let names = NAMES.map(|name| ("names", name.as_bytes().to_vec()));
     for (number, (target, seed)) in seeds::all(std::time::Instant::now()).into_iter().chain(names).enumerate() {
-        let folder = corpus.join(format!("amqp_{target}"));
-        fs::create_dir_all(&folder)?;
-        fs::write(folder.join(format!("seed-{number:03}")), seed)?;
+        write(&corpus.join(format!("amqp_{target}")), number, &seed)?;
+    }
+    for (number, (target, seed)) in queries::all().into_iter().enumerate() {
+        write(&corpus.join(target), number, &seed)?;
     }
     Ok(())
+}
+
+fn write(folder: &Path, number: usize, seed: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join(format!("seed-{number:03}")), seed)
 }

@@ -18,6 +18,13 @@ pub struct Limits {
     pub request_body: usize,
     /// A digital twin: 32 KiB ("Azure Digital Twins service limits").
     pub digital_twin: usize,
+    /// Twins, relationships and combinations of them that one digital twins query may look at, all its pages together.
+    pub query_work: u64,
+    /// Bytes that a digital twins query may hold for rows it must put in order, or groups.
+    pub query_memory: usize,
+    /// How long one page of a digital twins query may be worked on, in seconds; thrice as long where every page needs all
+    /// rows, because they are put in order or groups.
+    pub query_page_seconds: u64,
     /// A webhook's answer: 64 KiB.
     pub webhook_answer: usize,
     /// How long a custom allocation webhook may take, in seconds: 5 ("Use custom allocation policies").
@@ -55,6 +62,9 @@ impl Default for Limits {
             device_twin_tags: 8 * 1024,
             request_body: 1024 * 1024,
             digital_twin: 32 * 1024,
+            query_work: 10_000_000,
+            query_memory: 64 * 1024 * 1024,
+            query_page_seconds: 10,
             webhook_answer: 64 * 1024,
             webhook_timeout_seconds: 5,
             registration_payload: 16 * 1024,

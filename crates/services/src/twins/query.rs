@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::continuation::Paging;
 use super::models::Models;
 use super::{Twins, refusal};
-use crate::{Caller, Right};
+use crate::{Caller, Limits, Right};
 
 mod answer;
 mod explain;
@@ -34,8 +34,6 @@ use plan::{Counting, Plan};
 use source::Source;
 use walk::{Next, Place, Walk};
 
-/// How long one page may be worked on; a page that needs all rows at once, three times as long.
-const PAGE_TIME: Duration = Duration::from_secs(10);
 /// Most bytes of rows in one page, the last row not counted.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// How many roots are read at once.
@@ -113,13 +111,21 @@ impl Twins {
             )
         })?;
         let models = self.models.get(&resource).await?;
-        let time = if Ordered::wants(&parsed) { 3 * PAGE_TIME } else { PAGE_TIME };
-        let ends = Instant::now() + time;
-        let mut source = Source::new(&*self.context.store, instance, position.work, ends);
+        let limits = &self.context.limits;
+        let time = limits.query_page_seconds * if Ordered::wants(&parsed) { 3 } else { 1 };
+        let ends = Instant::now() + Duration::from_secs(time);
+        let work = (position.work, limits.query_work);
+        let mut source = Source::new(&*self.context.store, instance, work, ends);
         let plan = Plan::make(&parsed, &models, &mut source, position.start).await?;
         position.start = Some(plan.start);
-        let run =
-            Run { query: &parsed, plan: &plan, walk: Walk::new(&parsed, &plan, &models), source, dry: false };
+        let run = Run {
+            query: &parsed,
+            plan: &plan,
+            walk: Walk::new(&parsed, &plan, &models),
+            source,
+            limits,
+            dry: false,
+        };
         let limit = query.paging.limit();
         let (rows, next, charge) = run.page(position, limit).await?;
         let continuation = match next {
@@ -135,6 +141,7 @@ struct Run<'r> {
     plan: &'r Plan<'r>,
     walk: Walk<'r>,
     source: Source<'r>,
+    limits: &'r Limits,
     /// Whether the store has no more roots.
     dry: bool,
 }
@@ -197,12 +204,13 @@ impl Run<'_> {
 
     /// Rows in order, or groups.
     async fn ordered(mut self, mut at: Position, limit: usize) -> Result<Page> {
-        let mut ordered = Ordered::new(self.query, at.behind.take(), limit, self.query.offset())?;
+        let mut ordered =
+            Ordered::new(self.query, at.behind.take(), limit, self.query.offset(), self.limits.query_memory)?;
         loop {
             match self.next(&mut at).await? {
                 Next::Row(row) => ordered.take(&row)?,
                 Next::Dry => break,
-                Next::Late => return Err(too_long()),
+                Next::Late => return Err(too_long(3 * self.limits.query_page_seconds)),
             }
         }
         let (rows, behind) = ordered.finish()?;
@@ -219,7 +227,8 @@ impl Run<'_> {
 
     /// What it takes to answer the query, found by answering it.
     async fn explained(mut self, mut at: Position, limit: usize) -> Result<Page> {
-        let mut ordered = Ordered::new(self.query, None, limit, self.query.offset())?;
+        let mut ordered =
+            Ordered::new(self.query, None, limit, self.query.offset(), self.limits.query_memory)?;
         let mut rows = 0;
         let complete = loop {
             match self.next(&mut at).await? {
@@ -262,8 +271,7 @@ impl Run<'_> {
     }
 }
 
-fn too_long() -> Error {
-    let seconds = (3 * PAGE_TIME).as_secs();
+fn too_long(seconds: u64) -> Error {
     Error::new(
         ErrorCode::QuotaExceeded,
         format!(

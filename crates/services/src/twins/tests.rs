@@ -19,6 +19,8 @@ mod continuation;
 mod models;
 mod patches;
 mod queries;
+mod query_bounds;
+mod query_oracle;
 mod relationships;
 mod twins;
 
@@ -48,7 +50,18 @@ impl World {
         world
     }
 
+    /// With the models below and other bounds.
+    async fn bounded(limits: Limits) -> Self {
+        let world = Self::within(tempfile::tempdir().unwrap(), limits);
+        world.twins.create_models(&world.admin, &world.instance, models()).await.unwrap();
+        world
+    }
+
     fn over(folder: tempfile::TempDir) -> Self {
+        Self::within(folder, Limits::default())
+    }
+
+    fn within(folder: tempfile::TempDir, limits: Limits) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_700_000_000)));
         let store = SqliteStore::open(&folder.path().join("state.db"), SqliteOptions::default()).unwrap();
@@ -61,7 +74,7 @@ impl World {
             clock: clock.clone(),
             random: Arc::new(SeededRandom::new(1)),
             table: ResourceTable::new(vec!["localhost".into()]),
-            limits: Limits::default(),
+            limits,
             cluster: crate::Cluster::solo(),
             https_ports: std::sync::OnceLock::new(),
             http: reqwest::Client::new(),

@@ -12,8 +12,6 @@ use serde_json::Value;
 
 use super::walk::Partial;
 
-/// Most bytes of rows or groups that are held at once.
-const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// About what a group's totals take, or a row's place in a map.
 const OVERHEAD: usize = 128;
 
@@ -35,6 +33,8 @@ pub(super) struct Ordered<'q> {
     rows: BTreeMap<(SortKey, Vec<String>), (Value, usize)>,
     groups: BTreeMap<SortKey, Totals>,
     bytes: usize,
+    /// Most bytes that may be held.
+    most: usize,
     more: bool,
     /// Rows that are no groups.
     taken: u64,
@@ -52,6 +52,7 @@ impl<'q> Ordered<'q> {
         behind: Option<Behind>,
         limit: usize,
         pass_over: u64,
+        most: usize,
     ) -> Result<Self> {
         let behind = match behind {
             None => None,
@@ -71,6 +72,7 @@ impl<'q> Ordered<'q> {
             rows: BTreeMap::new(),
             groups,
             bytes: 0,
+            most,
             more: false,
             taken: 0,
         })
@@ -121,14 +123,15 @@ impl<'q> Ordered<'q> {
 
     fn hold(&mut self, size: usize) -> Result<()> {
         self.bytes += size;
-        if self.bytes <= MOST_BYTES {
+        if self.bytes <= self.most {
             return Ok(());
         }
         Err(Error::new(
             ErrorCode::QuotaExceeded,
             format!(
-                "The query needs more than {MOST_BYTES} bytes of memory for its rows in order or its groups. Ask for \
-                 smaller pages or a smaller OFFSET, show fewer columns, or group by something with fewer values."
+                "The query needs more than {} bytes of memory for its rows in order or its groups. Ask for \
+                 smaller pages or a smaller OFFSET, show fewer columns, or group by something with fewer values.",
+                self.most
             ),
         ))
     }

@@ -15,9 +15,6 @@ use super::super::{relationship_document, twin_document};
 use super::plan::{Edges, LONGEST_LIST, Roots};
 use super::refusal;
 
-/// Most documents and combinations one query may look at, all its pages together.
-const MOST_WORK: u64 = 10_000_000;
-
 /// The graph of one instance, as one page of a query reads it.
 pub(super) struct Source<'s> {
     store: &'s dyn Store,
@@ -25,6 +22,8 @@ pub(super) struct Source<'s> {
     pub(super) spent: Spent,
     /// What earlier pages of the same query spent.
     before: u64,
+    /// Most work that all pages together may be.
+    most: u64,
     /// When this page must end.
     ends: Instant,
 }
@@ -61,8 +60,13 @@ pub(super) struct RootBatch {
 }
 
 impl<'s> Source<'s> {
-    pub(super) fn new(store: &'s dyn Store, instance: &'s ResourceName, before: u64, ends: Instant) -> Self {
-        Self { store, instance, spent: Spent::default(), before, ends }
+    pub(super) fn new(
+        store: &'s dyn Store,
+        instance: &'s ResourceName,
+        (before, most): (u64, u64),
+        ends: Instant,
+    ) -> Self {
+        Self { store, instance, spent: Spent::default(), before, most, ends }
     }
 
     /// Whether this page has taken its time.
@@ -82,14 +86,15 @@ impl<'s> Source<'s> {
     }
 
     fn affordable(&self) -> Result<()> {
-        if self.work() <= MOST_WORK {
+        if self.work() <= self.most {
             return Ok(());
         }
         Err(Error::new(
             ErrorCode::QuotaExceeded,
             format!(
-                "The query has looked at more than {MOST_WORK} twins, relationships and combinations of them. Narrow it: \
-                 give the $dtId of one of its twins, name the relationships to follow, allow fewer hops."
+                "The query has looked at more than {} twins, relationships and combinations of them. Narrow it: \
+                 give the $dtId of one of its twins, name the relationships to follow, allow fewer hops.",
+                self.most
             ),
         ))
     }
