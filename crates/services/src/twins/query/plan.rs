@@ -33,6 +33,8 @@ pub(super) struct Plan<'q> {
     pub(super) needs: Vec<Need>,
     /// For each alias, the ids a match can have.
     pub(super) ids: Vec<Option<BTreeSet<String>>>,
+    /// For each alias, the models a match is exactly of.
+    pub(super) models: Vec<Option<Vec<String>>>,
     /// How many twins were thought to be candidates for the start.
     pub(super) estimate: Option<u64>,
     pub(super) counting: Counting,
@@ -116,12 +118,19 @@ impl<'q> Plan<'q> {
             legs.push(Leg { conditions: decided(&mut open, &looks, &bound), ..leg });
         }
         let counting = counting(query, models);
-        Ok(Self { start, roots, legs, conditions, at_start, needs: query.needs(), ids, estimate, counting })
+        let models = hints.iter().map(|hint| exact_models(hint, models)).collect();
+        let needs = query.needs();
+        Ok(Self { start, roots, legs, conditions, at_start, needs, ids, models, estimate, counting })
     }
 
     /// Whether a twin of this id can be what an alias stands for.
     pub(super) fn admits(&self, alias: u16, id: &str) -> bool {
         self.ids.get(usize::from(alias)).and_then(Option::as_ref).is_none_or(|ids| ids.contains(id))
+    }
+
+    /// The models that what an alias stands for must be exactly of, if there are any such.
+    pub(super) fn models(&self, alias: u16) -> Option<&[String]> {
+        self.models.get(usize::from(alias))?.as_deref()
     }
 
     pub(super) fn need(&self, alias: u16) -> Need {

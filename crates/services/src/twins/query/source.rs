@@ -11,7 +11,8 @@ use pollux_store::twins::{Direction, Related, TwinFilter, after_relationship};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::super::{relationship_document, twin_document};
+use super::super::document::shown;
+use super::super::relationship_document;
 use super::plan::{Edges, LONGEST_LIST, Roots};
 use super::refusal;
 
@@ -116,7 +117,7 @@ impl<'s> Source<'s> {
                     self.store.twins(self.instance, filter, after, limit).await.map_err(refusal::store)?;
                 self.spent.twins += page.items.len() as u64;
                 self.affordable()?;
-                let roots = page.items.iter().map(|twin| (twin.id.clone(), twin_document(twin))).collect();
+                let roots = page.items.into_iter().map(|twin| (twin.id.clone(), shown(twin))).collect();
                 Ok(RootBatch { roots, next: page.next })
             }
             Roots::Relationships(edges) => {
@@ -172,7 +173,7 @@ impl<'s> Source<'s> {
     pub(super) async fn root(&mut self, id: &str) -> Result<Option<Value>> {
         self.spent.twins += 1;
         let twin = self.store.twin(self.instance, id).await.map_err(refusal::store)?;
-        Ok(twin.as_ref().map(twin_document))
+        Ok(twin.map(shown))
     }
 
     pub(super) async fn related(
@@ -195,16 +196,20 @@ impl<'s> Source<'s> {
         self.store.relationship(self.instance, source, id).await.map_err(refusal::store)
     }
 
-    /// The documents of these twins, as far as they are there.
-    pub(super) async fn documents(&mut self, ids: BTreeSet<String>) -> Result<HashMap<String, Arc<Value>>> {
+    /// The documents of these twins, as far as they are there and, where that is asked, of one of these models.
+    pub(super) async fn documents(
+        &mut self,
+        ids: BTreeSet<String>,
+        models: Option<&[String]>,
+    ) -> Result<HashMap<String, Arc<Value>>> {
         let ids: Vec<String> = ids.into_iter().collect();
         let mut found = HashMap::new();
         for ids in ids.chunks(LONGEST_LIST) {
-            let filter = TwinFilter { ids: Some(ids.to_vec()), models: None };
+            let filter = TwinFilter { ids: Some(ids.to_vec()), models: models.map(<[String]>::to_vec) };
             let page =
                 self.store.twins(self.instance, &filter, None, ids.len()).await.map_err(refusal::store)?;
             self.spent.twins += page.items.len() as u64;
-            found.extend(page.items.iter().map(|twin| (twin.id.clone(), Arc::new(twin_document(twin)))));
+            found.extend(page.items.into_iter().map(|twin| (twin.id.clone(), Arc::new(shown(twin)))));
         }
         self.affordable()?;
         Ok(found)

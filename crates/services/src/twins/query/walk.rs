@@ -156,10 +156,13 @@ pub(super) struct Walk<'w> {
     pub(super) bound: Vec<u64>,
 }
 
+/// Documents by the alias they are read for, and by id.
+type Documents = HashMap<u16, HashMap<String, Arc<Value>>>;
+
 /// What stands in the next queue, before the documents of new twins are there.
 enum Draft {
     Whole(Partial),
-    Found(Partial, Relationship),
+    Found(Partial, Arc<Relationship>),
 }
 
 impl<'w> Walk<'w> {
@@ -263,7 +266,7 @@ impl<'w> Walk<'w> {
                 break;
             };
             let fits = found.relationships.iter().filter(|found| self.follows(&partial, leg, found));
-            drafts.extend(fits.map(|found| Draft::Found(partial.clone(), found.clone())));
+            drafts.extend(fits.map(|found| Draft::Found(partial.clone(), Arc::clone(found))));
             if found.next.is_some() {
                 drafts.push(Draft::Whole(Partial { after: found.next.clone(), ..partial }));
             } else if leg.direction == StepDirection::Either && !partial.incoming {
@@ -306,7 +309,7 @@ impl<'w> Walk<'w> {
             let last = page.of.len();
             let mut next = page.next;
             let lists = (1..).zip(page.of).map(|(n, relationships)| Found {
-                relationships,
+                relationships: relationships.into_iter().map(Arc::new).collect(),
                 next: if n == last { next.take() } else { None },
             });
             let lists: HashMap<Arc<str>, Found> = ends.into_iter().zip(lists).collect();
@@ -328,7 +331,7 @@ impl<'w> Walk<'w> {
 
     /// The partial rows that come of what was found, with the documents they need.
     async fn bind(&mut self, drafts: Vec<Draft>, source: &mut Source<'_>) -> Result<VecDeque<Partial>> {
-        let mut wanted = BTreeSet::new();
+        let mut wanted: BTreeMap<u16, BTreeSet<String>> = BTreeMap::new();
         for draft in &drafts {
             if let Draft::Found(parent, relationship) = draft
                 && let Some(leg) = self.plan.legs.get(parent.leg)
@@ -336,10 +339,10 @@ impl<'w> Walk<'w> {
                 && !leg.closes
                 && self.plan.need(leg.to) == Need::Document
             {
-                wanted.insert(end(leg, parent.incoming, relationship).to_owned());
+                wanted.entry(leg.to).or_default().insert(end(leg, parent.incoming, relationship).to_owned());
             }
         }
-        let documents = if wanted.is_empty() { HashMap::new() } else { source.documents(wanted).await? };
+        let documents = self.documents(wanted, source).await?;
         let mut queue = VecDeque::new();
         for draft in drafts {
             match draft {
@@ -354,6 +357,19 @@ impl<'w> Walk<'w> {
         Ok(queue)
     }
 
+    /// The documents of twins, for each alias that they are to be bound to.
+    async fn documents(
+        &self,
+        wanted: BTreeMap<u16, BTreeSet<String>>,
+        source: &mut Source<'_>,
+    ) -> Result<Documents> {
+        let mut documents = Documents::new();
+        for (alias, ids) in wanted {
+            documents.insert(alias, source.documents(ids, self.plan.models(alias)).await?);
+        }
+        Ok(documents)
+    }
+
     /// Whether the leg can end at this twin.
     fn ends(&self, parent: &Partial, leg: &Leg, end: &str) -> bool {
         let same = || parent.ids[usize::from(leg.to)].as_deref() == Some(end);
@@ -365,7 +381,7 @@ impl<'w> Walk<'w> {
         &mut self,
         parent: &Partial,
         relationship: &Relationship,
-        documents: &HashMap<String, Arc<Value>>,
+        documents: &Documents,
         source: &mut Source<'_>,
     ) -> Result<(Option<Partial>, Option<Partial>)> {
         let Some(leg) = self.plan.legs.get(parent.leg) else { return Ok((None, None)) };
@@ -405,21 +421,21 @@ impl<'w> Walk<'w> {
         Ok((ended, on))
     }
 
-    /// Binds what a leg ends with; `false` if the twin is gone.
+    /// Binds what a leg ends with; `false` if the twin is gone, or of a model that cannot match.
     fn reach(
         &self,
         row: &mut Partial,
         leg: &Leg,
         relationship: &Relationship,
         end: &str,
-        documents: &HashMap<String, Arc<Value>>,
+        documents: &Documents,
     ) -> bool {
         let to = usize::from(leg.to);
         if !leg.closes {
             row.documents[to] = match self.plan.need(leg.to) {
                 Need::Nothing => None,
                 Need::Id => Some(Arc::new(json!({ "$dtId": end }))),
-                Need::Document => match documents.get(end) {
+                Need::Document => match documents.get(&leg.to).and_then(|documents| documents.get(end)) {
                     Some(document) => Some(Arc::clone(document)),
                     None => return false,
                 },
@@ -465,8 +481,9 @@ impl<'w> Walk<'w> {
             let (ended, on) = match found {
                 None => (None, None),
                 Some(found) => {
-                    let wanted = BTreeSet::from([end(leg, hop.incoming, &found).to_owned()]);
-                    let documents = source.documents(wanted).await?;
+                    let end = end(leg, hop.incoming, &found).to_owned();
+                    let wanted = BTreeMap::from([(leg.to, BTreeSet::from([end]))]);
+                    let documents = self.documents(wanted, source).await?;
                     self.children(&item, &found, &documents, source)?
                 }
             };
@@ -499,7 +516,7 @@ impl Kind {
 
 /// The relationships of one twin, or the first of them.
 struct Found {
-    relationships: Vec<Relationship>,
+    relationships: Vec<Arc<Relationship>>,
     next: Option<String>,
 }
 

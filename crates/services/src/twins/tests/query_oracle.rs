@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use pollux_model::digital_twin::Relationship;
+use pollux_store::postgres::{PostgresOptions, PostgresStore};
 use pollux_store::{Batch, Expect, Write};
 use proptest::prelude::*;
 
@@ -532,23 +533,52 @@ fn test(width: usize, variables: Vec<usize>) -> BoxedStrategy<Test> {
         .boxed()
 }
 
+fn questions() -> impl Strategy<Value = Vec<(Asked, usize)>> {
+    prop::collection::vec((asked(), prop::sample::select(vec![1_usize, 2, 3, 7, 1000])), 1..25)
+}
+
+async fn ask(world: &World, graph: &Graph, questions: &[(Asked, usize)]) {
+    graph.store(world).await;
+    for (asked, limit) in questions {
+        let text = asked.text();
+        let answer = rows(world, &text, *limit).await.unwrap_or_else(|error| panic!("{text}: {error}"));
+        check(asked, &asked.rows(graph), answer);
+    }
+}
+
+fn run(work: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn queries_give_what_a_naive_evaluator_gives(
-        graph in graph(),
-        asked in prop::collection::vec((asked(), prop::sample::select(vec![1_usize, 2, 3, 7, 1000])), 1..25),
-    ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
+    fn queries_give_what_a_naive_evaluator_gives(graph in graph(), questions in questions()) {
+        run(async {
             let world = World::new().await;
-            graph.store(&world).await;
-            for (asked, limit) in &asked {
-                let text = asked.text();
-                let answer = rows(&world, &text, *limit).await.unwrap_or_else(|error| panic!("{text}: {error}"));
-                check(asked, &asked.rows(&graph), answer);
-            }
+            ask(&world, &graph, &questions).await;
         });
     }
+}
+
+/// The same on PostgreSQL, if there is one.
+#[test]
+fn queries_give_the_same_on_postgresql() {
+    let Some(server) = pollux_testkit::Postgres::start() else { return };
+    let cases = std::cell::Cell::new(0);
+    let config = ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() };
+    proptest::test_runner::TestRunner::new(config)
+        .run(&(graph(), questions()), |(graph, questions)| {
+            cases.set(cases.get() + 1);
+            let database = server.create_database(&format!("oracle{}", cases.get()));
+            run(async {
+                let store = PostgresStore::connect(&database, PostgresOptions::default()).await.unwrap();
+                let world = World::on(Arc::new(store), tempfile::tempdir().unwrap(), Limits::default());
+                world.twins.create_models(&world.admin, &world.instance, models()).await.unwrap();
+                ask(&world, &graph, &questions).await;
+            });
+            Ok(())
+        })
+        .unwrap();
 }
