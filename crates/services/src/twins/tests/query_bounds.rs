@@ -206,3 +206,31 @@ async fn a_query_explains_itself() {
     let grouped = "EXPLAIN SELECT a.x, COUNT() FROM DIGITALTWINS a GROUP BY a.x";
     assert_eq!(rows(&world, grouped, 10).await.unwrap()[0]["plan"][1]["step"], "group");
 }
+
+/// More than is read at once: a twin with very many relationships, and many twins with many.
+#[tokio::test]
+async fn what_does_not_fit_into_one_read_comes_with_the_next() {
+    let world = tangle(Limits::default(), 30).await;
+    let whole = "SELECT a.$dtId AS a, b.$dtId AS b, c.$dtId AS c FROM DIGITALTWINS a JOIN b RELATED a.above \
+                 JOIN c RELATED b.above WHERE a.$dtId IN ['f03', 'f04', 'f05']";
+    let hub = (0..1100).map(|n| {
+        let relationship = above("f29", &format!("r{:02}", n % 11), n);
+        Relationship { id: format!("h{n:04}"), name: "hub".into(), ..relationship }
+    });
+    put(&world, hub).await;
+    let count = "SELECT COUNT() FROM DIGITALTWINS MATCH (a)-[:above]->(b)-[:above]->(c)";
+    assert_eq!(rows(&world, count, 10).await.unwrap(), [json!({ "COUNT": 30 * 30 * 30 - 30 })]);
+    let either = "SELECT r.$relationshipId AS r, b.$dtId AS b FROM DIGITALTWINS MATCH (a)-[r:hub]-(b) WHERE a.$dtId = 'f29'";
+    let through = "SELECT r.$relationshipId AS r, c.$dtId AS b FROM DIGITALTWINS MATCH (a)-[r:hub]->(b)-[:above]->(c) \
+                   WHERE a.$dtId = 'f29' AND c.$dtId IN ['f07', 'f20']";
+    let back = "SELECT h.$relationshipId AS r, h.n AS b FROM DIGITALTWINS MATCH (b)<-[h:hub]-(a) WHERE b.$dtId = 'f05'";
+    for (query, expected) in [(whole, 3 * 30 * 30), (either, 1100), (through, 2200), (back, 100)] {
+        for limit in [1000, 333] {
+            let found = rows(&world, query, limit).await.unwrap();
+            let mut distinct: Vec<String> = found.iter().map(ToString::to_string).collect();
+            distinct.sort_unstable();
+            distinct.dedup();
+            assert_eq!((found.len(), distinct.len()), (expected, expected), "{query} by {limit}");
+        }
+    }
+}

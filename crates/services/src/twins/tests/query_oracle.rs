@@ -27,7 +27,7 @@ impl Graph {
     fn twins(&self) -> Vec<DigitalTwin> {
         let twin = |(number, (model, x)): (usize, &(usize, Value))| {
             let mut document = json!({ "$metadata": { "$model": MODELS[*model] } });
-            if *x != Value::from("absent") {
+            if x.as_str() != Some("absent") {
                 document["x"] = x.clone();
             }
             DigitalTwin {
