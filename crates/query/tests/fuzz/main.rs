@@ -51,6 +51,6 @@ impl Dice {
     }
 
     fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound.max(1) as u64).unwrap()
+        usize::try_from(self.next() % bound.max(1) as u64).unwrap_or_default()
     }
 }
