@@ -12,7 +12,9 @@ fn queries_changed_a_little_break_nothing() {
     let seeds = seeds::all();
     let words: Vec<Vec<&str>> = seeds
         .iter()
-        .map(|(_, seed)| std::str::from_utf8(seed).unwrap().split_inclusive([' ', '(', '[', '.', ']', '-']).collect())
+        .map(|(_, seed)| {
+            std::str::from_utf8(seed).unwrap().split_inclusive([' ', '(', '[', '.', ']', '-']).collect()
+        })
         .collect();
     for ((_, seed), own) in seeds.iter().zip(&words) {
         targets::query(seed);

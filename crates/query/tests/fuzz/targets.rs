@@ -42,7 +42,9 @@ fn asked(query: &twins::Query) {
     let mut reached = std::collections::BTreeSet::from([0_u16]);
     for _ in query.steps() {
         for step in query.steps() {
-            assert!(usize::from(step.from.max(step.to)) < aliases && (1..=step.max_hops).contains(&step.min_hops));
+            assert!(
+                usize::from(step.from.max(step.to)) < aliases && (1..=step.max_hops).contains(&step.min_hops)
+            );
             assert!(step.relationship.is_none_or(|alias| usize::from(alias) < aliases && step.max_hops == 1));
             if reached.contains(&step.from) || reached.contains(&step.to) {
                 reached.extend([step.from, step.to]);
