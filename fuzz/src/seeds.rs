@@ -11,6 +11,8 @@ use std::{fs, io};
 mod dtdl;
 #[path = "../../crates/amqp/tests/fuzz/seeds.rs"]
 mod seeds;
+#[path = "../../crates/query/tests/fuzz/seeds.rs"]
+mod queries;
 
 const NAMES: [&str; 9] = [
     "amqps://localhost:5671/hub1/ConsumerGroups/$Default/Partitions/0",
@@ -33,10 +35,14 @@ fn main() -> io::Result<()> {
     let dtdl = dtdl.into_iter().flat_map(|(target, seeds)| {
         seeds.iter().map(move |seed| (format!("dtdl_{target}"), seed.as_bytes().to_vec()))
     });
-    for (number, (target, seed)) in amqp.chain(dtdl).enumerate() {
-        let folder = corpus.join(target);
-        fs::create_dir_all(&folder)?;
-        fs::write(folder.join(format!("seed-{number:03}")), seed)?;
+    let queries = queries::all().into_iter().map(|(target, seed)| (target.to_owned(), seed));
+    for (number, (target, seed)) in amqp.chain(dtdl).chain(queries).enumerate() {
+        write(&corpus.join(target), number, &seed)?;
     }
     Ok(())
+}
+
+fn write(folder: &Path, number: usize, seed: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join(format!("seed-{number:03}")), seed)
 }

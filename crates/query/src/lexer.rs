@@ -43,6 +43,10 @@ pub(crate) enum Symbol {
     LessEqual,
     Greater,
     GreaterEqual,
+    /// `|`, `:` and `..` belong to the patterns of digital twins queries.
+    Pipe,
+    Colon,
+    Range,
 }
 
 impl Symbol {
@@ -66,6 +70,9 @@ impl Symbol {
             Self::LessEqual => "<=",
             Self::Greater => ">",
             Self::GreaterEqual => ">=",
+            Self::Pipe => "|",
+            Self::Colon => ":",
+            Self::Range => "..",
         }
     }
 }
@@ -75,6 +82,8 @@ impl Symbol {
 pub(crate) struct Lexicon {
     /// `$dt-dataschema` is one name: a dash between name characters, followed by a letter, belongs to the name.
     pub(crate) dashed_names: bool,
+    /// There are patterns, such as `-[r:contains|feeds*1..3]->`.
+    pub(crate) patterns: bool,
 }
 
 /// All tokens of `text`, the last one [`TokenKind::End`].
@@ -90,7 +99,7 @@ pub(crate) fn lex(text: &str, lexicon: Lexicon, limits: &Limits) -> Result<Vec<T
     let mut lexer = Lexer { text, at: 0, lexicon };
     let mut tokens = Vec::new();
     loop {
-        let token = lexer.token()?;
+        let token = lexer.token(tokens.last())?;
         let done = token.kind == TokenKind::End;
         tokens.push(token);
         if done {
@@ -106,11 +115,14 @@ struct Lexer<'t> {
 }
 
 impl<'t> Lexer<'t> {
-    fn token(&mut self) -> Result<Token, QueryError> {
+    fn token(&mut self, before: Option<&Token>) -> Result<Token, QueryError> {
         self.take_while(char::is_whitespace);
         let start = self.at;
         let kind = match self.peek() {
             None => TokenKind::End,
+            Some('.') if self.lexicon.patterns && self.rest().starts_with("..") && counts_hops(before) => {
+                self.symbol_of(Symbol::Range, 2)
+            }
             Some(quote @ ('\'' | '"')) => self.string(quote)?,
             Some(c) if c.is_ascii_digit() => self.number()?,
             Some('.') if self.peek_second().is_some_and(|c| c.is_ascii_digit()) && !self.after_name() => {
@@ -279,6 +291,8 @@ impl<'t> Lexer<'t> {
             ('-', _) => (Symbol::Minus, 1),
             ('/', _) => (Symbol::Slash, 1),
             ('%', _) => (Symbol::Percent, 1),
+            ('|', _) if self.lexicon.patterns => (Symbol::Pipe, 1),
+            (':', _) if self.lexicon.patterns => (Symbol::Colon, 1),
             _ => {
                 let message = format!("unexpected character '{}'", c.escape_debug());
                 return Err(QueryError::at(self.text, self.at, message));
@@ -313,6 +327,11 @@ impl<'t> Lexer<'t> {
         let rest = self.rest();
         self.at += rest.find(|c| !wanted(c)).unwrap_or(rest.len());
     }
+}
+
+/// Whether two points after this token stand between numbers of hops (`*2..3`, `*..3`), not in a path.
+fn counts_hops(before: Option<&Token>) -> bool {
+    before.is_some_and(|token| matches!(token.kind, TokenKind::Number(_) | TokenKind::Symbol(Symbol::Star)))
 }
 
 fn starts_name(c: char) -> bool {

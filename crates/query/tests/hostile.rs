@@ -16,7 +16,7 @@ impl ModelTree for NoModels {
     }
 }
 
-const WIDE: Limits = Limits { max_chars: 10_000_000, max_depth: 100, max_joins: 1_000 };
+const WIDE: Limits = Limits { max_chars: 10_000_000, max_depth: 100, max_joins: 1_000, max_hops: 1_000 };
 
 #[test]
 fn deep_nesting_is_refused() {
@@ -192,7 +192,7 @@ fn document() -> impl Strategy<Value = Json> {
 fn soup() -> impl Strategy<Value = String> {
     let word = prop_oneof![
         4 => prop::sample::select(vec![
-            "SELECT", "*", "FROM", "DIGITALTWINS", "devices", "WHERE", "TOP(1)", "COUNT()", "AND", "OR", "NOT", "IN",
+            "SELECT", "*", "FROM", "MATCH", "(a)", "-[", "]->", "<-[", "]-", "|", ":", "..", "GROUP BY", "ORDER BY", "OFFSET", "DISTINCT", "MAX(", "DIGITALTWINS", "devices", "WHERE", "TOP(1)", "COUNT()", "AND", "OR", "NOT", "IN",
             "[", "]", "(", ")", "'x'", "1", "-", ".", ",", "=", "<", "T", "$dtId", "IS_OF_MODEL", "JOIN", "RELATED",
             "T.a", "AS", "$body.x[0]", "concat", "[[", "]]", "0x", "1e", "\\", "'", "substring", "%",
         ]).prop_map(str::to_owned),
@@ -230,6 +230,8 @@ proptest! {
         everything(&format!("SELECT * FROM DIGITALTWINS T WHERE {text}"));
         everything(&format!("SELECT * FROM devices WHERE {text}"));
         everything(&format!("SELECT {text} FROM DIGITALTWINS T"));
+        everything(&format!("SELECT * FROM DIGITALTWINS MATCH (T) {text}"));
+        everything(&format!("SELECT COUNT() FROM DIGITALTWINS T GROUP BY T.a {text}"));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Digital twins queries: the documentation's examples as a table, what rows look like, what is refused and where.
 
 use pollux_query::{
-    CompareOp, ExprKind, PredicateOp, QueryError,
-    twins::{self, Bindings, Collection, ModelTree, SelectList},
+    CompareOp, ExprKind, Limits, PredicateOp, QueryError,
+    twins::{self, Bindings, Collection, ModelTree, SelectList, StepDirection},
 };
 use serde_json::{Value as Json, json};
 
@@ -206,16 +206,20 @@ fn joins_bind_twins_and_relationships() {
          WHERE T.$dtId = 'ABC' AND R.reportedCondition = 'clean' AND IS_OF_MODEL(SBT, 'dtmi:sample:Room;1')",
     )
     .unwrap();
-    let join = &query.joins()[0];
-    assert_eq!((join.source, join.target, join.relationship, join.name.as_str()), (0, 1, 2, "servicedBy"));
+    let step = &query.steps()[0];
+    assert_eq!(
+        (step.from, step.to, step.relationship, step.names.as_slice()),
+        (0, 1, Some(2), &["servicedBy".to_owned()][..])
+    );
+    assert_eq!((step.direction, step.min_hops, step.max_hops), (StepDirection::Forward, 1, 1));
     let source = json!({"$dtId": "ABC"});
     let relationship = json!({"$relationshipId": "r", "reportedCondition": "clean", "since": 3});
     let target = room();
     let mut row = Bindings::default();
     assert!(!query.matches(&row, &Models));
     row.bind(0, &source);
-    row.bind(join.target, &target);
-    row.bind(join.relationship, &relationship);
+    row.bind(step.to, &target);
+    row.bind(2, &relationship);
     assert!(query.matches(&row, &Models));
     assert_eq!(query.project(&row), json!({"T": source, "SBT": target, "since": 3, "R": relationship}));
 }
@@ -228,7 +232,7 @@ fn joins_chain() {
          AND IS_OF_MODEL(LightBulb, 'dtmi:contoso:com:lightbulb ;1') AND Room.$dtId IN ['room1', 'room2']",
     )
     .unwrap();
-    let path: Vec<_> = query.joins().iter().map(|join| (join.source, join.target)).collect();
+    let path: Vec<_> = query.steps().iter().map(|step| (step.from, step.to)).collect();
     assert_eq!(path, [(0, 1), (1, 3)]);
     let hints = query.hints();
     assert_eq!(hints[0].ids, Some(vec!["room1".to_owned(), "room2".to_owned()]));
@@ -300,7 +304,7 @@ fn refusals_say_what_and_where() {
         (
             "SELECT * FROM DIGITALTWINS WHERE a = 1 b",
             39,
-            "expected an operator or the end of the query, found 'b'",
+            "expected an operator, GROUP BY, ORDER BY or the end of the query, found 'b'",
         ),
         ("SELECT * FROM DIGITALTWINS WHERE (a = 1", 39, "expected ')'"),
         ("SELECT * FROM DIGITALTWINS WHERE a = 'x", 37, "no closing '"),
@@ -326,14 +330,14 @@ fn refusals_say_what_and_where() {
         ("SELECT * FROM DIGITALTWINS WHERE a[0] = 1", 34, "expected an operator"),
         ("SELECT * FROM DIGITALTWINS WHERE a + 1 = 1", 35, "expected an operator"),
         ("SELECT * FROM DIGITALTWINS WHERE group = 1", 33, "write [[group]]"),
-        ("SELECT COUNT(), T FROM DIGITALTWINS T", 14, "COUNT() cannot stand beside other columns"),
-        ("SELECT T, COUNT() FROM DIGITALTWINS T", 10, "COUNT() cannot stand beside other columns"),
+        ("SELECT COUNT(), T FROM DIGITALTWINS T", 16, "T is neither in GROUP BY nor in a function"),
+        ("SELECT T, COUNT() FROM DIGITALTWINS T", 7, "T is neither in GROUP BY nor in a function"),
         ("SELECT TOP(5) COUNT() FROM DIGITALTWINS", 14, "TOP has no meaning"),
         ("SELECT TOP(0) * FROM DIGITALTWINS", 11, "expected how many rows, from 1 to"),
         ("SELECT TOP(-1) * FROM DIGITALTWINS", 11, "expected how many rows"),
         ("SELECT TOP(1.5) * FROM DIGITALTWINS", 11, "expected how many rows"),
         ("SELECT TOP(99999999999) * FROM DIGITALTWINS", 11, "expected how many rows"),
-        ("SELECT SUM(T.a) FROM DIGITALTWINS T", 7, "only COUNT() can be called"),
+        ("SELECT SUMM(T.a) FROM DIGITALTWINS T", 7, "not SUMM; did you mean SUM?"),
         (
             "SELECT * FROM DIGITALTWINS T JOIN B RELATED T.has WHERE T.$dtId = 'x'",
             7,
@@ -354,7 +358,11 @@ fn refusals_say_what_and_where() {
         ),
         ("SELECT B FROM DIGITALTWINS T JOIN B RELATED T.has R JOIN C RELATED R.x", 67, "not a relationship"),
         ("SELECT R FROM RELATIONSHIPS R JOIN B RELATED R.has", 30, "cannot be combined with JOIN"),
-        ("SELECT * FROM DIGITALTWINS MATCH (a)-[]-(b)", 27, "expected JOIN, WHERE or the end of the query"),
+        (
+            "SELECT * FROM DIGITALTWINS T x",
+            29,
+            "expected JOIN, MATCH, WHERE, GROUP BY, ORDER BY or the end of the query",
+        ),
         ("SELECT * FROM DIGITALTWINS WHERE T..a = 1", 35, "expected a property name after '.'"),
     ];
     for (query, offset, message) in table {
@@ -379,8 +387,14 @@ fn limits() {
         let joins: String = (0..count).map(|at| format!(" JOIN a{} RELATED a{at}.has", at + 1)).collect();
         format!("SELECT a0 FROM DIGITALTWINS a0{joins} WHERE a0.$dtId = 'x'")
     };
-    twins::parse(&join(5)).unwrap();
-    assert!(refused(&join(6)).message.contains("more than the allowed 5 JOINs"));
+    twins::parse(&join(50)).unwrap();
+    twins::parse_with(&join(5), &Limits::AZURE_TWINS).unwrap();
+    let many = twins::parse_with(&join(6), &Limits::AZURE_TWINS).unwrap_err();
+    assert!(many.message.contains("more than the allowed 5 JOINs"));
+    let hops = |count: u32| format!("SELECT * FROM DIGITALTWINS MATCH (a)-[*..{count}]-(b)");
+    twins::parse_with(&hops(10), &Limits::AZURE_TWINS).unwrap();
+    let far = twins::parse_with(&hops(11), &Limits::AZURE_TWINS).unwrap_err();
+    assert_eq!((far.offset, far.message.as_str()), (38, "more than the allowed 10 hops"));
     let long = |length: usize| format!("{:<length$}", "SELECT * FROM DIGITALTWINS");
     twins::parse(&long(8_000)).unwrap();
     assert!(refused(&long(8_001)).message.contains("longer than the allowed 8000 characters"));

@@ -21,6 +21,13 @@ pub struct Limits {
     /// The highest version of DTDL that a model may be written in: 3 ("Learn about twin models"); 4 is understood too.
     /// Models that are stored already stay when it is lowered.
     pub dtdl_version: u8,
+    /// Twins, relationships and combinations of them that one digital twins query may look at, all its pages together.
+    pub query_work: u64,
+    /// Bytes that a digital twins query may hold for rows it must put in order, or groups.
+    pub query_memory: usize,
+    /// How long one page of a digital twins query may be worked on, in seconds; thrice as long where every page needs all
+    /// rows, because they are put in order or groups.
+    pub query_page_seconds: u64,
     /// A webhook's answer: 64 KiB.
     pub webhook_answer: usize,
     /// How long a custom allocation webhook may take, in seconds: 5 ("Use custom allocation policies").
@@ -59,6 +66,9 @@ impl Default for Limits {
             request_body: 1024 * 1024,
             digital_twin: 32 * 1024,
             dtdl_version: 3,
+            query_work: 10_000_000,
+            query_memory: 64 * 1024 * 1024,
+            query_page_seconds: 10,
             webhook_answer: 64 * 1024,
             webhook_timeout_seconds: 5,
             registration_payload: 16 * 1024,

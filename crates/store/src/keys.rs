@@ -17,7 +17,12 @@ pub(crate) fn fetch(limit: usize) -> i64 {
 /// Where a page of relationships ends: source and id as a JSON array, for neither has a character that could separate
 /// them.
 pub(crate) fn relationship_mark(relationship: &Relationship) -> String {
-    serde_json::json!([relationship.source, relationship.id]).to_string()
+    mark_of(&relationship.source, &relationship.id)
+}
+
+/// As [`relationship_mark`].
+pub(crate) fn mark_of(source: &str, id: &str) -> String {
+    serde_json::json!([source, id]).to_string()
 }
 
 /// The place such a mark stands for; the beginning when there is none.

@@ -88,6 +88,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         graph::a_relationship_needs_both_ends,
         graph::a_relationship_can_change_its_target,
         graph::filters_give_at_least_what_matches,
+        graph::relationships_of_several_twins_come_at_once,
         instances::deleting_a_resource_removes_its_rows_alone,
         instances::deleting_an_app_forgets_its_checkpoints,
         instances::deleting_a_hub_forgets_what_it_kept,

@@ -26,6 +26,22 @@ pub enum Direction {
     Incoming,
 }
 
+/// Relationships of several twins, read at once.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Related {
+    /// Those of the first twin that was asked for, those of the second, and so on. Twins at the end may be missing: they
+    /// were not reached.
+    pub of: Vec<Vec<Relationship>>,
+    /// Where those of the last twin in `of` go on; `None` if it has no more.
+    pub next: Option<String>,
+}
+
+/// What to pass as `after` to go on behind a relationship, whether or not it still is there.
+#[must_use]
+pub fn after_relationship(source: &str, id: &str) -> String {
+    crate::keys::mark_of(source, id)
+}
+
 /// Models, twins and relationships, keyed by instance and id.
 #[async_trait]
 pub trait Twins {
@@ -60,6 +76,18 @@ pub trait Twins {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<Relationship>, StoreError>;
+    /// Relationships of several twins (each named once), of these names (of any when there are none), in the order of
+    /// `ends` and then of (source, id): for the first twin after `after`, for all others from the beginning. At most
+    /// `limit` in all (0 is read as 1), and at least the first twin is reached. What it gives was true at one moment.
+    async fn related(
+        &self,
+        twins: &ResourceName,
+        ends: &[String],
+        direction: Direction,
+        names: &[String],
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Related, StoreError>;
     /// All relationships of the instance in order of (source, id), after `after`.
     async fn relationships(
         &self,

@@ -49,7 +49,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("pollux-bench", &["pollux-model", "pollux-client", "pollux-mqtt", "pollux-amqp", "pollux-testkit"]),
     // It reads the event log back by itself: what was stored twice or in the wrong order, no service would tell.
     ("pollux-faults", &["pollux-model", "pollux-client", "pollux-eventlog", "pollux-amqp", "pollux-testkit"]),
-    ("pollux-fuzz", &["pollux-model", "pollux-amqp", "pollux-dtdl"]),
+    ("pollux-fuzz", &["pollux-model", "pollux-amqp", "pollux-dtdl", "pollux-query"]),
     ("xtask", &["pollux-testkit"]),
 ];
 

@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(super) fn query(text: &str, limits: &Limits) -> Result<Query, QueryError> {
-    let mut cursor = Cursor::new(text, Lexicon { dashed_names: false }, limits)?;
+    let mut cursor = Cursor::new(text, Lexicon { dashed_names: false, patterns: false }, limits)?;
     cursor.expect_keyword("SELECT")?;
     let top = top(&mut cursor)?;
     let select = select(&mut cursor)?;

@@ -50,6 +50,11 @@ impl Names {
         self.number(|alias| alias.declared && alias.name.as_deref() == Some(name))
     }
 
+    /// Whether the alias stands for a twin.
+    pub(super) fn is_twin(&self, alias: u16) -> bool {
+        self.aliases.get(usize::from(alias)).is_some_and(|alias| alias.kind == AliasKind::Twin)
+    }
+
     fn number(&self, wanted: impl Fn(&Alias) -> bool) -> Option<u16> {
         self.aliases.iter().position(wanted).and_then(|at| u16::try_from(at).ok())
     }
@@ -115,7 +120,8 @@ impl Names {
     fn only_twin(&self, cursor: &Cursor<'_>) -> Result<u16, QueryError> {
         let span = cursor.peek().span;
         if self.aliases.len() > 1 {
-            let message = "with JOIN, IS_OF_MODEL needs to know which twin: IS_OF_MODEL(alias, 'model')";
+            let message =
+                "with JOIN or MATCH, IS_OF_MODEL needs to know which twin: IS_OF_MODEL(alias, 'model')";
             return Err(cursor.error_at(span, message));
         }
         self.must_be_twin(0, span, cursor)?;

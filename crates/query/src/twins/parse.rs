@@ -1,120 +1,82 @@
 //! The clauses of a twins query, from text.
+//!
+//! ```text
+//! [EXPLAIN] SELECT [DISTINCT] [TOP(n)] *|COUNT()|columns  FROM DIGITALTWINS|RELATIONSHIPS [alias]
+//!           [JOIN .. RELATED ..]*|[MATCH pattern]  [WHERE condition]  [GROUP BY paths]  [ORDER BY terms]  [OFFSET n]
+//! ```
 
 use super::{
     Query,
-    ast::{AliasKind, COUNT, Collection, Join, Projection, SelectList},
+    ast::{AliasKind, Collection},
     names::Names,
 };
 use crate::{
-    clauses::{as_name, top},
-    cursor::{Cursor, RawPath, is_keyword},
+    cursor::Cursor,
     error::{QueryError, did_you_mean},
-    expr::{Segment, Span},
-    lexer::{Lexicon, Symbol, TokenKind},
+    expr::Span,
+    lexer::{Lexicon, TokenKind},
     limits::Limits,
     parser,
+    value::Number,
 };
 
-/// The select list before the aliases are known.
-enum RawSelect {
-    All(Span),
-    Count(String),
-    Items(Vec<RawItem>),
-}
-
-struct RawItem {
-    path: RawPath,
-    name: Option<String>,
-}
+mod order;
+mod pattern;
+mod select;
 
 pub(super) fn query(text: &str, limits: &Limits) -> Result<Query, QueryError> {
-    let mut cursor = Cursor::new(text, Lexicon { dashed_names: false }, limits)?;
+    let mut cursor = Cursor::new(text, Lexicon { dashed_names: false, patterns: true }, limits)?;
+    let explain = cursor.eat_keyword("EXPLAIN");
     if !cursor.eat_keyword("SELECT") {
         // The service's own words for this error, as recorded.
         let message = format!("missing SELECT at {}", cursor.found());
         return Err(cursor.error_at(cursor.peek().span, message));
     }
-    let top = top(&mut cursor)?;
-    let select = select(&mut cursor, top.is_some())?;
+    let head = select::head(&mut cursor)?;
     if !cursor.eat_keyword("FROM") {
-        return Err(cursor.expected(if matches!(select, RawSelect::Items(_)) {
-            "',' or FROM"
-        } else {
-            "FROM"
-        }));
+        return Err(cursor.expected(if head.has_columns() { "',' or FROM" } else { "FROM" }));
     }
     let mut names = Names::default();
     let collection = from(&mut cursor, &mut names)?;
-    let joins = joins(&mut cursor, &mut names, collection)?;
-    let select = resolve(select, &names, &cursor)?;
+    let path = if cursor.at_keyword("MATCH") {
+        pattern::matching(&mut cursor, &mut names, collection)?
+    } else {
+        pattern::joins(&mut cursor, &mut names, collection)?
+    };
+    let bare = path.steps.is_empty() && !path.pattern && collection == Collection::DigitalTwins;
     let filter =
         if cursor.eat_keyword("WHERE") { Some(parser::condition(&mut cursor, &names)?) } else { None };
-    cursor.expect_end(match (&filter, collection) {
-        (Some(_), _) => "an operator or the end of the query",
-        (None, Collection::DigitalTwins) => "JOIN, WHERE or the end of the query",
-        (None, Collection::Relationships) => "WHERE or the end of the query",
-    })?;
-    Ok(Query { top, select, collection, aliases: names.aliases, joins, filter })
+    let grouped = order::group_by(&mut cursor, &names)?;
+    let list = head.resolve(&names, path.pattern, grouped, &cursor)?;
+    let order = order::order_by(&mut cursor, &names, &list)?;
+    let offset = order::offset(&mut cursor, &list)?;
+    cursor.expect_end(&alternatives(bare, filter.is_some(), list.group_by.is_empty(), order.is_empty()))?;
+    Ok(Query {
+        explain,
+        top: list.top,
+        select: list.select,
+        collection,
+        pattern: path.pattern,
+        aliases: names.aliases,
+        steps: path.steps,
+        filter,
+        group_by: list.group_by,
+        order,
+        offset,
+    })
 }
 
-fn select(cursor: &mut Cursor<'_>, topped: bool) -> Result<RawSelect, QueryError> {
-    let span = cursor.peek().span;
-    if cursor.eat_symbol(Symbol::Star) {
-        return Ok(RawSelect::All(span));
+/// What could have followed, for the error that says that something else did.
+fn alternatives(bare: bool, filtered: bool, ungrouped: bool, unordered: bool) -> String {
+    let mut words = Vec::new();
+    match (unordered, ungrouped, filtered) {
+        (true, true, true) => words.extend(["an operator", "GROUP BY", "ORDER BY"]),
+        (true, true, false) if bare => words.extend(["JOIN", "MATCH", "WHERE", "GROUP BY", "ORDER BY"]),
+        (true, true, false) => words.extend(["WHERE", "GROUP BY", "ORDER BY"]),
+        (true, false, _) => words.extend(["','", "ORDER BY"]),
+        (false, ..) => words.extend(["','", "OFFSET"]),
     }
-    if topped && cursor.at_keyword("FROM") {
-        return Ok(RawSelect::All(span)); // `SELECT TOP(5) FROM ..`, as in Azure "Query the twin graph"
-    }
-    if at_count(cursor) {
-        return count(cursor, topped);
-    }
-    let mut items = Vec::new();
-    loop {
-        if at_count(cursor) {
-            let message = "COUNT() cannot stand beside other columns";
-            return Err(cursor.error_at(cursor.peek().span, message));
-        }
-        items.push(item(cursor)?);
-        if !cursor.eat_symbol(Symbol::Comma) {
-            return Ok(RawSelect::Items(items));
-        }
-    }
-}
-
-fn at_count(cursor: &Cursor<'_>) -> bool {
-    cursor.at_keyword("COUNT") && cursor.ahead(1).kind == TokenKind::Symbol(Symbol::LeftParen)
-}
-
-fn count(cursor: &mut Cursor<'_>, topped: bool) -> Result<RawSelect, QueryError> {
-    if topped {
-        let message = "COUNT() gives one row: TOP has no meaning with it";
-        return Err(cursor.error_at(cursor.peek().span, message));
-    }
-    cursor.advance();
-    cursor.expect_symbol(Symbol::LeftParen)?;
-    cursor.expect_symbol(Symbol::RightParen)?;
-    let name = as_name(cursor)?.unwrap_or_else(|| COUNT.to_owned());
-    if cursor.at_symbol(Symbol::Comma) {
-        let message = "COUNT() cannot stand beside other columns";
-        return Err(cursor.error_at(cursor.peek().span, message));
-    }
-    Ok(RawSelect::Count(name))
-}
-
-fn item(cursor: &mut Cursor<'_>) -> Result<RawItem, QueryError> {
-    if !cursor.at_name() {
-        return Err(cursor.expected_name("*, COUNT() or a column"));
-    }
-    let path = cursor.raw_path("a column", false)?;
-    if cursor.at_symbol(Symbol::LeftParen) {
-        let name = path.head();
-        let message = format!(
-            "only COUNT() can be called in the select list, not {name}{}",
-            did_you_mean(name, ["COUNT", "TOP"])
-        );
-        return Err(cursor.error_at(path.span, message));
-    }
-    Ok(RawItem { path, name: as_name(cursor)? })
+    format!("{} or the end of the query", words.join(", "))
 }
 
 fn from(cursor: &mut Cursor<'_>, names: &mut Names) -> Result<Collection, QueryError> {
@@ -133,86 +95,35 @@ fn from(cursor: &mut Cursor<'_>, names: &mut Names) -> Result<Collection, QueryE
         Collection::DigitalTwins => AliasKind::Twin,
         Collection::Relationships => AliasKind::Relationship,
     };
-    let alias = alias(cursor)?;
+    let alias = if at_offset(cursor) { None } else { alias(cursor)? };
+    if alias.is_none() && cursor.at_keyword("MATCH") {
+        return Ok(collection); // the pattern's first twin is alias 0
+    }
     names.declare(alias, kind, cursor)?;
     Ok(collection)
 }
 
 /// `[AS] alias`, if it is there.
 fn alias(cursor: &mut Cursor<'_>) -> Result<Option<(String, Span)>, QueryError> {
-    if cursor.eat_keyword("AS") || cursor.at_name() { cursor.name("an alias").map(Some) } else { Ok(None) }
-}
-
-fn joins(
-    cursor: &mut Cursor<'_>,
-    names: &mut Names,
-    collection: Collection,
-) -> Result<Vec<Join>, QueryError> {
-    let mut joins = Vec::new();
-    while is_keyword(cursor.peek(), "JOIN") {
-        let span = cursor.peek().span;
-        if collection == Collection::Relationships {
-            return Err(cursor.error_at(span, "FROM RELATIONSHIPS cannot be combined with JOIN"));
-        }
-        if joins.len() == cursor.limits.max_joins {
-            let message = format!("more than the allowed {} JOINs", cursor.limits.max_joins);
-            return Err(cursor.error_at(span, message));
-        }
-        cursor.advance();
-        joins.push(join(cursor, names)?);
-    }
-    Ok(joins)
-}
-
-/// `target RELATED source.relationship [AS] [alias]`.
-fn join(cursor: &mut Cursor<'_>, names: &mut Names) -> Result<Join, QueryError> {
-    let target = cursor.name("an alias for the related twins")?;
-    cursor.expect_keyword("RELATED")?;
-    let related = cursor.raw_path("alias.relationship", false)?;
-    let source = match names.declared(related.head()) {
-        Some(source) if is_twin(names, source) => source,
-        Some(_) => {
-            return Err(cursor.error_at(related.span, "relationships leave from a twin, not a relationship"));
-        }
-        None => return Err(names.unknown(related.head(), related.span, cursor)),
-    };
-    let [_, Segment::Name(name)] = related.segments.as_slice() else {
-        let message = "RELATED takes an alias and one relationship name: alias.relationship";
-        return Err(cursor.error_at(related.span, message));
-    };
-    let target = names.declare(Some(target), AliasKind::Twin, cursor)?;
-    let relationship = match alias(cursor)? {
-        Some(alias) => names.declare(Some(alias), AliasKind::Relationship, cursor)?,
-        None => names.imply(name),
-    };
-    Ok(Join { source, name: name.clone(), relationship, target })
-}
-
-fn is_twin(names: &Names, alias: u16) -> bool {
-    names.aliases.get(usize::from(alias)).is_some_and(|alias| alias.kind == AliasKind::Twin)
-}
-
-fn resolve(select: RawSelect, names: &Names, cursor: &Cursor<'_>) -> Result<SelectList, QueryError> {
-    match select {
-        RawSelect::All(span) if names.aliases.len() > 1 => {
-            let message = "SELECT * cannot be used with JOIN: name the aliases to show";
-            Err(cursor.error_at(span, message))
-        }
-        RawSelect::All(_) => Ok(SelectList::All),
-        RawSelect::Count(name) => Ok(SelectList::Count { name }),
-        RawSelect::Items(items) => {
-            let items: Result<Vec<Projection>, QueryError> =
-                items.into_iter().map(|item| projection(item, names, cursor)).collect();
-            Ok(SelectList::Items(items?))
-        }
+    if cursor.eat_keyword("AS") || (cursor.at_name() && !at_offset(cursor)) {
+        cursor.name("an alias").map(Some)
+    } else {
+        Ok(None)
     }
 }
 
-fn projection(item: RawItem, names: &Names, cursor: &Cursor<'_>) -> Result<Projection, QueryError> {
-    let last = match item.path.segments.last() {
-        Some(Segment::Name(name)) => name.clone(),
-        _ => item.path.head().to_owned(),
+/// OFFSET is not reserved in Azure's language: only a number behind it makes it the keyword.
+fn at_offset(cursor: &Cursor<'_>) -> bool {
+    cursor.at_keyword("OFFSET") && matches!(cursor.ahead(1).kind, TokenKind::Number(_))
+}
+
+/// Takes a whole number within 32 bits.
+fn whole(cursor: &mut Cursor<'_>, what: &str) -> Result<u32, QueryError> {
+    let number = match cursor.peek().kind {
+        TokenKind::Number(Number::Int(number)) => u32::try_from(number).ok(),
+        _ => None,
     };
-    let path = names.path(item.path, cursor)?;
-    Ok(Projection { path, name: item.name.unwrap_or(last) })
+    let number = number.ok_or_else(|| cursor.expected(what))?;
+    cursor.advance();
+    Ok(number)
 }

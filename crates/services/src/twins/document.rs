@@ -12,11 +12,17 @@ pub(super) const SOURCE_TIME: &str = "sourceTime";
 /// A twin as ADT shows it: `$dtId`, `$etag`, properties and components, `$metadata`.
 #[must_use]
 pub fn twin_document(twin: &DigitalTwin) -> Value {
+    shown(twin.clone())
+}
+
+/// As [`twin_document`], of a twin that is not needed further: queries make many.
+pub(super) fn shown(twin: DigitalTwin) -> Value {
+    let etag = format!("W/\"{}\"", twin.etag);
     let mut document = Map::new();
-    document.insert("$dtId".into(), twin.id.clone().into());
-    document.insert("$etag".into(), format!("W/\"{}\"", twin.etag).into());
-    if let Value::Object(contents) = &twin.document {
-        document.extend(contents.iter().map(|(name, value)| (name.clone(), value.clone())));
+    document.insert("$dtId".into(), twin.id.into());
+    document.insert("$etag".into(), etag.into());
+    if let Value::Object(contents) = twin.document {
+        document.extend(contents);
     }
     Value::Object(document)
 }

@@ -19,6 +19,8 @@ mod continuation;
 mod models;
 mod patches;
 mod queries;
+mod query_bounds;
+mod query_oracle;
 mod relationships;
 mod twins;
 
@@ -48,19 +50,31 @@ impl World {
         world
     }
 
-    fn over(folder: tempfile::TempDir) -> Self {
-        Self::limited(folder, Limits::default())
+    /// With the models below and other bounds.
+    async fn bounded(limits: Limits) -> Self {
+        let world = Self::within(tempfile::tempdir().unwrap(), limits);
+        world.twins.create_models(&world.admin, &world.instance, models()).await.unwrap();
+        world
     }
 
-    fn limited(folder: tempfile::TempDir, limits: Limits) -> Self {
+    fn over(folder: tempfile::TempDir) -> Self {
+        Self::within(folder, Limits::default())
+    }
+
+    fn within(folder: tempfile::TempDir, limits: Limits) -> Self {
+        let store = SqliteStore::open(&folder.path().join("state.db"), SqliteOptions::default()).unwrap();
+        Self::on(Arc::new(store), folder, limits)
+    }
+
+    /// On any store; it has nothing yet.
+    fn on(store: pollux_store::store::DynStore, folder: tempfile::TempDir, limits: Limits) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_700_000_000)));
-        let store = SqliteStore::open(&folder.path().join("state.db"), SqliteOptions::default()).unwrap();
         let log =
             SegmentLog::open(&folder.path().join("log"), SegmentOptions::default(), clock.clone()).unwrap();
         let instance = ResourceName::parse("twins1").unwrap();
         let context = Context {
-            store: Arc::new(store),
+            store,
             log: Arc::new(log),
             clock: clock.clone(),
             random: Arc::new(SeededRandom::new(1)),

@@ -9,12 +9,12 @@ use tokio_postgres::Row;
 
 use super::PostgresStore;
 use super::pool::Pool;
-use super::rows::{count, document, many, one, page};
+use super::rows::{count, document, many, number, one, page};
 use super::text::text;
 use crate::error::StoreError;
 use crate::keys::{fetch, relationship_mark, relationship_place};
 use crate::store::Page;
-use crate::twins::{Direction, TwinFilter, Twins};
+use crate::twins::{Direction, Related, TwinFilter, Twins};
 
 /// With more models than this in a filter, reading along the key is no worse.
 const MODELS_BY_INDEX: usize = 64;
@@ -35,6 +35,22 @@ const OUTGOING: &str = "SELECT document FROM relationships
 const INCOMING: &str = "SELECT document FROM relationships
     WHERE twins = $1 AND target = $2 AND ($3::text IS NULL OR name = $3) AND (source, id) > ($4, $5)
     ORDER BY source, id LIMIT $6";
+
+/// Those of several twins in one question. Only the first goes on behind a mark.
+const OUTGOING_OF_EACH: &str =
+    "SELECT document, n FROM unnest($2::text[]) WITH ORDINALITY AS ends (twin, n), LATERAL (
+        SELECT document, source, id FROM relationships
+        WHERE twins = $1 AND source = ends.twin AND ($3::text[] IS NULL OR name = ANY ($3))
+            AND (source, id) > (CASE WHEN n = 1 THEN $4 ELSE '' END, CASE WHEN n = 1 THEN $5 ELSE '' END)
+        ORDER BY source, id LIMIT $6
+    ) AS found ORDER BY n, source, id LIMIT $6";
+const INCOMING_OF_EACH: &str =
+    "SELECT document, n FROM unnest($2::text[]) WITH ORDINALITY AS ends (twin, n), LATERAL (
+        SELECT document, source, id FROM relationships
+        WHERE twins = $1 AND target = ends.twin AND ($3::text[] IS NULL OR name = ANY ($3))
+            AND (source, id) > (CASE WHEN n = 1 THEN $4 ELSE '' END, CASE WHEN n = 1 THEN $5 ELSE '' END)
+        ORDER BY source, id LIMIT $6
+    ) AS found ORDER BY n, source, id LIMIT $6";
 
 #[async_trait]
 impl Twins for PostgresStore {
@@ -96,6 +112,32 @@ impl Twins for PostgresStore {
         }
     }
 
+    async fn related(
+        &self,
+        twins: &ResourceName,
+        ends: &[String],
+        direction: Direction,
+        names: &[String],
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Related, StoreError> {
+        let (source, id) = relationship_place(after)?;
+        let (source, id, rows) = (text(&source), text(&id), fetch(limit));
+        let twins = twins.as_str();
+        let stored =
+            |list: &[String]| list.iter().map(|item| text(item).into_owned()).collect::<Vec<String>>();
+        let asked = stored(ends);
+        let names = (!names.is_empty()).then(|| stored(names));
+        let sql = match direction {
+            Direction::Outgoing => OUTGOING_OF_EACH,
+            Direction::Incoming => INCOMING_OF_EACH,
+        };
+        let params: super::pool::Params<'_> = &[&twins, &asked, &names, &source, &id, &rows];
+        let found =
+            many(&self.pool, sql, params, |row| Ok((read_relationship(row)?, number(row, 1)?))).await?;
+        Ok(by_end(found, ends.len(), limit))
+    }
+
     async fn relationships(
         &self,
         twins: &ResourceName,
@@ -145,6 +187,25 @@ async fn filtered(
         }
         _ => page(pool, ALONG_KEY, &[&twins, &after, &rows], limit, read, mark).await,
     }
+}
+
+/// Relationships with the place of their twin, from 1, and perhaps one more than `limit`.
+fn by_end(mut found: Vec<(Relationship, u64)>, ends: usize, limit: usize) -> Related {
+    let place = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).clamp(1, ends.max(1));
+    let more = if found.len() > limit.max(1) { found.pop().map(|(_, n)| place(n)) } else { None };
+    let last = found.last().map(|(relationship, n)| (relationship_mark(relationship), place(*n)));
+    let (reached, next) = match (more, last) {
+        (Some(more), Some((mark, last))) if more == last => (last, Some(mark)),
+        (Some(more), _) => (more - 1, None),
+        (None, _) => (ends, None),
+    };
+    let mut of: Vec<Vec<Relationship>> = vec![Vec::new(); reached];
+    for (relationship, n) in found {
+        if let Some(list) = of.get_mut(place(n) - 1) {
+            list.push(relationship);
+        }
+    }
+    Related { of, next }
 }
 
 fn read(row: &Row) -> Result<DigitalTwin, StoreError> {

@@ -11,7 +11,7 @@ use crate::batch::Expect;
 use crate::error::{Mismatch, StoreError};
 use crate::keys::{fetch, relationship_mark};
 use crate::store::Page;
-use crate::twins::Direction;
+use crate::twins::{Direction, Related};
 
 const ETAG: &str = "SELECT etag FROM relationships WHERE twins = ?1 AND source = ?2 AND id = ?3";
 /// All have one source, so the id alone orders them.
@@ -21,6 +21,14 @@ const OUTGOING: &str = "SELECT document FROM relationships
 const INCOMING: &str = "SELECT document FROM relationships INDEXED BY relationships_by_target
     WHERE twins = ?1 AND target = ?2 AND (?3 IS NULL OR name = ?3) AND (source, id) > (?4, ?5)
     ORDER BY source, id LIMIT ?6";
+
+/// As the two above, for any of several names.
+const OUTGOING_NAMED: &str = "SELECT document FROM relationships
+    WHERE twins = ?1 AND source = ?2 AND (?3 IS NULL OR name IN (SELECT value FROM json_each(?3))) AND id > ?4
+    ORDER BY id LIMIT ?5";
+const INCOMING_NAMED: &str = "SELECT document FROM relationships INDEXED BY relationships_by_target
+    WHERE twins = ?1 AND target = ?2 AND (?3 IS NULL OR name IN (SELECT value FROM json_each(?3)))
+    AND (source, id) > (?4, ?5) ORDER BY source, id LIMIT ?6";
 
 pub(super) fn get(
     connection: &Connection,
@@ -51,6 +59,41 @@ pub(super) fn of(
             page(connection, INCOMING, key, limit, read, relationship_mark)
         }
     }
+}
+
+/// Those of several twins, as far as `limit` reaches; `names` is a JSON array.
+pub(super) fn related(
+    connection: &Connection,
+    twins: &ResourceName,
+    (ends, direction): (&[String], Direction),
+    names: Option<&str>,
+    after: &(String, String),
+    limit: usize,
+) -> Result<Related, StoreError> {
+    // One snapshot for all of them.
+    let transaction = connection.unchecked_transaction()?;
+    let start = Default::default();
+    let (mut found, mut left) = (Related::default(), limit.max(1));
+    for (at, end) in ends.iter().enumerate() {
+        let after = if at == 0 { after } else { &start };
+        let page = match direction {
+            Direction::Outgoing => {
+                let key = params![twins.as_str(), end, names, after.1, fetch(left)];
+                page(&transaction, OUTGOING_NAMED, key, left, read, relationship_mark)?
+            }
+            Direction::Incoming => {
+                let key = params![twins.as_str(), end, names, after.0, after.1, fetch(left)];
+                page(&transaction, INCOMING_NAMED, key, left, read, relationship_mark)?
+            }
+        };
+        left -= page.items.len();
+        found.of.push(page.items);
+        found.next = page.next;
+        if left == 0 {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 /// Those of the whole instance.

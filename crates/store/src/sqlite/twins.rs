@@ -14,10 +14,11 @@ use crate::batch::Expect;
 use crate::error::{Mismatch, StoreError};
 use crate::keys::{fetch, relationship_place};
 use crate::store::Page;
-use crate::twins::{Direction, TwinFilter, Twins};
+use crate::twins::{Direction, Related, TwinFilter, Twins};
 
 const ETAG: &str = "SELECT etag FROM digital_twins WHERE twins = ?1 AND id = ?2";
 const DOCUMENT: &str = "SELECT document FROM digital_twins WHERE twins = ?1 AND id = ?2";
+const DOCUMENT_AND_MODEL: &str = "SELECT document, model FROM digital_twins WHERE twins = ?1 AND id = ?2";
 /// With more models than this in a filter, reading along the key is no worse.
 const MODELS_BY_INDEX: usize = 64;
 
@@ -76,6 +77,32 @@ impl Twins for SqliteStore {
             .await
     }
 
+    async fn related(
+        &self,
+        twins: &ResourceName,
+        ends: &[String],
+        direction: Direction,
+        names: &[String],
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Related, StoreError> {
+        let after = relationship_place(after)?;
+        let (twins, ends) = (twins.clone(), ends.to_owned());
+        let names = (!names.is_empty()).then(|| serde_json::json!(names).to_string());
+        self.readers
+            .list(move |connection| {
+                relationships::related(
+                    connection,
+                    &twins,
+                    (&ends, direction),
+                    names.as_deref(),
+                    &after,
+                    limit,
+                )
+            })
+            .await
+    }
+
     async fn relationships(
         &self,
         twins: &ResourceName,
@@ -129,10 +156,11 @@ fn by_ids(
 ) -> Result<Page<DigitalTwin>, StoreError> {
     let mut items: Vec<DigitalTwin> = Vec::new();
     for id in ids {
-        let Some(twin) = one(connection, DOCUMENT, [twins.as_str(), id], read)? else { continue };
-        if models.is_some_and(|models| !models.contains(&twin.model)) {
+        let Some(twin) =
+            one(connection, DOCUMENT_AND_MODEL, [twins.as_str(), id], |row| of(row, models))?.flatten()
+        else {
             continue;
-        }
+        };
         if items.len() == limit.max(1) {
             let next = items.last().map(|twin| twin.id.clone());
             return Ok(Page { items, next });
@@ -140,6 +168,13 @@ fn by_ids(
         items.push(twin);
     }
     Ok(Page { items, next: None })
+}
+
+/// The twin, if it is of one of these models. The document of another is not looked at.
+fn of(row: &Row<'_>, models: Option<&[String]>) -> Result<Option<DigitalTwin>, StoreError> {
+    let model = row.get_ref(1)?.as_str()?;
+    let wanted = models.is_none_or(|models| models.iter().any(|wanted| wanted == model));
+    if wanted { read(row).map(Some) } else { Ok(None) }
 }
 
 /// The next ids of each model, as many as a page of them all may need, straight from the index.

@@ -6,7 +6,7 @@ use super::fixtures::{name, put_relationship, put_twin, relationship, twin};
 use super::{Backend, commit, refused};
 use crate::batch::{Expect, Write};
 use crate::error::Mismatch;
-use crate::twins::{Direction, TwinFilter};
+use crate::twins::{Direction, TwinFilter, after_relationship};
 
 fn delete_twin(id: &str) -> Write {
     Write::DeleteTwin { twins: name("twins-one"), id: id.to_owned(), expect: Expect::Present }
@@ -104,4 +104,53 @@ pub(super) async fn filters_give_at_least_what_matches(backend: Arc<dyn Backend>
     assert_eq!(count(&["dtmi:m;1", "dtmi:m;1", "dtmi:n;1", "dtmi:none;1"]).await, 3);
     assert_eq!(count(&[]).await, 0);
     assert_eq!(store.count_twins(&twins, None).await.expect("count"), 4);
+}
+
+pub(super) async fn relationships_of_several_twins_come_at_once(backend: Arc<dyn Backend>) {
+    let store = backend.open().await;
+    let twins = name("twins-one");
+    commit(&*store, ["a", "b", "c", "d"].map(|id| put_twin("twins-one", twin(id, "dtmi:m;1")))).await;
+    let edges = [
+        ("a", "1", "b"),
+        ("a", "2", "c"),
+        ("a", "3", "a"),
+        ("c", "1", "a"),
+        ("c", "2", "b"),
+        ("d", "1", "b"),
+    ];
+    for (number, (source, id, target)) in edges.into_iter().enumerate() {
+        let mut edge = relationship(source, id, target);
+        edge.name = ["odd", "even"][number % 2].to_owned();
+        commit(&*store, [put_relationship("twins-one", edge)]).await;
+    }
+    let list = |items: &[&str]| items.iter().map(|&item| item.to_owned()).collect::<Vec<String>>();
+    let ask = async |ends: &[&str], direction, names: &[&str], after: Option<(&str, &str)>, limit| {
+        let after = after.map(|(source, id)| after_relationship(source, id));
+        let found = store
+            .related(&twins, &list(ends), direction, &list(names), after.as_deref(), limit)
+            .await
+            .expect("related");
+        let shown = |list: &Vec<_>| {
+            let one = |edge: &pollux_model::digital_twin::Relationship| format!("{}{}", edge.source, edge.id);
+            list.iter().map(one).collect::<Vec<_>>().join(",")
+        };
+        (found.of.iter().map(shown).collect::<Vec<_>>().join(" | "), found.next.is_some())
+    };
+    let (out, into) = (Direction::Outgoing, Direction::Incoming);
+    assert_eq!(ask(&["c", "b", "a"], out, &[], None, 9).await, ("c1,c2 |  | a1,a2,a3".to_owned(), false));
+    assert_eq!(ask(&["b", "a", "x"], into, &[], None, 9).await, ("a1,c2,d1 | a3,c1 | ".to_owned(), false));
+    assert_eq!(ask(&["a", "c"], out, &["even"], None, 9).await, ("a2 | c1".to_owned(), false));
+    assert_eq!(
+        ask(&["a", "c"], out, &["even", "odd"], Some(("a", "1")), 9).await,
+        ("a2,a3 | c1,c2".to_owned(), false)
+    );
+    assert_eq!(ask(&["b", "a"], into, &[], Some(("c", "1")), 9).await, ("c2,d1 | a3,c1".to_owned(), false));
+    // What the limit cuts off is said: in the middle of a twin, between two, at the end.
+    assert_eq!(ask(&["a", "c"], out, &[], None, 2).await, ("a1,a2".to_owned(), true));
+    assert_eq!(ask(&["a", "c"], out, &[], None, 4).await, ("a1,a2,a3 | c1".to_owned(), true));
+    assert_eq!(ask(&["a", "c"], out, &[], None, 0).await, ("a1".to_owned(), true));
+    let (between, more) = ask(&["a", "c", "d"], out, &[], None, 3).await;
+    assert!(between == "a1,a2,a3" && !more, "{between}");
+    assert_eq!(ask(&["a", "c"], out, &[], None, 5).await, ("a1,a2,a3 | c1,c2".to_owned(), false));
+    assert_eq!(ask(&[], out, &[], None, 5).await, (String::new(), false));
 }

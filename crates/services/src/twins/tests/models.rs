@@ -68,7 +68,7 @@ async fn versions_of_dtdl_are_taken_as_azure_takes_them_unless_told_otherwise() 
     let limits = Limits { dtdl_version: 4, ..Limits::default() };
     let World { folder, twins, .. } = world;
     drop(twins);
-    let world = World::limited(folder, limits);
+    let world = World::within(folder, limits);
     create(&world, 4).await.unwrap();
     // What is stored stays when the setting is lowered.
     let world = world.again();

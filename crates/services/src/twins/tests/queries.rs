@@ -23,7 +23,7 @@ async fn building() -> World {
 }
 
 /// All rows, in pages of `limit`.
-async fn rows(world: &World, query: &str, limit: usize) -> Result<Vec<Value>, Error> {
+pub(super) async fn rows(world: &World, query: &str, limit: usize) -> Result<Vec<Value>, Error> {
     let mut ask =
         QueryTwins { query: Some(query.into()), paging: Paging { continuation: None, limit: Some(limit) } };
     let mut all = Vec::new();

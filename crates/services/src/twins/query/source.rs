@@ -1,0 +1,217 @@
+//! What a query reads, and what that costs. The only part of a query that knows the store: another source of the graph
+//! needs these methods and nothing else.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use pollux_model::digital_twin::Relationship;
+use pollux_model::{Error, ErrorCode, ResourceName, Result};
+use pollux_store::Store;
+use pollux_store::twins::{Direction, Related, TwinFilter, after_relationship};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::super::document::shown;
+use super::super::relationship_document;
+use super::plan::{Edges, LONGEST_LIST, Roots};
+use super::refusal;
+
+/// The graph of one instance, as one page of a query reads it.
+pub(super) struct Source<'s> {
+    store: &'s dyn Store,
+    instance: &'s ResourceName,
+    pub(super) spent: Spent,
+    /// What earlier pages of the same query spent.
+    before: u64,
+    /// Most work that all pages together may be.
+    most: u64,
+    /// When this page must end.
+    ends: Instant,
+}
+
+/// What was looked at.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Spent {
+    /// Twins read from the store.
+    pub(super) twins: u64,
+    /// Relationships read from the store.
+    pub(super) relationships: u64,
+    /// Combinations of documents that conditions were decided for.
+    pub(super) combinations: u64,
+}
+
+impl Spent {
+    pub(super) fn work(self) -> u64 {
+        self.twins + self.relationships + self.combinations
+    }
+
+    /// The cost model of docs/operations/queries.md.
+    #[expect(clippy::cast_precision_loss, reason = "a charge is approximate")]
+    pub(super) fn charge(self) -> f64 {
+        1.0 + 0.05 * (self.twins + self.relationships) as f64 + 0.002 * self.combinations as f64
+    }
+}
+
+/// Candidates to start from.
+pub(super) struct RootBatch {
+    /// With the key to go on after each.
+    pub(super) roots: Vec<(String, Value)>,
+    /// The key to go on after all of them; `None` if there are no more.
+    pub(super) next: Option<String>,
+}
+
+impl<'s> Source<'s> {
+    pub(super) fn new(
+        store: &'s dyn Store,
+        instance: &'s ResourceName,
+        (before, most): (u64, u64),
+        ends: Instant,
+    ) -> Self {
+        Self { store, instance, spent: Spent::default(), before, most, ends }
+    }
+
+    /// Whether this page has taken its time.
+    pub(super) fn late(&self) -> bool {
+        Instant::now() >= self.ends
+    }
+
+    /// All pages so far.
+    pub(super) fn work(&self) -> u64 {
+        self.before + self.spent.work()
+    }
+
+    /// One combination more was looked at.
+    pub(super) fn combine(&mut self) -> Result<()> {
+        self.spent.combinations += 1;
+        self.affordable()
+    }
+
+    fn affordable(&self) -> Result<()> {
+        if self.work() <= self.most {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorCode::QuotaExceeded,
+            format!(
+                "The query has looked at more than {} twins, relationships and combinations of them. Narrow it: \
+                 give the $dtId of one of its twins, name the relationships to follow, allow fewer hops.",
+                self.most
+            ),
+        ))
+    }
+
+    pub(super) async fn count_twins(&mut self, models: Option<&[String]>) -> Result<u64> {
+        self.store.count_twins(self.instance, models).await.map_err(refusal::store)
+    }
+
+    /// Candidates in the order of their keys.
+    pub(super) async fn roots(
+        &mut self,
+        roots: &Roots,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<RootBatch> {
+        match roots {
+            Roots::Twins(filter) => {
+                let page =
+                    self.store.twins(self.instance, filter, after, limit).await.map_err(refusal::store)?;
+                self.spent.twins += page.items.len() as u64;
+                self.affordable()?;
+                let roots = page.items.into_iter().map(|twin| (twin.id.clone(), shown(twin))).collect();
+                Ok(RootBatch { roots, next: page.next })
+            }
+            Roots::Relationships(edges) => {
+                let (found, next) = self.edges(edges, after, limit).await?;
+                self.spent.relationships += found.len() as u64;
+                self.affordable()?;
+                let key = |found: &Relationship| after_relationship(&found.source, &found.id);
+                let roots = found.iter().map(|found| (key(found), relationship_document(found))).collect();
+                Ok(RootBatch { roots, next })
+            }
+        }
+    }
+
+    /// Relationships in the order of source and id, whichever way they are found.
+    async fn edges(
+        &self,
+        edges: &Edges,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<Relationship>, Option<String>)> {
+        let (store, instance) = (self.store, self.instance);
+        let name = edges.name.as_deref();
+        if let (None, Some(target)) = (&edges.sources, &edges.target) {
+            let page =
+                store.relationships_of(instance, target, Direction::Incoming, name, after, limit).await;
+            let page = page.map_err(refusal::store)?;
+            return Ok((page.items, page.next));
+        }
+        let Some(sources) = &edges.sources else {
+            let page = store.relationships(instance, after, limit).await.map_err(refusal::store)?;
+            return Ok((page.items, page.next));
+        };
+        let begun: Option<(String, String)> = after.and_then(|after| serde_json::from_str(after).ok());
+        let left = sources.iter().filter(|id| begun.as_ref().is_none_or(|(source, _)| *id >= source));
+        let ends: Vec<String> = left.take(LONGEST_LIST).cloned().collect();
+        // The mark counts only if the first end is the twin it stands at.
+        let first = ends.first().filter(|first| begun.as_ref().is_some_and(|(source, _)| source == *first));
+        let after = after.filter(|_| first.is_some());
+        let names: Vec<String> = edges.name.iter().cloned().collect();
+        let found = self.store.related(instance, &ends, Direction::Outgoing, &names, after, limit).await;
+        let Related { of, next } = found.map_err(refusal::store)?;
+        let reached = of.len();
+        let next = next.or_else(|| {
+            let last = ends.get(reached.checked_sub(1)?)?;
+            let more = sources.iter().any(|id| id > last);
+            // Behind all relationships of that twin: no id is greater than this one.
+            more.then(|| after_relationship(last, "\u{10ffff}"))
+        });
+        Ok((of.into_iter().flatten().collect(), next))
+    }
+
+    /// One twin that matches the filter of `roots`, or would but for its properties.
+    pub(super) async fn root(&mut self, id: &str) -> Result<Option<Value>> {
+        self.spent.twins += 1;
+        let twin = self.store.twin(self.instance, id).await.map_err(refusal::store)?;
+        Ok(twin.map(shown))
+    }
+
+    pub(super) async fn related(
+        &mut self,
+        ends: &[String],
+        direction: Direction,
+        names: &[String],
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Related> {
+        let found = self.store.related(self.instance, ends, direction, names, after, limit).await;
+        let found = found.map_err(refusal::store)?;
+        self.spent.relationships += found.of.iter().map(|list| list.len() as u64).sum::<u64>();
+        self.affordable()?;
+        Ok(found)
+    }
+
+    pub(super) async fn relationship(&mut self, source: &str, id: &str) -> Result<Option<Relationship>> {
+        self.spent.relationships += 1;
+        self.store.relationship(self.instance, source, id).await.map_err(refusal::store)
+    }
+
+    /// The documents of these twins, as far as they are there and, where that is asked, of one of these models.
+    pub(super) async fn documents(
+        &mut self,
+        ids: BTreeSet<String>,
+        models: Option<&[String]>,
+    ) -> Result<HashMap<String, Arc<Value>>> {
+        let ids: Vec<String> = ids.into_iter().collect();
+        let mut found = HashMap::new();
+        for ids in ids.chunks(LONGEST_LIST) {
+            let filter = TwinFilter { ids: Some(ids.to_vec()), models: models.map(<[String]>::to_vec) };
+            let page =
+                self.store.twins(self.instance, &filter, None, ids.len()).await.map_err(refusal::store)?;
+            self.spent.twins += page.items.len() as u64;
+            found.extend(page.items.into_iter().map(|twin| (twin.id.clone(), Arc::new(shown(twin)))));
+        }
+        self.affordable()?;
+        Ok(found)
+    }
+}
