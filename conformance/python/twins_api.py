@@ -160,6 +160,28 @@ def _():
     code(400, "SqlQueryError", lambda: list(twins.query_twins("SELECT * FORM DIGITALTWINS")))
 
 
+@api.case("queries: MATCH along hops and against them, and what goes beyond Azure's language")
+def _():
+    for source, target in (("q01", "q02"), ("q02", "q03"), ("q01", "q04")):
+        twins.upsert_relationship(source, f"to-{target}", relationship(source, target, f"to-{target}"))
+
+    def pairs(pattern, where):
+        text = f"SELECT A.$dtId AS a, B.$dtId AS b FROM DIGITALTWINS MATCH {pattern} WHERE {where}"
+        return sorted((row["a"], row["b"]) for row in twins.query_twins(text))
+
+    equal(pairs("(A)-[:has]->(B)", "A.$dtId = 'q01'"), [("q01", "q02"), ("q01", "q04")])
+    equal(pairs("(A)<-[:has]-(B)", "A.$dtId = 'q03'"), [("q03", "q02")])
+    equal(pairs("(A)-[:has*..3]->(B)", "A.$dtId = 'q00'"), [("q00", f"q0{n}") for n in (1, 2, 3, 4)])
+    equal(pairs("(A)-[:has]->(B)", "A.$dtId = 'q00' AND B.area > 1"), [])
+    grouped = "SELECT T.floor, COUNT() AS n, MAX(T.area) AS most FROM DIGITALTWINS T WHERE STARTSWITH(T.$dtId, 'q') GROUP BY T.floor ORDER BY floor DESC"
+    equal(list(twins.query_twins(grouped)), [{"floor": n, "n": 10, "most": 27 + n} for n in (2, 1, 0)])
+    ordered = "SELECT TOP(2) T.name FROM DIGITALTWINS T WHERE STARTSWITH(T.$dtId, 'q') ORDER BY T.area DESC OFFSET 1"
+    equal(list(twins.query_twins(ordered)), [{"name": "n28"}, {"name": "n27"}])
+    (explained,) = twins.query_twins("EXPLAIN SELECT A, B FROM DIGITALTWINS MATCH (A)-[:has]->(B) WHERE A.$dtId = 'q00'")
+    equal((explained["rows"], explained["complete"]), (1, True))
+    code(400, "SqlQueryError", lambda: list(twins.query_twins("SELECT A FROM DIGITALTWINS MATCH (A)-[:has->(B)")))
+
+
 @api.case("telemetry is taken, for a twin and a component; unknown ones are 404")
 def _():
     twins.publish_telemetry("r1", {"pulse": 1})
