@@ -1,18 +1,10 @@
-# about: the Digital Twins API with PyPI's client: models, twins, relationships, components, queries, errors; recordings of the real service
-# timeout: 240
-"""Digital twins data plane through azure-digitaltwins-core; and how many recordings of the real service replay alike."""
-
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
+# about: the Digital Twins API with PyPI's client: models, twins, relationships, components, queries, errors
+"""Digital twins data plane through azure-digitaltwins-core."""
 
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
 
-from lib import Scenario, connections, equal, out, refuses
-from lib.rest import bearer
+from lib import Scenario, equal, refuses
 from lib.twins import client
 
 twins = client()
@@ -183,20 +175,6 @@ def _():
     twins.delete_digital_twin("r2")
     code(404, "DigitalTwinNotFound", lambda: twins.get_digital_twin("r2"))
     refuses(lambda: twins.delete_digital_twin("r2"), status=404)
-
-
-@api.case("recordings of the real service replay (the count is a note)")
-def _():
-    cases = Path(os.environ.get("SHARED_DIR", "/nonexistent")) / "cases/adt-recordings"
-    if not cases.is_dir():
-        out({"note": f"no recordings at {cases}: set SHARED_DIR to count how many replay alike"})
-        return
-    subject = connections()
-    environment = os.environ | {"ADT_TOKEN": bearer().removeprefix("Bearer ")}
-    command = [sys.executable, cases / "tools/replay.py", subject["twins"][0]["url"], subject["ca"], cases / "python"]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=True)
-    Path("replay.txt").write_text(result.stdout)
-    out({"note": re.search(r"recordings ok=\d+ bad=\d+", result.stdout).group()})
 
 
 api.run()
