@@ -59,7 +59,7 @@ scenario.case('models: one upload with references in any order, with and without
   assert.deepEqual((await all(twins.listModels([OFFICE]))).map((model) => model.id).sort(), [BASE, LAMP, OFFICE, ROOM]);
   assert.deepEqual((await all(twins.listModels([LAMP], true))).map((model) => model.model['@id']), [LAMP]);
   const sizes = [];
-  for await (const page of twins.listModels(undefined, false, 3).byPage()) sizes.push(page.value.length);
+  for await (const page of twins.listModels().byPage({ maxPageSize: 3 })) sizes.push(page.value.length);
   assert.deepEqual(sizes, [3, 1]);
 }, { needed: true });
 
@@ -77,7 +77,7 @@ scenario.case('models: what is refused, and that nothing of it stays', async () 
 
 scenario.case('twins: created, replaced, patched; metadata and etag keep step', async () => {
   const { body: created } = await twins.upsertDigitalTwin('n1', room({ area: 10.5, name: 'one', tags: { a: 'b' } }));
-  assert.deepEqual([created.$dtId, created.area, created.lamp, created.$metadata.$model], ['n1', 10.5, { $metadata: {} }, ROOM]);
+  assert.deepEqual([created.$dtId, created.area, Object.keys(created.lamp), created.$metadata.$model], ['n1', 10.5, ['$metadata'], ROOM]);
   assert.ok(!Number.isNaN(Date.parse(created.$metadata.area.lastUpdateTime)));
   const { etag } = await twins.updateDigitalTwin('n1', [...set('/area', 11, 'replace'), ...set('/tags/c~1d', 'e'), ...set('/name', undefined, 'remove')]);
   const { body: patched, etag: shown } = await twins.getDigitalTwin('n1');
@@ -140,7 +140,7 @@ scenario.case('conflicts: If-Match and If-None-Match of twins, components, relat
 scenario.case('components: read, patched, and what is refused', async () => {
   await twins.updateComponent('n1', 'lamp', set('/level', 0.5));
   const { body } = await twins.getComponent('n1', 'lamp');
-  assert.deepEqual([body.level, Object.keys(body.$metadata)], [0.5, ['level']]);
+  assert.deepEqual([body.level, Object.keys(body.$metadata).sort()], [0.5, ['$lastUpdateTime', 'level']]);
   await refused(404, 'ComponentNotFound', () => twins.getComponent('n1', 'none'));
   await refused(404, 'DigitalTwinNotFound', () => twins.getComponent('none', 'lamp'));
   await refused(400, 'ValidationFailed', () => twins.updateComponent('n1', 'lamp', set('/level', 'high')));

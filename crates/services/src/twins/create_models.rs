@@ -18,7 +18,7 @@ impl Twins {
     ///
     /// # Errors
     /// [`ErrorCode::InvalidArgument`] for none, [`ErrorCode::ModelInvalid`] with every diagnostic,
-    /// [`ErrorCode::ModelExists`], [`ErrorCode::QuotaExceeded`] for too many, [`ErrorCode::TooLarge`].
+    /// [`ErrorCode::ModelExists`], [`ErrorCode::QuotaExceeded`] for too many.
     pub async fn create_models(
         &self,
         caller: &Caller,
@@ -33,7 +33,8 @@ impl Twins {
                  details.",
             ));
         }
-        let accepted = pollux_dtdl::Limits { max_version: self.context.limits.dtdl_version, ..limits() };
+        let (max_version, model_bytes) = (self.context.limits.dtdl_version, self.context.limits.model);
+        let accepted = pollux_dtdl::Limits { max_version, model_bytes, ..limits() };
         let parsed =
             pollux_dtdl::parse(&documents, &accepted).map_err(|diagnostics| invalid(&diagnostics))?;
         let most = self.context.limits.models_per_request;
@@ -41,7 +42,6 @@ impl Twins {
             let message = format!("A request may carry up to {most} models; this one has {}.", parsed.len());
             return Err(Error::new(ErrorCode::QuotaExceeded, message));
         }
-        check_sizes(&parsed, self.context.limits.model)?;
         let (name, now) = (instance.clone(), self.context.clock.now());
         let most = self.context.limits.models;
         let ids: Vec<_> = parsed.iter().map(|model| model.id.clone()).collect();
@@ -96,17 +96,6 @@ fn add(
     }
     let set = present.set.with_limits(new, &limits()).map_err(|diagnostics| invalid(&diagnostics))?;
     Ok((batch, Models { set, stored }))
-}
-
-fn check_sizes(models: &[Model], limit: usize) -> Result<()> {
-    let size = |model: &Model| serde_json::to_vec(&model.source).map_or(usize::MAX, |bytes| bytes.len());
-    match models.iter().find(|model| size(model) > limit) {
-        None => Ok(()),
-        Some(model) => {
-            let message = format!("The model {} is larger than {limit} bytes.", model.id);
-            Err(Error::new(ErrorCode::TooLarge, message))
-        }
-    }
 }
 
 fn invalid(diagnostics: &[Diagnostic]) -> Error {

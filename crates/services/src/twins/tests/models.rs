@@ -83,7 +83,7 @@ async fn numbers_and_sizes_have_limits() {
     let model = |number: u8| json!({ "@id": format!("dtmi:a;{number}"), "@type": "Interface", "@context": "dtmi:dtdl:context;2" });
     let mut long = model(1);
     long["description"] = "x".repeat(200).into();
-    assert_eq!(code(create(vec![long]).await), ErrorCode::TooLarge);
+    assert_eq!(code(create(vec![long]).await), ErrorCode::ModelInvalid);
     assert_eq!(code(create(vec![model(1), model(2), model(3)]).await), ErrorCode::QuotaExceeded);
     create(vec![model(1), model(2)]).await.unwrap();
     assert_eq!(code(create(vec![model(3), model(4)]).await), ErrorCode::QuotaExceeded);
