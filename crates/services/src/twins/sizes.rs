@@ -15,15 +15,20 @@ use crate::Limits;
 /// # Errors
 /// [`ErrorCode::TooLarge`]: `noun` (twin or relationship), or what in it.
 pub(super) fn check(noun: &str, contents: &Map<String, Value>, limits: &Limits) -> Result<()> {
-    let mut size = 2;
-    for (name, value) in contents.iter().filter(|(name, _)| name.as_str() != METADATA) {
-        size += member(name, value, limits)? + 1;
-    }
-    // The last member is not followed by a comma.
-    if size > limits.digital_twin + 1 {
+    if object(contents, limits)? > limits.digital_twin {
         return Err(refusal::too_large(noun, limits.digital_twin));
     }
     Ok(())
+}
+
+/// The size of an object without `$metadata`, which a component has too: no property and no key of a map is called so.
+fn object(members: &Map<String, Value>, limits: &Limits) -> Result<usize> {
+    let (mut size, mut count) = (2, 0_usize);
+    for (name, value) in members.iter().filter(|(name, _)| name.as_str() != METADATA) {
+        size += member(name, value, limits)?;
+        count += 1;
+    }
+    Ok(size + count.saturating_sub(1))
 }
 
 /// The size of a member: `"name":value`. No deeper than JSON that was read (128).
@@ -42,18 +47,11 @@ fn size_of(name: &str, value: &Value, limits: &Limits) -> Result<usize> {
             return Err(too_large(format!("The string in '{name}' is larger than {limit} bytes.")));
         }
         Value::String(text) => text.len() + 2,
-        Value::Object(members) => {
-            let mut size = 2;
-            // A component's metadata is ours as well; no property and no key of a map is called so.
-            for (inner, value) in members.iter().filter(|(inner, _)| inner.as_str() != METADATA) {
-                size += member(inner, value, limits)? + 1;
-            }
-            size
-        }
+        Value::Object(members) => object(members, limits)?,
         Value::Array(items) => {
-            let mut size = 2;
+            let mut size = 2 + items.len().saturating_sub(1);
             for item in items {
-                size += size_of(name, item, limits)? + 1;
+                size += size_of(name, item, limits)?;
             }
             size
         }
@@ -85,9 +83,17 @@ mod tests {
         assert!(refused(json!({ "a": { "b": ["0123456789a"] } })), "however deep");
         assert!(refused(json!({ "a": "ääääää" })), "bytes count");
         assert!(refused(json!({ "a": { "sixsix": 1 } })), "keys of maps");
-        let five = json!(["0123456", "0123456", "0123456", "0123456", "0123456"]);
-        assert!(!refused(json!({ "a": five, "bb": true })), "59 bytes");
-        assert!(refused(json!({ "a": five, "bb": true, "c": 1 })));
+    }
+
+    #[test]
+    fn the_whole_is_as_long_as_its_json() {
+        let contents =
+            json!({ "a": ["0123456", "0123456", [], {}], "bb": true, "c": { "d": 1.5, "e": null } });
+        let length = contents.to_string().len();
+        let Value::Object(contents) = contents else { panic!("an object") };
+        let limited = |digital_twin| check("twin", &contents, &Limits { digital_twin, ..Limits::default() });
+        limited(length).unwrap();
+        assert_eq!(limited(length - 1).unwrap_err().code, ErrorCode::TooLarge);
     }
 
     #[test]

@@ -8,7 +8,7 @@ async fn a_twin_is_shown_as_adt_shows_it() {
     let world = World::new().await;
     let now = world.tick();
     let body = json!({
-        "$dtId": "ignored", "$etag": "ignored", "Temperature": 20.5,
+        "$dtId": "r1", "$etag": "ignored", "Temperature": 20.5,
         "$metadata": { "$model": ROOM, "Temperature": { "lastUpdateTime": "1999-01-01T00:00:00Z", "sourceTime": "2024-05-01T10:20:30Z" } },
         "sensor": { "Unit": "C", "$metadata": {} },
     });
