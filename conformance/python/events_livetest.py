@@ -13,41 +13,12 @@ from pathlib import Path
 import pytest
 
 from lib import CONFORMANCE, out
-from livetest import known
+from lib.suite import Report
+from livetest.known import KNOWN
 
 TESTS = Path(os.environ["SOURCES"]) / "azure_eventhub-5.15.1" / "tests" / "livetest"
 # Nearly all of a test is sleep: many at a time do not disturb each other.
 SIDE_BY_SIDE = "20"
-
-
-class Report:
-    """Prints a case per test when its last part is over. pytest's own words go to the script's log."""
-
-    def __init__(self, to):
-        self.to = to
-        self.failed, self.skipped, self.seconds = {}, {}, {}
-
-    def pytest_runtest_logreport(self, report):
-        name = report.nodeid
-        self.seconds[name] = self.seconds.get(name, 0) + getattr(report, "duration", 0)
-        if report.failed:
-            crash = getattr(report.longrepr, "reprcrash", None)
-            text = crash.message if crash else report.longreprtext
-            self.failed.setdefault(name, f"{report.when}: {text}")
-        if report.skipped:
-            self.skipped[name] = report.longrepr[2].removeprefix("Skipped: ")
-        # A test whose process died has no parts.
-        if report.when in ("teardown", "???"):
-            self.case(name)
-
-    def case(self, name):
-        if name in self.failed:
-            line = known.judge(name, "failed", self.failed[name])
-        elif name in self.skipped:
-            line = known.judge(name, "skipped", self.skipped[name])
-        else:
-            line = known.judge(name, "passed", f"{self.seconds[name]:.0f} s")
-        out(line, self.to)
 
 
 def main():
@@ -59,12 +30,12 @@ def main():
     ]
     # So many processes that start at once are not to starve the subject.
     os.nice(10)
-    report = Report(os.fdopen(os.dup(sys.stdout.fileno()), "w"))
+    report = Report(KNOWN, os.fdopen(os.dup(sys.stdout.fileno()), "w"))
     with contextlib.redirect_stdout(sys.stderr):
         ended = pytest.main(arguments, plugins=[report])
     good = ended in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
     out({"name": "pytest ran them all", "ok": good, "detail": repr(ended)})
-    stale = known.stale(report.seconds)
+    stale = KNOWN.stale(report.seconds)
     out({"name": "livetest/known.toml lists only what there is", "ok": not stale, "detail": ", ".join(stale)})
     os._exit(0)  # clients leave threads behind that would keep the process alive
 

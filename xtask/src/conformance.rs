@@ -190,7 +190,7 @@ fn start_inside(
     let program = clients.of(scenario).map_err(anyhow::Error::msg)?;
     let output = Command::new("unshare")
         .args(prepare::NAMESPACES)
-        .arg(std::env::current_exe()?)
+        .arg(workspace::this_program()?)
         .arg("conformance-inside")
         .args(["--scenario", &scenario.name])
         .arg("--folder")

@@ -39,14 +39,14 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let outcome = workspace::this_program().and_then(|_| match Cli::parse().command {
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),
         Command::Conformance(args) => conformance::run(&args),
         Command::Faults(args) => faults::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::ConformanceInside(args) => conformance::inside::run(&args),
-    };
+    });
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

@@ -1,7 +1,8 @@
-//! Where the checkout is, and the release binary in it.
+//! Where the checkout is, and the programs in it.
 
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// The root of the checkout: the folder above this package's manifest, as cargo saw it when it built xtask.
 pub(crate) fn root() -> PathBuf {
@@ -20,6 +21,17 @@ pub(crate) fn env(name: &str) -> Option<String> {
 /// True where a skipped check counts as a failure (`CI=true`, as every CI service sets it).
 pub(crate) fn in_ci() -> bool {
     env("CI").is_some_and(|value| value == "true" || value == "1")
+}
+
+/// Where this program lies. The first call, in `main`, decides: cargo may put a newer build of xtask at that place while a step runs, and
+/// Linux then names what is running `… (deleted)`, which nothing can start.
+pub(crate) fn this_program() -> Result<&'static Path> {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(path) = PATH.get() {
+        return Ok(path);
+    }
+    let path = std::env::current_exe().context("where this program lies")?;
+    Ok(PATH.get_or_init(|| path))
 }
 
 /// Monotonic time, for the durations that are printed.

@@ -35,3 +35,43 @@ def twin_or_none(twins, twin_id):
         return twins.get_digital_twin(twin_id)
     except ResourceNotFoundError:
         return None
+
+
+def clear(twins):
+    """Empties the instance: relationships, twins, models (what others need last)."""
+    for row in list(twins.query_twins("SELECT * FROM DIGITALTWINS")):
+        for relationship in list(twins.list_relationships(row["$dtId"])):
+            twins.delete_relationship(row["$dtId"], relationship["$relationshipId"])
+    for row in list(twins.query_twins("SELECT * FROM DIGITALTWINS")):
+        twins.delete_digital_twin(row["$dtId"])
+    models = {model.id: model.model for model in twins.list_models(include_model_definition=True)}
+    for identifier in reversed(dependency_order(list(models.values()))):
+        twins.delete_model(identifier)
+
+
+def dependency_order(models):
+    """Ids of DTDL interfaces, each after those among them that it extends or has as components."""
+    needs = {model["@id"]: list(needed(model)) for model in models}
+    ordered, seen = [], set()
+
+    def visit(identifier):
+        if identifier in seen or identifier not in needs:
+            return
+        seen.add(identifier)
+        for other in needs[identifier]:
+            visit(other)
+        ordered.append(identifier)
+
+    for identifier in needs:
+        visit(identifier)
+    return ordered
+
+
+def needed(model):
+    """What an interface cannot be without, as far as it is named by an id."""
+    extends = model.get("extends", [])
+    yield from (base for base in (extends if isinstance(extends, list) else [extends]) if isinstance(base, str))
+    for content in model.get("contents", []):
+        kinds = content["@type"] if isinstance(content["@type"], list) else [content["@type"]]
+        if "Component" in kinds and isinstance(content["schema"], str):
+            yield content["schema"]

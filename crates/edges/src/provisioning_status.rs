@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 /// HTTP status and error code.
 pub(crate) const fn status(code: ErrorCode) -> (u16, u32) {
     match code {
-        ErrorCode::InvalidArgument | ErrorCode::JsonPatchInvalid | ErrorCode::QueryInvalid => (400, 400_004),
+        ErrorCode::InvalidArgument
+        | ErrorCode::JsonPatchInvalid
+        | ErrorCode::SelfRelationship
+        | ErrorCode::QueryInvalid => (400, 400_004),
         ErrorCode::ModelInvalid | ErrorCode::ValidationFailed => (400, 400_005),
         ErrorCode::Unauthorized => (401, 401_002),
         ErrorCode::EnrollmentDisabled | ErrorCode::DeviceDisabled => (401, 401_003),

@@ -87,6 +87,8 @@ pub enum ErrorCode {
     RelationshipNotFound,
     /// A relationship of that id exists on that twin.
     RelationshipExists,
+    /// A relationship of a twin with itself.
+    SelfRelationship,
     /// The relationship's target is no twin.
     TargetTwinNotFound,
     /// The model has no such component.

@@ -16,8 +16,24 @@ pub struct Limits {
     pub device_twin_tags: usize,
     /// A body on a service's REST API unless another bound is named: 1 MiB.
     pub request_body: usize,
-    /// A digital twin: 32 KiB ("Azure Digital Twins service limits").
+    /// A digital twin or relationship without its metadata, and the body of each request about one: 32 KiB ("Azure
+    /// Digital Twins service limits", as the next five).
     pub digital_twin: usize,
+    /// A string in a digital twin or relationship: 4 KiB.
+    pub digital_twin_string: usize,
+    /// The name of a property of a digital twin, keys of maps too: 1 KiB.
+    pub digital_twin_name: usize,
+    /// A model: 1 MiB.
+    pub model: usize,
+    /// Models of one digital twins instance: 10,000.
+    pub models: usize,
+    /// Models in one request: 250.
+    pub models_per_request: usize,
+    /// The body of a request that uploads models: 8 MiB. Ours: Azure names none.
+    pub models_body: usize,
+    /// Relationships that may go with a twin when it is asked to be deleted with them: 10,000. Ours: they go in one
+    /// transaction.
+    pub cascade: usize,
     /// The highest version of DTDL that a model may be written in: 3 ("Learn about twin models"); 4 is understood too.
     /// Models that are stored already stay when it is lowered.
     pub dtdl_version: u8,
@@ -65,6 +81,13 @@ impl Default for Limits {
             device_twin_tags: 8 * 1024,
             request_body: 1024 * 1024,
             digital_twin: 32 * 1024,
+            digital_twin_string: 4 * 1024,
+            digital_twin_name: 1024,
+            model: 1024 * 1024,
+            models: 10_000,
+            models_per_request: 250,
+            models_body: 8 * 1024 * 1024,
+            cascade: 10_000,
             dtdl_version: 3,
             query_work: 10_000_000,
             query_memory: 64 * 1024 * 1024,

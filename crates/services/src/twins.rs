@@ -9,6 +9,7 @@
 //! | `commit` | the only way to change twins and relationships: read, decide, commit, again if the world moved |
 //! | `document` | twins and relationships as JSON documents |
 //! | `json_patch`, `twin_patch` | JSON Patch, and what of it a twin allows |
+//! | `sizes` | how large twins and relationships may be |
 //! | `continuation` | tokens that say where a list goes on |
 //! | `refusal` | ADT's sentences |
 //!
@@ -46,6 +47,7 @@ mod put_twin;
 mod query;
 mod refusal;
 mod relationship_rules;
+mod sizes;
 mod twin_patch;
 
 pub use continuation::{Listing, Paging};

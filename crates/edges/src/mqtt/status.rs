@@ -12,6 +12,7 @@ pub(super) const fn refusal(code: ErrorCode) -> ConnectRefusal {
         | ErrorCode::TooLarge
         | ErrorCode::ModelInvalid
         | ErrorCode::JsonPatchInvalid
+        | ErrorCode::SelfRelationship
         | ErrorCode::ValidationFailed
         | ErrorCode::QueryInvalid => ConnectRefusal::BadUserNameOrPassword,
         ErrorCode::Unauthorized
@@ -59,6 +60,7 @@ pub(super) const fn twin(code: ErrorCode) -> u16 {
         ErrorCode::InvalidArgument
         | ErrorCode::ModelInvalid
         | ErrorCode::JsonPatchInvalid
+        | ErrorCode::SelfRelationship
         | ErrorCode::ValidationFailed
         | ErrorCode::QueryInvalid => 400,
         ErrorCode::Unauthorized => 401,

@@ -162,12 +162,19 @@ const LARGEST_EVENT: usize = 1024 * 1024;
 
 fn check_limits(config: &Config) -> Result<(), Problem> {
     let limits = &config.limits;
-    let sizes: [(&'static str, usize); 13] = [
+    let sizes: [(&'static str, usize); 20] = [
         ("limits.device_message", limits.device_message),
         ("limits.device_twin_properties", limits.device_twin_properties),
         ("limits.device_twin_tags", limits.device_twin_tags),
         ("limits.request_body", limits.request_body),
         ("limits.digital_twin", limits.digital_twin),
+        ("limits.digital_twin_string", limits.digital_twin_string),
+        ("limits.digital_twin_name", limits.digital_twin_name),
+        ("limits.model", limits.model),
+        ("limits.models", limits.models),
+        ("limits.models_per_request", limits.models_per_request),
+        ("limits.models_body", limits.models_body),
+        ("limits.cascade", limits.cascade),
         ("limits.webhook_answer", limits.webhook_answer),
         ("limits.registration_payload", limits.registration_payload),
         ("limits.enrollment_groups", limits.enrollment_groups),

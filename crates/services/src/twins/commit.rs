@@ -14,7 +14,7 @@ use super::{Twins, refusal};
 
 /// How often a change is decided anew because somebody else was faster. Within one process the lanes keep this from
 /// happening at all; only other nodes can get in between.
-const ATTEMPTS: usize = 64;
+pub(super) const ATTEMPTS: usize = 64;
 const LANES: usize = 256;
 
 /// Changes of one twin wait for each other here instead of failing at the store and trying again. Only a courtesy:
@@ -144,6 +144,6 @@ fn check_etag(if_match: Option<&Etag>, current: &Etag) -> Result<()> {
     }
 }
 
-fn too_contended() -> Error {
+pub(super) fn too_contended() -> Error {
     Error::new(ErrorCode::Unavailable, "The resource is being changed by many at once. Please try again.")
 }

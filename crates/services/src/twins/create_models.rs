@@ -13,16 +13,12 @@ use super::models::{Models, joined, limits};
 use super::{ModelDescription, Twins};
 use crate::{Caller, Right};
 
-/// Most models in one request, and in one instance ("Azure Digital Twins service limits").
-const PER_REQUEST: usize = 250;
-const PER_INSTANCE: usize = 10_000;
-
 impl Twins {
     /// Uploads DTDL documents, each an Interface or an array of Interfaces. Gives the models in the order given.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidArgument`] for none or too many, [`ErrorCode::ModelInvalid`] with every diagnostic,
-    /// [`ErrorCode::ModelExists`], [`ErrorCode::QuotaExceeded`].
+    /// [`ErrorCode::InvalidArgument`] for none, [`ErrorCode::ModelInvalid`] with every diagnostic,
+    /// [`ErrorCode::ModelExists`], [`ErrorCode::QuotaExceeded`] for too many.
     pub async fn create_models(
         &self,
         caller: &Caller,
@@ -37,19 +33,20 @@ impl Twins {
                  details.",
             ));
         }
-        let accepted = pollux_dtdl::Limits { max_version: self.context.limits.dtdl_version, ..limits() };
+        let (max_version, model_bytes) = (self.context.limits.dtdl_version, self.context.limits.model);
+        let accepted = pollux_dtdl::Limits { max_version, model_bytes, ..limits() };
         let parsed =
             pollux_dtdl::parse(&documents, &accepted).map_err(|diagnostics| invalid(&diagnostics))?;
-        if parsed.len() > PER_REQUEST {
-            return Err(Error::invalid(format!(
-                "A request may carry up to {PER_REQUEST} models; this one has {}.",
-                parsed.len()
-            )));
+        let most = self.context.limits.models_per_request;
+        if parsed.len() > most {
+            let message = format!("A request may carry up to {most} models; this one has {}.", parsed.len());
+            return Err(Error::new(ErrorCode::QuotaExceeded, message));
         }
         let (name, now) = (instance.clone(), self.context.clock.now());
+        let most = self.context.limits.models;
         let ids: Vec<_> = parsed.iter().map(|model| model.id.clone()).collect();
         self.models
-            .change(Arc::clone(&resource), move |models| add(models, parsed, &name, now).map(Some))
+            .change(Arc::clone(&resource), move |models| add(models, parsed, (&name, most), now).map(Some))
             .await?;
         let models = self.models.get(&resource).await?;
         Ok(ids.iter().filter_map(|id| describe(&models, id.as_str())).collect())
@@ -59,7 +56,7 @@ impl Twins {
 fn add(
     present: &Models,
     new: Vec<Model>,
-    instance: &ResourceName,
+    (instance, most): (&ResourceName, usize),
     now: Timestamp,
 ) -> Result<(Batch, Models)> {
     let existing: Vec<&str> =
@@ -74,10 +71,10 @@ fn add(
             ),
         ));
     }
-    if present.stored.len() + new.len() > PER_INSTANCE {
+    if present.stored.len() + new.len() > most {
         return Err(Error::new(
             ErrorCode::QuotaExceeded,
-            format!("An instance may hold up to {PER_INSTANCE} models."),
+            format!("An instance may hold up to {most} models."),
         ));
     }
     let (mut batch, mut stored) = (Batch::new(), present.stored.clone());

@@ -4,6 +4,7 @@ use pollux_model::Timestamp;
 use pollux_model::digital_twin::{DigitalTwin, Relationship};
 use serde_json::{Map, Value, json};
 
+pub(super) const ID: &str = "$dtId";
 pub(super) const METADATA: &str = "$metadata";
 pub(super) const MODEL: &str = "$model";
 pub(super) const LAST_UPDATE: &str = "$lastUpdateTime";
@@ -19,7 +20,7 @@ pub fn twin_document(twin: &DigitalTwin) -> Value {
 pub(super) fn shown(twin: DigitalTwin) -> Value {
     let etag = format!("W/\"{}\"", twin.etag);
     let mut document = Map::new();
-    document.insert("$dtId".into(), twin.id.into());
+    document.insert(ID.into(), twin.id.into());
     document.insert("$etag".into(), etag.into());
     if let Value::Object(contents) = twin.document {
         document.extend(contents);
@@ -97,7 +98,7 @@ pub(super) fn component(
 
 /// The members that clients send back as they got them are ignored; others that look like ours are refused.
 fn note_foreign(name: &str, findings: &mut Vec<String>) {
-    if !matches!(name, "$dtId" | "$etag" | METADATA) {
+    if !matches!(name, ID | "$etag" | METADATA) {
         findings.push(format!("{name} is not a name for a property; names do not begin with $."));
     }
 }
@@ -122,9 +123,4 @@ pub(super) fn is_time(value: &Value) -> bool {
 /// Whether a member of a twin's document is a component.
 pub(super) fn is_component(value: &Value) -> bool {
     value.get(METADATA).is_some_and(Value::is_object)
-}
-
-/// The size that limits count: the document as compact JSON, in bytes.
-pub(super) fn size(document: &Map<String, Value>) -> usize {
-    serde_json::to_vec(document).map_or(usize::MAX, |bytes| bytes.len())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use pollux_dtdl::Dtmi;
-use pollux_model::{Error, ResourceName, Result};
+use pollux_model::{Error, ErrorCode, ResourceName, Result};
 
 use super::continuation::{Listing, Paging};
 use super::get_model::describe;
@@ -12,6 +12,8 @@ use super::models::Models;
 use super::{ModelDescription, Twins, refusal};
 use crate::{Caller, Right};
 
+/// Most models in one page ("Azure Digital Twins service limits").
+const PER_PAGE: usize = 100;
 /// Most ids in one request.
 const MOST_ROOTS: usize = 100;
 
@@ -28,7 +30,7 @@ impl Twins {
     /// Models in order of id.
     ///
     /// # Errors
-    /// [`pollux_model::ErrorCode::ModelNotFound`] for an id in `dependencies_for`.
+    /// [`ErrorCode::ModelNotFound`] for an id in `dependencies_for`, [`ErrorCode::QuotaExceeded`] for too many of them.
     pub async fn models(
         &self,
         caller: &Caller,
@@ -51,7 +53,7 @@ impl Twins {
             .range::<str, _>((start, Bound::Unbounded))
             .map(|(id, _)| id)
             .filter(|id| wanted.as_ref().is_none_or(|wanted| wanted.contains(*id)));
-        let page: Vec<&String> = ids.by_ref().take(list.paging.limit()).collect();
+        let page: Vec<&String> = ids.by_ref().take(list.paging.limit().min(PER_PAGE)).collect();
         let continuation = match (page.last(), ids.next()) {
             (Some(last), Some(_)) => Some(self.continuation.seal(&scope, last).await?),
             _ => None,
@@ -63,9 +65,8 @@ impl Twins {
 
 fn closure(models: &Models, roots: &[String]) -> Result<BTreeSet<String>> {
     if roots.len() > MOST_ROOTS {
-        return Err(Error::invalid(format!(
-            "Dependencies may be asked for up to {MOST_ROOTS} models at once."
-        )));
+        let message = format!("Dependencies may be asked for up to {MOST_ROOTS} models at once.");
+        return Err(Error::new(ErrorCode::QuotaExceeded, message));
     }
     let mut open = Vec::new();
     for root in roots {

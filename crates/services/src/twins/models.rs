@@ -150,9 +150,9 @@ impl ModelCache {
     }
 }
 
-/// What a model may be, once it is stored: in any version of DTDL that was accepted at its time.
+/// What a model may be, once it is stored: of any size and in any version of DTDL that was accepted at its time.
 pub(super) fn limits() -> Limits {
-    Limits { max_version: Limits::language().max_version, ..Limits::azure() }
+    Limits { max_version: Limits::language().max_version, model_bytes: usize::MAX, ..Limits::azure() }
 }
 
 /// All diagnostics as one text.

@@ -40,13 +40,13 @@ impl Twins {
             let pointer = operation.pointer();
             return Err(refusal::patch(format_args!("{pointer} of a relationship cannot be changed")));
         }
-        let limit = self.context.limits.digital_twin;
+        let limits = &self.context.limits;
         let decide = |mut changed: Relationship, model: &str, models: &Models| {
             let Value::Object(properties) = &mut changed.properties else { return Err(Error::internal()) };
             for operation in &operations {
                 operation.apply(properties, &operation.path)?;
             }
-            relationship_rules::check(models, model, None, &changed.name, properties, limit)?;
+            relationship_rules::check(models, model, None, &changed.name, properties, limits)?;
             changed.etag = Etag::fresh(&*self.context.random);
             Ok(changed)
         };

@@ -51,7 +51,7 @@ impl Twins {
             let stamp = Stamp {
                 etag: Etag::fresh(&*self.context.random),
                 now: self.context.clock.now(),
-                limit: self.context.limits.digital_twin,
+                limits: &self.context.limits,
             };
             twin_patch::apply(twin, operations, models, stamp)
         };

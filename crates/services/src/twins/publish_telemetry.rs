@@ -16,7 +16,8 @@ pub struct PublishTelemetry {
     pub component: Option<String>,
     /// Names the message; for consumers to tell repeated ones.
     pub message_id: String,
-    /// When what it tells of happened, as the sender wrote it.
+    /// When what it tells of happened, as the sender wrote it: not looked into, for PyPI's client sends what Python makes
+    /// of a time (recording `test_publish_telemetry`: `2020-11-25 10:03:54.074027`), and the real service takes that.
     pub source_time: Option<String>,
     /// The message. The real service does not hold it against the model (recording `test_publish_telemetry`).
     pub payload: Value,

@@ -1,7 +1,7 @@
 //! Creates or replaces a relationship.
 
 use pollux_model::digital_twin::Relationship;
-use pollux_model::{Error, Etag, ResourceName, Result};
+use pollux_model::{Error, ErrorCode, Etag, ResourceName, Result};
 use pollux_store::{Expect, Mismatch, Write};
 use serde_json::{Map, Value};
 
@@ -28,7 +28,8 @@ impl Twins {
     /// # Errors
     /// [`pollux_model::ErrorCode::TwinNotFound`] (the source), [`pollux_model::ErrorCode::TargetTwinNotFound`],
     /// [`pollux_model::ErrorCode::ValidationFailed`], [`pollux_model::ErrorCode::PreconditionFailed`],
-    /// [`pollux_model::ErrorCode::InvalidArgument`], [`pollux_model::ErrorCode::TooLarge`].
+    /// [`pollux_model::ErrorCode::InvalidArgument`], [`pollux_model::ErrorCode::SelfRelationship`],
+    /// [`pollux_model::ErrorCode::TooLarge`].
     pub async fn put_relationship(
         &self,
         caller: &Caller,
@@ -42,11 +43,14 @@ impl Twins {
         let to = self.context.store.twin(instance, &target).await.map_err(refusal::store)?;
         let to = to.ok_or_else(refusal::target_not_found)?;
         if source.id == to.id {
-            return Err(Error::invalid("A relationship cannot connect a twin to itself."));
+            return Err(Error::new(
+                ErrorCode::SelfRelationship,
+                "A relationship cannot connect a twin to itself. Name another twin in $targetId.",
+            ));
         }
         let models = self.models.get(&resource).await?;
-        let limit = self.context.limits.digital_twin;
-        relationship_rules::check(&models, &source.model, Some(&to.model), &name, &properties, limit)?;
+        let limits = &self.context.limits;
+        relationship_rules::check(&models, &source.model, Some(&to.model), &name, &properties, limits)?;
         let relationship = Relationship {
             id: put.id,
             source: put.source,

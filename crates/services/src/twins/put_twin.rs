@@ -1,13 +1,14 @@
 //! Creates or replaces a twin.
 
 use pollux_model::digital_twin::DigitalTwin;
+use pollux_model::ids::shown;
 use pollux_model::{Error, Etag, ResourceName, Result};
 use pollux_store::{Expect, Mismatch, Write};
 use serde_json::{Map, Value};
 
 use super::commit::Outcome;
 use super::models::Models;
-use super::{Twins, document, refusal};
+use super::{Twins, document, refusal, sizes};
 use crate::{Caller, Right};
 
 /// A twin to be made.
@@ -15,8 +16,8 @@ use crate::{Caller, Right};
 pub struct PutTwin {
     /// `$dtId`.
     pub id: String,
-    /// The document as ADT takes it: properties, components, `$metadata.$model`. `$dtId`, `$etag` and times in it are
-    /// ignored, a property's `sourceTime` is kept.
+    /// The document as ADT takes it: properties, components, `$metadata.$model`. `$etag` and times in it are ignored,
+    /// a property's `sourceTime` is kept; a `$dtId` must be the twin's (article "Manage digital twins").
     pub document: Value,
     /// Refuse if there is a twin of this id already; otherwise it is replaced whole.
     pub if_none_match: bool,
@@ -50,6 +51,11 @@ impl Twins {
     }
 
     fn make(&self, id: String, body: Map<String, Value>, models: &Models) -> Result<DigitalTwin> {
+        if let Some(other) = body.get(document::ID).filter(|given| given.as_str() != Some(&id)) {
+            let (other, id) = (shown(&other.to_string()), shown(&id));
+            let message = format!("The $dtId {other} of the body is not the id of the twin, '{id}'.");
+            return Err(Error::invalid(message));
+        }
         let named = body
             .get(document::METADATA)
             .and_then(|metadata| metadata.get(document::MODEL))
@@ -68,10 +74,7 @@ impl Twins {
         if !findings.is_empty() {
             return Err(refusal::invalid("twin", findings));
         }
-        let limit = self.context.limits.digital_twin;
-        if document::size(&contents) > limit {
-            return Err(refusal::too_large("twin", limit));
-        }
+        sizes::check("twin", &contents, &self.context.limits)?;
         let etag = Etag::fresh(&*self.context.random);
         Ok(DigitalTwin { id, model, etag, document: Value::Object(contents), updated: now })
     }

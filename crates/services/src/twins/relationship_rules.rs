@@ -5,7 +5,8 @@ use pollux_model::Result;
 use serde_json::{Map, Value};
 
 use super::models::Models;
-use super::{document, refusal};
+use super::{refusal, sizes};
+use crate::Limits;
 
 /// Checks a relationship of a twin of `model`; `target` is the target's model if that is to be checked too.
 ///
@@ -17,7 +18,7 @@ pub(super) fn check(
     target: Option<&str>,
     name: &str,
     properties: &Map<String, Value>,
-    limit: usize,
+    limits: &Limits,
 ) -> Result<()> {
     let invalid = |findings: Vec<String>| refusal::invalid("relationship", findings);
     let Ok(source) = Dtmi::parse(model) else {
@@ -34,8 +35,5 @@ pub(super) fn check(
     if !findings.is_empty() {
         return Err(invalid(findings));
     }
-    if document::size(properties) > limit {
-        return Err(refusal::too_large("relationship", limit));
-    }
-    Ok(())
+    sizes::check("relationship", properties, limits)
 }

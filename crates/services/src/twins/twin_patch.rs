@@ -11,14 +11,14 @@ use serde_json::{Map, Value, json};
 use super::document::{self, LAST_UPDATE, METADATA, MODEL, SOURCE_TIME};
 use super::json_patch::{Operation, Verb};
 use super::models::Models;
-use super::refusal;
+use super::{refusal, sizes};
+use crate::Limits;
 
 /// What the patched twin is given.
-pub(super) struct Stamp {
+pub(super) struct Stamp<'l> {
     pub(super) etag: Etag,
     pub(super) now: Timestamp,
-    /// Greatest size in bytes.
-    pub(super) limit: usize,
+    pub(super) limits: &'l Limits,
 }
 
 /// A property: the component it is in, if any, and its name.
@@ -34,7 +34,7 @@ pub(super) fn apply(
     twin: DigitalTwin,
     operations: &[Operation],
     models: &Models,
-    stamp: Stamp,
+    stamp: Stamp<'_>,
 ) -> Result<DigitalTwin> {
     let Value::Object(contents) = twin.document else { return Err(pollux_model::Error::internal()) };
     let model = new_model(operations)?.unwrap_or_else(|| twin.model.clone());
@@ -52,9 +52,7 @@ pub(super) fn apply(
     }
     .run(operations, &model)?;
     check(operations, models, dtmi.as_ref().filter(|_| interface.is_some()), &model, &changed)?;
-    if document::size(&changed) > stamp.limit {
-        return Err(refusal::too_large("twin", stamp.limit));
-    }
+    sizes::check("twin", &changed, stamp.limits)?;
     Ok(DigitalTwin { model, etag: stamp.etag, document: Value::Object(changed), updated: stamp.now, ..twin })
 }
 

@@ -21,6 +21,7 @@ const fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::InvalidArgument
         | ErrorCode::ModelInvalid
         | ErrorCode::JsonPatchInvalid
+        | ErrorCode::SelfRelationship
         | ErrorCode::ValidationFailed
         | ErrorCode::QueryInvalid => StatusCode::BAD_REQUEST,
         ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,

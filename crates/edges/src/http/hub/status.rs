@@ -92,6 +92,7 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::ModelDecommissioned
         | E::RelationshipsNotDeleted
         | E::JsonPatchInvalid
+        | E::SelfRelationship
         | E::ValidationFailed => (StatusCode::BAD_REQUEST, "InvalidOperation"),
     }
 }

@@ -2,26 +2,41 @@
 
 use axum::body::Body;
 use http::StatusCode;
-use pollux_model::Error;
+use pollux_model::{Error, ErrorCode};
 use pollux_services::Services;
 use serde_json::Value;
 
 use super::answer::{self, Failure};
 
-/// A JSON body.
-pub(super) async fn json(services: &Services, body: Body) -> Result<Value, Failure> {
-    let bytes = crate::http::body::read(body, services.context.limits.request_body).await?;
+/// A JSON body about a twin, component or relationship, and telemetry: they are small.
+pub(super) async fn small(services: &Services, body: Body) -> Result<Value, Failure> {
+    let limits = &services.context.limits;
+    let bytes = crate::http::body::read(body, limits.request_body).await?;
+    // Judged once it is here: a client that is answered while it still sends may see a broken connection instead.
+    if bytes.len() > limits.digital_twin {
+        let message = format!("the body is larger than {} bytes", limits.digital_twin);
+        return Err(Error::new(ErrorCode::TooLarge, message).into());
+    }
+    parse(&bytes)
+}
+
+/// A JSON body of at most `limit` bytes.
+pub(super) async fn json(body: Body, limit: usize) -> Result<Value, Failure> {
+    parse(&crate::http::body::read(body, limit).await?)
+}
+
+fn parse(bytes: &[u8]) -> Result<Value, Failure> {
     if bytes.is_empty() {
         let message = "A non-empty request body is required.";
         return Err(answer::error(StatusCode::BAD_REQUEST, "BadRequest", message).into());
     }
-    serde_json::from_slice(&bytes)
+    serde_json::from_slice(bytes)
         .map_err(|error| Error::invalid(format!("Payload is invalid: {error}.")).into())
 }
 
 /// A JSON Patch document: an array of objects. What is in them is for the service to judge.
 pub(super) async fn patch(services: &Services, body: Body) -> Result<Value, Failure> {
-    let patch = json(services, body).await?;
+    let patch = small(services, body).await?;
     let Value::Array(items) = &patch else {
         return Err(answer::problem("", "A JSON Patch document is an array of operations.").into());
     };

@@ -31,9 +31,10 @@ const VERSIONS: [(&str, Version); 6] = [
 /// What differs between versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Version {
-    /// As recorded in 2020: no `$lastUpdateTime`.
+    /// As recorded in 2020: `$metadata` tells when a property was written and nothing else of times.
     First,
-    /// `$metadata` of twins and components has `$lastUpdateTime`.
+    /// `$metadata` of twins and components has `$lastUpdateTime` (the SDKs' `lastUpdatedOn`), and that of a property may
+    /// have a `sourceTime` (article "Digital twins and their twin graph": since 2022-05-31).
     WithTimes,
 }
 
@@ -45,6 +46,25 @@ impl Version {
         }
         document
     }
+
+    /// The twin or component as this version lets a client say it.
+    pub(super) fn read(self, document: Value) -> Value {
+        // What this version does not show, it does not take either.
+        self.show(document)
+    }
+
+    /// That a patch asks for nothing that this version does not have.
+    pub(super) fn check_patch(self, patch: &Value) -> Result<(), Error> {
+        let paths = patch.as_array().into_iter().flatten().filter_map(|operation| operation["path"].as_str());
+        let sets_time = |path: &str| path.contains("$metadata/") && path.ends_with("/sourceTime");
+        if self == Self::First && paths.into_iter().any(sets_time) {
+            return Err(Error::new(
+                ErrorCode::JsonPatchInvalid,
+                "sourceTime can be written in the API version 2022-05-31 and later.",
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// Documents nest no deeper than JSON that was read may (128).
@@ -52,6 +72,9 @@ fn without_times(document: &mut Value) {
     let Value::Object(members) = document else { return };
     if let Some(Value::Object(metadata)) = members.get_mut("$metadata") {
         metadata.shift_remove("$lastUpdateTime");
+        for property in metadata.values_mut().filter_map(Value::as_object_mut) {
+            property.shift_remove("sourceTime");
+        }
     }
     members.values_mut().for_each(without_times);
 }
@@ -126,6 +149,19 @@ impl Call {
             None => Ok(false),
             Some(b"*" | b"\"*\"") => Ok(true),
             Some(_) => Err(Error::invalid("The If-None-Match header can only be *.")),
+        }
+    }
+
+    /// Whether a query parameter is `true`; `false` where it is not given.
+    ///
+    /// # Errors
+    /// It is neither `true` nor `false`.
+    pub(super) fn flag(&self, name: &'static str) -> Result<bool, Error> {
+        match self.parameter(name) {
+            None => Ok(false),
+            Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+            Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+            Some(_) => Err(Error::invalid(format!("{name} must be true or false."))),
         }
     }
 

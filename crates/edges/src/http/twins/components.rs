@@ -29,6 +29,7 @@ pub(super) async fn update(
     body: Body,
 ) -> Answer {
     let patch = body::patch(&services, body).await?;
+    call.version.check_patch(&patch)?;
     let patch = PatchComponent { twin, component, patch, if_match: call.if_match() };
     let etag = services.twins.patch_component(&call.caller, &call.instance, patch).await?;
     Ok(answer::changed(&etag))

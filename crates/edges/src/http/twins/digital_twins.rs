@@ -24,8 +24,8 @@ pub(super) async fn put(
     Ids(id): Ids<String>,
     body: Body,
 ) -> Answer {
-    let (if_none_match, document) = (call.if_none_match()?, body::json(&services, body).await?);
-    let put = PutTwin { id, document, if_none_match };
+    let (if_none_match, document) = (call.if_none_match()?, body::small(&services, body).await?);
+    let put = PutTwin { id, document: call.version.read(document), if_none_match };
     let twin = services.twins.put_twin(&call.caller, &call.instance, put).await?;
     Ok(answer::tagged(&call.version.show(twin_document(&twin)), &twin.etag))
 }
@@ -37,17 +37,26 @@ pub(super) async fn update(
     Ids(id): Ids<String>,
     body: Body,
 ) -> Answer {
-    let patch = PatchTwin { id, patch: body::patch(&services, body).await?, if_match: call.if_match() };
+    let patch = body::patch(&services, body).await?;
+    call.version.check_patch(&patch)?;
+    let patch = PatchTwin { id, patch, if_match: call.if_match() };
     let etag = services.twins.patch_twin(&call.caller, &call.instance, patch).await?;
     Ok(answer::changed(&etag))
 }
 
-/// `DELETE`: removes it.
+/// `DELETE`: removes it; with `deleteRelationships=true`, which Azure does not have, together with all relationships that
+/// start or end at it.
 pub(super) async fn delete(
     State(services): State<Arc<Services>>,
     call: Call,
     Ids(id): Ids<String>,
 ) -> Answer {
-    services.twins.delete_twin(&call.caller, &call.instance, &id, call.if_match()).await?;
+    let (twins, caller, instance, if_match) =
+        (&services.twins, &call.caller, &call.instance, call.if_match());
+    if call.flag("deleteRelationships")? {
+        twins.delete_twin_with_relationships(caller, instance, &id, if_match).await?;
+    } else {
+        twins.delete_twin(caller, instance, &id, if_match).await?;
+    }
     Ok(answer::nothing())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use http::StatusCode;
-use pollux_model::{Error, Timestamp};
+use pollux_model::Timestamp;
 use pollux_services::Services;
 use pollux_services::twins::{ListModels, ModelDescription};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use super::call::{Call, Ids};
 
 /// `GET` of the list; `dependenciesFor` (may be repeated), `includeModelDefinition`.
 pub(super) async fn list(State(services): State<Arc<Services>>, call: Call) -> Answer {
-    let whole = include_definition(&call)?;
+    let whole = call.flag("includeModelDefinition")?;
     let dependencies_for: Vec<String> = call.parameters("dependenciesFor").map(str::to_owned).collect();
     let list = ListModels { dependencies_for, paging: call.paging()? };
     let listing = services.twins.models(&call.caller, &call.instance, list).await?;
@@ -25,7 +25,7 @@ pub(super) async fn list(State(services): State<Arc<Services>>, call: Call) -> A
 
 /// `POST`: uploads models, all or none.
 pub(super) async fn create(State(services): State<Arc<Services>>, call: Call, body: Body) -> Answer {
-    let documents = match body::json(&services, body).await? {
+    let documents = match body::json(body, services.context.limits.models_body).await? {
         Value::Array(documents) => documents,
         // The service refuses no models in the same words as what is no array of models.
         _ => Vec::new(),
@@ -37,7 +37,7 @@ pub(super) async fn create(State(services): State<Arc<Services>>, call: Call, bo
 
 /// `GET`: one model; `includeModelDefinition`.
 pub(super) async fn get(State(services): State<Arc<Services>>, call: Call, Ids(id): Ids<String>) -> Answer {
-    let whole = include_definition(&call)?;
+    let whole = call.flag("includeModelDefinition")?;
     let model = services.twins.model(&call.caller, &call.instance, &id).await?;
     Ok(answer::json(StatusCode::OK, &show(model, whole)))
 }
@@ -62,15 +62,6 @@ pub(super) async fn delete(
 ) -> Answer {
     services.twins.delete_model(&call.caller, &call.instance, &id).await?;
     Ok(answer::nothing())
-}
-
-fn include_definition(call: &Call) -> Result<bool, Error> {
-    match call.parameter("includeModelDefinition") {
-        None => Ok(false),
-        Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
-        Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
-        Some(_) => Err(Error::invalid("includeModelDefinition must be true or false.")),
-    }
 }
 
 fn show(model: ModelDescription, whole: bool) -> Value {

@@ -27,7 +27,7 @@ struct Specification {
 pub(super) async fn run(State(services): State<Arc<Services>>, call: Call, body: Body) -> Answer {
     let limit = call.paging()?.limit;
     let Specification { query, continuation_token } =
-        serde_json::from_value(body::json(&services, body).await?)
+        serde_json::from_value(body::json(body, services.context.limits.request_body).await?)
             .map_err(|error| Error::invalid(format!("Payload is invalid: {error}.")))?;
     let query = QueryTwins { query, paging: Paging { continuation: continuation_token, limit } };
     let page = services.twins.query(&call.caller, &call.instance, query).await?;

@@ -49,7 +49,7 @@ pub(super) async fn put(
     Ids((source, id)): Ids<(String, String)>,
     body: Body,
 ) -> Answer {
-    let (if_none_match, document) = (call.if_none_match()?, body::json(&services, body).await?);
+    let (if_none_match, document) = (call.if_none_match()?, body::small(&services, body).await?);
     let put = PutRelationship { source, id, document, if_none_match };
     let relationship = services.twins.put_relationship(&call.caller, &call.instance, put).await?;
     Ok(answer::tagged(&relationship_document(&relationship), &relationship.etag))

@@ -28,6 +28,7 @@ pub(super) const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         E::RelationshipsNotDeleted => (StatusCode::BAD_REQUEST, "RelationshipsNotDeleted"),
         E::RelationshipNotFound => (StatusCode::NOT_FOUND, "RelationshipNotFound"),
         E::RelationshipExists => (StatusCode::CONFLICT, "RelationshipAlreadyExists"),
+        E::SelfRelationship => (StatusCode::BAD_REQUEST, "OperationNotAllowed"),
         E::TargetTwinNotFound => (StatusCode::NOT_FOUND, "TargetDigitalTwinNotFound"),
         E::ComponentNotFound => (StatusCode::NOT_FOUND, "ComponentNotFound"),
         E::JsonPatchInvalid => (StatusCode::BAD_REQUEST, "JsonPatchInvalid"),

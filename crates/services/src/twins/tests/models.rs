@@ -76,6 +76,24 @@ async fn versions_of_dtdl_are_taken_as_azure_takes_them_unless_told_otherwise() 
 }
 
 #[tokio::test]
+async fn numbers_and_sizes_have_limits() {
+    let limits = Limits { models: 3, models_per_request: 2, model: 200, ..Limits::default() };
+    let world = World::within(tempfile::tempdir().unwrap(), limits);
+    let create = async |documents| world.twins.create_models(&world.admin, &world.instance, documents).await;
+    let model = |number: u8| json!({ "@id": format!("dtmi:a;{number}"), "@type": "Interface", "@context": "dtmi:dtdl:context;2" });
+    let mut long = model(1);
+    long["description"] = "x".repeat(200).into();
+    assert_eq!(code(create(vec![long]).await), ErrorCode::ModelInvalid);
+    assert_eq!(code(create(vec![model(1), model(2), model(3)]).await), ErrorCode::QuotaExceeded);
+    create(vec![model(1), model(2)]).await.unwrap();
+    assert_eq!(code(create(vec![model(3), model(4)]).await), ErrorCode::QuotaExceeded);
+    create(vec![model(3)]).await.unwrap();
+    let dependencies_for = vec!["dtmi:a;1".to_owned(); 101];
+    let list = ListModels { dependencies_for, paging: Paging::default() };
+    assert_eq!(code(world.twins.models(&world.admin, &world.instance, list).await), ErrorCode::QuotaExceeded);
+}
+
+#[tokio::test]
 async fn lists_are_paged_and_follow_dependencies() {
     let world = World::new().await;
     let list = async |dependencies_for: &[&str], paging: Paging| {

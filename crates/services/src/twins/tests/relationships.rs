@@ -23,7 +23,7 @@ async fn the_model_and_both_ends_are_checked() {
     for (source, document, expected) in [
         ("nowhere", contains("r1"), ErrorCode::TwinNotFound),
         ("f1", contains("nowhere"), ErrorCode::TargetTwinNotFound),
-        ("f1", contains("f1"), ErrorCode::InvalidArgument),
+        ("f1", contains("f1"), ErrorCode::SelfRelationship),
         ("f1", json!({ "$targetId": "r1" }), ErrorCode::InvalidArgument),
         ("f1", json!([]), ErrorCode::InvalidArgument),
         ("f1", json!({ "$relationshipName": "unknown", "$targetId": "r1" }), ErrorCode::ValidationFailed),
@@ -142,4 +142,49 @@ async fn delete_heeds_the_etag() {
     assert_eq!(code(delete("f2", "a", None).await), ErrorCode::TwinNotFound);
     delete("f1", "a", None).await.unwrap();
     assert_eq!(code(delete("f1", "a", None).await), ErrorCode::RelationshipNotFound);
+}
+
+/// Article "Manage models", sections "Update models" and "Twins without models": a graph moves to new models twin by twin, so a
+/// relationship may stand meanwhile that could not be made; what is written is checked against the models of that moment.
+#[tokio::test]
+async fn a_change_of_model_leaves_relationships_and_each_write_is_checked_against_the_models_of_its_time() {
+    let world = building().await;
+    world.relate("f1", "a", contains("r1")).await.unwrap();
+    let model = |model: &str| json!([{ "op": "replace", "path": "/$metadata/$model", "value": model }]);
+    let patch = async |patch: Value| {
+        let patch = PatchRelationship { source: "f1".into(), id: "a".into(), patch, if_match: None };
+        world.twins.patch_relationship(&world.admin, &world.instance, patch).await
+    };
+    let since = || json!([{ "op": "replace", "path": "/since", "value": 2021 }]);
+    // A subtype of the target still is a target.
+    world.patch("r1", model(HOTEL_ROOM)).await.unwrap();
+    world.relate("f1", "a", contains("r1")).await.unwrap();
+    patch(since()).await.unwrap();
+    // The source's new model knows no such relationship.
+    world
+        .patch(
+            "f1",
+            json!([
+                { "op": "replace", "path": "/$metadata/$model", "value": ROOM },
+                { "op": "add", "path": "/sensor", "value": { "$metadata": {} } },
+            ]),
+        )
+        .await
+        .unwrap();
+    world.twins.relationship(&world.admin, &world.instance, "f1", "a").await.unwrap();
+    assert_eq!(code(patch(since()).await), ErrorCode::ValidationFailed);
+    assert_eq!(code(world.relate("f1", "a", contains("r1")).await), ErrorCode::ValidationFailed);
+    world.twins.delete_relationship(&world.admin, &world.instance, "f1", "a", None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_target_may_have_lost_its_model_and_a_source_may_not() {
+    let world = building().await;
+    world.relate("f1", "a", contains("r1")).await.unwrap();
+    for model in [HOTEL_ROOM, ROOM] {
+        world.twins.delete_model(&world.admin, &world.instance, model).await.unwrap();
+    }
+    world.relate("f1", "b", contains("r2")).await.unwrap();
+    world.twins.delete_relationship(&world.admin, &world.instance, "f1", "b", None).await.unwrap();
+    assert_eq!(code(world.relate("r1", "c", contains("f1")).await), ErrorCode::ValidationFailed);
 }

@@ -8,7 +8,7 @@ async fn a_twin_is_shown_as_adt_shows_it() {
     let world = World::new().await;
     let now = world.tick();
     let body = json!({
-        "$dtId": "ignored", "$etag": "ignored", "Temperature": 20.5,
+        "$dtId": "r1", "$etag": "ignored", "Temperature": 20.5,
         "$metadata": { "$model": ROOM, "Temperature": { "lastUpdateTime": "1999-01-01T00:00:00Z", "sourceTime": "2024-05-01T10:20:30Z" } },
         "sensor": { "Unit": "C", "$metadata": {} },
     });
@@ -107,6 +107,52 @@ async fn delete_heeds_etag_and_relationships() {
 }
 
 #[tokio::test]
+async fn a_twin_goes_with_its_relationships_where_that_is_asked_for_all_or_none() {
+    let world = World::within(tempfile::tempdir().unwrap(), Limits { cascade: 3, ..Limits::default() });
+    world.twins.create_models(&world.admin, &world.instance, models()).await.unwrap();
+    let delete = async |id: &str, etag: Option<&str>| {
+        let etag = etag.map(Etag::new);
+        world.twins.delete_twin_with_relationships(&world.admin, &world.instance, id, etag).await
+    };
+    let outgoing = async |id: &str| {
+        let page = world
+            .twins
+            .relationships(&world.admin, &world.instance, id, None, Default::default())
+            .await
+            .unwrap();
+        page.items.len()
+    };
+    for id in ["f1", "f2"] {
+        world.put(id, floor()).await.unwrap();
+    }
+    for (number, room_id) in ["r1", "r2", "r3"].into_iter().enumerate() {
+        world.put(room_id, room()).await.unwrap();
+        let contains = json!({ "$relationshipName": "contains", "$targetId": room_id });
+        world.relate("f1", &format!("x{number}"), contains).await.unwrap();
+    }
+    world.relate("f1", "up", json!({ "$relationshipName": "above", "$targetId": "f2" })).await.unwrap();
+    assert_eq!(code(delete("f1", None).await), ErrorCode::QuotaExceeded, "four of them");
+    assert_eq!(code(delete("r1", Some("other")).await), ErrorCode::PreconditionFailed);
+    assert_eq!(outgoing("f1").await, 4, "nothing went");
+    delete("r1", None).await.unwrap();
+    assert_eq!(outgoing("f1").await, 3);
+    delete("f1", None).await.unwrap();
+    world.twins.delete_twin(&world.admin, &world.instance, "f2", None).await.unwrap();
+    assert_eq!(code(delete("f1", None).await), ErrorCode::TwinNotFound);
+}
+
+#[tokio::test]
+async fn the_id_in_a_body_is_the_twins() {
+    let world = World::new().await;
+    let with =
+        |id: Value| json!({ "$dtId": id, "$metadata": { "$model": ROOM }, "sensor": { "$metadata": {} } });
+    world.put("r1", with(json!("r1"))).await.unwrap();
+    for other in [json!("r2"), json!(1), json!(null)] {
+        assert_eq!(code(world.put("r1", with(other)).await), ErrorCode::InvalidArgument);
+    }
+}
+
+#[tokio::test]
 async fn components_are_read_and_patched_alone() {
     let world = World::new().await;
     world.put("r1", room()).await.unwrap();
@@ -157,7 +203,7 @@ async fn telemetry_needs_a_twin_a_component_and_an_id() {
             twin: twin.into(),
             component: component.map(Into::into),
             message_id: message_id.into(),
-            source_time: None,
+            source_time: Some("2020-11-25 10:03:54.074027".into()),
             payload: json!({ "anything": 5 }),
         };
         world.twins.publish_telemetry(&world.admin, &world.instance, telemetry).await

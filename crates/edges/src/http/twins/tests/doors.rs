@@ -97,7 +97,7 @@ async fn bodies_are_bounded_and_must_be_json() {
         async |body: Body| edge.raw("PUT", "/digitaltwins/t?api-version=2020-10-31", &headers, body).await;
     let answer = send(Body::from("x".repeat(1024 * 1024 + 1))).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge"));
-    let answer = send(Body::from("[".repeat(200_000))).await;
+    let answer = send(Body::from("[".repeat(30_000))).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, "InvalidArgument"));
     let answer = send(Body::from(vec![0xff, 0xfe])).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, "InvalidArgument"));

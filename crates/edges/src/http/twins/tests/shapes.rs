@@ -265,3 +265,69 @@ async fn telemetry_and_event_routes() {
         "EventRouteEndpointInvalid"
     );
 }
+
+/// Article "Digital twins and their twin graph": `sourceTime` is of 2022-05-31.
+#[tokio::test]
+async fn source_times_are_taken_and_shown_by_the_versions_that_have_them() {
+    let edge = Edge::with_model().await;
+    let (path, time) = ("/digitaltwins/t", "2024-01-01T00:00:00Z");
+    let twin =
+        json!({ "$metadata": { "$model": ROOM, "Temperature": { "sourceTime": time } }, "Temperature": 1 });
+    let shown = |answer: &Answer| answer.body["$metadata"]["Temperature"].get("sourceTime").cloned();
+    let new = edge.versioned("2022-05-31", "PUT", path, &[], Some(twin.clone())).await;
+    assert_eq!(shown(&new), Some(json!(time)));
+    assert_eq!(shown(&edge.call("GET", path, &[], None).await), None);
+    edge.call("PUT", path, &[], Some(twin)).await;
+    assert_eq!(shown(&edge.versioned("2023-10-31", "GET", path, &[], None).await), None);
+    let set = json!([{ "op": "add", "path": "/$metadata/Temperature/sourceTime", "value": time }]);
+    let old = edge.call("PATCH", path, &[], Some(set.clone())).await;
+    assert_eq!((old.status, old.code()), (StatusCode::BAD_REQUEST, "JsonPatchInvalid"));
+    let new = edge.versioned("2023-10-31", "PATCH", path, &[], Some(set)).await;
+    assert_eq!(new.status, StatusCode::NO_CONTENT);
+    assert_eq!(shown(&edge.versioned("2023-06-30", "GET", path, &[], None).await), Some(json!(time)));
+}
+
+#[tokio::test]
+async fn a_twin_is_deleted_with_its_relationships_only_where_that_is_asked_for() {
+    let edge = Edge::with_model().await;
+    for id in ["a", "b"] {
+        edge.call("PUT", &format!("/digitaltwins/{id}"), &[], Some(room())).await;
+    }
+    let body = json!({ "$relationshipName": "beside", "$targetId": "b" });
+    edge.call("PUT", "/digitaltwins/a/relationships/x", &[], Some(body)).await;
+    for (query, code) in [
+        ("", "RelationshipsNotDeleted"),
+        ("?deleteRelationships=false", "RelationshipsNotDeleted"),
+        ("?deleteRelationships=yes", "InvalidArgument"),
+    ] {
+        let answer = edge.call("DELETE", &format!("/digitaltwins/b{query}"), &[], None).await;
+        assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, code), "{query}");
+    }
+    let answer = edge.call("DELETE", "/digitaltwins/b?deleteRelationships=true", &[], None).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    assert_eq!(edge.call("DELETE", "/digitaltwins/a", &[], None).await.status, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn bodies_about_twins_are_small_and_a_twin_with_itself_is_not_allowed() {
+    let edge = Edge::with_model().await;
+    edge.call("PUT", "/digitaltwins/a", &[], Some(room())).await;
+    let long = "x".repeat(33 * 1024);
+    for (method, path, body) in [
+        ("PUT", "/digitaltwins/a", json!({ "$metadata": { "$model": ROOM }, "Name": long })),
+        ("PATCH", "/digitaltwins/a", json!([{ "op": "add", "path": "/Name", "value": long }])),
+        ("PUT", "/digitaltwins/a/relationships/x", json!({ "$relationshipName": long })),
+        ("POST", "/digitaltwins/a/telemetry", json!({ "a": long })),
+        (
+            "PATCH",
+            "/digitaltwins/a",
+            json!([{ "op": "add", "path": "/Name", "value": "x".repeat(5 * 1024) }]),
+        ),
+    ] {
+        let answer = edge.call(method, path, &[("message-id", "m")], Some(body)).await;
+        assert_eq!((answer.status, answer.code()), (StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge"));
+    }
+    let body = json!({ "$relationshipName": "beside", "$targetId": "a" });
+    let answer = edge.call("PUT", "/digitaltwins/a/relationships/x", &[], Some(body)).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, "OperationNotAllowed"));
+}
