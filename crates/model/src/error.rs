@@ -99,6 +99,14 @@ pub enum ErrorCode {
     ValidationFailed,
     /// A query does not parse or type-check.
     QueryInvalid,
+    /// No such event route.
+    EventRouteNotFound,
+    /// The id of an event route is none.
+    EventRouteIdInvalid,
+    /// An event route leads to no endpoint of the instance.
+    EventRouteEndpointInvalid,
+    /// The filter of an event route does not parse or type-check.
+    EventRouteFilterInvalid,
 
     // Functions.
     /// No such function or setting.

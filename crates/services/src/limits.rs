@@ -48,6 +48,16 @@ pub struct Limits {
     pub webhook_answer: usize,
     /// How long a custom allocation webhook may take, in seconds: 5 ("Use custom allocation policies").
     pub webhook_timeout_seconds: u64,
+    /// How long a webhook of an event route may take for one event, in seconds: 30, as Event Grid gives its webhooks
+    /// ("Event Grid message delivery and retry").
+    pub event_webhook_timeout_seconds: u64,
+    /// Attempts of a webhook of an event route on one event that it answers, but does not take, before it becomes a dead
+    /// letter: 10, within a minute. Ours: Azure says "several times" ("Endpoints and event routes").
+    pub webhook_attempts: u32,
+    /// Endpoints of one digital twins instance: 6 ("Azure Digital Twins service limits").
+    pub endpoints: usize,
+    /// Event routes of one digital twins instance: 6 (the same article).
+    pub event_routes: usize,
     /// A payload a registering device sends along: 16 KiB.
     pub registration_payload: usize,
     /// Enrollment groups of one provisioning service: 100 ("Quotas and limits" in "What is DPS?"). Who a device is may
@@ -94,6 +104,10 @@ impl Default for Limits {
             query_page_seconds: 10,
             webhook_answer: 64 * 1024,
             webhook_timeout_seconds: 5,
+            event_webhook_timeout_seconds: 30,
+            webhook_attempts: 10,
+            endpoints: 6,
+            event_routes: 6,
             registration_payload: 16 * 1024,
             enrollment_groups: 100,
             registration_retry_after_seconds: 1,
@@ -114,5 +128,11 @@ impl Limits {
     #[must_use]
     pub const fn webhook_timeout(&self) -> Duration {
         Duration::from_secs(self.webhook_timeout_seconds)
+    }
+
+    /// [`Limits::event_webhook_timeout_seconds`] as a duration.
+    #[must_use]
+    pub const fn event_webhook_timeout(&self) -> Duration {
+        Duration::from_secs(self.event_webhook_timeout_seconds)
     }
 }

@@ -14,6 +14,7 @@ use crate::authority::Authority;
 use crate::cluster::{self, Follower};
 use crate::context::Context;
 use crate::events::Events;
+use crate::forwarding::Forwarding;
 use crate::functions::Functions;
 use crate::hub::Hub;
 use crate::issuer::{ExternalIssuer, Issuer};
@@ -53,6 +54,8 @@ pub struct Services {
     pub events: Arc<Events>,
     /// Device identities, device twins, telemetry, live connections.
     pub hub: Arc<Hub>,
+    /// What is routed to endpoints elsewhere.
+    pub forwarding: Arc<Forwarding>,
     /// Allocate, ingest, retire.
     pub functions: Arc<Functions>,
     /// Enrollments and registrations.
@@ -83,6 +86,7 @@ impl Services {
         let twins = Arc::new(Twins::new(Arc::clone(&context)));
         let events = Events::new(Arc::clone(&context), Arc::clone(&issuer));
         let hub = Hub::new(Arc::clone(&context));
+        let forwarding = Forwarding::new(Arc::clone(&context));
         let functions = Functions::new(Arc::clone(&context), Arc::clone(&twins));
         let provisioning = Provisioning::new(Arc::clone(&context), Arc::clone(&hub), Arc::clone(&functions));
         let changes = Mutex::default();
@@ -94,6 +98,7 @@ impl Services {
             twins,
             events,
             hub,
+            forwarding,
             functions,
             provisioning,
             changes,
@@ -140,7 +145,7 @@ impl Services {
         let (events, stop) = (Arc::clone(&self.events), shutdown.clone());
         tasks.spawn(supervise("retention", move || Arc::clone(&events).run_retention(stop.clone())));
         tasks.spawn(Arc::clone(&self.functions).run(shutdown.clone()));
-        tasks.spawn(Arc::clone(&self.hub).run_forwarding(shutdown.clone()));
+        tasks.spawn(Arc::clone(&self.forwarding).run(shutdown.clone()));
         tasks.spawn(cut_off_deleted(Arc::clone(&self.resources), Arc::clone(&self.hub), shutdown.clone()));
         tasks.spawn(Arc::clone(&self.provisioning).take_up_interrupted(shutdown.clone()));
     }

@@ -7,21 +7,26 @@
 //! |---|---|
 //! | `models` | the models of each instance in memory, and the only way to change them |
 //! | `commit` | the only way to change twins and relationships: read, decide, commit, again if the world moved |
+//! | `change` | the one form of what happens to twins and relationships, before and after |
+//! | `event_routes`, `notification` | who is told of it, and what |
 //! | `document` | twins and relationships as JSON documents |
-//! | `json_patch`, `twin_patch` | JSON Patch, and what of it a twin allows |
+//! | `json_patch`, `twin_patch`, `difference` | JSON Patch, what of it a twin allows, and what a replacement comes to |
 //! | `sizes` | how large twins and relationships may be |
 //! | `continuation` | tokens that say where a list goes on |
 //! | `refusal` | ADT's sentences |
 //!
-//! Not here: HTTP, and who may ask for a token. Event routes join the batches in `commit`.
+//! Not here: HTTP, and who may ask for a token. Event routes are made and deleted in `resources::event_routes`, and what
+//! they lead elsewhere is sent on in `forwarding`.
 
 use std::sync::Arc;
 
 use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{ResourceName, Result};
 
+use crate::destination::PerResource;
 use crate::{Caller, Context, Right};
 
+mod change;
 mod commit;
 mod continuation;
 mod create_models;
@@ -29,15 +34,20 @@ mod decommission_model;
 mod delete_model;
 mod delete_relationship;
 mod delete_twin;
+mod difference;
 mod document;
+mod event_routes;
 mod get_component;
+mod get_event_route;
 mod get_model;
 mod get_relationship;
 mod get_twin;
 mod json_patch;
+mod list_event_routes;
 mod list_models;
 mod list_relationships;
 mod models;
+mod notification;
 mod patch_component;
 mod patch_relationship;
 mod patch_twin;
@@ -45,7 +55,7 @@ mod publish_telemetry;
 mod put_relationship;
 mod put_twin;
 mod query;
-mod refusal;
+pub(crate) mod refusal;
 mod relationship_rules;
 mod sizes;
 mod twin_patch;
@@ -70,6 +80,8 @@ pub struct Twins {
     models: Arc<models::ModelCache>,
     lanes: commit::Lanes,
     continuation: continuation::Continuation,
+    /// Event routes of each instance, parsed.
+    event_routes: PerResource<event_routes::Compiled>,
 }
 
 impl Twins {
@@ -80,6 +92,7 @@ impl Twins {
             models: Arc::new(models::ModelCache::new(Arc::clone(&context))),
             lanes: commit::Lanes::new(),
             continuation: continuation::Continuation::new(Arc::clone(&context)),
+            event_routes: PerResource::default(),
             context,
         }
     }

@@ -91,7 +91,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         graph::relationships_of_several_twins_come_at_once,
         instances::deleting_a_resource_removes_its_rows_alone,
         instances::deleting_an_app_forgets_its_checkpoints,
-        instances::deleting_a_hub_forgets_what_it_kept,
+        instances::deleting_an_owner_of_streams_forgets_what_it_kept,
         instances::counts_are_per_instance,
         concurrency::one_of_many_conflicting_commits_wins,
         concurrency::no_update_is_lost,

@@ -7,14 +7,18 @@ mod model_files;
 mod model_validate;
 mod query;
 mod relationship;
+mod route;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use pollux_model::resource::ResourceKind;
 
 use crate::cli::Global;
+use crate::commands::endpoint;
+use crate::connections::pick;
 use crate::session::Session;
 
-/// Digital twins: models, twins, relationships, components, queries
+/// Digital twins: models, twins, relationships, components, queries, event routes
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make a twin
@@ -36,6 +40,15 @@ pub(crate) enum Command {
     /// Components of twins
     #[command(subcommand)]
     Component(component::Command),
+    /// Event routes: which notifications go where
+    #[command(subcommand)]
+    Route(route::Command),
+    /// Where event routes lead
+    #[command(subcommand)]
+    Endpoint(endpoint::Command<Target>),
+    /// Events that an endpoint elsewhere refused
+    #[command(subcommand)]
+    DeadLetter(endpoint::DeadLetters<Target>),
 }
 
 /// Which instance.
@@ -44,6 +57,15 @@ pub(crate) struct Target {
     /// The digital twins instance, by name or host name [default: the first]
     #[arg(long, short = 'n')]
     dt_name: Option<String>,
+}
+
+impl endpoint::Target for Target {
+    const KIND: ResourceKind = ResourceKind::Twins;
+
+    fn name<'s>(&self, session: &'s Session) -> Result<&'s str> {
+        let twins = &session.connections.twins;
+        Ok(&pick("twins instance", twins, self.dt_name.as_deref())?.name)
+    }
 }
 
 /// Runs a command of this group.
@@ -60,5 +82,8 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<()> {
         Command::Model(model::Command::Server(command)) => model::run(&session()?, command).await,
         Command::Relationship(command) => relationship::run(&session()?, command).await,
         Command::Component(command) => component::run(&session()?, command).await,
+        Command::Route(command) => route::run(&session()?, command).await,
+        Command::Endpoint(command) => endpoint::run(&session()?, command).await,
+        Command::DeadLetter(command) => endpoint::run_dead_letters(&session()?, command).await,
     }
 }

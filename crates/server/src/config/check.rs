@@ -162,7 +162,7 @@ const LARGEST_EVENT: usize = 1024 * 1024;
 
 fn check_limits(config: &Config) -> Result<(), Problem> {
     let limits = &config.limits;
-    let sizes: [(&'static str, usize); 20] = [
+    let sizes: [(&'static str, usize); 22] = [
         ("limits.device_message", limits.device_message),
         ("limits.device_twin_properties", limits.device_twin_properties),
         ("limits.device_twin_tags", limits.device_twin_tags),
@@ -177,6 +177,8 @@ fn check_limits(config: &Config) -> Result<(), Problem> {
         ("limits.cascade", limits.cascade),
         ("limits.webhook_answer", limits.webhook_answer),
         ("limits.registration_payload", limits.registration_payload),
+        ("limits.endpoints", limits.endpoints),
+        ("limits.event_routes", limits.event_routes),
         ("limits.enrollment_groups", limits.enrollment_groups),
         ("limits.event", limits.event),
         ("limits.consumer_groups", limits.consumer_groups),
@@ -184,8 +186,10 @@ fn check_limits(config: &Config) -> Result<(), Problem> {
         ("limits.connections", limits.connections),
         ("limits.unauthenticated_connections", limits.unauthenticated_connections),
     ];
-    let times: [(&'static str, u64); 4] = [
+    let times: [(&'static str, u64); 6] = [
         ("limits.webhook_timeout_seconds", limits.webhook_timeout_seconds),
+        ("limits.event_webhook_timeout_seconds", limits.event_webhook_timeout_seconds),
+        ("limits.webhook_attempts", u64::from(limits.webhook_attempts)),
         ("limits.handshake_timeout_seconds", limits.handshake_timeout_seconds),
         ("limits.function_attempts", u64::from(limits.function_attempts)),
         ("limits.dead_letters", u64::from(limits.dead_letters)),

@@ -51,6 +51,6 @@ impl Twins {
             Ok(changed)
         };
         let which = (patch.source.as_str(), patch.id.as_str());
-        self.change_relationship(&resource, which, patch.if_match.as_ref(), decide).await
+        self.change_relationship(&resource, which, (&operations, patch.if_match.as_ref()), decide).await
     }
 }

@@ -106,6 +106,14 @@ pub(super) fn invalid(noun: &str, findings: impl IntoIterator<Item = String>) ->
     Error::new(ErrorCode::ValidationFailed, message)
 }
 
+pub(crate) fn event_route_not_found() -> Error {
+    Error::new(
+        ErrorCode::EventRouteNotFound,
+        "There is no route available that matches the provided input. Check for all valid event routes by calling \
+         EventRoute_List. See Swagger example (http://aka.ms/RouteSwSmpl).",
+    )
+}
+
 pub(super) fn patch(what: impl std::fmt::Display) -> Error {
     Error::new(
         ErrorCode::JsonPatchInvalid,

@@ -16,6 +16,7 @@ use crate::resources::ResourceTable;
 use crate::{Caller, Context, Limits};
 
 mod continuation;
+mod event_routes;
 mod models;
 mod patches;
 mod queries;

@@ -127,7 +127,7 @@ pub fn resources(suffix: &str) -> Vec<Resource> {
         Properties::Dps(dps),
         Properties::Hub(hub),
         Properties::Events(events),
-        Properties::Twins(Twins {}),
+        Properties::Twins(Twins::default()),
         Properties::Functions(functions),
     ]
     .into_iter()

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use pollux_model::OwnerName;
 use pollux_model::device::Status;
 use pollux_model::registration::RegistrationStatus;
 use pollux_model::resource::ResourceKind;
+use pollux_model::{OwnerName, ResourceName};
 
 use super::fixtures::{
     checkpoint, consumer, device, enrollment, enrollment_group, everything, model, name, outbox, put_device,
@@ -112,33 +112,38 @@ pub(super) async fn deleting_an_app_forgets_its_checkpoints(backend: Arc<dyn Bac
     assert_eq!(store.checkpoints(&consumer(owners[3])).await.expect("checkpoints"), []);
 }
 
-pub(super) async fn deleting_a_hub_forgets_what_it_kept(backend: Arc<dyn Backend>) {
+pub(super) async fn deleting_an_owner_of_streams_forgets_what_it_kept(backend: Arc<dyn Backend>) {
+    let kinds: [(ResourceKind, fn(&ResourceName) -> OwnerName); 2] =
+        [(ResourceKind::Hub, OwnerName::of_hub), (ResourceKind::Twins, OwnerName::of_twins)];
     let store = backend.open().await;
-    // A namespace of the same name is another owner.
-    let owners =
-        [OwnerName::of_hub(&name("hub-one")), name("hub-one").into(), OwnerName::of_hub(&name("hub-two"))];
-    let key =
-        |owner: &OwnerName| crate::functions::ConsumerKey { namespace: owner.clone(), ..consumer("routing") };
-    let letter = |owner: &OwnerName| {
-        let letter = super::fixtures::dead_letter(1);
-        Box::new(pollux_model::function::DeadLetter {
-            app: owner.clone(),
+    for (kind, of) in kinds {
+        // A namespace of the same name is another owner.
+        let owners = [of(&name("one")), name("one").into(), of(&name("two"))];
+        let key = |owner: &OwnerName| crate::functions::ConsumerKey {
             namespace: owner.clone(),
-            ..letter
-        })
-    };
-    for owner in &owners {
-        let place = Write::PutCheckpoint { key: key(owner), partition: 0, checkpoint: checkpoint(1) };
-        commit(&*store, [place, Write::PutDeadLetter { letter: letter(owner) }]).await;
+            ..consumer("routing")
+        };
+        let letter = |owner: &OwnerName| {
+            let letter = super::fixtures::dead_letter(1);
+            Box::new(pollux_model::function::DeadLetter {
+                app: owner.clone(),
+                namespace: owner.clone(),
+                ..letter
+            })
+        };
+        for owner in &owners {
+            let place = Write::PutCheckpoint { key: key(owner), partition: 0, checkpoint: checkpoint(1) };
+            commit(&*store, [place, Write::PutDeadLetter { letter: letter(owner) }]).await;
+        }
+        let gone = Write::DeleteResource { kind, name: name("one"), expect: Expect::Any };
+        commit(&*store, [gone]).await;
+        let mut left = Vec::new();
+        for owner in &owners {
+            let letters = store.dead_letters(owner, None, None, 9).await.expect("dead letters").items.len();
+            left.push((store.checkpoints(&key(owner)).await.expect("checkpoints").len(), letters));
+        }
+        assert_eq!(left, [(0, 0), (1, 1), (1, 1)], "{kind}");
     }
-    let gone = Write::DeleteResource { kind: ResourceKind::Hub, name: name("hub-one"), expect: Expect::Any };
-    commit(&*store, [gone]).await;
-    let mut left = Vec::new();
-    for owner in &owners {
-        let letters = store.dead_letters(owner, None, None, 9).await.expect("dead letters").items.len();
-        left.push((store.checkpoints(&key(owner)).await.expect("checkpoints").len(), letters));
-    }
-    assert_eq!(left, [(0, 0), (1, 1), (1, 1)]);
 }
 
 pub(super) async fn counts_are_per_instance(backend: Arc<dyn Backend>) {

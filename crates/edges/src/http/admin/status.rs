@@ -23,6 +23,9 @@ const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::JsonPatchInvalid
         | ErrorCode::SelfRelationship
         | ErrorCode::ValidationFailed
+        | ErrorCode::EventRouteIdInvalid
+        | ErrorCode::EventRouteEndpointInvalid
+        | ErrorCode::EventRouteFilterInvalid
         | ErrorCode::QueryInvalid => StatusCode::BAD_REQUEST,
         ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
         ErrorCode::Forbidden
@@ -44,6 +47,7 @@ const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::RelationshipNotFound
         | ErrorCode::TargetTwinNotFound
         | ErrorCode::ComponentNotFound
+        | ErrorCode::EventRouteNotFound
         | ErrorCode::FunctionNotFound
         | ErrorCode::DeadLetterNotFound => StatusCode::NOT_FOUND,
         ErrorCode::ResourceExists

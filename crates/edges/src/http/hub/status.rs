@@ -78,6 +78,7 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::RelationshipNotFound
         | E::TargetTwinNotFound
         | E::ComponentNotFound
+        | E::EventRouteNotFound
         | E::FunctionNotFound
         | E::DeadLetterNotFound => (StatusCode::NOT_FOUND, "NotFound"),
         E::ResourceExists
@@ -93,6 +94,9 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::RelationshipsNotDeleted
         | E::JsonPatchInvalid
         | E::SelfRelationship
+        | E::EventRouteIdInvalid
+        | E::EventRouteEndpointInvalid
+        | E::EventRouteFilterInvalid
         | E::ValidationFailed => (StatusCode::BAD_REQUEST, "InvalidOperation"),
     }
 }

@@ -204,7 +204,7 @@ async fn telemetry_needs_a_twin_a_component_and_an_id() {
             component: component.map(Into::into),
             message_id: message_id.into(),
             source_time: Some("2020-11-25 10:03:54.074027".into()),
-            payload: json!({ "anything": 5 }),
+            payload: r#"{ "anything": 5 }"#.into(),
         };
         world.twins.publish_telemetry(&world.admin, &world.instance, telemetry).await
     };
