@@ -113,12 +113,14 @@ pub(super) async fn deleting_an_app_forgets_its_checkpoints(backend: Arc<dyn Bac
 }
 
 pub(super) async fn deleting_an_owner_of_streams_forgets_what_it_kept(backend: Arc<dyn Backend>) {
-    let kinds: [(ResourceKind, fn(&ResourceName) -> OwnerName); 2] =
-        [(ResourceKind::Hub, OwnerName::of_hub), (ResourceKind::Twins, OwnerName::of_twins)];
     let store = backend.open().await;
-    for (kind, of) in kinds {
+    for kind in [ResourceKind::Hub, ResourceKind::Twins] {
+        let of = |name: ResourceName| match kind {
+            ResourceKind::Hub => OwnerName::of_hub(&name),
+            _ => OwnerName::of_twins(&name),
+        };
         // A namespace of the same name is another owner.
-        let owners = [of(&name("one")), name("one").into(), of(&name("two"))];
+        let owners = [of(name("one")), name("one").into(), of(name("two"))];
         let key = |owner: &OwnerName| crate::functions::ConsumerKey {
             namespace: owner.clone(),
             ..consumer("routing")
