@@ -39,7 +39,7 @@ pub use self::{
     groups::Totals,
     needs::{Condition, Need},
     order::SortKey,
-    row::{Bindings, ModelTree},
+    row::{Bindings, Columns, ModelTree},
 };
 use crate::{Hints, Limits, QueryError, eval, expr::Expr, expr::Path, hints};
 
@@ -147,6 +147,13 @@ impl Query {
     /// Whether one of [`Self::conditions`] holds.
     pub fn holds(&self, condition: &Condition<'_>, bindings: &Bindings<'_>, models: &dyn ModelTree) -> bool {
         eval::holds(condition.expr, &row::RowScope { bindings, models })
+    }
+
+    /// As [`Query::holds`], of a row whose documents are not at hand; `None` if they are needed to tell.
+    pub fn holds_by(&self, condition: &Condition<'_>, columns: &dyn Columns) -> Option<bool> {
+        let scope = row::ColumnScope::new(columns);
+        let holds = eval::holds(condition.expr, &scope);
+        (!scope.missed()).then_some(holds)
     }
 
     /// The row as the answer shows it: `SELECT *` gives the document itself, or those of a pattern by their names; a

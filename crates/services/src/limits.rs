@@ -44,6 +44,9 @@ pub struct Limits {
     /// How long one page of a digital twins query may be worked on, in seconds; thrice as long where every page needs all
     /// rows, because they are put in order or groups.
     pub query_page_seconds: u64,
+    /// Bytes that all twin graphs held in memory may take together (about 1.5 kB for a twin with its relationships); one
+    /// that does not fit is read from the store by each query. 0: none is held.
+    pub graph_memory: usize,
     /// A webhook's answer: 64 KiB.
     pub webhook_answer: usize,
     /// How long a custom allocation webhook may take, in seconds: 5 ("Use custom allocation policies").
@@ -92,6 +95,7 @@ impl Default for Limits {
             query_work: 10_000_000,
             query_memory: 64 * 1024 * 1024,
             query_page_seconds: 10,
+            graph_memory: 512 * 1024 * 1024,
             webhook_answer: 64 * 1024,
             webhook_timeout_seconds: 5,
             registration_payload: 16 * 1024,

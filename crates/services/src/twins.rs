@@ -10,6 +10,7 @@
 //! | `document` | twins and relationships as JSON documents |
 //! | `json_patch`, `twin_patch` | JSON Patch, and what of it a twin allows |
 //! | `sizes` | how large twins and relationships may be |
+//! | `graph` | the graph of an instance in memory, for queries |
 //! | `continuation` | tokens that say where a list goes on |
 //! | `refusal` | ADT's sentences |
 //!
@@ -34,6 +35,7 @@ mod get_component;
 mod get_model;
 mod get_relationship;
 mod get_twin;
+mod graph;
 mod json_patch;
 mod list_models;
 mod list_relationships;
@@ -61,7 +63,7 @@ pub use patch_twin::PatchTwin;
 pub use publish_telemetry::PublishTelemetry;
 pub use put_relationship::PutRelationship;
 pub use put_twin::PutTwin;
-pub use query::{QueryPage, QueryTwins};
+pub use query::{QueryPage, QueryTwins, Row};
 
 /// The digital twins service, for all instances.
 #[derive(Debug)]
@@ -70,6 +72,7 @@ pub struct Twins {
     models: Arc<models::ModelCache>,
     lanes: commit::Lanes,
     continuation: continuation::Continuation,
+    graphs: graph::Graphs,
 }
 
 impl Twins {
@@ -79,6 +82,7 @@ impl Twins {
         Self {
             models: Arc::new(models::ModelCache::new(Arc::clone(&context))),
             lanes: commit::Lanes::new(),
+            graphs: graph::Graphs::new(&context.store, context.limits.graph_memory),
             continuation: continuation::Continuation::new(Arc::clone(&context)),
             context,
         }

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::super::document::shown;
+use super::super::graph::Graphs;
 use super::super::relationship_document;
 use super::plan::{Edges, LONGEST_LIST, Roots};
 use super::refusal;
@@ -19,7 +20,8 @@ use super::refusal;
 /// The graph of one instance, as one page of a query reads it.
 pub(super) struct Source<'s> {
     store: &'s dyn Store,
-    instance: &'s ResourceName,
+    pub(super) graphs: &'s Graphs,
+    pub(super) instance: &'s ResourceName,
     pub(super) spent: Spent,
     /// What earlier pages of the same query spent.
     before: u64,
@@ -62,12 +64,12 @@ pub(super) struct RootBatch {
 
 impl<'s> Source<'s> {
     pub(super) fn new(
-        store: &'s dyn Store,
+        (store, graphs): (&'s dyn Store, &'s Graphs),
         instance: &'s ResourceName,
         (before, most): (u64, u64),
         ends: Instant,
     ) -> Self {
-        Self { store, instance, spent: Spent::default(), before, most, ends }
+        Self { store, graphs, instance, spent: Spent::default(), before, most, ends }
     }
 
     /// Whether this page has taken its time.
@@ -86,7 +88,7 @@ impl<'s> Source<'s> {
         self.affordable()
     }
 
-    fn affordable(&self) -> Result<()> {
+    pub(super) fn affordable(&self) -> Result<()> {
         if self.work() <= self.most {
             return Ok(());
         }
@@ -101,6 +103,9 @@ impl<'s> Source<'s> {
     }
 
     pub(super) async fn count_twins(&mut self, models: Option<&[String]>) -> Result<u64> {
+        if let Some(graph) = self.graphs.read(self.instance) {
+            return Ok(graph.count(models) as u64);
+        }
         self.store.count_twins(self.instance, models).await.map_err(refusal::store)
     }
 

@@ -29,7 +29,7 @@ async fn a_twin_is_shown_as_adt_shows_it() {
         "$metadata",
         "contents come first"
     );
-    let world = world.again();
+    let world = world.again().await;
     assert_eq!(world.twins.get_twin(&world.admin, &world.instance, "r1").await.unwrap(), twin);
 }
 
