@@ -34,6 +34,8 @@ pub(crate) const fn status(code: ErrorCode) -> (u16, u32) {
         | ErrorCode::RelationshipNotFound
         | ErrorCode::TargetTwinNotFound
         | ErrorCode::ComponentNotFound
+        | ErrorCode::ImportJobNotFound
+        | ErrorCode::DeleteJobNotFound
         | ErrorCode::FunctionNotFound
         | ErrorCode::DeadLetterNotFound => (404, 404_001),
         ErrorCode::EnrollmentExists => (409, 409_201),
@@ -44,6 +46,7 @@ pub(crate) const fn status(code: ErrorCode) -> (u16, u32) {
         | ErrorCode::ModelReferenced
         | ErrorCode::ModelDecommissioned
         | ErrorCode::RelationshipsNotDeleted
+        | ErrorCode::JobLimitReached
         | ErrorCode::RelationshipExists => (409, 409_001),
         ErrorCode::PreconditionFailed => (412, 412_001),
         ErrorCode::TooLarge => (413, 413_001),

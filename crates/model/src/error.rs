@@ -99,6 +99,12 @@ pub enum ErrorCode {
     ValidationFailed,
     /// A query does not parse or type-check.
     QueryInvalid,
+    /// No such import job.
+    ImportJobNotFound,
+    /// No such delete job.
+    DeleteJobNotFound,
+    /// One job at a time.
+    JobLimitReached,
 
     // Functions.
     /// No such function or setting.

@@ -14,6 +14,7 @@ use pollux_model::resource::Setting;
 use pollux_services::Limits;
 use pollux_services::issuer::ExternalIssuer;
 use pollux_services::resources::Declared;
+use pollux_services::twins::JobSettings;
 use pollux_services::resources::declared::{
     DeclaredDps, DeclaredEvents, DeclaredFunctions, DeclaredHub, DeclaredTwins,
 };
@@ -42,6 +43,8 @@ pub struct Config {
     pub limits: Limits,
     /// Who is trusted.
     pub identity: Identity,
+    /// What import jobs of digital twins may reach.
+    pub jobs: JobSettings,
     /// Resources to make if they are absent, and to change if they differ. Nothing is deleted.
     pub resources: Resources,
     /// What is logged.

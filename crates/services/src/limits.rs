@@ -31,6 +31,12 @@ pub struct Limits {
     pub models_per_request: usize,
     /// The body of a request that uploads models: 8 MiB. Ours: Azure names none.
     pub models_body: usize,
+    /// Models in one import, all together: 64 MiB. Ours: they are taken as one set, in memory.
+    pub graph_models: usize,
+    /// The body of a request that carries a part of a graph: 72 MiB. Ours.
+    pub graph_body: usize,
+    /// The input of an import job: 64 GiB. Ours.
+    pub job_input: u64,
     /// Relationships that may go with a twin when it is asked to be deleted with them: 10,000. Ours: they go in one
     /// transaction.
     pub cascade: usize,
@@ -87,6 +93,9 @@ impl Default for Limits {
             models: 10_000,
             models_per_request: 250,
             models_body: 8 * 1024 * 1024,
+            graph_models: 64 * 1024 * 1024,
+            graph_body: 72 * 1024 * 1024,
+            job_input: 64 * 1024 * 1024 * 1024,
             cascade: 10_000,
             dtdl_version: 3,
             query_work: 10_000_000,

@@ -20,7 +20,7 @@ use crate::issuer::{ExternalIssuer, Issuer};
 use crate::provisioning::Provisioning;
 use crate::resources::{Declared, Resources};
 use crate::supervise::supervise;
-use crate::twins::Twins;
+use crate::twins::{JobSettings, Twins};
 
 /// What the configuration says to services, limits apart (those are in the context).
 #[derive(Debug, Clone)]
@@ -29,11 +29,13 @@ pub struct Settings {
     pub domain: String,
     /// OpenID Connect issuers trusted beside the built-in one.
     pub issuers: Vec<ExternalIssuer>,
+    /// What jobs of digital twins may reach.
+    pub jobs: JobSettings,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { domain: "localhost".to_owned(), issuers: Vec::new() }
+        Self { domain: "localhost".to_owned(), issuers: Vec::new(), jobs: JobSettings::default() }
     }
 }
 
@@ -80,7 +82,7 @@ impl Services {
         let resources = Arc::new(Resources::new(Arc::clone(&context), &settings.domain));
         let issuer = Arc::new(Issuer::new(Arc::clone(&context), settings.issuers));
         let authority = Arc::new(Authority::new(Arc::clone(&context), Arc::clone(&issuer)));
-        let twins = Arc::new(Twins::new(Arc::clone(&context)));
+        let twins = Arc::new(Twins::with(Arc::clone(&context), settings.jobs));
         let events = Events::new(Arc::clone(&context), Arc::clone(&issuer));
         let hub = Hub::new(Arc::clone(&context));
         let functions = Functions::new(Arc::clone(&context), Arc::clone(&twins));
@@ -140,6 +142,7 @@ impl Services {
         let (events, stop) = (Arc::clone(&self.events), shutdown.clone());
         tasks.spawn(supervise("retention", move || Arc::clone(&events).run_retention(stop.clone())));
         tasks.spawn(Arc::clone(&self.functions).run(shutdown.clone()));
+        tasks.spawn(Arc::clone(&self.twins).run_jobs(shutdown.clone()));
         tasks.spawn(Arc::clone(&self.hub).run_forwarding(shutdown.clone()));
         tasks.spawn(cut_off_deleted(Arc::clone(&self.resources), Arc::clone(&self.hub), shutdown.clone()));
         tasks.spawn(Arc::clone(&self.provisioning).take_up_interrupted(shutdown.clone()));

@@ -11,6 +11,8 @@
 //! | `json_patch`, `twin_patch` | JSON Patch, and what of it a twin allows |
 //! | `sizes` | how large twins and relationships may be |
 //! | `continuation` | tokens that say where a list goes on |
+//! | `graph` | whole graphs as files: import and export |
+//! | `jobs` | import and delete jobs |
 //! | `refusal` | ADT's sentences |
 //!
 //! Not here: HTTP, and who may ask for a token. Event routes join the batches in `commit`.
@@ -34,6 +36,8 @@ mod get_component;
 mod get_model;
 mod get_relationship;
 mod get_twin;
+mod graph;
+mod jobs;
 mod json_patch;
 mod list_models;
 mod list_relationships;
@@ -54,6 +58,8 @@ pub use continuation::{Listing, Paging};
 pub use document::{relationship_document, twin_document};
 pub use get_component::Component;
 pub use get_model::ModelDescription;
+pub use graph::{Fragment, GraphCounts, GraphExport, Imported, ItemFault};
+pub use jobs::{AddDeletion, AddImport, JobSettings};
 pub use list_models::ListModels;
 pub use patch_component::PatchComponent;
 pub use patch_relationship::PatchRelationship;
@@ -70,13 +76,21 @@ pub struct Twins {
     models: Arc<models::ModelCache>,
     lanes: commit::Lanes,
     continuation: continuation::Continuation,
+    jobs: jobs::Jobs,
 }
 
 impl Twins {
     /// Makes the service. Reads nothing yet.
     #[must_use]
     pub fn new(context: Arc<Context>) -> Self {
+        Self::with(context, JobSettings::default())
+    }
+
+    /// As [`Self::new`], where jobs may reach more than what is public.
+    #[must_use]
+    pub fn with(context: Arc<Context>, jobs: JobSettings) -> Self {
         Self {
+            jobs: jobs::Jobs::new(jobs),
             models: Arc::new(models::ModelCache::new(Arc::clone(&context))),
             lanes: commit::Lanes::new(),
             continuation: continuation::Continuation::new(Arc::clone(&context)),

@@ -5,6 +5,7 @@ use pollux_model::digital_twin::{DigitalTwin, Relationship, StoredModel};
 use pollux_model::enrollment::{EnrollmentGroup, IndividualEnrollment};
 use pollux_model::event::{Checkpoint, OutboxEntry};
 use pollux_model::function::DeadLetter;
+use pollux_model::job::{Job, JobKind};
 use pollux_model::registration::Registration;
 use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{DeviceId, Etag, OwnerName, RegistrationId, ResourceName};
@@ -75,7 +76,7 @@ pub enum Write {
     /// A resource.
     PutResource { resource: Box<Resource>, expect: Expect },
     /// Removes a resource **and every row of its instance** in every table: of a DPS its enrollments, groups and
-    /// registration records; of a hub its devices; of a digital twins instance its models, twins and relationships; of
+    /// registration records; of a hub its devices; of a digital twins instance its models, twins, relationships and jobs; of
     /// an event hubs namespace the checkpoints in it; of a function app its dead letters and the checkpoints whose
     /// owner begins with `functions/<app>/`. Outbox entries stay. With [`Expect::Any`] the rows go even if the resource
     /// is not there.
@@ -114,6 +115,11 @@ pub enum Write {
     PutRelationship { twins: ResourceName, relationship: Box<Relationship>, expect: Expect },
     /// Removes a relationship.
     DeleteRelationship { twins: ResourceName, source: String, id: String, expect: Expect },
+
+    /// A job of a digital twins instance.
+    PutJob { twins: ResourceName, job: Box<Job>, expect: Expect },
+    /// Removes a job.
+    DeleteJob { twins: ResourceName, kind: JobKind, id: String, expect: Expect },
 
     /// Where a consumer stands.
     PutCheckpoint { key: ConsumerKey, partition: u32, checkpoint: Checkpoint },

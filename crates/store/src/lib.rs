@@ -5,11 +5,13 @@
 //! suite every backend passes is in [`suite`].
 
 pub mod batch;
+pub mod bulk;
 pub mod devices;
 mod document;
 pub mod enrollments;
 pub mod error;
 pub mod functions;
+pub mod jobs;
 mod keys;
 pub mod leases;
 pub mod outbox;

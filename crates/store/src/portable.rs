@@ -11,6 +11,7 @@ use pollux_model::digital_twin::{DigitalTwin, Relationship, StoredModel};
 use pollux_model::enrollment::{EnrollmentGroup, IndividualEnrollment};
 use pollux_model::event::{Checkpoint, OutboxEntry};
 use pollux_model::function::DeadLetter;
+use pollux_model::job::Job;
 use pollux_model::registration::Registration;
 use pollux_model::resource::Resource;
 use pollux_model::{DeviceId, OwnerName, ResourceName};
@@ -51,11 +52,13 @@ pub enum Table {
     DeadLetters,
     /// Events that are not in the event log yet.
     Outbox,
+    /// Jobs of digital twins instances.
+    Jobs,
 }
 
 impl Table {
     /// All, in an order in which they can be imported.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Resources,
         Self::Secrets,
         Self::Devices,
@@ -68,6 +71,7 @@ impl Table {
         Self::Checkpoints,
         Self::DeadLetters,
         Self::Outbox,
+        Self::Jobs,
     ];
 
     /// Its name, in backends too.
@@ -86,6 +90,7 @@ impl Table {
             Self::Checkpoints => "checkpoints",
             Self::DeadLetters => "dead_letters",
             Self::Outbox => "outbox",
+            Self::Jobs => "jobs",
         }
     }
 }
@@ -149,6 +154,10 @@ pub enum Row {
         idempotency_key: Base64,
         payload: Base64,
     },
+    Jobs {
+        twins: ResourceName,
+        job: Box<Job>,
+    },
 }
 
 /// Bytes, in JSON as base64.
@@ -185,6 +194,7 @@ impl Row {
             Self::Checkpoints { .. } => Table::Checkpoints,
             Self::DeadLetters { .. } => Table::DeadLetters,
             Self::Outbox { .. } => Table::Outbox,
+            Self::Jobs { .. } => Table::Jobs,
         }
     }
 
@@ -203,6 +213,7 @@ impl Row {
             Self::Enrollments { dps, enrollment } => Write::PutEnrollment { dps, enrollment, expect },
             Self::EnrollmentGroups { dps, group } => Write::PutEnrollmentGroup { dps, group, expect },
             Self::Registrations { dps, registration } => Write::PutRegistration { dps, registration, expect },
+            Self::Jobs { twins, job } => Write::PutJob { twins, job, expect },
             Self::Models { twins, model } => Write::PutModel { twins, model, expect },
             Self::DigitalTwins { twins, twin } => Write::PutTwin { twins, twin, expect },
             Self::Relationships { twins, relationship } => {
@@ -259,6 +270,7 @@ impl Shape {
             }
             Table::Models | Table::DigitalTwins => (&["twins", "id"], &["document"]),
             Table::Relationships => (&["twins", "source", "id"], &["document"]),
+            Table::Jobs => (&["twins", "kind", "id"], &["document"]),
             Table::Checkpoints => (
                 &["namespace", "event_hub", "consumer_group", "owner", "partition"],
                 &["sequence_number", "position"],
@@ -339,6 +351,7 @@ pub(crate) fn read(table: Table, shape: Shape, cells: &dyn Cells) -> Result<Row,
         Table::Relationships => {
             Row::Relationships { twins: instance(0)?, relationship: decode(name, &document()?)? }
         }
+        Table::Jobs => Row::Jobs { twins: instance(0)?, job: decode(name, &document()?)? },
         Table::Checkpoints => Row::Checkpoints {
             namespace: owner(0)?,
             event_hub: cells.text(1)?,

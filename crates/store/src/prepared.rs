@@ -44,6 +44,7 @@ fn documents(write: &Write) -> Result<Documents, StoreError> {
         Write::PutModel { model, .. } => encode(model)?,
         Write::PutTwin { twin, .. } => encode(twin)?,
         Write::PutRelationship { relationship, .. } => encode(relationship)?,
+        Write::PutJob { job, .. } => encode(job)?,
         Write::PutDeadLetter { letter } => encode(letter)?,
         Write::PutSecret { secret, .. } => encode(secret)?,
         Write::DeleteResource { .. }
@@ -55,6 +56,7 @@ fn documents(write: &Write) -> Result<Documents, StoreError> {
         | Write::DeleteModel { .. }
         | Write::DeleteTwin { .. }
         | Write::DeleteRelationship { .. }
+        | Write::DeleteJob { .. }
         | Write::PutCheckpoint { .. }
         | Write::DeleteCheckpoints { .. }
         | Write::KeepDeadLetters { .. }

@@ -9,11 +9,13 @@
 //! The file is in WAL mode, so readers never wait for the writer and see what was committed when they start. Nothing
 //! here knows a rule: a batch's expectations are compared, its rows are written.
 
+mod bulk;
 mod connection;
 mod devices;
 mod enrollments;
 mod failure;
 mod functions;
+mod jobs;
 mod leases;
 mod lock;
 mod migrate;

@@ -7,10 +7,12 @@ use async_trait::async_trait;
 use pollux_model::event::OutboxEntry;
 
 use crate::batch::Batch;
+use crate::bulk::Bulk;
 use crate::devices::Devices;
 use crate::enrollments::Enrollments;
 use crate::error::{CommitError, StoreError};
 use crate::functions::Functions;
+use crate::jobs::Jobs;
 use crate::leases::Leases;
 use crate::portable::Portable;
 use crate::registrations::Registrations;
@@ -45,6 +47,8 @@ pub trait Store:
     + Enrollments
     + Registrations
     + Twins
+    + Bulk
+    + Jobs
     + Functions
     + Secrets
     + Leases

@@ -3,6 +3,7 @@
 //! A case gets a backend of its own that is empty.
 
 mod batches;
+mod bulk;
 mod concurrency;
 mod expectations;
 pub mod fixtures;
@@ -54,6 +55,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         round_trips::checkpoints_come_back_whole,
         round_trips::dead_letters_come_back_whole_and_once_per_event,
         round_trips::secrets_come_back_whole,
+        round_trips::jobs_come_back_whole,
         round_trips::a_put_replaces_the_whole_row,
         round_trips::ids_compare_as_their_noun_says,
         round_trips::reopening_keeps_everything,
@@ -66,6 +68,9 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         batches::the_first_refusal_is_named,
         batches::later_writes_see_earlier_ones,
         batches::a_refused_batch_does_not_take_others_with_it,
+        bulk::many_rows_go_in_one_batch,
+        bulk::one_of_many_that_is_refused_is_named,
+        bulk::what_is_there_is_told_in_order,
         outbox::what_shares_a_key_shares_a_shard,
         outbox::entries_keep_the_order_of_commits,
         outbox::a_batch_of_very_many_entries_keeps_their_order,

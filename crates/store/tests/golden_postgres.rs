@@ -17,7 +17,7 @@ use pollux_store::suite::fixtures::{check_everything, everything};
 use pollux_testkit::Postgres;
 
 /// The newest version.
-const NEWEST: u32 = 1;
+const NEWEST: u32 = 2;
 
 /// What a schema is made of, as text that does not depend on the server's version.
 const SCHEMA: &str = "

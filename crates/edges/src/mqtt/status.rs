@@ -34,6 +34,8 @@ pub(super) const fn refusal(code: ErrorCode) -> ConnectRefusal {
         | ErrorCode::RelationshipNotFound
         | ErrorCode::TargetTwinNotFound
         | ErrorCode::ComponentNotFound
+        | ErrorCode::ImportJobNotFound
+        | ErrorCode::DeleteJobNotFound
         | ErrorCode::FunctionNotFound
         | ErrorCode::DeadLetterNotFound => ConnectRefusal::NotAuthorized,
         ErrorCode::PreconditionFailed
@@ -50,6 +52,7 @@ pub(super) const fn refusal(code: ErrorCode) -> ConnectRefusal {
         | ErrorCode::ModelReferenced
         | ErrorCode::ModelDecommissioned
         | ErrorCode::RelationshipsNotDeleted
+        | ErrorCode::JobLimitReached
         | ErrorCode::RelationshipExists => ConnectRefusal::ServerUnavailable,
     }
 }
@@ -80,6 +83,8 @@ pub(super) const fn twin(code: ErrorCode) -> u16 {
         | ErrorCode::RelationshipNotFound
         | ErrorCode::TargetTwinNotFound
         | ErrorCode::ComponentNotFound
+        | ErrorCode::ImportJobNotFound
+        | ErrorCode::DeleteJobNotFound
         | ErrorCode::FunctionNotFound
         | ErrorCode::DeadLetterNotFound => 404,
         ErrorCode::ResourceExists
@@ -90,6 +95,7 @@ pub(super) const fn twin(code: ErrorCode) -> u16 {
         | ErrorCode::ModelReferenced
         | ErrorCode::ModelDecommissioned
         | ErrorCode::RelationshipsNotDeleted
+        | ErrorCode::JobLimitReached
         | ErrorCode::RelationshipExists => 409,
         ErrorCode::PreconditionFailed => 412,
         ErrorCode::TooLarge => 413,

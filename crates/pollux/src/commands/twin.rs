@@ -2,6 +2,9 @@
 
 mod component;
 mod document;
+mod export;
+mod graph_file;
+mod import;
 mod model;
 mod model_files;
 mod model_validate;
@@ -27,6 +30,10 @@ pub(crate) enum Command {
     Delete(document::Delete),
     /// Query twins and relationships
     Query(query::Query),
+    /// Import a whole graph from a file: models, twins and relationships
+    Import(import::Import),
+    /// Export the whole graph to a file
+    Export(export::Export),
     /// Models, in DTDL
     #[command(subcommand)]
     Model(model::Command),
@@ -55,6 +62,8 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<()> {
         Command::Update(args) => document::update(&session()?, args).await,
         Command::Delete(args) => document::delete(&session()?, args).await,
         Command::Query(args) => query::run(&session()?, args).await,
+        Command::Import(args) => import::run(&session()?, args).await,
+        Command::Export(args) => export::run(&session()?, args).await,
         // It needs no server.
         Command::Model(model::Command::Validate(args)) => model_validate::run(global, &args),
         Command::Model(model::Command::Server(command)) => model::run(&session()?, command).await,

@@ -35,6 +35,8 @@ pub(super) fn accepted(key: &str) -> Option<&'static str> {
         "identity.issuers" | "identity.issuers.issuer" => {
             "an https URL (http only on localhost), exactly as the tokens' iss says it"
         }
+        "jobs.hosts" => "a list of host names and addresses, such as [\"127.0.0.1\", \"blobs.plant.lan\"]",
+        "jobs.folder" => "the absolute path of a folder",
         "limits.registration_retry_after_seconds" => "a whole number of seconds",
         "limits.dtdl_version" => "2, 3 or 4",
         _ if key.starts_with("limits.") => "a whole number, 1 or more",

@@ -77,7 +77,7 @@ impl Twins {
 }
 
 /// Name, target and properties.
-fn read(document: Value) -> Result<(String, String, Map<String, Value>)> {
+pub(super) fn read(document: Value) -> Result<(String, String, Map<String, Value>)> {
     let bad = || Error::invalid("Could not deserialize relationship create body.");
     let Value::Object(mut body) = document else { return Err(bad()) };
     let mut text = |member: &str| match body.shift_remove(member) {

@@ -50,7 +50,7 @@ impl Twins {
         }
     }
 
-    fn make(&self, id: String, body: Map<String, Value>, models: &Models) -> Result<DigitalTwin> {
+    pub(super) fn make(&self, id: String, body: Map<String, Value>, models: &Models) -> Result<DigitalTwin> {
         if let Some(other) = body.get(document::ID).filter(|given| given.as_str() != Some(&id)) {
             let (other, id) = (shown(&other.to_string()), shown(&id));
             let message = format!("The $dtId {other} of the body is not the id of the twin, '{id}'.");

@@ -16,6 +16,8 @@ use crate::resources::ResourceTable;
 use crate::{Caller, Context, Limits};
 
 mod continuation;
+mod graph;
+mod jobs;
 mod models;
 mod patches;
 mod queries;

@@ -34,6 +34,8 @@ const BEGIN_LONG: &str = "BEGIN; SET LOCAL statement_timeout = '15min'";
 enum Failure {
     /// An expectation does not hold.
     Refused(usize, Mismatch),
+    /// Nothing was applied; one of many writes that went together is refused.
+    Run,
     /// Nothing was applied and nothing is wrong with the batch: try again.
     Again,
     /// The connection broke before the server was told to commit.
@@ -51,7 +53,7 @@ enum Mode {
 
 /// Commits a batch that has writes.
 pub(super) async fn commit(pool: &Pool, batch: &Prepared) -> Result<(), CommitError> {
-    let plan = Plan::new(batch);
+    let mut plan = Plan::new(batch, true);
     let mut mode = Mode::Together;
     let mut reconnected = false;
     for _ in 0..ATTEMPTS {
@@ -61,6 +63,7 @@ pub(super) async fn commit(pool: &Pool, batch: &Prepared) -> Result<(), CommitEr
                 return Err(CommitError::Expectation { index, mismatch });
             }
             Err(Failure::Again) => {}
+            Err(Failure::Run) => plan = Plan::new(batch, false),
             Err(Failure::Lost(_)) if !reconnected => reconnected = true,
             Err(Failure::Lost(error) | Failure::Store(error)) => return Err(error.into()),
         }
@@ -73,7 +76,10 @@ async fn attempt(pool: &Pool, plan: &Plan<'_>, mode: &mut Mode) -> Result<(), Fa
     let mut connection = pool.connection().await.map_err(Failure::Store)?;
     // Until it is known that no transaction is open.
     connection.clean = false;
-    let done = if let [step] = plan.steps.as_slice() {
+    let done = if let [step] = plan.steps.as_slice()
+        // A run may have been applied in part when it is refused.
+        && !matches!(step.wants, Wants::Rows(_))
+    {
         pool.patient(alone(&connection, step)).await
     } else if plan.long {
         Pool::patient_for(LONG, transaction(&connection, plan, mode)).await
@@ -211,7 +217,8 @@ async fn refusal(
                 None => Ok(Some(Failure::Again)),
             }
         }
-        Wants::Anything | Wants::NoRow(_) | Wants::Row(_) | Wants::Etags(_) => Ok(None),
+        Wants::Rows(wanted) if rows != *wanted => Ok(Some(Failure::Run)),
+        Wants::Anything | Wants::NoRow(_) | Wants::Row(_) | Wants::Rows(_) | Wants::Etags(_) => Ok(None),
     }
 }
 

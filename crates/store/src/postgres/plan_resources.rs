@@ -24,6 +24,7 @@ pub(super) fn delete_instance<'a>(steps: &mut Steps<'a, '_>, kind: ResourceKind,
             "DELETE FROM digital_twins WHERE twins = $1",
             "DELETE FROM relationships WHERE twins = $1",
             "DELETE FROM models WHERE twins = $1",
+            "DELETE FROM jobs WHERE twins = $1",
         ],
         ResourceKind::Functions => &[
             "DELETE FROM dead_letters WHERE app = $1",

@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 
 use super::failure::Refusal;
 use super::rows::{document, execute, many, one, require};
-use super::{SqliteStore, devices, enrollments, functions, models, registrations, relationships, twins};
+use super::{SqliteStore, devices, enrollments, functions, jobs, models, registrations, relationships, twins};
 use crate::batch::Expect;
 use crate::error::StoreError;
 use crate::resources::Resources;
@@ -74,6 +74,7 @@ pub(super) fn delete(
             relationships::delete_instance(connection, name)?;
             twins::delete_instance(connection, name)?;
             models::delete_instance(connection, name)?;
+            jobs::delete_instance(connection, name)?;
         }
         ResourceKind::Functions => functions::delete_app(connection, name)?,
     }

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::failure::Refusal;
 use super::{
-    devices, enrollments, functions, leases, models, outbox, registrations, relationships, resources,
+    devices, enrollments, functions, jobs, leases, models, outbox, registrations, relationships, resources,
     secrets, twins,
 };
 use crate::batch::Write;
@@ -52,6 +52,8 @@ fn apply(connection: &Connection, write: &Write, documents: &Documents) -> Resul
         Write::DeleteRelationship { twins, source, id, expect } => {
             relationships::delete(connection, twins, source, id, expect)
         }
+        Write::PutJob { twins, job, expect } => jobs::put(connection, twins, job, text, expect),
+        Write::DeleteJob { twins, kind, id, expect } => jobs::delete(connection, twins, *kind, id, expect),
         Write::PutCheckpoint { key, partition, checkpoint } => {
             functions::put_checkpoint(connection, key, *partition, *checkpoint)
         }

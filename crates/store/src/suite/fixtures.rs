@@ -12,6 +12,7 @@ use pollux_model::enrollment::{
 };
 use pollux_model::event::{Checkpoint, OutboxEntry};
 use pollux_model::function::DeadLetter;
+use pollux_model::job::{Job, JobError, JobKind, JobProgress, JobStatus, Section};
 use pollux_model::registration::{Failure, Operation, Registration, RegistrationStatus, Substatus};
 use pollux_model::resource::{
     BuiltInEndpoint, Dps, EndpointTarget, EventHub, Events, Functions, Hub, LinkedHub, Policy, PolicyRight,
@@ -329,6 +330,37 @@ pub fn dead_letter(sequence_number: i64) -> DeadLetter {
     }
 }
 
+/// An import job, at work.
+#[must_use]
+pub fn job(id: &str) -> Job {
+    Job {
+        id: id.to_owned(),
+        kind: JobKind::Imports,
+        status: JobStatus::Running,
+        etag: etag("j1"),
+        input: Some(Setting("https://storage.example/in/graph.ndjson?sig=secret".to_owned())),
+        output: Some(Setting("https://storage.example/out/log.ndjson?sig=secret".to_owned())),
+        created: moment(40),
+        last_action: moment(41),
+        finished: Some(moment(42)),
+        purge: Some(moment(43)),
+        deadline: Some(moment(44)),
+        error: Some(JobError { code: "ValidationFailed".to_owned(), message: "not all".to_owned() }),
+        progress: JobProgress {
+            section: Some(Section::Twins),
+            offset: 1_000_000,
+            line: 20_000,
+            input_etag: Some("\"0x8D\"".to_owned()),
+            models: 1,
+            twins: 2,
+            relationships: 3,
+            unchanged: 4,
+            failed: 5,
+            failed_in_section: 6,
+        },
+    }
+}
+
 /// A secret.
 #[must_use]
 pub fn secret(scope: &str, id: &str) -> Secret {
@@ -413,6 +445,11 @@ pub fn everything() -> Vec<Write> {
         },
         Write::PutDeadLetter { letter: Box::new(dead_letter(42)) },
         Write::PutSecret { secret: Box::new(secret("issuer-key", "k1")), expect: Expect::Any },
+        Write::PutJob {
+            twins: name("twins-one"),
+            job: Box::new(job("import-1")),
+            expect: Expect::Any,
+        },
         tell(1),
     ]);
     writes
@@ -452,6 +489,10 @@ pub async fn check_everything(store: &dyn crate::store::Store) {
     let id = found.first().map_or(0, |letter| letter.id);
     assert_eq!(found, [DeadLetter { id, ..dead_letter(42) }]);
     assert_eq!(store.secrets("issuer-key").await.expect(why), [secret("issuer-key", "k1")]);
+    // The first versions had none.
+    if let Some(found) = store.job(&twins, JobKind::Imports, "import-1").await.expect(why) {
+        assert_eq!(found, job("import-1"));
+    }
     let found = outbox(store).await;
     assert_eq!(found.into_iter().map(|(_, entry)| entry).collect::<Vec<_>>(), [outbox_entry(1)]);
 }

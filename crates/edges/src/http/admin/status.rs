@@ -44,6 +44,8 @@ const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::RelationshipNotFound
         | ErrorCode::TargetTwinNotFound
         | ErrorCode::ComponentNotFound
+        | ErrorCode::ImportJobNotFound
+        | ErrorCode::DeleteJobNotFound
         | ErrorCode::FunctionNotFound
         | ErrorCode::DeadLetterNotFound => StatusCode::NOT_FOUND,
         ErrorCode::ResourceExists
@@ -54,6 +56,7 @@ const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::ModelReferenced
         | ErrorCode::ModelDecommissioned
         | ErrorCode::RelationshipsNotDeleted
+        | ErrorCode::JobLimitReached
         | ErrorCode::RelationshipExists => StatusCode::CONFLICT,
         ErrorCode::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

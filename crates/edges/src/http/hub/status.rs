@@ -78,6 +78,8 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::RelationshipNotFound
         | E::TargetTwinNotFound
         | E::ComponentNotFound
+        | E::ImportJobNotFound
+        | E::DeleteJobNotFound
         | E::FunctionNotFound
         | E::DeadLetterNotFound => (StatusCode::NOT_FOUND, "NotFound"),
         E::ResourceExists
@@ -85,6 +87,7 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::EnrollmentExists
         | E::ModelExists
         | E::ModelReferenced
+        | E::JobLimitReached
         | E::RelationshipExists => (StatusCode::CONFLICT, "Conflict"),
         E::EnrollmentDisabled
         | E::AllocationFailed

@@ -145,6 +145,11 @@ impl Link {
         Self { host: named.unwrap_or(host).to_owned(), uri: uri.clone() }
     }
 
+    /// Another path of the same service, in the version that was asked for.
+    pub(super) fn sibling(&self, path: &str, version: &str) -> String {
+        format!("https://{}{path}?api-version={version}", self.host)
+    }
+
     fn with(&self, token: &str) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         let given = url::form_urlencoded::parse(self.uri.query().unwrap_or_default().as_bytes());
