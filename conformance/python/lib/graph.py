@@ -6,6 +6,7 @@ from pathlib import Path
 
 REC = "dtmi:org:w3id:rec:{};1"
 SENSOR = "dtmi:org:brickschema:schema:Brick:Temperature_Sensor;1"
+COMPONENTS = [("area", "capacity"), ("lastKnownValue",)]  # of spaces, of sensors
 HEADER = [{"Section": "Header"}, {"fileVersion": "1.0.0", "author": "pollux", "organization": "conformance"}]
 
 
@@ -74,7 +75,8 @@ def write(path, twins, models=None):
                 line(model)
         line({"Section": "Twins"})
         for identifier, model, _, contents in places(twins):
-            line({"$dtId": identifier, "$metadata": {"$model": model}, **contents})
+            components = {name: {"$metadata": {}} for name in COMPONENTS[model == SENSOR]}
+            line({"$dtId": identifier, "$metadata": {"$model": model}, **contents, **components})
             count[0] += 1
         line({"Section": "Relationships"})
         for source, identifier, name, target in relationships(twins):

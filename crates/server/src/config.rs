@@ -14,10 +14,10 @@ use pollux_model::resource::Setting;
 use pollux_services::Limits;
 use pollux_services::issuer::ExternalIssuer;
 use pollux_services::resources::Declared;
-use pollux_services::twins::JobSettings;
 use pollux_services::resources::declared::{
     DeclaredDps, DeclaredEvents, DeclaredFunctions, DeclaredHub, DeclaredTwins,
 };
+use pollux_services::twins::JobSettings;
 use serde::Deserialize;
 
 use self::environment::Override;

@@ -65,10 +65,7 @@ pub(crate) fn router(services: Arc<Services>) -> Router {
         .route("/digitaltwins/{id}/components/{path}/telemetry", post(telemetry::from_component))
         .route("/query", post(query::run))
         .route("/jobs/imports", get(jobs::list_imports))
-        .route(
-            "/jobs/imports/{id}",
-            get(jobs::get_import).put(jobs::add_import).delete(jobs::delete_import),
-        )
+        .route("/jobs/imports/{id}", get(jobs::get_import).put(jobs::add_import).delete(jobs::delete_import))
         .route("/jobs/imports/{id}/cancel", post(jobs::cancel_import))
         .route("/jobs/deletions", get(jobs::list_deletions).post(jobs::add_deletion))
         .route("/jobs/deletions/{id}", get(jobs::get_deletion))

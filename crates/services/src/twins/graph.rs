@@ -32,8 +32,8 @@ mod models;
 mod portable;
 mod read;
 
-use pollux_model::job::Section;
 use pollux_model::Error;
+use pollux_model::job::Section;
 
 use crate::Limits;
 pub(super) use apply::{Applied, NotApplied};

@@ -118,7 +118,8 @@ impl Twins {
             return Err(Error::new(ErrorCode::JobLimitReached, message));
         }
         if all.iter().filter(|other| other.kind == job.kind).count() >= KEPT {
-            let message = format!("An instance keeps up to {KEPT} jobs of a kind. Delete some that are over.");
+            let message =
+                format!("An instance keeps up to {KEPT} jobs of a kind. Delete some that are over.");
             return Err(Error::new(ErrorCode::JobLimitReached, message));
         }
         let write = pollux_store::Write::PutJob {
@@ -154,7 +155,10 @@ impl Twins {
 }
 
 fn in_use(id: &str) -> Error {
-    refuse(format!("The job id '{}' is in use. Choose another, or delete that job.", pollux_model::ids::shown(id)))
+    refuse(format!(
+        "The job id '{}' is in use. Choose another, or delete that job.",
+        pollux_model::ids::shown(id)
+    ))
 }
 
 /// ADT's code for requests about jobs that cannot be.
@@ -167,6 +171,8 @@ fn not_found(kind: JobKind, id: &str) -> Error {
         JobKind::Imports => ErrorCode::ImportJobNotFound,
         JobKind::Deletions => ErrorCode::DeleteJobNotFound,
     };
-    Error::new(code, format!("There is no job '{}' among the {}.", pollux_model::ids::shown(id), kind.as_str()))
+    Error::new(
+        code,
+        format!("There is no job '{}' among the {}.", pollux_model::ids::shown(id), kind.as_str()),
+    )
 }
-

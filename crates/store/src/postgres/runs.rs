@@ -72,8 +72,7 @@ pub(super) fn add<'a>(plan: &mut Plan<'a>, batch: &'a Prepared, start: usize) ->
     let [a, b, c, d, e, f] = columns;
     match of {
         Kind::Twins(twins) => {
-            let params: Vec<Param<'a>> =
-                vec![value(twins.as_str()), value(a), value(b), value(c), value(d)];
+            let params: Vec<Param<'a>> = vec![value(twins.as_str()), value(a), value(b), value(c), value(d)];
             step(TWINS, params, rows);
         }
         Kind::Relationships(twins) => {

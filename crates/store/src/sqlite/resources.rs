@@ -7,7 +7,9 @@ use rusqlite::{Connection, params};
 
 use super::failure::Refusal;
 use super::rows::{document, execute, many, one, require};
-use super::{SqliteStore, devices, enrollments, functions, jobs, models, registrations, relationships, twins};
+use super::{
+    SqliteStore, devices, enrollments, functions, jobs, models, registrations, relationships, twins,
+};
 use crate::batch::Expect;
 use crate::error::StoreError;
 use crate::resources::Resources;

@@ -7,8 +7,8 @@ use pollux_model::registration::RegistrationStatus;
 use pollux_model::{DeviceId, Etag, OwnerName};
 
 use super::fixtures::{
-    dead_letter, device, device_id, enrollment, enrollment_group, etag, job, model, name, put_device, put_twin,
-    registration, registration_id, relationship, resources, secret, twin,
+    dead_letter, device, device_id, enrollment, enrollment_group, etag, job, model, name, put_device,
+    put_twin, registration, registration_id, relationship, resources, secret, twin,
 };
 use super::{Backend, commit, refused};
 use crate::batch::{Expect, Write};

@@ -445,11 +445,7 @@ pub fn everything() -> Vec<Write> {
         },
         Write::PutDeadLetter { letter: Box::new(dead_letter(42)) },
         Write::PutSecret { secret: Box::new(secret("issuer-key", "k1")), expect: Expect::Any },
-        Write::PutJob {
-            twins: name("twins-one"),
-            job: Box::new(job("import-1")),
-            expect: Expect::Any,
-        },
+        Write::PutJob { twins: name("twins-one"), job: Box::new(job("import-1")), expect: Expect::Any },
         tell(1),
     ]);
     writes

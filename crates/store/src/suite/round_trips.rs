@@ -12,8 +12,8 @@ use pollux_model::{OwnerName, ResourceName};
 
 use super::fixtures::{
     check_everything, checkpoint, consumer, dead_letter, device, device_id, enrollment, enrollment_group,
-    etag, everything, job, model, name, put_device, put_registration, put_relationship, put_twin, registration,
-    registration_id, relationship, resources, secret, twin,
+    etag, everything, job, model, name, put_device, put_registration, put_relationship, put_twin,
+    registration, registration_id, relationship, resources, secret, twin,
 };
 use super::{Backend, commit};
 use crate::batch::{Expect, Write};

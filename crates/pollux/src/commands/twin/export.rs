@@ -86,7 +86,8 @@ async fn to_file(rest: &Rest, part: &Path, path: &Path, expected: &[u64; 3]) -> 
 
 async fn write(rest: &Rest, out: &mut impl Write, expected: &[u64; 3]) -> Result<Written> {
     let bar = bar(expected.iter().sum());
-    let mut parts = rest.get("/graph").timeout(PATIENCE).download().await.context("cannot export the graph")?;
+    let mut parts =
+        rest.get("/graph").timeout(PATIENCE).download().await.context("cannot export the graph")?;
     let mut written = Written::default();
     while let Some(part) = parts.next().await.context("the export broke off")? {
         out.write_all(&part).context("cannot write the export")?;
@@ -121,7 +122,8 @@ fn bar(total: u64) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
     }
-    let template = "{prefix:>14} {bar:24.green/dim} {human_pos:>11} of {human_len}  {per_sec}  {elapsed}, {eta} left";
+    let template =
+        "{prefix:>14} {bar:24.green/dim} {human_pos:>11} of {human_len}  {per_sec}  {elapsed}, {eta} left";
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(total).with_style(style.progress_chars("━━─"))
 }

@@ -76,7 +76,8 @@ impl<'a> Reading<'a> {
         let mut line = Vec::new();
         loop {
             line.clear();
-            let read = (&mut input).take(MOST as u64 + 1).read_until(b'\n', &mut line).context("cannot be read")?;
+            let read =
+                (&mut input).take(MOST as u64 + 1).read_until(b'\n', &mut line).context("cannot be read")?;
             if read == 0 {
                 break;
             }
@@ -101,7 +102,9 @@ impl<'a> Reading<'a> {
             }
         }
         self.flush(portions);
-        if self.section.is_none() { bail!("is empty; a graph file begins with {{\"Section\":\"Header\"}}") }
+        if self.section.is_none() {
+            bail!("is empty; a graph file begins with {{\"Section\":\"Header\"}}")
+        }
         Ok(())
     }
 
@@ -120,7 +123,9 @@ impl<'a> Reading<'a> {
         }
         self.lines += 1;
         if self.text.len() > MOST {
-            bail!("its models have more than {MOST} bytes in all: import them in several files, in dependency order");
+            bail!(
+                "its models have more than {MOST} bytes in all: import them in several files, in dependency order"
+            );
         }
         Ok(())
     }
@@ -169,12 +174,17 @@ mod tests {
     #[tokio::test]
     async fn portions_are_of_one_section_and_know_their_lines() {
         let twins: String = (0..2500).map(|n| format!("{{\"$dtId\":\"t{n}\"}}\n")).collect();
-        let text = format!("{{\"Section\":\"Header\"}}\n{{\"fileVersion\":\"1.0.0\"}}\n{{\"Section\":\"Twins\"}}\n{twins}");
+        let text = format!(
+            "{{\"Section\":\"Header\"}}\n{{\"fileVersion\":\"1.0.0\"}}\n{{\"Section\":\"Twins\"}}\n{twins}"
+        );
         let all = portions(&text, 0).await;
-        let places: Vec<_> = all.iter().map(|(section, before, last, _)| (*section, *before, *last)).collect();
+        let places: Vec<_> =
+            all.iter().map(|(section, before, last, _)| (*section, *before, *last)).collect();
         let wanted = [(Section::Header, 1, 2), (Section::Twins, 3, 2003), (Section::Twins, 2003, 2503)];
         assert_eq!(places, wanted);
-        assert!(all.iter().all(|(section, _, _, text)| text.starts_with(&format!("{{\"Section\":\"{}\"}}\n", section.as_str()))));
+        assert!(all.iter().all(|(section, _, _, text)| {
+            text.starts_with(&format!("{{\"Section\":\"{}\"}}\n", section.as_str()))
+        }));
         let rest = portions(&text, 2400).await;
         assert_eq!(rest[1].1, 2399, "lines before are not sent");
         assert_eq!(rest[1].3.lines().count(), 1 + 2503 - 2399);

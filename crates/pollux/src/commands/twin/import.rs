@@ -118,7 +118,8 @@ pub(crate) async fn run(session: &Session, args: Import) -> Result<()> {
 
 /// Models, twins, relationships.
 pub(super) async fn counts(rest: &Rest) -> Result<[u64; 3]> {
-    let counts = rest.get("/graph/counts").timeout(PATIENCE).send().await.context("cannot count the graph")?;
+    let counts =
+        rest.get("/graph/counts").timeout(PATIENCE).send().await.context("cannot count the graph")?;
     Ok(["models", "twins", "relationships"].map(|noun| counts.body[noun].as_u64().unwrap_or(0)))
 }
 
@@ -142,15 +143,22 @@ fn bar(files: &[String]) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
     }
-    let sizes: Option<u64> =
-        files.iter().map(|file| std::fs::metadata(file).ok().filter(std::fs::Metadata::is_file).map(|it| it.len())).sum();
+    let sizes: Option<u64> = files
+        .iter()
+        .map(|file| std::fs::metadata(file).ok().filter(std::fs::Metadata::is_file).map(|it| it.len()))
+        .sum();
     let figures = "{binary_bytes_per_sec}  {elapsed}";
     let (bar, template) = match sizes {
         Some(total) => (
             ProgressBar::new(total),
-            format!("{{prefix:>14}} {{bar:24.green/dim}} {{binary_bytes:>11}} of {{binary_total_bytes}}  {figures}, {{eta}} left  {{msg}}"),
+            format!(
+                "{{prefix:>14}} {{bar:24.green/dim}} {{binary_bytes:>11}} of {{binary_total_bytes}}  {figures}, {{eta}} left  {{msg}}"
+            ),
         ),
-        None => (ProgressBar::no_length(), format!("{{prefix:>14}} {{spinner}} {{binary_bytes:>11}}  {figures}  {{msg}}")),
+        None => (
+            ProgressBar::no_length(),
+            format!("{{prefix:>14}} {{spinner}} {{binary_bytes:>11}}  {figures}  {{msg}}"),
+        ),
     };
     let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.with_style(style.progress_chars("━━─"))

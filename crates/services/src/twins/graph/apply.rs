@@ -197,7 +197,10 @@ impl Item {
             Self::Twin(_) => (ErrorCode::PreconditionFailed, "digital twin"),
             Self::Relationship(_) => (ErrorCode::RelationshipExists, "relationship"),
         };
-        Error::new(code, format!("There is another {noun} of this id already; an import changes nothing that is there."))
+        Error::new(
+            code,
+            format!("There is another {noun} of this id already; an import changes nothing that is there."),
+        )
     }
 }
 

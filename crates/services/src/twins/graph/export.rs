@@ -64,7 +64,8 @@ impl GraphExport {
         self.at = match at {
             At::Header => {
                 section(&mut text, Section::Header);
-                let header = json!({ "fileVersion": "1.0.0", "author": "pollux", "organization": instance.as_str() });
+                let header =
+                    json!({ "fileVersion": "1.0.0", "author": "pollux", "organization": instance.as_str() });
                 line(&mut text, &header);
                 Some(At::Models)
             }
@@ -83,7 +84,8 @@ impl GraphExport {
                     section(&mut text, Section::Twins);
                 }
                 let filter = TwinFilter::default();
-                let page = store.twins(instance, &filter, after.as_deref(), PAGE).await.map_err(refusal::store)?;
+                let page =
+                    store.twins(instance, &filter, after.as_deref(), PAGE).await.map_err(refusal::store)?;
                 page.items.iter().for_each(|twin| line(&mut text, &portable::twin(twin)));
                 Some(page.next.map_or(At::Relationships(None), |next| At::Twins(Some(next))))
             }
@@ -91,7 +93,8 @@ impl GraphExport {
                 if after.is_none() {
                     section(&mut text, Section::Relationships);
                 }
-                let page = store.relationships(instance, after.as_deref(), PAGE).await.map_err(refusal::store)?;
+                let page =
+                    store.relationships(instance, after.as_deref(), PAGE).await.map_err(refusal::store)?;
                 page.items.iter().for_each(|edge| line(&mut text, &portable::relationship(edge)));
                 page.next.map(|next| At::Relationships(Some(next)))
             }

@@ -104,7 +104,10 @@ impl Lines {
         }
         self.end_block();
         if self.place.section.is_none() {
-            return Err(malformed(self.place.line, "the file is empty; it must begin with {\"Section\":\"Header\"}"));
+            return Err(malformed(
+                self.place.line,
+                "the file is empty; it must begin with {\"Section\":\"Header\"}",
+            ));
         }
         Ok(())
     }
@@ -133,7 +136,10 @@ impl Lines {
         if let Some(section) = section_of(trimmed) {
             let section = section.map_err(|name| {
                 let name = shown(&name);
-                malformed(number, &format!("there is no section '{name}'; use Header, Models, Twins, Relationships"))
+                malformed(
+                    number,
+                    &format!("there is no section '{name}'; use Header, Models, Twins, Relationships"),
+                )
             })?;
             self.begin(section, number)?;
         } else if !trimmed.is_empty() {
@@ -243,7 +249,9 @@ mod tests {
             let (blocks, end) = blocks(&text, portion).unwrap();
             let seen: Vec<_> = blocks
                 .iter()
-                .flat_map(|block| block.lines.iter().map(|line| (block.section, line.number, line.text.clone().unwrap())))
+                .flat_map(|block| {
+                    block.lines.iter().map(|line| (block.section, line.number, line.text.clone().unwrap()))
+                })
                 .collect();
             let wanted = [
                 (Section::Twins, 4, b"{\"a\":1}".to_vec()),
@@ -266,7 +274,9 @@ mod tests {
             lines.feed(&text.as_bytes()[usize::try_from(block.end.offset).unwrap()..]).unwrap();
             lines.finish().unwrap();
             let rest: Vec<Block> = std::iter::from_fn(|| lines.next()).collect();
-            let next = |blocks: &[Block]| blocks.iter().flat_map(|block| block.lines.iter().map(|line| line.number)).next();
+            let next = |blocks: &[Block]| {
+                blocks.iter().flat_map(|block| block.lines.iter().map(|line| line.number)).next()
+            };
             assert_eq!(next(&rest), next(&all[at + 1..]));
             assert_eq!(rest.last().map(|block| block.end), all[at + 1..].last().map(|block| block.end));
         }

@@ -80,11 +80,8 @@ impl Twins {
     ) -> Result<Made> {
         let Models { documents, faults, .. } = models;
         let bounds = &self.context.limits;
-        let accepted = pollux_dtdl::Limits {
-            max_version: bounds.dtdl_version,
-            model_bytes: bounds.model,
-            ..limits()
-        };
+        let accepted =
+            pollux_dtdl::Limits { max_version: bounds.dtdl_version, model_bytes: bounds.model, ..limits() };
         let parsed = tokio::task::spawn_blocking(move || pollux_dtdl::parse(&documents, &accepted));
         let parsed = parsed.await.map_err(|_| Error::internal())?;
         let parsed = first_of_each(parsed.map_err(|diagnostics| invalid(&diagnostics))?);

@@ -51,10 +51,8 @@ impl Twins {
         let Block { section, lines, end } = block;
         let twins = Arc::clone(self);
         if section != Section::Relationships {
-            let (entries, faults) = blocking(move || {
-                sorted(lines, |line| twins.read_twin_line(line, &models))
-            })
-            .await?;
+            let (entries, faults) =
+                blocking(move || sorted(lines, |line| twins.read_twin_line(line, &models))).await?;
             return Ok(Ready { entries, faults, end });
         }
         let (drafts, mut faults) = blocking(move || sorted(lines, draft)).await?;
@@ -62,7 +60,8 @@ impl Twins {
         ends.extend(drafts.iter().flat_map(|draft| [draft.source.clone(), draft.target.clone()]));
         ends.sort_unstable();
         ends.dedup();
-        let found = self.context.store.models_of_twins(&resource.name, &ends).await.map_err(refusal::store)?;
+        let found =
+            self.context.store.models_of_twins(&resource.name, &ends).await.map_err(refusal::store)?;
         let twins = Arc::clone(self);
         let (entries, more) = blocking(move || {
             let ends: HashMap<String, String> =
@@ -76,7 +75,8 @@ impl Twins {
 
     fn read_twin_line(&self, line: Line, models: &Models) -> Result<Entry, ItemFault> {
         let number = line.number;
-        let fault = |id: Option<String>, error| ItemFault { line: number, section: Section::Twins, id, error };
+        let fault =
+            |id: Option<String>, error| ItemFault { line: number, section: Section::Twins, id, error };
         let body = object(line).map_err(|error| fault(None, error))?;
         let Some(id) = body.get(document::ID).and_then(Value::as_str).map(str::to_owned) else {
             return Err(fault(None, Error::invalid("A twin must have a $dtId.")));
@@ -101,7 +101,9 @@ impl Twins {
                 ErrorCode::SelfRelationship,
                 "A relationship cannot connect a twin to itself. Name another twin in $targetId.",
             )),
-            (Some(from), Some(to)) => relationship_rules::check(models, from, Some(to), &name, &properties, limits),
+            (Some(from), Some(to)) => {
+                relationship_rules::check(models, from, Some(to), &name, &properties, limits)
+            }
         };
         match checked {
             Ok(()) => {
@@ -129,16 +131,20 @@ pub(super) fn no_target(target: &str) -> Error {
 
 fn draft(line: Line) -> Result<Draft, ItemFault> {
     let number = line.number;
-    let fault = |id: Option<String>, error| ItemFault { line: number, section: Section::Relationships, id, error };
+    let fault =
+        |id: Option<String>, error| ItemFault { line: number, section: Section::Relationships, id, error };
     let body = object(line).map_err(|error| fault(None, error))?;
     let text = |member: &str| body.get(member).and_then(Value::as_str).map(str::to_owned);
     // The article's example says $dtId, the API says $sourceId.
-    let (Some(source), Some(id)) = (text(SOURCE_ID).or_else(|| text(document::ID)), text(RELATIONSHIP_ID)) else {
-        let what = "A relationship must have the id of its source in $dtId (or $sourceId), and a $relationshipId.";
+    let (Some(source), Some(id)) = (text(SOURCE_ID).or_else(|| text(document::ID)), text(RELATIONSHIP_ID))
+    else {
+        let what =
+            "A relationship must have the id of its source in $dtId (or $sourceId), and a $relationshipId.";
         return Err(fault(None, Error::invalid(what)));
     };
     let key = format!("{source}/{id}");
-    let read = refusal::check_id("relationship", &id).and_then(|()| put_relationship::read(Value::Object(body)));
+    let read =
+        refusal::check_id("relationship", &id).and_then(|()| put_relationship::read(Value::Object(body)));
     let (name, target, properties) = read.map_err(|error| fault(Some(key), error))?;
     Ok(Draft { line: number, source, id, target, name, properties })
 }
@@ -154,10 +160,7 @@ pub(super) fn object(line: Line) -> Result<Map<String, Value>> {
 }
 
 /// What came of each.
-fn sorted<T, R>(
-    items: Vec<T>,
-    mut read: impl FnMut(T) -> Result<R, ItemFault>,
-) -> (Vec<R>, Vec<ItemFault>) {
+fn sorted<T, R>(items: Vec<T>, mut read: impl FnMut(T) -> Result<R, ItemFault>) -> (Vec<R>, Vec<ItemFault>) {
     let (mut good, mut faults) = (Vec::with_capacity(items.len()), Vec::new());
     for item in items {
         match read(item) {

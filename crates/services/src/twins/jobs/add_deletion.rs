@@ -27,7 +27,12 @@ impl Twins {
     /// # Errors
     /// [`pollux_model::ErrorCode::ValidationFailed`]: the id is in use, or the time is out of bounds;
     /// [`pollux_model::ErrorCode::JobLimitReached`]: another job is not over.
-    pub async fn add_deletion(&self, caller: &Caller, instance: &ResourceName, add: AddDeletion) -> Result<Job> {
+    pub async fn add_deletion(
+        &self,
+        caller: &Caller,
+        instance: &ResourceName,
+        add: AddDeletion,
+    ) -> Result<Job> {
         self.authorize(caller, instance, Right::TwinsWrite)?;
         let id = add.id.unwrap_or_else(|| Etag::fresh(&*self.context.random).to_string());
         refusal::check_id("job", &id)?;

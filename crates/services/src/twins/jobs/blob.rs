@@ -60,12 +60,16 @@ impl Location {
     /// [`pollux_model::ErrorCode::ValidationFailed`]: it is no place that a job may reach, and what would be one.
     pub(super) fn read(field: &str, text: &Setting, settings: &JobSettings) -> Result<Self> {
         let url = Url::parse(&text.0).map_err(|error| {
-            refuse(format!("{field} is not a URL ({error}). Give the URL of a blob with its shared access signature."))
+            refuse(format!(
+                "{field} is not a URL ({error}). Give the URL of a blob with its shared access signature."
+            ))
         })?;
         match url.scheme() {
             "http" | "https" => Self::blob(field, url, settings),
             "file" => Self::file(field, &url, settings).map(Self::File),
-            other => Err(refuse(format!("{field} has the scheme '{other}'; use https, or file where the operator allows it."))),
+            other => Err(refuse(format!(
+                "{field} has the scheme '{other}'; use https, or file where the operator allows it."
+            ))),
         }
     }
 
@@ -102,7 +106,10 @@ impl Location {
         let path = url.to_file_path().map_err(|()| refuse(format!("{field} is no path of this machine.")))?;
         let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
         if !plain || !path.starts_with(folder) || path == *folder {
-            return Err(refuse(format!("{field} is not in the folder '{}', which is open to jobs.", folder.display())));
+            return Err(refuse(format!(
+                "{field} is not in the folder '{}', which is open to jobs.",
+                folder.display()
+            )));
         }
         Ok(path)
     }
@@ -129,7 +136,12 @@ impl Jobs {
         Ok(self.client.get_or_init(|| client).clone())
     }
 
-    fn request(&self, context: &Context, method: Method, url: &Url) -> Result<reqwest::RequestBuilder, BlobError> {
+    fn request(
+        &self,
+        context: &Context,
+        method: Method,
+        url: &Url,
+    ) -> Result<reqwest::RequestBuilder, BlobError> {
         Ok(self.client(context)?.request(method, url.clone()).header("x-ms-version", STORAGE_VERSION))
     }
 
@@ -143,7 +155,8 @@ impl Jobs {
     ) -> Result<Input, BlobError> {
         match location {
             Location::File(path) => {
-                let mut file = File::open(self.inside(path, false).await?).await.map_err(|error| io("read", &error))?;
+                let mut file =
+                    File::open(self.inside(path, false).await?).await.map_err(|error| io("read", &error))?;
                 file.seek(std::io::SeekFrom::Start(offset)).await.map_err(|error| io("read", &error))?;
                 Ok(Input { source: Source::File(file), etag: None })
             }
@@ -205,7 +218,12 @@ impl Jobs {
     }
 
     /// Adds to the log.
-    pub(super) async fn append(&self, context: &Context, output: &mut Output, bytes: Bytes) -> Result<(), BlobError> {
+    pub(super) async fn append(
+        &self,
+        context: &Context,
+        output: &mut Output,
+        bytes: Bytes,
+    ) -> Result<(), BlobError> {
         match output {
             Output::File(file) => {
                 file.write_all(&bytes).await.map_err(|error| io("write", &error))?;
@@ -228,7 +246,9 @@ impl Jobs {
         let real = match tokio::fs::canonicalize(path).await {
             Ok(real) => real,
             Err(error) if may_be_new && error.kind() == std::io::ErrorKind::NotFound => {
-                let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(outside()) };
+                let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+                    return Err(outside());
+                };
                 let parent = tokio::fs::canonicalize(parent).await.map_err(|error| io("write", &error))?;
                 // A link that leads nowhere is not followed into being.
                 if tokio::fs::symlink_metadata(path).await.is_ok() {
@@ -264,7 +284,10 @@ impl Input {
             Source::Nothing => Ok(None),
             Source::File(file) => {
                 let mut bytes = Vec::with_capacity(PORTION);
-                file.take(PORTION as u64).read_to_end(&mut bytes).await.map_err(|error| io("read", &error))?;
+                file.take(PORTION as u64)
+                    .read_to_end(&mut bytes)
+                    .await
+                    .map_err(|error| io("read", &error))?;
                 Ok((!bytes.is_empty()).then(|| bytes.into()))
             }
             Source::Blob(answer) => {
@@ -290,7 +313,9 @@ async fn sent(request: reqwest::RequestBuilder, what: &str) -> Result<(), BlobEr
 fn refused(what: &str, status: StatusCode) -> BlobError {
     let hint = match status {
         StatusCode::NOT_FOUND => ": there is no such blob or container",
-        StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => ": is its shared access signature good, and not expired?",
+        StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => {
+            ": is its shared access signature good, and not expired?"
+        }
         StatusCode::CONFLICT => ": there is a blob of another type",
         _ => "",
     };
@@ -352,7 +377,9 @@ mod tests {
         let named = JobSettings { hosts: vec!["127.0.0.1".to_owned()], folder: Some("/data/jobs".into()) };
         assert!(read("http://127.0.0.1:10000/c/b", &named).is_ok());
         assert!(read("file:///data/jobs/a/b.ndjson", &named).is_ok());
-        for url in ["file:///data/jobs/../x", "file:///data/jobsx/a", "file:///etc/passwd", "file:///data/jobs"] {
+        for url in
+            ["file:///data/jobs/../x", "file:///data/jobsx/a", "file:///etc/passwd", "file:///data/jobs"]
+        {
             assert!(read(url, &named).is_err(), "{url}");
         }
     }

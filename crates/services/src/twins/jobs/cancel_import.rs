@@ -18,14 +18,17 @@ impl Twins {
         self.authorize(caller, instance, Right::TwinsWrite)?;
         // Each batch of its work moves the job's etag.
         for _ in 0..ATTEMPTS {
-            let found = self.context.store.job(instance, JobKind::Imports, id).await.map_err(refusal::store)?;
+            let found =
+                self.context.store.job(instance, JobKind::Imports, id).await.map_err(refusal::store)?;
             let mut job = found.ok_or_else(|| not_found(JobKind::Imports, id))?;
             if job.status == JobStatus::Cancelling {
                 return Ok(job);
             }
             if job.status.is_over() {
                 let status = job.status.as_str();
-                return Err(refuse(format!("The job is over, with the status {status}; there is nothing to cancel.")));
+                return Err(refuse(format!(
+                    "The job is over, with the status {status}; there is nothing to cancel."
+                )));
             }
             let expect = Expect::Etag(job.etag.clone());
             (job.status, job.last_action) = (JobStatus::Cancelling, self.context.clock.now());

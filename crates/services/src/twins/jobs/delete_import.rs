@@ -22,7 +22,8 @@ impl Twins {
             return Err(refuse("The job is not over. Cancel it, and delete it when it has ended."));
         }
         // A job that is over changes no more.
-        let write = Write::DeleteJob { twins: instance.clone(), kind, id: id.to_owned(), expect: Expect::Any };
+        let write =
+            Write::DeleteJob { twins: instance.clone(), kind, id: id.to_owned(), expect: Expect::Any };
         self.commit(write).await.map(drop)
     }
 }

@@ -36,7 +36,8 @@ impl Work {
         loop {
             self.in_time()?;
             let store = &self.twins.context.store;
-            let page = store.relationships(&self.resource.name, after.as_deref(), PAGE).await.map_err(away)?;
+            let page =
+                store.relationships(&self.resource.name, after.as_deref(), PAGE).await.map_err(away)?;
             if page.items.is_empty() {
                 return Ok(any);
             }
@@ -65,7 +66,8 @@ impl Work {
         loop {
             self.in_time()?;
             let (store, filter) = (&self.twins.context.store, TwinFilter::default());
-            let page = store.twins(&self.resource.name, &filter, after.as_deref(), PAGE).await.map_err(away)?;
+            let page =
+                store.twins(&self.resource.name, &filter, after.as_deref(), PAGE).await.map_err(away)?;
             if page.items.is_empty() {
                 return Ok(any);
             }
@@ -118,7 +120,8 @@ impl Work {
         if self.job.deadline.is_none_or(|deadline| now < deadline) {
             return Ok(());
         }
-        let message = "The time of the job is over, and not all was deleted. Add another job to go on.".to_owned();
+        let message =
+            "The time of the job is over, and not all was deleted. Add another job to go on.".to_owned();
         Err(Ended::Failed(JobError { code: "TimeoutError".to_owned(), message }))
     }
 }

@@ -12,7 +12,13 @@ impl Twins {
     ///
     /// # Errors
     /// [`pollux_model::ErrorCode::ImportJobNotFound`], [`pollux_model::ErrorCode::DeleteJobNotFound`].
-    pub async fn job(&self, caller: &Caller, instance: &ResourceName, kind: JobKind, id: &str) -> Result<Job> {
+    pub async fn job(
+        &self,
+        caller: &Caller,
+        instance: &ResourceName,
+        kind: JobKind,
+        id: &str,
+    ) -> Result<Job> {
         self.authorize(caller, instance, Right::TwinsRead)?;
         let found = self.context.store.job(instance, kind, id).await.map_err(refusal::store)?;
         found.ok_or_else(|| not_found(kind, id))

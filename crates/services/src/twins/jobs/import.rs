@@ -143,7 +143,8 @@ impl Work {
     async fn write_all(&mut self, ahead: &mut VecDeque<Reading>, left: usize) -> Result<(), Ended> {
         while ahead.len() > left {
             let Some((section, reading)) = ahead.pop_front() else { break };
-            let ready = reading.await.map_err(|_| Ended::Interrupted("a part of the import broke off".to_owned()))?;
+            let ready =
+                reading.await.map_err(|_| Ended::Interrupted("a part of the import broke off".to_owned()))?;
             let ready = ready.map_err(|error| Ended::Interrupted(error.message))?;
             self.write_block(section, ready).await?;
         }
@@ -153,7 +154,8 @@ impl Work {
     async fn write_block(&mut self, section: Section, ready: Ready) -> Result<(), Ended> {
         let mut next = self.moved();
         let progress = &mut next.progress;
-        (progress.section, progress.offset, progress.line) = (Some(section), ready.end.offset, ready.end.line);
+        (progress.section, progress.offset, progress.line) =
+            (Some(section), ready.end.offset, ready.end.line);
         let faults = ready.faults.len() as u64;
         progress.failed += faults;
         progress.failed_in_section += faults;
@@ -188,7 +190,12 @@ impl Work {
     }
 
     /// The section's end, and its models where it is theirs.
-    async fn end_section(&mut self, section: Option<Section>, models: Models, end: Place) -> Result<(), Ended> {
+    async fn end_section(
+        &mut self,
+        section: Option<Section>,
+        models: Models,
+        end: Place,
+    ) -> Result<(), Ended> {
         let Some(section) = section.filter(|section| *section != Section::Header) else { return Ok(()) };
         if section == Section::Models && end.section == Some(section) {
             let made = self.twins.import_models(&self.resource, models).await;
@@ -211,7 +218,11 @@ impl Work {
         let status = if failed == 0 { "Succeeded" } else { "Failed" };
         let details = json!({ "section": section.as_str(), "status": status, "failed": failed });
         let Some(log) = &mut self.log else { return Ok(()) };
-        if failed == 0 { log.info(now, details) } else { log.error(now, details) }
+        if failed == 0 {
+            log.info(now, details)
+        } else {
+            log.error(now, details)
+        }
         log.flush(&self.twins).await.map_err(no(OUTPUT))
     }
 }

@@ -66,7 +66,11 @@ impl Log {
         while !rest.is_empty() {
             // At the end of a line, so that every part is lines.
             let end = rest.len().min(PORTION);
-            let end = if end == rest.len() { end } else { rest[..end].iter().rposition(|b| *b == b'\n').map_or(end, |at| at + 1) };
+            let end = if end == rest.len() {
+                end
+            } else {
+                rest[..end].iter().rposition(|b| *b == b'\n').map_or(end, |at| at + 1)
+            };
             let part = pending.slice_ref(&rest[..end]);
             twins.jobs.append(&twins.context, &mut self.output, part).await?;
             rest = &rest[end..];

@@ -168,7 +168,8 @@ impl Work {
         if failed == 0 {
             return (JobStatus::Succeeded, None);
         }
-        let message = format!("{failed} items could not be imported; all others were. The output log tells of each.");
+        let message =
+            format!("{failed} items could not be imported; all others were. The output log tells of each.");
         (JobStatus::Failed, Some(JobError { code: "PartialSuccess".to_owned(), message }))
     }
 

@@ -91,8 +91,11 @@ async fn what_is_there_and_equal_stays_and_what_differs_is_a_fault() {
     other[2].1[0]["since"] = json!(4);
     let imported = import(&world, file(&other)).await.unwrap();
     assert_eq!(figures(&imported), (0, 1, 0, 3 + 2 + 1 + 1, 3));
-    let found: Vec<_> =
-        imported.faults.iter().map(|fault| (fault.section, fault.id.as_deref().unwrap(), fault.error.code)).collect();
+    let found: Vec<_> = imported
+        .faults
+        .iter()
+        .map(|fault| (fault.section, fault.id.as_deref().unwrap(), fault.error.code))
+        .collect();
     let wanted = [
         (Section::Models, FLOOR, ErrorCode::ModelExists),
         (Section::Twins, "r2", ErrorCode::PreconditionFailed),
@@ -104,7 +107,10 @@ async fn what_is_there_and_equal_stays_and_what_differs_is_a_fault() {
 #[tokio::test]
 async fn each_item_that_does_not_hold_is_told_with_its_line() {
     let world = World::new().await;
-    let mut text = file(&[("Twins", vec![named("r1", room()), json!({ "$dtId": "x" }), json!([]), named("f1", floor())])]);
+    let mut text = file(&[(
+        "Twins",
+        vec![named("r1", room()), json!({ "$dtId": "x" }), json!([]), named("f1", floor())],
+    )]);
     text.push_str("{\"$dtId\":\n");
     text.push_str(&file(&[(
         "Relationships",

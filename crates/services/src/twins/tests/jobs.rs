@@ -49,7 +49,8 @@ impl Jobs {
     async fn add(&self, id: &str, text: &str) -> Result<Job, Error> {
         std::fs::write(self.path(id), text).unwrap();
         let url = |name: String| Setting(format!("file://{}", self.path(&name).display()));
-        let add = AddImport { id: id.to_owned(), input: url(id.to_owned()), output: url(format!("{id}.log")) };
+        let add =
+            AddImport { id: id.to_owned(), input: url(id.to_owned()), output: url(format!("{id}.log")) };
         self.twins.add_import(&self.world.admin, &self.world.instance, add).await
     }
 
@@ -79,7 +80,8 @@ impl Jobs {
 }
 
 fn rooms(count: usize) -> String {
-    let mut text = "{\"Section\":\"Header\"}\n{\"fileVersion\":\"1.0.0\"}\n{\"Section\":\"Twins\"}\n".to_owned();
+    let mut text =
+        "{\"Section\":\"Header\"}\n{\"fileVersion\":\"1.0.0\"}\n{\"Section\":\"Twins\"}\n".to_owned();
     for number in 0..count {
         let mut twin = room();
         twin["$dtId"] = json!(format!("r{number}"));
@@ -168,11 +170,17 @@ async fn a_delete_job_empties_the_instance() {
     for number in 0..20 {
         let id = format!("r{number}");
         jobs.world.put(&id, room()).await.unwrap();
-        jobs.world.relate("f", &id, json!({ "$relationshipName": "contains", "$targetId": id })).await.unwrap();
+        jobs.world
+            .relate("f", &id, json!({ "$relationshipName": "contains", "$targetId": id }))
+            .await
+            .unwrap();
     }
     let (admin, instance) = (jobs.world.admin.clone(), jobs.world.instance.clone());
     let bad = AddDeletion { id: None, minutes: Some(1) };
-    assert_eq!(jobs.twins.add_deletion(&admin, &instance, bad).await.unwrap_err().code, ErrorCode::ValidationFailed);
+    assert_eq!(
+        jobs.twins.add_deletion(&admin, &instance, bad).await.unwrap_err().code,
+        ErrorCode::ValidationFailed
+    );
     let add = AddDeletion { id: Some("all".to_owned()), minutes: Some(15) };
     jobs.twins.add_deletion(&admin, &instance, add).await.unwrap();
     jobs.begin();
