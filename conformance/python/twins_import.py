@@ -7,14 +7,15 @@ import os
 import subprocess
 from pathlib import Path
 
-from lib import WORK, Scenario, connections, equal, out
+from lib import WORK, Scenario, connections, equal, eventually, out
 from lib import graph
 from lib.twins import client
 
 MODELS = Path(os.environ.get("SHARED_DIR", "/nonexistent")) / "models" / "realestatecore"
 BINARY = os.environ["SUBJECT_BIN"]
-DATA = Path(os.environ["CONNECTIONS"]).parent
+DATA = Path(connections()["dataDir"])
 TWINS = 5000
+ROOM = json.dumps({"$dtId": "%s", "$metadata": {"$model": "dtmi:org:w3id:rec:Room;1"}, **{name: {"$metadata": {}} for name in graph.COMPONENTS[0]}}) + "\n"
 scenario = Scenario()
 made = {}
 
@@ -30,9 +31,10 @@ def well(*arguments, given=None):
 
 
 def instance(name):
-    """A fresh instance; its client."""
+    """A fresh instance, once the command line knows where it is."""
     well("twins", "create", "-n", name)
-    return client(next(row["url"] for row in connections()["twins"] if row["name"] == name))
+    known = lambda: any(row["name"] == name for row in json.loads((DATA / "connections.json").read_text())["twins"])
+    eventually(known, what=f"'{name}' in connections.json")
 
 
 def figures(text):
@@ -94,8 +96,7 @@ def _():
 @scenario.case("what does not hold is told with its line and left out; exit code 1")
 def _():
     header = '{"Section":"Header"}\n{"fileVersion":"1.0.0"}\n'
-    room = '{"$dtId":"%s","$metadata":{"$model":"dtmi:org:w3id:rec:Room;1"}}\n'
-    text = header + '{"Section":"Twins"}\n' + room % "new1" + "{bad\n" + room % "new2" + '{"Section":"Relationships"}\n'
+    text = header + '{"Section":"Twins"}\n' + ROOM % "new1" + "{bad\n" + ROOM % "new2" + '{"Section":"Relationships"}\n'
     text += '{"$dtId":"new1","$relationshipId":"r","$relationshipName":"isPartOf","$targetId":"nowhere"}\n'
     log = WORK / "failed.ndjson"
     result = pollux("twin", "import", "-", "--log", str(log), given=text)
@@ -121,7 +122,7 @@ def _():
 @scenario.case("it goes on from a line")
 def _():
     header = '{"Section":"Header"}\n{"fileVersion":"1.0.0"}\n{"Section":"Twins"}\n'
-    rooms = "".join('{"$dtId":"on%d","$metadata":{"$model":"dtmi:org:w3id:rec:Room;1"}}\n' % number for number in range(6))
+    rooms = "".join(ROOM % f"on{number}" for number in range(6))
     equal(figures(well("twin", "import", "-", "--from-line", "7", given=header + rooms)), (0, 3, 0, 0, 0))
 
 

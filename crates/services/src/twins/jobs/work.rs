@@ -156,6 +156,9 @@ impl Work {
     }
 
     async fn work(&mut self) -> Result<(), Ended> {
+        if self.job.status == JobStatus::Cancelling {
+            return Err(Ended::Cancelled);
+        }
         match self.job.kind {
             JobKind::Imports => self.import().await,
             JobKind::Deletions => self.deletion().await,
