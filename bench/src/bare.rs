@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use rustls::ServerConfig;
+use rustls::{ClientConfig, ServerConfig};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -24,22 +24,42 @@ const BACKLOG: u32 = 4096;
 
 /// Serves until killed; the first line of output says where, and what to trust.
 pub(crate) async fn serve() -> Result<()> {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)?;
-    let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = listen()?;
-    let ready = json!({ "port": listener.local_addr()?.port(), "ca": made.cert.pem() });
-    writeln!(std::io::stdout(), "{ready}")?;
+    let acceptor = begin(listener.local_addr()?)?;
     loop {
         let (stream, _) = listener.accept().await?;
         let acceptor = acceptor.clone();
         // What goes wrong with one connection is that connection's end.
         tokio::spawn(async move { echo(acceptor, stream).await.ok() });
     }
+}
+
+/// Makes a certificate, and says in a line of output where it serves and what to trust.
+pub(crate) fn begin(address: SocketAddr) -> Result<TlsAcceptor> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)?;
+    let ready = json!({ "port": address.port(), "ca": made.cert.pem() });
+    writeln!(std::io::stdout(), "{ready}")?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Runs this program as such a server, pinned like the subject; gives where it serves and whom to trust.
+pub(crate) fn spawn(argument: &str) -> Result<(Child, SocketAddr, Arc<ClientConfig>)> {
+    let own = std::env::current_exe()?;
+    let name = own.file_name().and_then(|name| name.to_str()).context("this program has no name")?;
+    let mut command = process::pinned(&beside(name)?);
+    let mut child = command.arg(argument).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let stdout = child.stdout.take().context("stdout was asked to be piped")?;
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line)?;
+    let ready: Value = serde_json::from_str(&line).context("the bare server did not start")?;
+    let port = u16::try_from(ready["port"].as_u64().context("no port")?)?;
+    let config = pollux_client::tls::client_config(ready["ca"].as_str().context("no certificate")?)?;
+    Ok((child, SocketAddr::from((Ipv4Addr::LOCALHOST, port)), config))
 }
 
 fn listen() -> Result<TcpListener> {
@@ -80,17 +100,7 @@ impl std::fmt::Debug for Connector {
 impl Bare {
     /// Starts it.
     pub(crate) fn start() -> Result<Self> {
-        let own = std::env::current_exe()?;
-        let name = own.file_name().and_then(|name| name.to_str()).context("this program has no name")?;
-        let mut command = process::pinned(&beside(name)?);
-        let mut child = command.arg("--bare-tls").stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
-        let stdout = child.stdout.take().context("stdout was asked to be piped")?;
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
-        let ready: Value = serde_json::from_str(&line).context("the bare server did not start")?;
-        let port = u16::try_from(ready["port"].as_u64().context("no port")?)?;
-        let config = pollux_client::tls::client_config(ready["ca"].as_str().context("no certificate")?)?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let (child, address, config) = spawn("--bare-tls")?;
         Ok(Self { child, address, connector: Connector(TlsConnector::from(config)) })
     }
 

@@ -10,6 +10,7 @@
 //!   subject.rs (pollux serve, pinned)  ◀── registrations.rs │ telemetry.rs │ twin_patch.rs │ idle.rs
 //!   bare.rs    (rustls and nothing else, pinned)  ◀── registrations.rs │ idle.rs
 //!   fdatasync.rs (the disk and nothing else)
+//!   twins.rs   (pollux serve, PostgreSQL, SQLite, ladybug, axum and nothing else in turn)  ◀── twins/*.rs
 //!   events.rs  (pollux serve, redis-server, nats-server, rabbitmq-server in turn)  ◀── events/*.rs
 //!   backends.rs: the same loads, PostgreSQL and nats-server beside the nodes on the server's core
 //! ```
@@ -25,6 +26,7 @@ mod report;
 mod subject;
 mod telemetry;
 mod twin_patch;
+mod twins;
 
 use std::process::ExitCode;
 
@@ -38,7 +40,10 @@ const EVENTS: &str = "\
 events: sizes of 256 B and 1 KiB, batches of 1, 100 and 1000, 1 and 8 partitions; latency to a consumer that waits at the
 end; a backlog that one AMQP client reads from Pollux and from RabbitMQ. Peers that are not installed are left out and
 named (Debian: redis-server, nats-server, rabbitmq-server). A part takes a fifth of --seconds, all of it about five minutes
-by default. For a first look: cargo xtask bench events -- --repetitions 1 --seconds 1";
+by default.
+twins: a building's graph; --twins 5000 for a first look. Of every question each one asked gets a quarter of --seconds. The
+models come from ../shared/models/realestatecore, or the folder SHARED_DIR names.
+For a first look: cargo xtask bench events -- --repetitions 1 --seconds 1";
 
 /// Load generators and side-by-side comparisons.
 #[derive(Debug, Parser)]
@@ -56,6 +61,12 @@ struct Arguments {
     /// Seconds of each repetition
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
+    /// Twins of the graph that is queried; for a first look: 5000
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(2000..=2_000_000))]
+    twins: u32,
+    /// Be the bare HTTP server, for the generator
+    #[arg(long, hide = true)]
+    bare_http: bool,
     /// Be the bare TLS server, for the generator
     #[arg(long, hide = true)]
     bare_tls: bool,
@@ -70,6 +81,8 @@ enum Name {
     Telemetry,
     /// Changes of one property of a twin over HTTP, durable
     TwinPatch,
+    /// Queries of a graph of twins, next to PostgreSQL, SQLite and ladybug
+    Twins,
     /// Events appended, durable, and read through AMQP 1.0, next to Redis Streams, JetStream and RabbitMQ
     Events,
     /// Memory of an idle TLS connection, next to a bare rustls task
@@ -80,11 +93,12 @@ enum Name {
     Backends,
 }
 
-const ALL: [Name; 7] = [
+const ALL: [Name; 8] = [
     Name::Fdatasync,
     Name::Registrations,
     Name::Telemetry,
     Name::TwinPatch,
+    Name::Twins,
     Name::Events,
     Name::Idle,
     Name::Backends,
@@ -95,12 +109,16 @@ const ALL: [Name; 7] = [
 struct Plan {
     repetitions: u32,
     duration: std::time::Duration,
+    /// Of the graph that is queried.
+    twins: usize,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     process::raise_open_files();
-    let done = if arguments.bare_tls {
+    let done = if arguments.bare_http {
+        runtime().and_then(|runtime| runtime.block_on(twins::serve_bare_http()))
+    } else if arguments.bare_tls {
         runtime().and_then(|runtime| runtime.block_on(bare::serve()))
     } else {
         run(&arguments)
@@ -120,6 +138,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let plan = Plan {
         repetitions: arguments.repetitions,
         duration: std::time::Duration::from_secs(arguments.seconds),
+        twins: usize::try_from(arguments.twins)?,
     };
     let names: Vec<_> =
         ALL.into_iter().filter(|name| arguments.name.is_none_or(|wanted| wanted == *name)).collect();
@@ -146,6 +165,7 @@ async fn measure(name: Name, plan: Plan) -> Result<Report> {
         Name::Registrations => registrations::measure(plan).await,
         Name::Telemetry => telemetry::measure(plan).await,
         Name::TwinPatch => twin_patch::measure(plan).await,
+        Name::Twins => twins::measure(plan).await,
         Name::Events => events::measure(plan).await,
         Name::Idle => idle::measure(plan).await,
         Name::Fdatasync => fdatasync::measure(plan).await,

@@ -163,6 +163,23 @@ impl Subject {
         text(&self.nodes[0].connections["hub"][0]["hostName"])
     }
 
+    /// Where REST is served, and whom to trust.
+    pub(crate) fn https(&self) -> Result<(SocketAddr, Arc<rustls::ClientConfig>)> {
+        let node = &self.nodes[0];
+        Ok((SocketAddr::new(IpAddr::V4(node.address), node.port("https")?), Arc::clone(&node.tls)))
+    }
+
+    /// Path and form of the request for a token for the digital twins.
+    pub(crate) fn token_request(&self) -> Result<(String, String)> {
+        let identity = &self.nodes[0].connections["identity"];
+        let (id, secret) = (text(&identity["clientId"])?, text(&identity["clientSecret"])?);
+        let form = format!(
+            "grant_type=client_credentials&client_id={id}&client_secret={secret}\
+             &scope=https%3A%2F%2Fdigitaltwins.azure.net%2F.default"
+        );
+        Ok((format!("/{}/oauth2/v2.0/token", text(&identity["tenantId"])?), form))
+    }
+
     /// The digital twins instance, at each node.
     pub(crate) fn twins(&self) -> Result<Vec<Rest>> {
         self.nodes.iter().map(Node::twins).collect()

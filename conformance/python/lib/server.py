@@ -67,6 +67,14 @@ class Server:
             assert code == 0, f"the server stopped with {code}"
 
 
+    def stops_in_order(self):
+        """The same, and nothing panicked while it ran."""
+        self.stop()
+        for path in WORK.glob("server*.log"):
+            log = path.read_text(errors="replace")
+            assert "panicked at" not in log, log[log.index("panicked at") :][:400]
+
+
 class Node:
     """One process of the subject; its log is server.log, server-2.log, …."""
 

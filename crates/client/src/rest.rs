@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -145,6 +146,7 @@ impl Rest {
             query: Vec::new(),
             headers: HeaderMap::new(),
             body: None,
+            timeout: None,
             problem: None,
         }
     }
@@ -166,7 +168,8 @@ pub struct Request<'a> {
     path: String,
     query: Vec<(String, String)>,
     headers: HeaderMap,
-    body: Option<(Value, &'static str)>,
+    body: Option<(Bytes, &'static str)>,
+    timeout: Option<Duration>,
     problem: Option<String>,
 }
 
@@ -200,13 +203,25 @@ impl Request<'_> {
 
     /// The body, as `application/json`.
     pub fn json(mut self, body: Value) -> Self {
-        self.body = Some((body, "application/json"));
+        self.body = Some((body.to_string().into(), "application/json"));
         self
     }
 
     /// The body, a list of operations, as `application/json-patch+json`.
     pub fn json_patch(mut self, operations: Value) -> Self {
-        self.body = Some((operations, "application/json-patch+json"));
+        self.body = Some((operations.to_string().into(), "application/json-patch+json"));
+        self
+    }
+
+    /// The body, one JSON document a line, as `application/x-ndjson`.
+    pub fn ndjson(mut self, lines: Bytes) -> Self {
+        self.body = Some((lines, "application/x-ndjson"));
+        self
+    }
+
+    /// How long it may take, in place of [`RestOptions::timeout`].
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
         self
     }
 
@@ -227,6 +242,23 @@ impl Request<'_> {
     /// # Errors
     /// See [`RestError`].
     pub async fn send_any(self) -> Result<Response, RestError> {
+        let (answer, url) = self.begin().await?;
+        Response::read(answer, &url).await
+    }
+
+    /// Sends it and gives the answer's body part by part, however long it is.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn download(self) -> Result<Download, RestError> {
+        let (answer, url) = self.begin().await?;
+        if answer.status().as_u16() < 400 {
+            return Ok(Download { answer, url });
+        }
+        Err(RestError::Service(Box::new(ServiceError::read(Response::read(answer, &url).await?))))
+    }
+
+    async fn begin(self) -> Result<(reqwest::Response, Url), RestError> {
         if let Some(problem) = self.problem {
             return Err(RestError::Setup(problem));
         }
@@ -244,10 +276,30 @@ impl Request<'_> {
             request = request.header("authorization", token);
         }
         if let Some((body, content_type)) = self.body {
-            request = request.header("content-type", content_type).body(body.to_string());
+            request = request.header("content-type", content_type).body(body);
+        }
+        if let Some(timeout) = self.timeout {
+            request = request.timeout(timeout);
         }
         let answer = request.send().await.map_err(|error| RestError::transport(&url, &error))?;
-        Response::read(answer, &url).await
+        Ok((answer, url))
+    }
+}
+
+/// An answer that is read part by part.
+#[derive(Debug)]
+pub struct Download {
+    answer: reqwest::Response,
+    url: Url,
+}
+
+impl Download {
+    /// The next part; `None` behind the last.
+    ///
+    /// # Errors
+    /// [`RestError::Transport`]: it broke off, and what came is not the whole.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, RestError> {
+        self.answer.chunk().await.map_err(|error| RestError::transport(&self.url, &error))
     }
 }
 

@@ -15,6 +15,9 @@ pub(crate) const fn status(code: ErrorCode) -> (u16, u32) {
         ErrorCode::InvalidArgument
         | ErrorCode::JsonPatchInvalid
         | ErrorCode::SelfRelationship
+        | ErrorCode::EventRouteIdInvalid
+        | ErrorCode::EventRouteEndpointInvalid
+        | ErrorCode::EventRouteFilterInvalid
         | ErrorCode::QueryInvalid => (400, 400_004),
         ErrorCode::ModelInvalid | ErrorCode::ValidationFailed => (400, 400_005),
         ErrorCode::Unauthorized => (401, 401_002),
@@ -34,6 +37,9 @@ pub(crate) const fn status(code: ErrorCode) -> (u16, u32) {
         | ErrorCode::RelationshipNotFound
         | ErrorCode::TargetTwinNotFound
         | ErrorCode::ComponentNotFound
+        | ErrorCode::ImportJobNotFound
+        | ErrorCode::DeleteJobNotFound
+        | ErrorCode::EventRouteNotFound
         | ErrorCode::FunctionNotFound
         | ErrorCode::DeadLetterNotFound => (404, 404_001),
         ErrorCode::EnrollmentExists => (409, 409_201),
@@ -44,6 +50,7 @@ pub(crate) const fn status(code: ErrorCode) -> (u16, u32) {
         | ErrorCode::ModelReferenced
         | ErrorCode::ModelDecommissioned
         | ErrorCode::RelationshipsNotDeleted
+        | ErrorCode::JobLimitReached
         | ErrorCode::RelationshipExists => (409, 409_001),
         ErrorCode::PreconditionFailed => (412, 412_001),
         ErrorCode::TooLarge => (413, 413_001),

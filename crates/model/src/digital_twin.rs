@@ -36,6 +36,51 @@ pub struct Relationship {
     pub etag: Etag,
     /// Its own properties, without the `$` members.
     pub properties: Value,
+    /// When it last changed; the epoch where that was not kept yet.
+    #[serde(default)]
+    pub updated: Timestamp,
+}
+
+/// What a twin or a relationship was, from its own `updated` until it changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PastVersion {
+    /// As it was.
+    #[serde(flatten)]
+    pub was: Past,
+    /// When that ended; not part of it any more. Never before it began.
+    pub until: Timestamp,
+    /// Whether it ended by being deleted; otherwise another version came.
+    pub deleted: bool,
+}
+
+/// The state in a [`PastVersion`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Past {
+    /// Of a twin.
+    Twin(DigitalTwin),
+    /// Of a relationship.
+    Relationship(Relationship),
+}
+
+impl PastVersion {
+    /// When it began.
+    #[must_use]
+    pub const fn since(&self) -> Timestamp {
+        match &self.was {
+            Past::Twin(twin) => twin.updated,
+            Past::Relationship(relationship) => relationship.updated,
+        }
+    }
+
+    /// The twin it is of, or the source of the relationship; and the relationship's id.
+    #[must_use]
+    pub fn of(&self) -> (&str, Option<&str>) {
+        match &self.was {
+            Past::Twin(twin) => (&twin.id, None),
+            Past::Relationship(relationship) => (&relationship.source, Some(&relationship.id)),
+        }
+    }
 }
 
 /// A DTDL interface, kept as it was uploaded.

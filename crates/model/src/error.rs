@@ -99,6 +99,20 @@ pub enum ErrorCode {
     ValidationFailed,
     /// A query does not parse or type-check.
     QueryInvalid,
+    /// No such import job.
+    ImportJobNotFound,
+    /// No such delete job.
+    DeleteJobNotFound,
+    /// One job at a time.
+    JobLimitReached,
+    /// No such event route.
+    EventRouteNotFound,
+    /// The id of an event route is none.
+    EventRouteIdInvalid,
+    /// An event route leads to no endpoint of the instance.
+    EventRouteEndpointInvalid,
+    /// The filter of an event route does not parse or type-check.
+    EventRouteFilterInvalid,
 
     // Functions.
     /// No such function or setting.

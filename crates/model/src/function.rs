@@ -9,9 +9,9 @@ use crate::{OwnerName, Timestamp};
 pub struct DeadLetter {
     /// Unique for its owner; grows.
     pub id: i64,
-    /// The function app, or the hub whose endpoint did not take it.
+    /// The function app, or the hub or digital twins instance whose endpoint did not take it.
     pub app: OwnerName,
-    /// `ingest` or `retire`; the name of a hub's endpoint.
+    /// `ingest` or `retire`; the name of an endpoint.
     pub function: String,
     /// Who keeps the stream the event came from.
     pub namespace: OwnerName,

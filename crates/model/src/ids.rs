@@ -76,8 +76,8 @@ text_id! {
 
 text_id! {
     /// Who keeps streams of events, places in them and dead letters: a namespace or a function app under its own name,
-    /// a hub (its built-in endpoint, what is on its way to endpoints elsewhere) as `hub1.hub`, so that none is taken for
-    /// another.
+    /// a hub (its built-in endpoint, what is on its way to endpoints elsewhere) as `hub1.hub`, a digital twins instance
+    /// (what is on its way) as `twins1.twins`, so that none is taken for another.
     OwnerName
 }
 
@@ -122,9 +122,16 @@ impl OwnerName {
         Self(format!("{hub}{OF_HUB}").into())
     }
 
+    /// A digital twins instance as an owner.
+    #[must_use]
+    pub fn of_twins(instance: &ResourceName) -> Self {
+        Self(format!("{instance}{OF_TWINS}").into())
+    }
+
     /// Reads what was kept.
     pub fn parse(text: &str) -> Result<Self> {
-        ResourceName::parse(text.strip_suffix(OF_HUB).unwrap_or(text))?;
+        let owner = text.strip_suffix(OF_HUB).or_else(|| text.strip_suffix(OF_TWINS));
+        ResourceName::parse(owner.unwrap_or(text))?;
         Ok(Self(text.into()))
     }
 
@@ -133,10 +140,17 @@ impl OwnerName {
     pub fn hub(&self) -> Option<&str> {
         self.0.strip_suffix(OF_HUB)
     }
+
+    /// The digital twins instance's name; `None` where it is none.
+    #[must_use]
+    pub fn twins(&self) -> Option<&str> {
+        self.0.strip_suffix(OF_TWINS)
+    }
 }
 
 /// No other resource's name has a full stop.
 const OF_HUB: &str = ".hub";
+const OF_TWINS: &str = ".twins";
 
 impl DeviceId {
     /// Checks the rules above.

@@ -11,6 +11,7 @@ pub mod error;
 pub mod event;
 pub mod function;
 pub mod ids;
+pub mod job;
 pub mod partition_key;
 pub mod random;
 pub mod registration;

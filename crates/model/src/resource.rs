@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +88,25 @@ impl Resource {
             Properties::Events(_) => ResourceKind::Events,
             Properties::Twins(_) => ResourceKind::Twins,
             Properties::Functions(_) => ResourceKind::Functions,
+        }
+    }
+
+    /// How it keeps its history, where it is a digital twins instance that does.
+    #[must_use]
+    pub const fn twin_history(&self) -> Option<&TwinHistory> {
+        match &self.properties {
+            Properties::Twins(twins) => twins.history.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The endpoints that its routes can lead to, the built-in one of a hub not among them.
+    #[must_use]
+    pub fn endpoints(&self) -> &[RoutingEndpoint] {
+        match &self.properties {
+            Properties::Hub(hub) => &hub.endpoints,
+            Properties::Twins(twins) => &twins.endpoints,
+            Properties::Dps(_) | Properties::Events(_) | Properties::Functions(_) => &[],
         }
     }
 
@@ -210,7 +230,7 @@ impl BuiltInEndpoint {
 /// A place a route leads to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoutingEndpoint {
-    /// Its name among the hub's endpoints.
+    /// Its name among the endpoints of the hub or digital twins instance.
     pub name: String,
     /// Where it is.
     #[serde(flatten)]
@@ -233,6 +253,24 @@ pub enum EndpointTarget {
         /// `Endpoint=sb://…;SharedAccessKeyName=…;SharedAccessKey=…;EntityPath=<event hub>`.
         connection_string: Setting,
     },
+    /// A web server that takes `CloudEvents` 1.0, one a POST, in structured mode. Of digital twins instances only.
+    Webhook {
+        /// `https://…` or `http://…`; may carry a key.
+        url: Setting,
+        /// Whether an event that it does not take is kept, to be shown and replayed.
+        dead_letters: bool,
+    },
+}
+
+impl EndpointTarget {
+    /// Whether events wait here until they are sent there.
+    #[must_use]
+    pub const fn is_elsewhere(&self) -> bool {
+        match self {
+            Self::EventHub { .. } => false,
+            Self::External { .. } | Self::Webhook { .. } => true,
+        }
+    }
 }
 
 impl RoutingEndpoint {
@@ -319,7 +357,45 @@ pub struct EventHub {
 
 /// A digital twins instance. Who may use it is decided by roles in tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
-pub struct Twins {}
+pub struct Twins {
+    /// How long it keeps what twins and relationships were; `None`: not at all.
+    #[serde(default)]
+    pub history: Option<TwinHistory>,
+    /// Where event routes can lead.
+    #[serde(default)]
+    pub endpoints: Vec<RoutingEndpoint>,
+    /// Event routes, in no order: each is tried.
+    #[serde(default)]
+    pub event_routes: Vec<EventRoute>,
+}
+
+/// How a digital twins instance keeps its history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TwinHistory {
+    /// For how many hours, from when a version ended.
+    pub hours: u32,
+    /// When it was switched on: nothing is known of what changed before.
+    pub since: Timestamp,
+}
+
+impl TwinHistory {
+    /// The first moment of which everything is known.
+    #[must_use]
+    pub fn begins(&self, now: Timestamp) -> Timestamp {
+        now.minus(Duration::from_secs(u64::from(self.hours) * 3600)).max(self.since)
+    }
+}
+
+/// An event route of a digital twins instance (Azure article "Endpoints and event routes").
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventRoute {
+    /// Unique among those of the instance; case matters.
+    pub id: String,
+    /// The name of one of the instance's endpoints.
+    pub endpoint: String,
+    /// Which notifications it takes; `true` takes all, `false` none.
+    pub filter: String,
+}
 
 /// A function app: the allocation webhook and the two event hub consumers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -407,4 +483,36 @@ pub enum PolicyRight {
     Send,
     /// Events: manage, send and receive.
     Manage,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json, to_value};
+
+    use super::*;
+
+    #[test]
+    fn a_twins_instance_of_before_there_were_event_routes_is_read() {
+        let read: Properties = from_value(json!({ "kind": "twins" })).unwrap();
+        assert_eq!(read, Properties::Twins(Twins::default()));
+    }
+
+    #[test]
+    fn every_target_is_read_as_it_was_written() {
+        let targets = [
+            EndpointTarget::EventHub {
+                namespace: ResourceName::parse("events1").unwrap(),
+                event_hub: "twinevents".to_owned(),
+            },
+            EndpointTarget::External { connection_string: Setting("Endpoint=sb://x/".to_owned()) },
+            EndpointTarget::Webhook { url: Setting("https://x/y".to_owned()), dead_letters: false },
+        ];
+        for target in targets {
+            let endpoint = RoutingEndpoint { name: "e".to_owned(), target };
+            let event_routes =
+                vec![EventRoute { id: "r".to_owned(), endpoint: "e".to_owned(), filter: "true".to_owned() }];
+            let written = Properties::Twins(Twins { history: None, endpoints: vec![endpoint], event_routes });
+            assert_eq!(from_value::<Properties>(to_value(&written).unwrap()).unwrap(), written);
+        }
+    }
 }

@@ -6,6 +6,7 @@ pub(crate) mod consumer_group;
 pub(crate) mod dead_letter;
 pub(crate) mod demo;
 pub(crate) mod dps;
+pub(crate) mod endpoint;
 pub(crate) mod events;
 pub(crate) mod functions;
 pub(crate) mod group;

@@ -1,4 +1,4 @@
-//! The expression tree all three dialects share. Names are already resolved: a [`Path`] says which document it
+//! The expression tree all dialects share. Names are already resolved: a [`Path`] says which document it
 //! starts from, and unknown functions or aliases were refused by the parser.
 //!
 //! `AND`, `OR` and arithmetic of one precedence are n-ary, so the height of a tree is bounded by

@@ -1,4 +1,4 @@
-//! The functions of the three dialects: their signatures and what they compute. `IS_OF_MODEL` is not among them: it
+//! The functions of the dialects: their signatures and what they compute. `IS_OF_MODEL` is not among them: it
 //! asks the model tree, not a value (see [`crate::twins`]).
 //!
 //! Sources: Azure "Azure Digital Twins query language reference: Functions"; Azure "IoT Hub query language",

@@ -1,9 +1,9 @@
-//! Three SQL-like dialects on one lexer, one expression tree and one evaluator: digital twins ([`twins`]),
-//! device twins ([`devices`]) and message routing ([`routing`]). Pure: text and JSON documents go in, truth and
+//! Four SQL-like dialects on one lexer, one expression tree and one evaluator: digital twins ([`twins`]), device twins
+//! ([`devices`]), message routing of hubs ([`routing`]) and event routes of digital twins ([`notifications`]). Pure: text and JSON documents go in, truth and
 //! rows come out; nothing here reads a store, a clock or a socket.
 //!
 //! ```text
-//! text -> lexer -> cursor -> parser (expressions) -> twins | devices | routing (clauses, names) -> Query
+//! text -> lexer -> cursor -> parser (expressions) -> twins | devices | routing | notifications -> Query
 //!                                                    Query + documents -> eval -> matches, project
 //!                                                    Query -> hints -> what a store may filter on beforehand
 //! ```
@@ -21,6 +21,7 @@ mod parser;
 mod value;
 
 pub mod devices;
+pub mod notifications;
 pub mod routing;
 pub mod twins;
 

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Ours: any number of `JOIN`s and hops, `MATCH` without a `$dtId`, `DISTINCT`, `GROUP BY` with `MIN`, `MAX`, `SUM` and
-//! `AVG`, `ORDER BY`, `OFFSET`, `EXPLAIN`. None of it changes what a query means that Azure understands.
+//! `AVG`, `ORDER BY`, `OFFSET`, `AS OF`, `EXPLAIN`. None of it changes what a query means that Azure understands.
 //!
 //! A [`Query`] is parsed and checked once. An executor then finds candidate rows with [`Query::hints`] and
 //! [`Query::steps`], keeps those for which [`Query::matches`] holds, and answers with [`Query::project`] or, for groups,
@@ -33,13 +33,13 @@ use serde_json::{Map, Value as Json};
 
 pub use self::{
     ast::{
-        Aggregate, Alias, AliasKind, Collection, GroupColumn, GroupItem, OrderBy, OrderItem, Projection,
-        SelectList, Step, StepDirection,
+        Aggregate, Alias, AliasKind, Collection, GroupColumn, GroupItem, Moment, OrderBy, OrderItem,
+        Projection, SelectList, Step, StepDirection,
     },
     groups::Totals,
     needs::{Condition, Need},
     order::SortKey,
-    row::{Bindings, ModelTree},
+    row::{Bindings, Columns, ModelTree},
 };
 use crate::{Hints, Limits, QueryError, eval, expr::Expr, expr::Path, hints};
 
@@ -50,6 +50,7 @@ pub struct Query {
     top: Option<u64>,
     select: SelectList,
     collection: Collection,
+    as_of: Option<Moment>,
     pattern: bool,
     aliases: Vec<Alias>,
     steps: Vec<Step>,
@@ -94,6 +95,11 @@ impl Query {
     /// What alias 0 ranges over.
     pub fn collection(&self) -> Collection {
         self.collection
+    }
+
+    /// `AS OF`: the moment whose graph the query asks for, not yet read as a time; otherwise the present one.
+    pub fn as_of(&self) -> Option<&Moment> {
+        self.as_of.as_ref()
     }
 
     /// Whether the query asks how it would be answered (`EXPLAIN`), not for its answer.
@@ -147,6 +153,13 @@ impl Query {
     /// Whether one of [`Self::conditions`] holds.
     pub fn holds(&self, condition: &Condition<'_>, bindings: &Bindings<'_>, models: &dyn ModelTree) -> bool {
         eval::holds(condition.expr, &row::RowScope { bindings, models })
+    }
+
+    /// As [`Query::holds`], of a row whose documents are not at hand; `None` if they are needed to tell.
+    pub fn holds_by(&self, condition: &Condition<'_>, columns: &dyn Columns) -> Option<bool> {
+        let scope = row::ColumnScope::new(columns);
+        let holds = eval::holds(condition.expr, &scope);
+        (!scope.missed()).then_some(holds)
     }
 
     /// The row as the answer shows it: `SELECT *` gives the document itself, or those of a pattern by their names; a

@@ -399,3 +399,41 @@ fn limits() {
     twins::parse(&long(8_000)).unwrap();
     assert!(refused(&long(8_001)).message.contains("longer than the allowed 8000 characters"));
 }
+
+#[test]
+fn as_of_names_a_moment_and_of_stays_a_name() {
+    let moment = |text: &str| {
+        let query = twins::parse(text).unwrap();
+        let aliases: Vec<_> = query.aliases().iter().map(|alias| alias.name.clone()).collect();
+        (query.as_of().map(|moment| (moment.text.clone(), moment.line, moment.column)), aliases)
+    };
+    let then = || Some(("2026-11-29T10:00:00Z".to_owned(), 1, 38));
+    assert_eq!(moment("SELECT * FROM DIGITALTWINS   AS OF   '2026-11-29T10:00:00Z'"), (then(), vec![None]));
+    let t = || vec![Some("T".to_owned())];
+    assert_eq!(
+        moment("SELECT T FROM DIGITALTWINS  as of    '2026-11-29T10:00:00Z' T WHERE T.a = 1"),
+        (then(), t())
+    );
+    assert_eq!(
+        moment("SELECT T FROM DIGITALTWINS T AS OF   '2026-11-29T10:00:00Z' WHERE T.a = 1"),
+        (then(), t())
+    );
+    assert_eq!(moment("SELECT T FROM RELATIONSHIPS T AS OF  '2026-11-29T10:00:00Z'"), (then(), t()));
+    assert!(moment("SELECT COUNT() FROM DIGITALTWINS AS OF '1' MATCH (a)-[]->(b)").0.is_some());
+    assert!(
+        moment("SELECT b FROM DIGITALTWINS a AS OF '1' JOIN b RELATED a.has WHERE a.$dtId = 'x'").0.is_some()
+    );
+    // Azure's language has no such clause, and OF is no reserved word there.
+    assert_eq!(
+        moment("SELECT * FROM DIGITALTWINS AS OF WHERE OF.a = 1"),
+        (None, vec![Some("OF".to_owned())])
+    );
+    assert_eq!(moment("SELECT * FROM DIGITALTWINS OF WHERE OF.a = 1"), (None, vec![Some("OF".to_owned())]));
+    for wrong in [
+        "SELECT * FROM DIGITALTWINS AS OF 5",
+        "SELECT * FROM DIGITALTWINS T AS OF",
+        "SELECT * FROM DIGITALTWINS AS OF '1' AS OF '2'",
+    ] {
+        assert!(twins::parse(wrong).is_err(), "{wrong}");
+    }
+}

@@ -17,6 +17,7 @@ use pollux_services::resources::Declared;
 use pollux_services::resources::declared::{
     DeclaredDps, DeclaredEvents, DeclaredFunctions, DeclaredHub, DeclaredTwins,
 };
+use pollux_services::twins::JobSettings;
 use serde::Deserialize;
 
 use self::environment::Override;
@@ -42,6 +43,8 @@ pub struct Config {
     pub limits: Limits,
     /// Who is trusted.
     pub identity: Identity,
+    /// What import jobs of digital twins may reach.
+    pub jobs: JobSettings,
     /// Resources to make if they are absent, and to change if they differ. Nothing is deleted.
     pub resources: Resources,
     /// What is logged.

@@ -152,8 +152,11 @@ pub async fn start(config: Config) -> Result<Running, ServeError> {
         Some(_) => Certificates::open_shared(&data, &config.tls, &backends.store, random, now).await?,
     };
     let context = backends.context(&config, certificates.trusted(&config.tls)?).await?;
-    let settings =
-        Settings { domain: config.server.domain.clone(), issuers: config.identity.issuers.clone() };
+    let settings = Settings {
+        domain: config.server.domain.clone(),
+        issuers: config.identity.issuers.clone(),
+        jobs: config.jobs.clone(),
+    };
     let services = Services::with(context, settings);
     let declared = config.declared();
     services.load(&declared).await.map_err(|error| ServeError::Declared(error.message))?;

@@ -10,7 +10,6 @@ mod connections;
 mod create_device;
 mod delete_device;
 mod device_twin;
-mod forward;
 pub mod get_device;
 pub mod hub_event;
 mod patch_twin;
@@ -38,14 +37,14 @@ pub use query::DeviceRow;
 pub use register_device::RegisterDevice;
 
 use crate::context::Context;
-pub(crate) use forward::external_event_hub;
-use routing::RouteCache;
+use crate::destination::PerResource;
 
 /// The hubs of a deployment.
 #[derive(Debug)]
 pub struct Hub {
     context: Arc<Context>,
-    routes: RouteCache,
+    /// Routes of each hub, parsed.
+    routes: PerResource<routing::Compiled>,
     /// Live connections of devices.
     pub connections: Connections,
     /// Changes of desired properties and their notifications leave in one order per device.
@@ -57,7 +56,7 @@ impl Hub {
     #[must_use]
     pub fn new(context: Arc<Context>) -> Arc<Self> {
         let desired_order = std::array::from_fn(|_| tokio::sync::Mutex::new(()));
-        let (routes, connections) = (RouteCache::default(), Connections::new(Arc::clone(&context)));
+        let (routes, connections) = (PerResource::default(), Connections::new(Arc::clone(&context)));
         Arc::new(Self { context, routes, connections, desired_order })
     }
 

@@ -31,6 +31,12 @@ pub struct Limits {
     pub models_per_request: usize,
     /// The body of a request that uploads models: 8 MiB. Ours: Azure names none.
     pub models_body: usize,
+    /// Models in one import, all together: 64 MiB. Ours: they are taken as one set, in memory.
+    pub graph_models: usize,
+    /// The body of a request that carries a part of a graph: 72 MiB. Ours.
+    pub graph_body: usize,
+    /// The input of an import job: 64 GiB. Ours.
+    pub job_input: u64,
     /// Relationships that may go with a twin when it is asked to be deleted with them: 10,000. Ours: they go in one
     /// transaction.
     pub cascade: usize,
@@ -44,10 +50,23 @@ pub struct Limits {
     /// How long one page of a digital twins query may be worked on, in seconds; thrice as long where every page needs all
     /// rows, because they are put in order or groups.
     pub query_page_seconds: u64,
+    /// Bytes that all twin graphs held in memory may take together (about 1.5 kB for a twin with its relationships); one
+    /// that does not fit is read from the store by each query. 0: none is held.
+    pub graph_memory: usize,
     /// A webhook's answer: 64 KiB.
     pub webhook_answer: usize,
     /// How long a custom allocation webhook may take, in seconds: 5 ("Use custom allocation policies").
     pub webhook_timeout_seconds: u64,
+    /// How long a webhook of an event route may take for one event, in seconds: 30, as Event Grid gives its webhooks
+    /// ("Event Grid message delivery and retry").
+    pub event_webhook_timeout_seconds: u64,
+    /// Attempts of a webhook of an event route on one event that it answers, but does not take, before it becomes a dead
+    /// letter: 10, within a minute. Ours: Azure says "several times" ("Endpoints and event routes").
+    pub webhook_attempts: u32,
+    /// Endpoints of one digital twins instance: 6 ("Azure Digital Twins service limits").
+    pub endpoints: usize,
+    /// Event routes of one digital twins instance: 6 (the same article).
+    pub event_routes: usize,
     /// A payload a registering device sends along: 16 KiB.
     pub registration_payload: usize,
     /// Enrollment groups of one provisioning service: 100 ("Quotas and limits" in "What is DPS?"). Who a device is may
@@ -87,13 +106,21 @@ impl Default for Limits {
             models: 10_000,
             models_per_request: 250,
             models_body: 8 * 1024 * 1024,
+            graph_models: 64 * 1024 * 1024,
+            graph_body: 72 * 1024 * 1024,
+            job_input: 64 * 1024 * 1024 * 1024,
             cascade: 10_000,
             dtdl_version: 3,
             query_work: 10_000_000,
             query_memory: 64 * 1024 * 1024,
             query_page_seconds: 10,
+            graph_memory: 512 * 1024 * 1024,
             webhook_answer: 64 * 1024,
             webhook_timeout_seconds: 5,
+            event_webhook_timeout_seconds: 30,
+            webhook_attempts: 10,
+            endpoints: 6,
+            event_routes: 6,
             registration_payload: 16 * 1024,
             enrollment_groups: 100,
             registration_retry_after_seconds: 1,
@@ -114,5 +141,11 @@ impl Limits {
     #[must_use]
     pub const fn webhook_timeout(&self) -> Duration {
         Duration::from_secs(self.webhook_timeout_seconds)
+    }
+
+    /// [`Limits::event_webhook_timeout_seconds`] as a duration.
+    #[must_use]
+    pub const fn event_webhook_timeout(&self) -> Duration {
+        Duration::from_secs(self.event_webhook_timeout_seconds)
     }
 }

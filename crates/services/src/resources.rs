@@ -9,6 +9,7 @@ mod consumer_groups;
 pub mod declared;
 mod defaults;
 mod event_hubs;
+mod event_routes;
 mod failure;
 mod groups;
 mod kept_streams;
@@ -135,6 +136,7 @@ impl Resources {
     /// Makes a resource. [`ErrorCode::ResourceExists`] if there is one of that kind and name.
     pub async fn create(&self, caller: &Caller, declared: &Declared) -> Result<Resource> {
         administer(caller)?;
+        self.ask_webhooks(declared).await?;
         let _one = self.change_alone().await?;
         let name = ResourceName::parse(declared.name())?;
         if self.context.table.named(declared.kind(), &name).is_some() {
@@ -152,6 +154,7 @@ impl Resources {
         expected: Option<&Etag>,
     ) -> Result<Resource> {
         administer(caller)?;
+        self.ask_webhooks(declared).await?;
         let _one = self.change_alone().await?;
         let name = ResourceName::parse(declared.name())?;
         let present = self.context.table.get(declared.kind(), &name)?;

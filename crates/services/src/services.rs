@@ -14,13 +14,14 @@ use crate::authority::Authority;
 use crate::cluster::{self, Follower};
 use crate::context::Context;
 use crate::events::Events;
+use crate::forwarding::Forwarding;
 use crate::functions::Functions;
 use crate::hub::Hub;
 use crate::issuer::{ExternalIssuer, Issuer};
 use crate::provisioning::Provisioning;
 use crate::resources::{Declared, Resources};
 use crate::supervise::supervise;
-use crate::twins::Twins;
+use crate::twins::{JobSettings, Twins};
 
 /// What the configuration says to services, limits apart (those are in the context).
 #[derive(Debug, Clone)]
@@ -29,11 +30,13 @@ pub struct Settings {
     pub domain: String,
     /// OpenID Connect issuers trusted beside the built-in one.
     pub issuers: Vec<ExternalIssuer>,
+    /// What jobs of digital twins may reach.
+    pub jobs: JobSettings,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { domain: "localhost".to_owned(), issuers: Vec::new() }
+        Self { domain: "localhost".to_owned(), issuers: Vec::new(), jobs: JobSettings::default() }
     }
 }
 
@@ -53,6 +56,8 @@ pub struct Services {
     pub events: Arc<Events>,
     /// Device identities, device twins, telemetry, live connections.
     pub hub: Arc<Hub>,
+    /// What is routed to endpoints elsewhere.
+    pub forwarding: Arc<Forwarding>,
     /// Allocate, ingest, retire.
     pub functions: Arc<Functions>,
     /// Enrollments and registrations.
@@ -80,9 +85,10 @@ impl Services {
         let resources = Arc::new(Resources::new(Arc::clone(&context), &settings.domain));
         let issuer = Arc::new(Issuer::new(Arc::clone(&context), settings.issuers));
         let authority = Arc::new(Authority::new(Arc::clone(&context), Arc::clone(&issuer)));
-        let twins = Arc::new(Twins::new(Arc::clone(&context)));
+        let twins = Arc::new(Twins::with(Arc::clone(&context), settings.jobs));
         let events = Events::new(Arc::clone(&context), Arc::clone(&issuer));
         let hub = Hub::new(Arc::clone(&context));
+        let forwarding = Forwarding::new(Arc::clone(&context));
         let functions = Functions::new(Arc::clone(&context), Arc::clone(&twins));
         let provisioning = Provisioning::new(Arc::clone(&context), Arc::clone(&hub), Arc::clone(&functions));
         let changes = Mutex::default();
@@ -94,6 +100,7 @@ impl Services {
             twins,
             events,
             hub,
+            forwarding,
             functions,
             provisioning,
             changes,
@@ -139,8 +146,11 @@ impl Services {
         tasks.spawn(Arc::clone(&self.events).answer_receivers(shutdown.clone()));
         let (events, stop) = (Arc::clone(&self.events), shutdown.clone());
         tasks.spawn(supervise("retention", move || Arc::clone(&events).run_retention(stop.clone())));
+        let (twins, stop) = (Arc::clone(&self.twins), shutdown.clone());
+        tasks.spawn(supervise("twin history", move || Arc::clone(&twins).run_forgetting(stop.clone())));
         tasks.spawn(Arc::clone(&self.functions).run(shutdown.clone()));
-        tasks.spawn(Arc::clone(&self.hub).run_forwarding(shutdown.clone()));
+        tasks.spawn(Arc::clone(&self.twins).run_jobs(shutdown.clone()));
+        tasks.spawn(Arc::clone(&self.forwarding).run(shutdown.clone()));
         tasks.spawn(cut_off_deleted(Arc::clone(&self.resources), Arc::clone(&self.hub), shutdown.clone()));
         tasks.spawn(Arc::clone(&self.provisioning).take_up_interrupted(shutdown.clone()));
     }

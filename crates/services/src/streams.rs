@@ -1,16 +1,17 @@
 //! The streams of the event log that resources keep: event hubs, the built-in endpoint of each hub, and what is on its way
-//! to a hub's endpoints elsewhere.
+//! to endpoints elsewhere, of hubs and of digital twins instances.
 //!
 //! ```text
 //!   events1/deviceevents          an event hub of a namespace
 //!   hub1.hub/iothub-ehub-hub1     a hub's built-in endpoint
 //!   hub1.hub/to.<endpoint>        waits to be sent to an endpoint elsewhere
+//!   twins1.twins/to.<endpoint>    the same
 //! ```
 
 use std::time::Duration;
 
 use pollux_eventlog::{Retention, StreamConfig, StreamName};
-use pollux_model::resource::{EndpointTarget, EventHub, Hub, Properties, Resource, ResourceKind};
+use pollux_model::resource::{EventHub, Hub, Properties, Resource, ResourceKind};
 use pollux_model::{Error, OwnerName, ResourceName, Result};
 
 use crate::resources::ResourceTable;
@@ -50,9 +51,9 @@ impl Stream {
     }
 
     /// What waits for an endpoint elsewhere.
-    pub(crate) fn waiting(hub: &ResourceName, endpoint: &str) -> Self {
+    pub(crate) fn waiting(owner: OwnerName, endpoint: &str) -> Self {
         Self {
-            owner: OwnerName::of_hub(hub),
+            owner,
             event_hub: format!("to.{endpoint}"),
             partitions: WAITING_PARTITIONS,
             retention_hours: WAITING_HOURS,
@@ -68,22 +69,26 @@ impl Stream {
                 events.event_hubs.iter().map(|one| Self::of_event_hub(owner.clone(), one)).collect()
             }
             Properties::Hub(hub) => {
-                let elsewhere = hub
-                    .endpoints
-                    .iter()
-                    .filter(|one| matches!(one.target, EndpointTarget::External { .. }))
-                    .map(|one| Self::waiting(&resource.name, &one.name));
-                std::iter::once(Self::built_in(&resource.name, hub)).chain(elsewhere).collect()
+                let built_in = Self::built_in(&resource.name, hub);
+                std::iter::once(built_in).chain(Self::all_waiting(resource)).collect()
             }
-            Properties::Dps(_) | Properties::Twins(_) | Properties::Functions(_) => Vec::new(),
+            Properties::Twins(_) => Self::all_waiting(resource).collect(),
+            Properties::Dps(_) | Properties::Functions(_) => Vec::new(),
         }
+    }
+
+    fn all_waiting(resource: &Resource) -> impl Iterator<Item = Self> {
+        let owner = owner_of(resource);
+        let elsewhere = resource.endpoints().iter().filter(|one| one.target.is_elsewhere());
+        elsewhere.map(move |one| Self::waiting(owner.clone(), &one.name))
     }
 
     /// The one of this name, as things are now.
     pub(crate) fn find(table: &ResourceTable, owner: &OwnerName, event_hub: &str) -> Option<Self> {
-        let keeper = match owner.hub() {
-            Some(hub) => table.named(ResourceKind::Hub, hub)?,
-            None => table.named(ResourceKind::Events, owner)?,
+        let keeper = match (owner.hub(), owner.twins()) {
+            (Some(hub), _) => table.named(ResourceKind::Hub, hub)?,
+            (None, Some(twins)) => table.named(ResourceKind::Twins, twins)?,
+            (None, None) => table.named(ResourceKind::Events, owner)?,
         };
         Self::all_of(&keeper).into_iter().find(|one| one.event_hub == event_hub)
     }
@@ -100,6 +105,15 @@ impl Stream {
             partitions: self.partitions,
             retention: Retention { time, bytes: self.retention_bytes },
         }
+    }
+}
+
+/// Under which name a resource keeps streams and dead letters.
+pub(crate) fn owner_of(resource: &Resource) -> OwnerName {
+    match resource.kind() {
+        ResourceKind::Hub => OwnerName::of_hub(&resource.name),
+        ResourceKind::Twins => OwnerName::of_twins(&resource.name),
+        ResourceKind::Dps | ResourceKind::Events | ResourceKind::Functions => resource.name.clone().into(),
     }
 }
 

@@ -7,21 +7,29 @@
 //! |---|---|
 //! | `models` | the models of each instance in memory, and the only way to change them |
 //! | `commit` | the only way to change twins and relationships: read, decide, commit, again if the world moved |
+//! | `change` | the one form of what happens to twins and relationships, before and after |
+//! | `event_routes`, `notification` | who is told of it, and what |
 //! | `document` | twins and relationships as JSON documents |
-//! | `json_patch`, `twin_patch` | JSON Patch, and what of it a twin allows |
+//! | `json_patch`, `twin_patch`, `difference` | JSON Patch, what of it a twin allows, and what a replacement comes to |
 //! | `sizes` | how large twins and relationships may be |
+//! | `graph` | the graph of an instance in memory, for queries |
 //! | `continuation` | tokens that say where a list goes on |
+//! | `graph_file` | whole graphs as files: import and export |
+//! | `jobs` | import and delete jobs |
 //! | `refusal` | ADT's sentences |
 //!
-//! Not here: HTTP, and who may ask for a token. Event routes join the batches in `commit`.
+//! Not here: HTTP, and who may ask for a token. Event routes are made and deleted in `resources::event_routes`, and what
+//! they lead elsewhere is sent on in `forwarding`.
 
 use std::sync::Arc;
 
 use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{ResourceName, Result};
 
+use crate::destination::PerResource;
 use crate::{Caller, Context, Right};
 
+mod change;
 mod commit;
 mod continuation;
 mod create_models;
@@ -29,15 +37,25 @@ mod decommission_model;
 mod delete_model;
 mod delete_relationship;
 mod delete_twin;
+mod difference;
 mod document;
+mod event_routes;
+mod forget_versions;
 mod get_component;
+mod get_event_route;
 mod get_model;
 mod get_relationship;
 mod get_twin;
+mod graph;
+mod graph_file;
+mod jobs;
 mod json_patch;
+mod list_event_routes;
 mod list_models;
 mod list_relationships;
+mod list_versions;
 mod models;
+mod notification;
 mod patch_component;
 mod patch_relationship;
 mod patch_twin;
@@ -45,7 +63,7 @@ mod publish_telemetry;
 mod put_relationship;
 mod put_twin;
 mod query;
-mod refusal;
+pub(crate) mod refusal;
 mod relationship_rules;
 mod sizes;
 mod twin_patch;
@@ -54,14 +72,17 @@ pub use continuation::{Listing, Paging};
 pub use document::{relationship_document, twin_document};
 pub use get_component::Component;
 pub use get_model::ModelDescription;
+pub use graph_file::{Fragment, GraphCounts, GraphExport, Imported, ItemFault};
+pub use jobs::{AddDeletion, AddImport, JobSettings};
 pub use list_models::ListModels;
+pub use list_versions::Version;
 pub use patch_component::PatchComponent;
 pub use patch_relationship::PatchRelationship;
 pub use patch_twin::PatchTwin;
 pub use publish_telemetry::PublishTelemetry;
 pub use put_relationship::PutRelationship;
 pub use put_twin::PutTwin;
-pub use query::{QueryPage, QueryTwins};
+pub use query::{QueryPage, QueryTwins, Row};
 
 /// The digital twins service, for all instances.
 #[derive(Debug)]
@@ -70,16 +91,29 @@ pub struct Twins {
     models: Arc<models::ModelCache>,
     lanes: commit::Lanes,
     continuation: continuation::Continuation,
+    jobs: jobs::Jobs,
+    graphs: graph::Graphs,
+    /// Event routes of each instance, parsed.
+    event_routes: PerResource<event_routes::Compiled>,
 }
 
 impl Twins {
     /// Makes the service. Reads nothing yet.
     #[must_use]
     pub fn new(context: Arc<Context>) -> Self {
+        Self::with(context, JobSettings::default())
+    }
+
+    /// As [`Self::new`], where jobs may reach more than what is public.
+    #[must_use]
+    pub fn with(context: Arc<Context>, jobs: JobSettings) -> Self {
         Self {
+            jobs: jobs::Jobs::new(jobs),
             models: Arc::new(models::ModelCache::new(Arc::clone(&context))),
             lanes: commit::Lanes::new(),
+            graphs: graph::Graphs::new(&context.store, context.limits.graph_memory),
             continuation: continuation::Continuation::new(Arc::clone(&context)),
+            event_routes: PerResource::default(),
             context,
         }
     }

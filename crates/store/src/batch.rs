@@ -1,13 +1,14 @@
 //! A batch of writes that is applied whole or not at all.
 
 use pollux_model::device::Device;
-use pollux_model::digital_twin::{DigitalTwin, Relationship, StoredModel};
+use pollux_model::digital_twin::{DigitalTwin, PastVersion, Relationship, StoredModel};
 use pollux_model::enrollment::{EnrollmentGroup, IndividualEnrollment};
 use pollux_model::event::{Checkpoint, OutboxEntry};
 use pollux_model::function::DeadLetter;
+use pollux_model::job::{Job, JobKind};
 use pollux_model::registration::Registration;
 use pollux_model::resource::{Resource, ResourceKind};
-use pollux_model::{DeviceId, Etag, OwnerName, RegistrationId, ResourceName};
+use pollux_model::{DeviceId, Etag, OwnerName, RegistrationId, ResourceName, Timestamp};
 
 use crate::error::Mismatch;
 use crate::functions::ConsumerKey;
@@ -75,7 +76,7 @@ pub enum Write {
     /// A resource.
     PutResource { resource: Box<Resource>, expect: Expect },
     /// Removes a resource **and every row of its instance** in every table: of a DPS its enrollments, groups and
-    /// registration records; of a hub its devices; of a digital twins instance its models, twins and relationships; of
+    /// registration records; of a hub its devices; of a digital twins instance its models, twins, relationships, their past and jobs; of
     /// an event hubs namespace the checkpoints in it; of a function app its dead letters and the checkpoints whose
     /// owner begins with `functions/<app>/`. Outbox entries stay. With [`Expect::Any`] the rows go even if the resource
     /// is not there.
@@ -114,6 +115,15 @@ pub enum Write {
     PutRelationship { twins: ResourceName, relationship: Box<Relationship>, expect: Expect },
     /// Removes a relationship.
     DeleteRelationship { twins: ResourceName, source: String, id: String, expect: Expect },
+
+    /// What a twin or a relationship was until now.
+    PutVersion { twins: ResourceName, version: Box<PastVersion> },
+    /// Removes versions that ended before that moment, the oldest first, `most` of them at most.
+    ForgetVersions { twins: ResourceName, before: Timestamp, most: u32 },
+    /// A job of a digital twins instance.
+    PutJob { twins: ResourceName, job: Box<Job>, expect: Expect },
+    /// Removes a job.
+    DeleteJob { twins: ResourceName, kind: JobKind, id: String, expect: Expect },
 
     /// Where a consumer stands.
     PutCheckpoint { key: ConsumerKey, partition: u32, checkpoint: Checkpoint },

@@ -5,13 +5,17 @@
 //! suite every backend passes is in [`suite`].
 
 pub mod batch;
+pub mod bulk;
 pub mod devices;
 mod document;
 pub mod enrollments;
 pub mod error;
 pub mod functions;
+pub mod history;
+pub mod jobs;
 mod keys;
 pub mod leases;
+pub mod observer;
 pub mod outbox;
 pub mod portable;
 pub mod postgres;
@@ -27,4 +31,5 @@ pub mod twins;
 pub use batch::{Batch, Expect, Write};
 pub use error::{CommitError, Mismatch, StoreError};
 pub use leases::{Lease, LeaseHolder, Leases};
+pub use observer::Observer;
 pub use store::{Page, Store};

@@ -7,10 +7,11 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pollux_model::device::Device;
-use pollux_model::digital_twin::{DigitalTwin, Relationship, StoredModel};
+use pollux_model::digital_twin::{DigitalTwin, PastVersion, Relationship, StoredModel};
 use pollux_model::enrollment::{EnrollmentGroup, IndividualEnrollment};
 use pollux_model::event::{Checkpoint, OutboxEntry};
 use pollux_model::function::DeadLetter;
+use pollux_model::job::Job;
 use pollux_model::registration::Registration;
 use pollux_model::resource::Resource;
 use pollux_model::{DeviceId, OwnerName, ResourceName};
@@ -51,11 +52,15 @@ pub enum Table {
     DeadLetters,
     /// Events that are not in the event log yet.
     Outbox,
+    /// Jobs of digital twins instances.
+    Jobs,
+    /// What twins and relationships were.
+    TwinHistory,
 }
 
 impl Table {
     /// All, in an order in which they can be imported.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Resources,
         Self::Secrets,
         Self::Devices,
@@ -68,6 +73,8 @@ impl Table {
         Self::Checkpoints,
         Self::DeadLetters,
         Self::Outbox,
+        Self::Jobs,
+        Self::TwinHistory,
     ];
 
     /// Its name, in backends too.
@@ -83,9 +90,11 @@ impl Table {
             Self::Models => "models",
             Self::DigitalTwins => "digital_twins",
             Self::Relationships => "relationships",
+            Self::TwinHistory => "twin_history",
             Self::Checkpoints => "checkpoints",
             Self::DeadLetters => "dead_letters",
             Self::Outbox => "outbox",
+            Self::Jobs => "jobs",
         }
     }
 }
@@ -129,6 +138,10 @@ pub enum Row {
         twins: ResourceName,
         relationship: Box<Relationship>,
     },
+    TwinHistory {
+        twins: ResourceName,
+        version: Box<PastVersion>,
+    },
     Checkpoints {
         namespace: OwnerName,
         event_hub: String,
@@ -148,6 +161,10 @@ pub enum Row {
         partition_key: String,
         idempotency_key: Base64,
         payload: Base64,
+    },
+    Jobs {
+        twins: ResourceName,
+        job: Box<Job>,
     },
 }
 
@@ -182,9 +199,11 @@ impl Row {
             Self::Models { .. } => Table::Models,
             Self::DigitalTwins { .. } => Table::DigitalTwins,
             Self::Relationships { .. } => Table::Relationships,
+            Self::TwinHistory { .. } => Table::TwinHistory,
             Self::Checkpoints { .. } => Table::Checkpoints,
             Self::DeadLetters { .. } => Table::DeadLetters,
             Self::Outbox { .. } => Table::Outbox,
+            Self::Jobs { .. } => Table::Jobs,
         }
     }
 
@@ -203,11 +222,13 @@ impl Row {
             Self::Enrollments { dps, enrollment } => Write::PutEnrollment { dps, enrollment, expect },
             Self::EnrollmentGroups { dps, group } => Write::PutEnrollmentGroup { dps, group, expect },
             Self::Registrations { dps, registration } => Write::PutRegistration { dps, registration, expect },
+            Self::Jobs { twins, job } => Write::PutJob { twins, job, expect },
             Self::Models { twins, model } => Write::PutModel { twins, model, expect },
             Self::DigitalTwins { twins, twin } => Write::PutTwin { twins, twin, expect },
             Self::Relationships { twins, relationship } => {
                 Write::PutRelationship { twins, relationship, expect }
             }
+            Self::TwinHistory { twins, version } => Write::PutVersion { twins, version },
             Self::Checkpoints { namespace, event_hub, consumer_group, owner, partition, checkpoint } => {
                 let key = ConsumerKey { owner, namespace, event_hub, consumer_group };
                 Write::PutCheckpoint { key, partition, checkpoint }
@@ -259,6 +280,8 @@ impl Shape {
             }
             Table::Models | Table::DigitalTwins => (&["twins", "id"], &["document"]),
             Table::Relationships => (&["twins", "source", "id"], &["document"]),
+            Table::TwinHistory => (&["twins", "twin", "relationship", "until", "etag"], &["document"]),
+            Table::Jobs => (&["twins", "kind", "id"], &["document"]),
             Table::Checkpoints => (
                 &["namespace", "event_hub", "consumer_group", "owner", "partition"],
                 &["sequence_number", "position"],
@@ -339,6 +362,8 @@ pub(crate) fn read(table: Table, shape: Shape, cells: &dyn Cells) -> Result<Row,
         Table::Relationships => {
             Row::Relationships { twins: instance(0)?, relationship: decode(name, &document()?)? }
         }
+        Table::TwinHistory => Row::TwinHistory { twins: instance(0)?, version: decode(name, &document()?)? },
+        Table::Jobs => Row::Jobs { twins: instance(0)?, job: decode(name, &document()?)? },
         Table::Checkpoints => Row::Checkpoints {
             namespace: owner(0)?,
             event_hub: cells.text(1)?,

@@ -13,11 +13,14 @@
 //! are prepared on them).
 
 mod address;
+mod bulk;
 mod commit;
 mod devices;
 mod enrollments;
 mod failure;
 mod functions;
+mod history;
+mod jobs;
 mod leases;
 mod migrate;
 mod noun;
@@ -30,6 +33,7 @@ mod portable;
 mod registrations;
 mod resources;
 mod rows;
+mod runs;
 mod text;
 mod tls;
 mod twins;

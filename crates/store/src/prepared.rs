@@ -44,6 +44,8 @@ fn documents(write: &Write) -> Result<Documents, StoreError> {
         Write::PutModel { model, .. } => encode(model)?,
         Write::PutTwin { twin, .. } => encode(twin)?,
         Write::PutRelationship { relationship, .. } => encode(relationship)?,
+        Write::PutVersion { version, .. } => encode(version)?,
+        Write::PutJob { job, .. } => encode(job)?,
         Write::PutDeadLetter { letter } => encode(letter)?,
         Write::PutSecret { secret, .. } => encode(secret)?,
         Write::DeleteResource { .. }
@@ -55,6 +57,8 @@ fn documents(write: &Write) -> Result<Documents, StoreError> {
         | Write::DeleteModel { .. }
         | Write::DeleteTwin { .. }
         | Write::DeleteRelationship { .. }
+        | Write::ForgetVersions { .. }
+        | Write::DeleteJob { .. }
         | Write::PutCheckpoint { .. }
         | Write::DeleteCheckpoints { .. }
         | Write::KeepDeadLetters { .. }

@@ -9,11 +9,14 @@
 //! The file is in WAL mode, so readers never wait for the writer and see what was committed when they start. Nothing
 //! here knows a rule: a batch's expectations are compared, its rows are written.
 
+mod bulk;
 mod connection;
 mod devices;
 mod enrollments;
 mod failure;
 mod functions;
+mod history;
+mod jobs;
 mod leases;
 mod lock;
 mod migrate;
@@ -32,13 +35,14 @@ mod writer;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use pollux_model::event::OutboxEntry;
 
 use crate::batch::Batch;
 use crate::error::{CommitError, StoreError};
+use crate::observer::Observer;
 use crate::prepared::Prepared;
 use crate::store::Store;
 use readers::Readers;
@@ -111,6 +115,12 @@ impl Store for SqliteStore {
         // Documents are written out here, on the caller's thread: the writer's time is what all callers share.
         let batch = Prepared::new(batch)?;
         self.writer.commit(batch).await
+    }
+
+    /// The process has the file alone, so it sees every commit.
+    fn observe(&self, observer: Weak<dyn Observer>) -> bool {
+        self.writer.observe(observer);
+        true
     }
 
     /// One: a single process has the file, and its one relay keeps up with the one writer.

@@ -1,17 +1,21 @@
 //! The whole store: every noun, the atomic commit, the outbox.
 
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use pollux_model::event::OutboxEntry;
 
 use crate::batch::Batch;
+use crate::bulk::Bulk;
 use crate::devices::Devices;
 use crate::enrollments::Enrollments;
 use crate::error::{CommitError, StoreError};
 use crate::functions::Functions;
+use crate::history::History;
+use crate::jobs::Jobs;
 use crate::leases::Leases;
+use crate::observer::Observer;
 use crate::portable::Portable;
 use crate::registrations::Registrations;
 use crate::resources::Resources;
@@ -45,6 +49,9 @@ pub trait Store:
     + Enrollments
     + Registrations
     + Twins
+    + History
+    + Bulk
+    + Jobs
     + Functions
     + Secrets
     + Leases
@@ -56,6 +63,12 @@ pub trait Store:
     /// Applies the batch atomically and durably. The first expectation that does not hold is reported and nothing is
     /// changed. Dropping the future does not take the batch back.
     async fn commit(&self, batch: Batch) -> Result<(), CommitError>;
+
+    /// Tells the observer of every commit from now on, while it lives, each before it is acknowledged. `false`: it is told
+    /// of nothing, because others may commit to the same state without this store knowing.
+    fn observe(&self, _observer: Weak<dyn Observer>) -> bool {
+        false
+    }
 
     /// In how many shards the outbox is kept; one relay can carry each. Constant, at least 1.
     fn outbox_shards(&self) -> u32;

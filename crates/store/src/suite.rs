@@ -3,10 +3,12 @@
 //! A case gets a backend of its own that is empty.
 
 mod batches;
+mod bulk;
 mod concurrency;
 mod expectations;
 pub mod fixtures;
 mod graph;
+mod history;
 mod instances;
 mod leases;
 mod outbox;
@@ -54,6 +56,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         round_trips::checkpoints_come_back_whole,
         round_trips::dead_letters_come_back_whole_and_once_per_event,
         round_trips::secrets_come_back_whole,
+        round_trips::jobs_come_back_whole,
         round_trips::a_put_replaces_the_whole_row,
         round_trips::ids_compare_as_their_noun_says,
         round_trips::reopening_keeps_everything,
@@ -66,6 +69,9 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         batches::the_first_refusal_is_named,
         batches::later_writes_see_earlier_ones,
         batches::a_refused_batch_does_not_take_others_with_it,
+        bulk::many_rows_go_in_one_batch,
+        bulk::one_of_many_that_is_refused_is_named,
+        bulk::what_is_there_is_told_in_order,
         outbox::what_shares_a_key_shares_a_shard,
         outbox::entries_keep_the_order_of_commits,
         outbox::a_batch_of_very_many_entries_keeps_their_order,
@@ -89,9 +95,12 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         graph::a_relationship_can_change_its_target,
         graph::filters_give_at_least_what_matches,
         graph::relationships_of_several_twins_come_at_once,
+        history::versions_come_in_the_order_they_ended,
+        history::what_stood_at_a_moment,
+        history::what_ended_long_ago_is_forgotten,
         instances::deleting_a_resource_removes_its_rows_alone,
         instances::deleting_an_app_forgets_its_checkpoints,
-        instances::deleting_a_hub_forgets_what_it_kept,
+        instances::deleting_an_owner_of_streams_forgets_what_it_kept,
         instances::counts_are_per_instance,
         concurrency::one_of_many_conflicting_commits_wins,
         concurrency::no_update_is_lost,

@@ -14,12 +14,14 @@ use std::sync::Arc;
 use pollux_store::Batch;
 use pollux_store::sqlite::{SqliteOptions, SqliteStore};
 use pollux_store::store::DynStore;
-use pollux_store::suite::fixtures::{check_everything, everything};
+use pollux_store::suite::fixtures::{check_everything, check_history, everything};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 /// The newest version.
-const NEWEST: i64 = 2;
+const NEWEST: i64 = 4;
+/// The first with a history of twins.
+const WITH_HISTORY: i64 = 4;
 
 fn golden(version: i64) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/v{version}.sql"))
@@ -36,7 +38,11 @@ async fn what_every_version_wrote_is_read() {
         let path = folder.path().join("pollux.db");
         let sql = fs::read_to_string(golden(version)).unwrap();
         Connection::open(&path).unwrap().execute_batch(&sql).unwrap();
-        check_everything(&*open(&path)).await;
+        let store = open(&path);
+        check_everything(&*store).await;
+        if version >= WITH_HISTORY {
+            check_history(&*store).await;
+        }
     }
 }
 

@@ -13,11 +13,13 @@ use std::sync::Arc;
 use pollux_store::Batch;
 use pollux_store::postgres::{PostgresOptions, PostgresStore};
 use pollux_store::store::DynStore;
-use pollux_store::suite::fixtures::{check_everything, everything};
+use pollux_store::suite::fixtures::{check_everything, check_history, everything};
 use pollux_testkit::Postgres;
 
 /// The newest version.
-const NEWEST: u32 = 1;
+const NEWEST: u32 = 3;
+/// The first with a history of twins.
+const WITH_HISTORY: u32 = 3;
 
 /// What a schema is made of, as text that does not depend on the server's version.
 const SCHEMA: &str = "
@@ -48,7 +50,11 @@ async fn what_every_version_wrote_is_read() {
         let name = format!("v{version}");
         let url = server.create_database(&name);
         server.sql(&name, &fs::read_to_string(golden(version)).unwrap());
-        check_everything(&*open(&url).await).await;
+        let store = open(&url).await;
+        check_everything(&*store).await;
+        if version >= WITH_HISTORY {
+            check_history(&*store).await;
+        }
         // And goes on in it.
         open(&url).await.commit(Batch { writes: everything().split_off(5) }).await.unwrap();
     }

@@ -188,7 +188,7 @@ fn place(path: &str) -> Place {
     let any = |words: &[&str]| words.iter().any(|word| is(word));
     let twins_job =
         || is("jobs") && ["imports", "deletions"].iter().any(|word| second.eq_ignore_ascii_case(word));
-    if any(&["models", "digitaltwins", "query", "eventroutes"]) || twins_job() {
+    if any(&["models", "digitaltwins", "query", "eventroutes", "graph"]) || twins_job() {
         Place::Service(ResourceKind::Twins)
     } else if any(&["devices", "twins", "statistics", "jobs", "configurations", "messages", "$iothub"]) {
         Place::Service(ResourceKind::Hub)

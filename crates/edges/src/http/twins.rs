@@ -7,7 +7,10 @@
 //! | `/digitaltwins/{id}/components/{path}` | `components` |
 //! | `/digitaltwins/{id}/relationships`, `…/relationships/{id}`, `…/incomingrelationships` | `relationships` |
 //! | `/digitaltwins/{id}/telemetry`, `…/components/{path}/telemetry` | `telemetry` |
+//! | `/digitaltwins/{id}/history`, `…/relationships/{id}/history` | `history` |
 //! | `/query` | `query` |
+//! | `/jobs/imports`, `/jobs/deletions` | `jobs` |
+//! | `/graph`, `/graph/counts` | `graph` |
 //! | `/eventroutes`, `/eventroutes/{id}` | `event_routes` |
 //!
 //! What every request goes through: `call` (who, which instance, which API version), `body` (JSON in), `answer` (JSON
@@ -26,6 +29,9 @@ mod call;
 mod components;
 mod digital_twins;
 mod event_routes;
+mod graph;
+mod history;
+mod jobs;
 mod models;
 mod query;
 mod relationships;
@@ -56,10 +62,19 @@ pub(crate) fn router(services: Arc<Services>) -> Router {
                 .patch(relationships::update)
                 .delete(relationships::delete),
         )
+        .route("/digitaltwins/{id}/history", get(history::of_twin))
+        .route("/digitaltwins/{id}/relationships/{relationship}/history", get(history::of_relationship))
         .route("/digitaltwins/{id}/incomingrelationships", get(relationships::list_incoming))
         .route("/digitaltwins/{id}/telemetry", post(telemetry::from_twin))
         .route("/digitaltwins/{id}/components/{path}/telemetry", post(telemetry::from_component))
         .route("/query", post(query::run))
+        .route("/jobs/imports", get(jobs::list_imports))
+        .route("/jobs/imports/{id}", get(jobs::get_import).put(jobs::add_import).delete(jobs::delete_import))
+        .route("/jobs/imports/{id}/cancel", post(jobs::cancel_import))
+        .route("/jobs/deletions", get(jobs::list_deletions).post(jobs::add_deletion))
+        .route("/jobs/deletions/{id}", get(jobs::get_deletion))
+        .route("/graph", get(graph::export).post(graph::import))
+        .route("/graph/counts", get(graph::count))
         .route("/eventroutes", get(event_routes::list))
         .route(
             "/eventroutes/{id}",

@@ -14,6 +14,9 @@ pub(super) const fn refusal(code: ErrorCode) -> ConnectRefusal {
         | ErrorCode::JsonPatchInvalid
         | ErrorCode::SelfRelationship
         | ErrorCode::ValidationFailed
+        | ErrorCode::EventRouteIdInvalid
+        | ErrorCode::EventRouteEndpointInvalid
+        | ErrorCode::EventRouteFilterInvalid
         | ErrorCode::QueryInvalid => ConnectRefusal::BadUserNameOrPassword,
         ErrorCode::Unauthorized
         | ErrorCode::Forbidden
@@ -34,6 +37,9 @@ pub(super) const fn refusal(code: ErrorCode) -> ConnectRefusal {
         | ErrorCode::RelationshipNotFound
         | ErrorCode::TargetTwinNotFound
         | ErrorCode::ComponentNotFound
+        | ErrorCode::ImportJobNotFound
+        | ErrorCode::DeleteJobNotFound
+        | ErrorCode::EventRouteNotFound
         | ErrorCode::FunctionNotFound
         | ErrorCode::DeadLetterNotFound => ConnectRefusal::NotAuthorized,
         ErrorCode::PreconditionFailed
@@ -50,6 +56,7 @@ pub(super) const fn refusal(code: ErrorCode) -> ConnectRefusal {
         | ErrorCode::ModelReferenced
         | ErrorCode::ModelDecommissioned
         | ErrorCode::RelationshipsNotDeleted
+        | ErrorCode::JobLimitReached
         | ErrorCode::RelationshipExists => ConnectRefusal::ServerUnavailable,
     }
 }
@@ -62,6 +69,9 @@ pub(super) const fn twin(code: ErrorCode) -> u16 {
         | ErrorCode::JsonPatchInvalid
         | ErrorCode::SelfRelationship
         | ErrorCode::ValidationFailed
+        | ErrorCode::EventRouteIdInvalid
+        | ErrorCode::EventRouteEndpointInvalid
+        | ErrorCode::EventRouteFilterInvalid
         | ErrorCode::QueryInvalid => 400,
         ErrorCode::Unauthorized => 401,
         ErrorCode::Forbidden | ErrorCode::EnrollmentDisabled | ErrorCode::DeviceDisabled => 403,
@@ -80,6 +90,9 @@ pub(super) const fn twin(code: ErrorCode) -> u16 {
         | ErrorCode::RelationshipNotFound
         | ErrorCode::TargetTwinNotFound
         | ErrorCode::ComponentNotFound
+        | ErrorCode::ImportJobNotFound
+        | ErrorCode::DeleteJobNotFound
+        | ErrorCode::EventRouteNotFound
         | ErrorCode::FunctionNotFound
         | ErrorCode::DeadLetterNotFound => 404,
         ErrorCode::ResourceExists
@@ -90,6 +103,7 @@ pub(super) const fn twin(code: ErrorCode) -> u16 {
         | ErrorCode::ModelReferenced
         | ErrorCode::ModelDecommissioned
         | ErrorCode::RelationshipsNotDeleted
+        | ErrorCode::JobLimitReached
         | ErrorCode::RelationshipExists => 409,
         ErrorCode::PreconditionFailed => 412,
         ErrorCode::TooLarge => 413,

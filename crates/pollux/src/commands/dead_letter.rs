@@ -1,4 +1,4 @@
-//! `pollux functions dead-letter` and `pollux hub dead-letter`: events that could not be brought where they belong, kept
+//! `pollux functions|hub|twin dead-letter`: events that could not be brought where they belong, kept
 //! until they are tried again or forgotten.
 
 use anyhow::{Context as _, Result};
@@ -18,7 +18,7 @@ const OF_FUNCTIONS: &[Column] = &[
     ("failed", "/failed"),
     ("reason", "/reason"),
 ];
-const OF_HUBS: &[Column] = &[
+const OF_ENDPOINTS: &[Column] = &[
     ("id", "/id"),
     ("endpoint", "/endpoint"),
     ("partition", "/partition"),
@@ -41,14 +41,14 @@ pub(crate) enum Deed<'a> {
     Delete(i64),
 }
 
-/// Does it to the dead letters of a function app or a hub.
+/// Does it to the dead letters of a function app, a hub or a digital twins instance.
 pub(crate) async fn run(session: &Session, kind: ResourceKind, name: &str, deed: Deed<'_>) -> Result<()> {
     let (admin, output) = (session.admin()?, &session.output);
     let base = format!("{}/dead-letters", path(kind, name));
     let one = |id: i64| format!("{base}/{id}");
     let (filter, columns) = match kind {
-        ResourceKind::Hub => ("endpoint", OF_HUBS),
-        _ => ("function", OF_FUNCTIONS),
+        ResourceKind::Functions => ("function", OF_FUNCTIONS),
+        _ => ("endpoint", OF_ENDPOINTS),
     };
     match deed {
         Deed::List { of, top } => {

@@ -1,7 +1,6 @@
 //! `pollux hub`: IoT hubs, and what is in them.
 
 mod consumer_group;
-mod dead_letter;
 mod device;
 mod device_twin;
 mod query;
@@ -12,6 +11,7 @@ use clap::{Args, Subcommand};
 use pollux_model::resource::ResourceKind;
 use serde_json::json;
 
+use crate::commands::endpoint;
 use crate::connections::pick;
 use crate::output::Column;
 use crate::policies::{self, Holder};
@@ -48,13 +48,13 @@ pub(crate) enum Command {
     Route(route::Command),
     /// Where routes lead
     #[command(subcommand)]
-    Endpoint(route::EndpointCommand),
+    Endpoint(endpoint::Command<Target>),
     /// Consumer groups of the built-in endpoint
     #[command(subcommand)]
     ConsumerGroup(consumer_group::Command),
     /// Events that an endpoint elsewhere refused
     #[command(subcommand)]
-    DeadLetter(dead_letter::Command),
+    DeadLetter(endpoint::DeadLetters<Target>),
     /// Shared access policies
     #[command(subcommand)]
     Policy(policies::Command<Target>),
@@ -94,6 +94,14 @@ pub(crate) struct Target {
     hub_name: Option<String>,
 }
 
+impl endpoint::Target for Target {
+    const KIND: ResourceKind = KIND;
+
+    fn name<'s>(&self, session: &'s Session) -> Result<&'s str> {
+        route::hub(session, self)
+    }
+}
+
 impl policies::Target for Target {
     const RIGHTS: &'static [&'static str] =
         &["RegistryRead", "RegistryWrite", "ServiceConnect", "DeviceConnect"];
@@ -116,9 +124,9 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::DeviceTwin(command) => device_twin::run(session, command).await,
         Command::Query(args) => query::run(session, args).await,
         Command::Route(command) => route::run(session, command).await,
-        Command::Endpoint(command) => route::run_endpoint(session, command).await,
+        Command::Endpoint(command) => endpoint::run(session, command).await,
         Command::ConsumerGroup(command) => consumer_group::run(session, command).await,
-        Command::DeadLetter(command) => dead_letter::run(session, command).await,
+        Command::DeadLetter(command) => endpoint::run_dead_letters(session, command).await,
         Command::Policy(command) => policies::run(session, command).await,
     }
 }

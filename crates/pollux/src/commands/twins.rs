@@ -1,7 +1,7 @@
 //! `pollux twins`: digital twins instances. What is in them: `pollux twin`.
 
-use anyhow::Result;
-use clap::Subcommand;
+use anyhow::{Context as _, Result};
+use clap::{Args, Subcommand};
 use pollux_model::resource::ResourceKind;
 use serde_json::json;
 
@@ -18,6 +18,8 @@ const COLUMNS: &[Column] =
 pub(crate) enum Command {
     /// Make an instance
     Create(Create),
+    /// Change an instance
+    Update(Update),
     /// List instances
     List(List),
     /// Show an instance
@@ -26,12 +28,35 @@ pub(crate) enum Command {
     Delete(Delete),
 }
 
+/// Change an instance
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pollux twins update -n twins1 --history-hours 168   keeps what twins and relationships were for a week
+  pollux twins update -n twins1 --history-hours 0     keeps it no more, and forgets what was kept")]
+pub(crate) struct Update {
+    /// Its name
+    #[arg(long, short = 'n')]
+    name: String,
+    /// For how many hours it keeps what twins and relationships were; 0: not at all
+    #[arg(long)]
+    history_hours: u32,
+}
+
 /// Runs a command of this group.
 pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
     match command {
         Command::Create(args) => resources::create(session, KIND, args, json!({})).await,
+        Command::Update(args) => update(session, args).await,
         Command::List(args) => resources::list(session, KIND, &args, COLUMNS).await,
         Command::Show(args) => resources::show(session, KIND, &args).await,
         Command::Delete(args) => resources::delete(session, KIND, &args).await,
     }
+}
+
+async fn update(session: &Session, args: Update) -> Result<()> {
+    let body = json!({ "historyHours": args.history_hours });
+    let changed = session.admin()?.patch(&resources::path(KIND, &args.name)).json(body).send().await;
+    let changed = changed.with_context(|| format!("cannot change the twins '{}'", args.name))?;
+    session.output.document(&changed.body)
 }

@@ -89,6 +89,17 @@ pub enum OrderBy {
     Column(usize),
 }
 
+/// A moment as the text names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment {
+    /// What was written; whoever knows how times are written reads it.
+    pub text: String,
+    /// Its line, from 1.
+    pub line: u32,
+    /// Its column in Unicode characters, from 1.
+    pub column: u32,
+}
+
 /// What `FROM` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Collection {

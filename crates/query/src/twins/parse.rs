@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! [EXPLAIN] SELECT [DISTINCT] [TOP(n)] *|COUNT()|columns  FROM DIGITALTWINS|RELATIONSHIPS [alias]
-//!           [JOIN .. RELATED ..]*|[MATCH pattern]  [WHERE condition]  [GROUP BY paths]  [ORDER BY terms]  [OFFSET n]
+//!           [AS OF 'time']  [JOIN .. RELATED ..]*|[MATCH pattern]  [WHERE condition]  [GROUP BY paths]  [ORDER BY terms]  [OFFSET n]
 //! ```
 
 use super::{
     Query,
-    ast::{AliasKind, Collection},
+    ast::{AliasKind, Collection, Moment},
     names::Names,
 };
 use crate::{
@@ -37,7 +37,7 @@ pub(super) fn query(text: &str, limits: &Limits) -> Result<Query, QueryError> {
         return Err(cursor.expected(if head.has_columns() { "',' or FROM" } else { "FROM" }));
     }
     let mut names = Names::default();
-    let collection = from(&mut cursor, &mut names)?;
+    let (collection, as_of) = from(&mut cursor, &mut names)?;
     let path = if cursor.at_keyword("MATCH") {
         pattern::matching(&mut cursor, &mut names, collection)?
     } else {
@@ -56,6 +56,7 @@ pub(super) fn query(text: &str, limits: &Limits) -> Result<Query, QueryError> {
         top: list.top,
         select: list.select,
         collection,
+        as_of,
         pattern: path.pattern,
         aliases: names.aliases,
         steps: path.steps,
@@ -79,7 +80,7 @@ fn alternatives(bare: bool, filtered: bool, ungrouped: bool, unordered: bool) ->
     format!("{} or the end of the query", words.join(", "))
 }
 
-fn from(cursor: &mut Cursor<'_>, names: &mut Names) -> Result<Collection, QueryError> {
+fn from(cursor: &mut Cursor<'_>, names: &mut Names) -> Result<(Collection, Option<Moment>), QueryError> {
     let collection = if cursor.eat_keyword("DIGITALTWINS") {
         Collection::DigitalTwins
     } else if cursor.eat_keyword("RELATIONSHIPS") {
@@ -95,12 +96,26 @@ fn from(cursor: &mut Cursor<'_>, names: &mut Names) -> Result<Collection, QueryE
         Collection::DigitalTwins => AliasKind::Twin,
         Collection::Relationships => AliasKind::Relationship,
     };
+    let moment = as_of(cursor);
     let alias = if at_offset(cursor) { None } else { alias(cursor)? };
+    let moment = moment.or_else(|| as_of(cursor));
     if alias.is_none() && cursor.at_keyword("MATCH") {
-        return Ok(collection); // the pattern's first twin is alias 0
+        return Ok((collection, moment)); // the pattern's first twin is alias 0
     }
     names.declare(alias, kind, cursor)?;
-    Ok(collection)
+    Ok((collection, moment))
+}
+
+/// `AS OF 'time'`, if it is there. Neither word is reserved: only the text behind them makes `AS of` more than an alias.
+fn as_of(cursor: &mut Cursor<'_>) -> Option<Moment> {
+    let of = matches!(&cursor.ahead(1).kind, TokenKind::Name { text, .. } if text.eq_ignore_ascii_case("OF"));
+    if !(cursor.at_keyword("AS") && of) {
+        return None;
+    }
+    let TokenKind::Text(text) = cursor.ahead(2).kind.clone() else { return None };
+    let place = cursor.error_at(cursor.ahead(2).span, String::new());
+    (0..3).for_each(|_| drop(cursor.advance()));
+    Some(Moment { text, line: place.line, column: place.column })
 }
 
 /// `[AS] alias`, if it is there.

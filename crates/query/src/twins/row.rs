@@ -1,5 +1,7 @@
 //! One row of a twins query: the documents its aliases are bound to, and the model tree `IS_OF_MODEL` asks.
 
+use std::cell::Cell;
+
 use serde_json::Value as Json;
 
 use crate::{
@@ -48,6 +50,45 @@ impl<'a> Bindings<'a> {
             None => self.first,
             Some(at) => self.rest.get(at).copied().flatten(),
         }
+    }
+}
+
+/// What the aliases of a row are bound to, as far as that can be told without their documents.
+pub trait Columns {
+    /// The value at a path; `None` if only the document can tell.
+    fn value<'s>(&'s self, path: &'s Path) -> Option<Value<'s>>;
+
+    /// Whether the twin an alias is bound to is of a model, as [`ModelTree::is_of_model`]; `None` if it is bound to none.
+    fn is_of_model(&self, root: u16, model: &str, exact: bool) -> Option<bool>;
+}
+
+/// A row of columns, to the evaluator.
+pub(super) struct ColumnScope<'r> {
+    columns: &'r dyn Columns,
+    /// Whether something could not be told.
+    missed: Cell<bool>,
+}
+
+impl<'r> ColumnScope<'r> {
+    pub(super) fn new(columns: &'r dyn Columns) -> Self {
+        Self { columns, missed: Cell::new(false) }
+    }
+
+    pub(super) fn missed(&self) -> bool {
+        self.missed.get()
+    }
+}
+
+impl Scope for ColumnScope<'_> {
+    fn lookup<'s>(&'s self, path: &'s Path) -> Value<'s> {
+        self.columns.value(path).unwrap_or_else(|| {
+            self.missed.set(true);
+            Value::Undefined
+        })
+    }
+
+    fn is_of_model(&self, root: u16, model: &str, exact: bool) -> Option<bool> {
+        self.columns.is_of_model(root, model, exact)
     }
 }
 

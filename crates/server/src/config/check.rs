@@ -35,6 +35,8 @@ pub(super) fn accepted(key: &str) -> Option<&'static str> {
         "identity.issuers" | "identity.issuers.issuer" => {
             "an https URL (http only on localhost), exactly as the tokens' iss says it"
         }
+        "jobs.hosts" => "a list of host names and addresses, such as [\"127.0.0.1\", \"blobs.plant.lan\"]",
+        "jobs.folder" => "the absolute path of a folder",
         "limits.registration_retry_after_seconds" => "a whole number of seconds",
         "limits.dtdl_version" => "2, 3 or 4",
         _ if key.starts_with("limits.") => "a whole number, 1 or more",
@@ -162,7 +164,7 @@ const LARGEST_EVENT: usize = 1024 * 1024;
 
 fn check_limits(config: &Config) -> Result<(), Problem> {
     let limits = &config.limits;
-    let sizes: [(&'static str, usize); 20] = [
+    let sizes: [(&'static str, usize); 22] = [
         ("limits.device_message", limits.device_message),
         ("limits.device_twin_properties", limits.device_twin_properties),
         ("limits.device_twin_tags", limits.device_twin_tags),
@@ -177,6 +179,8 @@ fn check_limits(config: &Config) -> Result<(), Problem> {
         ("limits.cascade", limits.cascade),
         ("limits.webhook_answer", limits.webhook_answer),
         ("limits.registration_payload", limits.registration_payload),
+        ("limits.endpoints", limits.endpoints),
+        ("limits.event_routes", limits.event_routes),
         ("limits.enrollment_groups", limits.enrollment_groups),
         ("limits.event", limits.event),
         ("limits.consumer_groups", limits.consumer_groups),
@@ -184,8 +188,10 @@ fn check_limits(config: &Config) -> Result<(), Problem> {
         ("limits.connections", limits.connections),
         ("limits.unauthenticated_connections", limits.unauthenticated_connections),
     ];
-    let times: [(&'static str, u64); 4] = [
+    let times: [(&'static str, u64); 6] = [
         ("limits.webhook_timeout_seconds", limits.webhook_timeout_seconds),
+        ("limits.event_webhook_timeout_seconds", limits.event_webhook_timeout_seconds),
+        ("limits.webhook_attempts", u64::from(limits.webhook_attempts)),
         ("limits.handshake_timeout_seconds", limits.handshake_timeout_seconds),
         ("limits.function_attempts", u64::from(limits.function_attempts)),
         ("limits.dead_letters", u64::from(limits.dead_letters)),

@@ -155,7 +155,7 @@ impl Importing<'_> {
 
     /// Writes a table from where the marker is; gives the marker of the next one.
     async fn table(&self, table: Table, mut marker: Marker) -> Result<Marker, TransferError> {
-        let total = self.manifest.tables[marker.table].rows;
+        let total = self.manifest.tables.get(marker.table).map_or(0, |entry| entry.rows);
         let left_out = table == Table::Checkpoints && !self.events;
         if total > 0 && !left_out {
             self.progress.begin(table.as_str(), Unit::Rows, total);

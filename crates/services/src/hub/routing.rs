@@ -5,18 +5,13 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-use pollux_eventlog::StreamName;
+use pollux_model::OwnerName;
 use pollux_model::device::Device;
-use pollux_model::event::OutboxEntry;
-use pollux_model::partition_key::partition_of;
 use pollux_model::resource::{
-    BUILT_IN_ENDPOINT, EndpointTarget, Hub as HubProperties, Properties, Resource, ResourceKind, RouteSource,
+    BUILT_IN_ENDPOINT, Hub as HubProperties, Properties, Resource, ResourceKind, RouteSource,
 };
-use pollux_model::{OwnerName, ResourceName};
 use pollux_query::routing::{Query, RoutedMessage};
 use pollux_store::Write;
 use serde_json::{Value, json};
@@ -24,13 +19,8 @@ use serde_json::{Value, json};
 use super::Hub;
 use super::hub_event::{HubEvent, encode};
 use crate::context::Context;
+use crate::destination::Destination;
 use crate::streams::Stream;
-
-/// Routes of each hub, parsed, as of one version of the resources.
-#[derive(Debug, Default)]
-pub(super) struct RouteCache(RwLock<(u64, ByHub)>);
-
-type ByHub = HashMap<ResourceName, Arc<Compiled>>;
 
 /// Routes ready to be tried.
 #[derive(Debug, Default)]
@@ -46,28 +36,6 @@ struct Route {
     source: RouteSource,
     query: Query,
     destination: Destination,
-}
-
-/// A stream of this deployment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Destination {
-    pub(super) stream: StreamName,
-    owner: OwnerName,
-    event_hub: String,
-    partitions: u32,
-}
-
-impl Destination {
-    fn of(stream: Stream) -> Option<Self> {
-        let name = stream.name().ok()?;
-        let Stream { owner, event_hub, partitions, .. } = stream;
-        Some(Self { stream: name, owner, event_hub, partitions })
-    }
-
-    /// The partition of a device: the same for all its messages.
-    pub(super) fn partition(&self, device_id: &str) -> u32 {
-        partition_of(device_id, self.partitions)
-    }
 }
 
 impl Hub {
@@ -104,37 +72,13 @@ impl Hub {
             return Vec::new();
         }
         let payload = encode(&event);
-        let entry = |destination: Destination| {
-            Write::Outbox(Box::new(OutboxEntry {
-                namespace: destination.owner,
-                event_hub: destination.event_hub,
-                partition_key: event.device_id.clone(),
-                idempotency_key: *self.context.random.uuid().as_bytes(),
-                payload: payload.to_vec(),
-            }))
-        };
+        let entry = |destination: Destination| destination.outbox(&self.context, &event.device_id, &payload);
         destinations.into_iter().map(entry).collect()
     }
 
     fn compiled(&self, hub: &Resource) -> Arc<Compiled> {
-        let version = self.context.table.version();
-        {
-            let cache = self.routes.0.read();
-            if cache.0 == version
-                && let Some(routes) = cache.1.get(&hub.name)
-            {
-                return Arc::clone(routes);
-            }
-        }
-        // The table's own copy: the caller's may be older than `version`.
-        let current = self.context.table.named(ResourceKind::Hub, &hub.name);
-        let routes = Arc::new(current.map(|hub| compile(&self.context, &hub)).unwrap_or_default());
-        let mut cache = self.routes.0.write();
-        if cache.0 != version {
-            *cache = (version, HashMap::new());
-        }
-        cache.1.insert(hub.name.clone(), Arc::clone(&routes));
-        routes
+        let which = (ResourceKind::Hub, &hub.name);
+        self.routes.get(&self.context, which, |hub| compile(&self.context, hub))
     }
 }
 
@@ -157,7 +101,7 @@ fn compile(context: &Context, hub: &Resource) -> Compiled {
     Compiled { routes, fallback }
 }
 
-/// Where an endpoint of the hub is; one elsewhere has a stream here, from which events are sent on.
+/// Where an endpoint of the hub is.
 fn destination(
     context: &Context,
     hub: &Resource,
@@ -168,12 +112,7 @@ fn destination(
         return built_in(hub, properties);
     }
     let endpoint = properties.endpoints.iter().find(|one| one.name == endpoint)?;
-    match &endpoint.target {
-        EndpointTarget::EventHub { namespace, event_hub } => {
-            Destination::of(Stream::find(&context.table, &namespace.clone().into(), event_hub)?)
-        }
-        EndpointTarget::External { .. } => Destination::of(Stream::waiting(&hub.name, &endpoint.name)),
-    }
+    Destination::of_endpoint(context, &OwnerName::of_hub(&hub.name), endpoint)
 }
 
 fn built_in(hub: &Resource, properties: &HubProperties) -> Option<Destination> {

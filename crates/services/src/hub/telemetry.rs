@@ -8,8 +8,8 @@ use pollux_model::{DeviceId, Error, ErrorCode, Result};
 
 use super::Hub;
 use super::hub_event::{HubEvent, System, encode};
-use super::routing::Destination;
 use crate::caller::{Caller, Identity};
+use crate::destination::Destination;
 
 /// A message as a device sent it.
 #[derive(Debug, Clone, Default)]

@@ -15,6 +15,7 @@ use super::Provisioning;
 use super::allocate::{Allocated, Candidate};
 use super::contract;
 use super::operate::{Choice, Deciding, Outcome};
+use crate::forwarding::cause;
 
 /// Characters of a webhook's body that a failure repeats.
 const SHOWN: usize = 512;
@@ -134,16 +135,6 @@ fn object(value: Option<&Value>, name: &str) -> Result<Map<String, Value>, Strin
 
 fn slow(limit: Duration) -> String {
     format!("the webhook did not answer within {} seconds", limit.as_secs())
-}
-
-/// The innermost cause without the URL, which may carry a function key.
-fn cause(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut source: &dyn std::error::Error = &error;
-    while let Some(inner) = source.source() {
-        source = inner;
-    }
-    source.to_string()
 }
 
 fn shown(body: &[u8]) -> String {

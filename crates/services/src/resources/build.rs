@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use pollux_model::resource::{
-    BuiltInEndpoint, Dps, EndpointTarget, EventHub, Events, Functions, Hub, LinkedHub, Policy, PolicyRight,
-    Properties, Resource, ResourceKind, Route, RoutingEndpoint, Setting, Twins,
+    BuiltInEndpoint, Dps, EndpointTarget, EventHub, EventRoute, Events, Functions, Hub, LinkedHub, Policy,
+    PolicyRight, Properties, Resource, ResourceKind, Route, RoutingEndpoint, Setting, TwinHistory, Twins,
 };
 use pollux_model::{Error, Etag, Key, KeyPair, Random, ResourceName, Result};
 
 use super::Resources;
 use super::declared::{
-    Declared, DeclaredBuiltIn, DeclaredEndpoint, DeclaredEventHub, DeclaredLink, DeclaredPolicy,
-    DeclaredRoute,
+    Declared, DeclaredBuiltIn, DeclaredEndpoint, DeclaredEventHub, DeclaredEventRoute, DeclaredLink,
+    DeclaredPolicy, DeclaredRoute,
 };
 use super::defaults;
 
@@ -41,7 +41,7 @@ impl Resources {
                 policies: defaults::policies(kind, random),
                 event_hubs: Vec::new(),
             }),
-            ResourceKind::Twins => Properties::Twins(Twins {}),
+            ResourceKind::Twins => Properties::Twins(Twins::default()),
             ResourceKind::Functions => Properties::Functions(Functions {
                 keys: KeyPair::generate(random),
                 settings: BTreeMap::new(),
@@ -106,13 +106,26 @@ impl Resources {
                 }
                 Ok(())
             }
-            (Properties::Twins(_), Declared::Twins(_)) => Ok(()),
+            (Properties::Twins(twins), Declared::Twins(said)) => {
+                if let Some(hours) = said.history_hours {
+                    let since =
+                        twins.history.as_ref().map_or_else(|| self.context.clock.now(), |now| now.since);
+                    twins.history = (hours > 0).then_some(TwinHistory { hours, since });
+                }
+                for one in &said.endpoints {
+                    put(&mut twins.endpoints, endpoint(one)?, |a, b| a.name == b.name);
+                }
+                for one in &said.event_routes {
+                    put(&mut twins.event_routes, event_route(one), |a, b| a.id == b.id);
+                }
+                Ok(())
+            }
             _ => Err(Error::internal()),
         }
     }
 
     /// `localhost` for the first of its kind on a deployment of that domain, else `<name>.<domain>`.
-    fn default_host_name(&self, kind: ResourceKind, name: &ResourceName) -> String {
+    pub(super) fn default_host_name(&self, kind: ResourceKind, name: &ResourceName) -> String {
         let first = !self.context.table.all().iter().any(|one| one.kind() == kind);
         if self.domain == "localhost" && first {
             self.domain.clone()
@@ -133,16 +146,20 @@ impl Resources {
 }
 
 fn endpoint(said: &DeclaredEndpoint) -> Result<RoutingEndpoint> {
-    let target = match (&said.namespace, &said.event_hub, &said.connection_string) {
-        (Some(namespace), Some(event_hub), None) => EndpointTarget::EventHub {
+    let place = (&said.namespace, &said.event_hub, &said.connection_string, &said.webhook);
+    let target = match place {
+        (Some(namespace), Some(event_hub), None, None) => EndpointTarget::EventHub {
             namespace: ResourceName::parse(namespace)?,
             event_hub: event_hub.to_ascii_lowercase(),
         },
-        (None, None, Some(text)) => EndpointTarget::External { connection_string: text.clone() },
+        (None, None, Some(text), None) => EndpointTarget::External { connection_string: text.clone() },
+        (None, None, None, Some(url)) => {
+            EndpointTarget::Webhook { url: url.clone(), dead_letters: said.dead_letters.unwrap_or(true) }
+        }
         _ => {
             return Err(Error::invalid(format!(
-                "the endpoint '{}' needs either 'namespace' and 'event_hub' (of this deployment) or 'connection_string' (of \
-                 an event hub elsewhere)",
+                "the endpoint '{}' needs one of: 'namespace' and 'event_hub' (of this deployment), 'connection_string' (of an \
+                 event hub elsewhere), 'webhook' (of digital twins)",
                 pollux_model::ids::shown(&said.name)
             )));
         }
@@ -168,6 +185,14 @@ pub(super) fn route(said: &DeclaredRoute) -> Route {
         condition: said.condition.clone().unwrap_or_else(|| "true".to_owned()),
         endpoint: said.endpoint.clone(),
         enabled: said.enabled.unwrap_or(true),
+    }
+}
+
+fn event_route(said: &DeclaredEventRoute) -> EventRoute {
+    EventRoute {
+        id: said.id.clone(),
+        endpoint: said.endpoint.clone(),
+        filter: said.filter.clone().unwrap_or_else(|| "true".to_owned()),
     }
 }
 

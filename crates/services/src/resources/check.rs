@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pollux_model::ids::shown;
 use pollux_model::resource::{
     BUILT_IN_ENDPOINT, Dps, EndpointTarget, EventHub, Events, Functions, Hub, Policy, PolicyRight,
-    Properties, Resource, ResourceKind, RoutingEndpoint,
+    Properties, Resource, ResourceKind, RoutingEndpoint, Twins,
 };
 use pollux_model::{Error, ErrorCode, Result};
 
@@ -35,7 +35,10 @@ impl Resources {
             Properties::Dps(dps) => self.check_dps(resource, dps),
             Properties::Hub(hub) => self.check_hub(resource, hub),
             Properties::Events(events) => self.check_events(resource, events),
-            Properties::Twins(_) => Ok(()),
+            Properties::Twins(twins) => {
+                check_history(twins)?;
+                self.check_twins(resource, twins)
+            }
             Properties::Functions(functions) => check_functions(functions),
         }
     }
@@ -65,6 +68,13 @@ impl Resources {
         self.check_built_in(resource, hub)?;
         for endpoint in &hub.endpoints {
             self.check_endpoint(endpoint)?;
+            if matches!(endpoint.target, EndpointTarget::Webhook { .. }) {
+                let text = format!(
+                    "the endpoint '{}' cannot be a webhook: those are for digital twins",
+                    endpoint.name
+                );
+                return Err(Error::invalid(text));
+            }
         }
         for route in &hub.routes {
             check_name("a route", &route.name)?;
@@ -83,6 +93,21 @@ impl Resources {
             })?;
         }
         Ok(())
+    }
+
+    fn check_twins(&self, resource: &Resource, twins: &Twins) -> Result<()> {
+        let present = self.context.table.named(ResourceKind::Twins, &resource.name);
+        let (endpoints, routes) = match present.as_deref().map(|one| &one.properties) {
+            Some(Properties::Twins(before)) => (before.endpoints.len(), before.event_routes.len()),
+            _ => (0, 0),
+        };
+        let limits = &self.context.limits;
+        check_count("endpoints of an instance", endpoints, twins.endpoints.len(), limits.endpoints)?;
+        twins.endpoints.iter().try_for_each(|endpoint| self.check_endpoint(endpoint))?;
+        for route in &twins.event_routes {
+            super::event_routes::check(route, &twins.endpoints)?;
+        }
+        check_count("event routes of an instance", routes, twins.event_routes.len(), limits.event_routes)
     }
 
     fn check_built_in(&self, resource: &Resource, hub: &Hub) -> Result<()> {
@@ -113,8 +138,9 @@ impl Resources {
                 Ok(())
             }
             EndpointTarget::External { connection_string } => {
-                crate::hub::external_event_hub(connection_string).map(drop)
+                crate::forwarding::external_event_hub(connection_string).map(drop)
             }
+            EndpointTarget::Webhook { url, .. } => crate::forwarding::webhook_url(url).map(drop),
         }
     }
 
@@ -161,14 +187,14 @@ impl Resources {
                     let used = dps.linked_hubs.iter().find(|link| leaves(ResourceKind::Hub, &link.hub));
                     (ResourceKind::Hub, used.map(|link| &link.hub))
                 }
-                Properties::Hub(hub) => {
-                    let mut namespaces = hub.endpoints.iter().filter_map(|end| match &end.target {
+                Properties::Hub(_) | Properties::Twins(_) => {
+                    let mut namespaces = one.endpoints().iter().filter_map(|end| match &end.target {
                         EndpointTarget::EventHub { namespace, .. } => Some(namespace),
-                        EndpointTarget::External { .. } => None,
+                        EndpointTarget::External { .. } | EndpointTarget::Webhook { .. } => None,
                     });
                     (ResourceKind::Events, namespaces.find(|name| leaves(ResourceKind::Events, name)))
                 }
-                Properties::Events(_) | Properties::Twins(_) | Properties::Functions(_) => continue,
+                Properties::Events(_) | Properties::Functions(_) => continue,
             };
             if let Some(used) = used {
                 let message = format!(
@@ -305,6 +331,18 @@ const fn belongs(kind: ResourceKind, right: PolicyRight) -> bool {
         }
         PolicyRight::Listen | PolicyRight::Send | PolicyRight::Manage => matches!(kind, ResourceKind::Events),
     }
+}
+
+/// Longer than any disk lasts: ten years.
+const LONGEST_HISTORY: u32 = 10 * 366 * 24;
+
+fn check_history(twins: &Twins) -> Result<()> {
+    if twins.history.as_ref().is_some_and(|history| history.hours > LONGEST_HISTORY) {
+        return Err(Error::invalid(format!(
+            "history_hours is 1 to {LONGEST_HISTORY} (ten years), or 0 for no history"
+        )));
+    }
+    Ok(())
 }
 
 fn check_functions(functions: &Functions) -> Result<()> {

@@ -102,12 +102,12 @@ pub struct DeclaredBuiltIn {
     pub consumer_groups: Vec<String>,
 }
 
-/// A routing endpoint of a hub: an event hub of this deployment, by namespace and name, or one elsewhere, by connection
-/// string.
+/// A routing endpoint of a hub or digital twins instance: an event hub of this deployment, by namespace and name, or one
+/// elsewhere, by connection string; of digital twins also a webhook, by URL.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeclaredEndpoint {
-    /// Its name among the hub's endpoints.
+    /// Its name among the endpoints.
     pub name: String,
     /// The event hubs namespace.
     pub namespace: Option<String>,
@@ -117,6 +117,25 @@ pub struct DeclaredEndpoint {
     /// `Endpoint=sb://…;SharedAccessKeyName=…;SharedAccessKey=…;EntityPath=<event hub>` of a namespace elsewhere.
     #[serde(alias = "connectionString")]
     pub connection_string: Option<Setting>,
+    /// `https://…` or `http://…` of a web server that takes `CloudEvents`.
+    pub webhook: Option<Setting>,
+    /// Whether what the webhook does not take is kept; true when left out.
+    #[serde(alias = "deadLetters")]
+    pub dead_letters: Option<bool>,
+}
+
+/// An event route of a digital twins instance.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredEventRoute {
+    /// Unique among those of the instance.
+    pub id: String,
+    /// The endpoint's name.
+    #[serde(alias = "endpointName")]
+    pub endpoint: String,
+    /// Which notifications it takes; `true` when left out.
+    #[serde(default)]
+    pub filter: Option<String>,
 }
 
 /// A message route of a hub.
@@ -189,6 +208,14 @@ pub struct DeclaredTwins {
     /// The host name clients use.
     #[serde(alias = "hostName")]
     pub host_name: Option<String>,
+    /// For how many hours it keeps what twins and relationships were; 0, which a new one has: not at all.
+    #[serde(alias = "historyHours")]
+    pub history_hours: Option<u32>,
+    /// Endpoints to make or change.
+    pub endpoints: Vec<DeclaredEndpoint>,
+    /// Event routes to make or change.
+    #[serde(alias = "eventRoutes")]
+    pub event_routes: Vec<DeclaredEventRoute>,
 }
 
 /// A function app.
@@ -304,7 +331,16 @@ impl Declared {
         }
     }
 
-    /// What others refer to comes first: a hub's endpoints need the namespace, a DPS's links the hub.
+    /// The endpoints it makes or changes.
+    pub(super) fn endpoints(&self) -> &[DeclaredEndpoint] {
+        match self {
+            Self::Hub(one) => &one.endpoints,
+            Self::Twins(one) => &one.endpoints,
+            Self::Dps(_) | Self::Events(_) | Self::Functions(_) => &[],
+        }
+    }
+
+    /// What others refer to comes first: endpoints need the namespace, a DPS's links the hub.
     pub(super) const fn order(&self) -> u8 {
         match self {
             Self::Events(_) => 0,

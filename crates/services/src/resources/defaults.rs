@@ -134,7 +134,7 @@ fn default_hub(with_routes: bool) -> Declared {
             name: name.to_owned(),
             namespace: Some("events1".to_owned()),
             event_hub: Some(name.to_owned()),
-            connection_string: None,
+            ..Default::default()
         });
         hub.routes.push(DeclaredRoute {
             name: name.to_owned(),

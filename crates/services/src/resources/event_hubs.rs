@@ -34,7 +34,7 @@ impl Resources {
         super::check::event_hub(&found, name).cloned().ok_or_else(|| no_event_hub(namespace, name))
     }
 
-    /// Deletes an event hub with its events. [`ErrorCode::ResourceInUse`] while a hub routes to it.
+    /// Deletes an event hub with its events. [`ErrorCode::ResourceInUse`] while an endpoint leads to it.
     pub async fn delete_event_hub(
         &self,
         caller: &Caller,
@@ -55,9 +55,9 @@ impl Resources {
 
     fn check_not_routed_to(&self, namespace: &ResourceName, event_hub: &str) -> Result<()> {
         for one in self.context.table.all().iter() {
-            let Properties::Hub(hub) = &one.properties else { continue };
-            if hub.endpoints.iter().any(|end| end.leads_to(namespace, event_hub)) {
-                let message = format!("the hub '{}' routes to '{namespace}/{event_hub}'", one.name);
+            if one.endpoints().iter().any(|end| end.leads_to(namespace, event_hub)) {
+                let (kind, name) = (one.kind(), &one.name);
+                let message = format!("the {kind} '{name}' routes to '{namespace}/{event_hub}'");
                 return Err(Error::new(ErrorCode::ResourceInUse, message));
             }
         }

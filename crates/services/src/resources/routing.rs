@@ -1,22 +1,43 @@
-//! Message routing of a hub: endpoints and routes.
+//! Message routing: endpoints of hubs and digital twins instances, routes of hubs.
 
-use pollux_model::resource::{Hub, Properties, Resource, ResourceKind};
+use pollux_model::resource::{Properties, Resource, ResourceKind};
 use pollux_model::{Error, ErrorCode, ResourceName, Result};
 
-use super::declared::{Declared, DeclaredEndpoint, DeclaredHub, DeclaredRoute};
+use super::declared::{Declared, DeclaredEndpoint, DeclaredHub, DeclaredRoute, DeclaredTwins};
 use super::{Resources, administer};
 use crate::caller::Caller;
+use crate::forwarding;
 
 impl Resources {
-    /// Makes or changes an endpoint. The event hub must exist.
+    /// Makes or changes an endpoint of a hub or digital twins instance. The event hub must exist; a webhook must say that
+    /// it wants events.
     pub async fn put_endpoint(
         &self,
         caller: &Caller,
-        hub: &ResourceName,
+        (kind, name): (ResourceKind, &ResourceName),
         endpoint: DeclaredEndpoint,
     ) -> Result<Resource> {
-        let declared = DeclaredHub { name: hub.to_string(), endpoints: vec![endpoint], ..Default::default() };
-        self.change(caller, &Declared::Hub(declared), None).await
+        let (name, endpoints) = (name.to_string(), vec![endpoint]);
+        let declared = match kind {
+            ResourceKind::Twins => Declared::Twins(DeclaredTwins { name, endpoints, ..Default::default() }),
+            _ => Declared::Hub(DeclaredHub { name, endpoints, ..Default::default() }),
+        };
+        self.change(caller, &declared, None).await
+    }
+
+    /// Asks the webhooks that a declaration makes or changes whether they want events. Those of the configuration are asked
+    /// before the first event instead: they may not be up yet.
+    pub(super) async fn ask_webhooks(&self, declared: &Declared) -> Result<()> {
+        let name = ResourceName::parse(declared.name())?;
+        let present = self.context.table.named(declared.kind(), &name);
+        let default = || self.default_host_name(declared.kind(), &name);
+        let host = declared.common().1.map(str::to_owned);
+        let host = host.or_else(|| present.map(|one| one.host_name.clone())).unwrap_or_else(default);
+        for url in declared.endpoints().iter().filter_map(|endpoint| endpoint.webhook.as_ref()) {
+            let asked = forwarding::ask(&self.context, &forwarding::webhook_url(url)?, &host).await;
+            asked.map_err(Error::invalid)?;
+        }
+        Ok(())
     }
 
     /// Makes or changes a route. Its condition must parse and its endpoint exist.
@@ -31,44 +52,60 @@ impl Resources {
     }
 
     /// Removes an endpoint that no route leads to.
-    pub async fn delete_endpoint(&self, caller: &Caller, hub: &ResourceName, name: &str) -> Result<Resource> {
-        self.change_hub(caller, hub, "routing endpoint", name, |hub| {
-            if let Some(route) = hub.routes.iter().find(|route| route.endpoint == name) {
-                let message =
-                    format!("the route '{}' leads to the endpoint '{name}': delete it first", route.name);
+    pub async fn delete_endpoint(
+        &self,
+        caller: &Caller,
+        holder: (ResourceKind, &ResourceName),
+        name: &str,
+    ) -> Result<Resource> {
+        self.change_routing(caller, holder, ("routing endpoint", name), |properties| {
+            let (endpoints, route) = match properties {
+                Properties::Hub(hub) => {
+                    let route = hub.routes.iter().find(|route| route.endpoint == name);
+                    (&mut hub.endpoints, route.map(|route| &route.name))
+                }
+                Properties::Twins(twins) => {
+                    let route = twins.event_routes.iter().find(|route| route.endpoint == name);
+                    (&mut twins.endpoints, route.map(|route| &route.id))
+                }
+                Properties::Dps(_) | Properties::Events(_) | Properties::Functions(_) => {
+                    return Err(Error::internal());
+                }
+            };
+            if let Some(route) = route {
+                let message = format!("the route '{route}' leads to the endpoint '{name}': delete it first");
                 return Err(Error::new(ErrorCode::ResourceInUse, message));
             }
-            hub.endpoints.retain(|one| one.name != name);
+            endpoints.retain(|one| one.name != name);
             Ok(())
         })
         .await
     }
 
-    /// Removes a route.
+    /// Removes a route of a hub.
     pub async fn delete_route(&self, caller: &Caller, hub: &ResourceName, name: &str) -> Result<Resource> {
-        self.change_hub(caller, hub, "route", name, |hub| {
+        self.change_routing(caller, (ResourceKind::Hub, hub), ("route", name), |properties| {
+            let Properties::Hub(hub) = properties else { return Err(Error::internal()) };
             hub.routes.retain(|one| one.name != name);
             Ok(())
         })
         .await
     }
 
-    async fn change_hub(
+    async fn change_routing(
         &self,
         caller: &Caller,
-        name: &ResourceName,
-        what: &str,
-        item: &str,
-        change: impl FnOnce(&mut Hub) -> Result<()> + Send,
+        (kind, name): (ResourceKind, &ResourceName),
+        (what, item): (&str, &str),
+        change: impl FnOnce(&mut Properties) -> Result<()> + Send,
     ) -> Result<Resource> {
         administer(caller)?;
         let _one = self.change_alone().await?;
-        let present = self.context.table.get(ResourceKind::Hub, name)?;
+        let present = self.context.table.get(kind, name)?;
         let mut resource = Resource::clone(&present);
-        let Properties::Hub(hub) = &mut resource.properties else { return Err(Error::internal()) };
-        change(hub)?;
+        change(&mut resource.properties)?;
         if resource == *present {
-            let message = format!("the hub '{name}' has no {what} '{}'", pollux_model::ids::shown(item));
+            let message = format!("the {kind} '{name}' has no {what} '{}'", pollux_model::ids::shown(item));
             return Err(Error::new(ErrorCode::ResourceNotFound, message));
         }
         self.replace(&present, resource).await

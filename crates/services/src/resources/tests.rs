@@ -233,10 +233,17 @@ async fn what_is_used_stays_until_it_is_unlinked() {
     assert_eq!(resources.delete(&admin, ResourceKind::Events, &events, None).await.map_err(code), in_use);
     let event_hub = resources.delete_event_hub(&admin, &events, "deviceevents").await;
     assert_eq!(event_hub.map(drop).map_err(code), in_use);
-    assert_eq!(resources.delete_endpoint(&admin, &hub, "deviceevents").await.map(drop).map_err(code), in_use);
+    assert_eq!(
+        resources
+            .delete_endpoint(&admin, (ResourceKind::Hub, &hub), "deviceevents")
+            .await
+            .map(drop)
+            .map_err(code),
+        in_use
+    );
 
     resources.delete_route(&admin, &hub, "deviceevents").await.unwrap();
-    resources.delete_endpoint(&admin, &hub, "deviceevents").await.unwrap();
+    resources.delete_endpoint(&admin, (ResourceKind::Hub, &hub), "deviceevents").await.unwrap();
     resources.delete_event_hub(&admin, &events, "deviceevents").await.unwrap();
     resources.unlink_hub(&admin, &dps, "hub1").await.unwrap();
     let again = resources.unlink_hub(&admin, &dps, "hub1").await;

@@ -1,14 +1,16 @@
 //! The only place that writes twins and relationships: read, decide, commit; again if the world moved in between.
-//! Notifications of changes (event routes) join the same batch here.
+//! What is told of changes (event routes) joins the same batch here.
 
 use std::hash::{BuildHasher as _, RandomState};
 
 use pollux_model::digital_twin::{DigitalTwin, Relationship};
 use pollux_model::resource::Resource;
 use pollux_model::{Error, ErrorCode, Etag, ResourceName, Result};
-use pollux_store::{Batch, CommitError, Expect, Mismatch, Write};
+use pollux_store::{Batch, CommitError, Mismatch, Write};
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::change::Change;
+use super::json_patch::Operation;
 use super::models::Models;
 use super::{Twins, refusal};
 
@@ -17,7 +19,7 @@ use super::{Twins, refusal};
 pub(super) const ATTEMPTS: usize = 64;
 const LANES: usize = 256;
 
-/// Changes of one twin wait for each other here instead of failing at the store and trying again. Only a courtesy:
+/// Changes of one twin or relationship wait for each other here instead of failing at the store and trying again. Only a courtesy:
 /// what keeps updates from being lost is the etag that each commit expects.
 #[derive(Debug)]
 pub(super) struct Lanes {
@@ -30,10 +32,20 @@ impl Lanes {
         Self { lanes: (0..LANES).map(|_| Mutex::new(())).collect(), hasher: RandomState::new() }
     }
 
-    async fn enter(&self, instance: &ResourceName, twin: &str) -> MutexGuard<'_, ()> {
+    pub(super) async fn enter(&self, instance: &ResourceName, twin: &str) -> MutexGuard<'_, ()> {
         let hash = self.hasher.hash_one((instance.as_str(), twin));
         let lane = usize::try_from(hash % LANES as u64).unwrap_or(0);
         self.lanes[lane].lock().await
+    }
+
+    /// A relationship has a lane of its own: a twin may be the source of many.
+    pub(super) async fn enter_relationship(
+        &self,
+        instance: &ResourceName,
+        source: &str,
+        id: &str,
+    ) -> MutexGuard<'_, ()> {
+        self.enter(instance, &format!("{source}/{id}")).await
     }
 }
 
@@ -44,9 +56,27 @@ pub(super) enum Outcome {
 }
 
 impl Twins {
-    /// Commits one write of this service.
-    pub(super) async fn commit(&self, write: Write) -> Result<Outcome> {
-        match self.context.store.commit(Batch::from(write)).await {
+    /// Commits changes together, with what is to be told of them. Refused if something is no more what it was before.
+    pub(super) async fn commit(&self, instance: &Resource, changes: &[Change]) -> Result<Outcome> {
+        let mut batch = Batch::new();
+        batch.writes.extend(changes.iter().map(|change| change.write(&instance.name)));
+        batch.writes.extend(self.ended(instance, changes));
+        batch.writes.extend(self.told(instance, changes));
+        self.commit_batch(batch).await
+    }
+
+    /// What changes end, as far as the instance keeps its history.
+    pub(super) fn ended(&self, instance: &Resource, changes: &[Change]) -> Vec<Write> {
+        if instance.twin_history().is_none() {
+            return Vec::new();
+        }
+        let now = self.context.clock.now();
+        changes.iter().filter_map(|change| change.ended(&instance.name, now)).collect()
+    }
+
+    /// Commits what is no change of the graph.
+    pub(super) async fn commit_batch(&self, batch: Batch) -> Result<Outcome> {
+        match self.context.store.commit(batch).await {
             Ok(()) => Ok(Outcome::Done),
             Err(CommitError::Expectation { mismatch, .. }) => Ok(Outcome::Refused(mismatch)),
             Err(error) => Err(refusal::commit(error)),
@@ -73,13 +103,13 @@ impl Twins {
         Err(refusal::relationship_not_found(source, id))
     }
 
-    /// Changes a twin by `decide`, which is given the twin as it is and gives it as it shall be, with a new etag, which is
-    /// returned. It is asked again if the twin was changed meanwhile and the caller did not insist on an etag.
+    /// Changes a twin by `decide`, which is given the twin as it is and gives it as it shall be after `patch`, with a new
+    /// etag, which is returned. It is asked again if the twin was changed meanwhile and the caller did not insist on an etag.
     pub(super) async fn change_twin<F>(
         &self,
         resource: &Resource,
         id: &str,
-        if_match: Option<&Etag>,
+        (patch, if_match): (&[Operation], Option<&Etag>),
         decide: F,
     ) -> Result<Etag>
     where
@@ -90,10 +120,10 @@ impl Twins {
         for _ in 0..ATTEMPTS {
             let before = self.read_twin(instance, id).await?;
             check_etag(if_match, &before.etag)?;
-            let expect = Expect::Etag(before.etag.clone());
-            let after = decide(before, &*self.models.get(resource).await?)?;
-            let (etag, twin) = (after.etag.clone(), Box::new(after));
-            match self.commit(Write::PutTwin { twins: instance.clone(), twin, expect }).await? {
+            let after = decide(before.clone(), &*self.models.get(resource).await?)?;
+            let (etag, patch) = (after.etag.clone(), patch.to_vec());
+            let change = Change::TwinUpdated { before: Box::new(before), after: Box::new(after), patch };
+            match self.commit(resource, &[change]).await? {
                 Outcome::Done => return Ok(etag),
                 Outcome::Refused(_) => {} // changed or deleted meanwhile: the next reading tells which
             }
@@ -106,23 +136,23 @@ impl Twins {
         &self,
         resource: &Resource,
         (source, id): (&str, &str),
-        if_match: Option<&Etag>,
+        (patch, if_match): (&[Operation], Option<&Etag>),
         decide: F,
     ) -> Result<Etag>
     where
         F: Fn(Relationship, &str, &Models) -> Result<Relationship> + Send + Sync,
     {
         let instance = &resource.name;
-        let _lane = self.lanes.enter(instance, source).await;
+        let _lane = self.lanes.enter_relationship(instance, source, id).await;
         for _ in 0..ATTEMPTS {
             let before = self.read_relationship(instance, source, id).await?;
             check_etag(if_match, &before.etag)?;
-            let expect = Expect::Etag(before.etag.clone());
             let model = self.read_twin(instance, source).await?.model;
-            let after = decide(before, &model, &*self.models.get(resource).await?)?;
-            let (etag, relationship) = (after.etag.clone(), Box::new(after));
-            let write = Write::PutRelationship { twins: instance.clone(), relationship, expect };
-            match self.commit(write).await? {
+            let after = decide(before.clone(), &model, &*self.models.get(resource).await?)?;
+            let (etag, patch) = (after.etag.clone(), patch.to_vec());
+            let (before, after) = (Box::new(before), Box::new(after));
+            let change = Change::RelationshipUpdated { before, after, model, patch };
+            match self.commit(resource, &[change]).await? {
                 Outcome::Done => return Ok(etag),
                 Outcome::Refused(Mismatch::NoTarget) => return Err(refusal::target_not_found()),
                 Outcome::Refused(_) => {}
@@ -132,12 +162,7 @@ impl Twins {
     }
 }
 
-/// What a conditional write expects of its row.
-pub(super) fn expect(if_match: Option<&Etag>) -> Expect {
-    if_match.map_or(Expect::Present, |etag| Expect::Etag(etag.clone()))
-}
-
-fn check_etag(if_match: Option<&Etag>, current: &Etag) -> Result<()> {
+pub(super) fn check_etag(if_match: Option<&Etag>, current: &Etag) -> Result<()> {
     match if_match {
         Some(given) if given != current => Err(refusal::etag_mismatch(given)),
         _ => Ok(()),

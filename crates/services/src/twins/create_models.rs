@@ -53,7 +53,7 @@ impl Twins {
     }
 }
 
-fn add(
+pub(super) fn add(
     present: &Models,
     new: Vec<Model>,
     (instance, most): (&ResourceName, usize),
@@ -98,7 +98,7 @@ fn add(
     Ok((batch, Models { set, stored }))
 }
 
-fn invalid(diagnostics: &[Diagnostic]) -> Error {
+pub(super) fn invalid(diagnostics: &[Diagnostic]) -> Error {
     Error::new(
         ErrorCode::ModelInvalid,
         format!(

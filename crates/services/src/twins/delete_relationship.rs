@@ -1,10 +1,10 @@
 //! Deletes a relationship.
 
-use pollux_model::{Error, Etag, ResourceName, Result};
-use pollux_store::{Mismatch, Write};
+use pollux_model::{Etag, ResourceName, Result};
 
-use super::commit::{self, Outcome};
-use super::{Twins, refusal};
+use super::Twins;
+use super::change::Change;
+use super::commit::{ATTEMPTS, Outcome, check_etag, too_contended};
 use crate::{Caller, Right};
 
 impl Twins {
@@ -21,21 +21,16 @@ impl Twins {
         id: &str,
         if_match: Option<Etag>,
     ) -> Result<()> {
-        self.authorize(caller, instance, Right::TwinsWrite)?;
-        let write = Write::DeleteRelationship {
-            twins: instance.clone(),
-            source: source.to_owned(),
-            id: id.to_owned(),
-            expect: commit::expect(if_match.as_ref()),
-        };
-        match (self.commit(write).await?, if_match) {
-            (Outcome::Done, _) => Ok(()),
-            (Outcome::Refused(Mismatch::OtherEtag), Some(given)) => Err(refusal::etag_mismatch(&given)),
-            (Outcome::Refused(Mismatch::Absent | Mismatch::NoSource), _) => {
-                self.read_twin(instance, source).await?;
-                Err(refusal::relationship_not_found(source, id))
+        let resource = self.authorize(caller, instance, Right::TwinsWrite)?;
+        let _lane = self.lanes.enter_relationship(instance, source, id).await;
+        for _ in 0..ATTEMPTS {
+            let before = self.read_relationship(instance, source, id).await?;
+            check_etag(if_match.as_ref(), &before.etag)?;
+            match self.commit(&resource, &[Change::RelationshipDeleted(Box::new(before))]).await? {
+                Outcome::Done => return Ok(()),
+                Outcome::Refused(_) => {} // changed or deleted meanwhile: the next reading tells which
             }
-            (Outcome::Refused(_), _) => Err(Error::internal()),
         }
+        Err(too_contended())
     }
 }

@@ -2,10 +2,11 @@
 
 use pollux_model::digital_twin::Relationship;
 use pollux_model::{Error, ErrorCode, Etag, ResourceName, Result};
+use pollux_store::Mismatch;
 use pollux_store::twins::Direction;
-use pollux_store::{Batch, CommitError, Expect, Mismatch, Write};
 
-use super::commit::{self, ATTEMPTS, Outcome, too_contended};
+use super::change::Change;
+use super::commit::{ATTEMPTS, Outcome, check_etag, too_contended};
 use super::{Twins, refusal};
 use crate::{Caller, Right};
 
@@ -24,14 +25,20 @@ impl Twins {
         id: &str,
         if_match: Option<Etag>,
     ) -> Result<()> {
-        self.authorize(caller, instance, Right::TwinsWrite)?;
-        match (self.commit(delete(instance, id, if_match.as_ref())).await?, if_match) {
-            (Outcome::Done, _) => Ok(()),
-            (Outcome::Refused(Mismatch::Absent), _) => Err(refusal::twin_not_found(id)),
-            (Outcome::Refused(Mismatch::HasRelationships), _) => Err(refusal::relationships_not_deleted(id)),
-            (Outcome::Refused(Mismatch::OtherEtag), Some(given)) => Err(refusal::etag_mismatch(&given)),
-            (Outcome::Refused(_), _) => Err(Error::internal()),
+        let resource = self.authorize(caller, instance, Right::TwinsWrite)?;
+        let _lane = self.lanes.enter(instance, id).await;
+        for _ in 0..ATTEMPTS {
+            let twin = self.read_twin(instance, id).await?;
+            check_etag(if_match.as_ref(), &twin.etag)?;
+            match self.commit(&resource, &[Change::TwinDeleted(Box::new(twin))]).await? {
+                Outcome::Done => return Ok(()),
+                Outcome::Refused(Mismatch::HasRelationships) => {
+                    return Err(refusal::relationships_not_deleted(id));
+                }
+                Outcome::Refused(_) => {} // changed or deleted meanwhile: the next reading tells which
+            }
         }
+        Err(too_contended())
     }
 
     /// Deletes a twin and every relationship that starts or ends at it, all or none. An addition to what Azure Digital
@@ -47,30 +54,17 @@ impl Twins {
         id: &str,
         if_match: Option<Etag>,
     ) -> Result<()> {
-        self.authorize(caller, instance, Right::TwinsWrite)?;
+        let resource = self.authorize(caller, instance, Right::TwinsWrite)?;
+        let _lane = self.lanes.enter(instance, id).await;
         for _ in 0..ATTEMPTS {
-            let mut batch = Batch::new();
-            for relationship in self.all_relationships(instance, id).await? {
-                let Relationship { source, id, .. } = relationship;
-                // One that was deleted meanwhile is as good.
-                batch = batch.with(Write::DeleteRelationship {
-                    twins: instance.clone(),
-                    source,
-                    id,
-                    expect: Expect::Any,
-                });
-            }
-            let mismatch =
-                match self.context.store.commit(batch.with(delete(instance, id, if_match.as_ref()))).await {
-                    Ok(()) => return Ok(()),
-                    Err(CommitError::Expectation { mismatch, .. }) => mismatch,
-                    Err(error) => return Err(refusal::commit(error)),
-                };
-            match (mismatch, &if_match) {
-                (Mismatch::HasRelationships, _) => {} // one was added meanwhile
-                (Mismatch::Absent, _) => return Err(refusal::twin_not_found(id)),
-                (Mismatch::OtherEtag, Some(given)) => return Err(refusal::etag_mismatch(given)),
-                _ => return Err(Error::internal()),
+            let twin = self.read_twin(instance, id).await?;
+            check_etag(if_match.as_ref(), &twin.etag)?;
+            let relationships = self.all_relationships(instance, id).await?;
+            let relationships = relationships.into_iter().map(Box::new).map(Change::RelationshipDeleted);
+            let changes: Vec<_> = relationships.chain([Change::TwinDeleted(Box::new(twin))]).collect();
+            match self.commit(&resource, &changes).await? {
+                Outcome::Done => return Ok(()),
+                Outcome::Refused(_) => {} // one was added, changed or deleted meanwhile
             }
         }
         Err(too_contended())
@@ -86,7 +80,9 @@ impl Twins {
                 let page =
                     store.relationships_of(instance, twin, direction, None, after.as_deref(), PAGE).await;
                 let page = page.map_err(refusal::store)?;
-                found.extend(page.items);
+                // What starts and ends here was found as outgoing already.
+                let once = |one: &Relationship| direction == Direction::Outgoing || one.source != twin;
+                found.extend(page.items.into_iter().filter(once));
                 if found.len() > limit {
                     let message = format!(
                         "The twin has more than {limit} relationships, which is the most that can be deleted together \
@@ -102,8 +98,4 @@ impl Twins {
         }
         Ok(found)
     }
-}
-
-fn delete(instance: &ResourceName, id: &str, if_match: Option<&Etag>) -> Write {
-    Write::DeleteTwin { twins: instance.clone(), id: id.to_owned(), expect: commit::expect(if_match) }
 }

@@ -28,6 +28,16 @@ pub(super) fn shown(twin: DigitalTwin) -> Value {
     Value::Object(document)
 }
 
+/// As [`twin_document`], as text.
+pub(super) fn shown_text(twin: &DigitalTwin) -> String {
+    let (id, etag) = (Value::from(twin.id.as_str()), Value::from(format!("W/\"{}\"", twin.etag)));
+    let contents = twin.document.to_string();
+    match contents.strip_prefix('{') {
+        Some(contents) if contents != "}" => format!("{{\"{ID}\":{id},\"$etag\":{etag},{contents}"),
+        _ => format!("{{\"{ID}\":{id},\"$etag\":{etag}}}"),
+    }
+}
+
 /// A relationship as ADT shows it: the `$` members and its properties.
 #[must_use]
 pub fn relationship_document(relationship: &Relationship) -> Value {

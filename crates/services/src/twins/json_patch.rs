@@ -2,7 +2,7 @@
 
 use pollux_model::ids::shown;
 use pollux_model::{Error, Result};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::refusal;
 
@@ -30,6 +30,17 @@ impl Operation {
     /// The path as a pointer, cut for messages.
     pub(super) fn pointer(&self) -> String {
         shown(&format!("/{}", self.path.join("/")))
+    }
+
+    /// As JSON, with members in the order in which notifications have them.
+    pub(super) fn document(&self) -> Value {
+        let escaped = |segment: &String| format!("/{}", segment.replace('~', "~0").replace('/', "~1"));
+        let path: String = self.path.iter().map(escaped).collect();
+        match self.verb {
+            Verb::Add => json!({ "value": self.value, "path": path, "op": "add" }),
+            Verb::Replace => json!({ "value": self.value, "path": path, "op": "replace" }),
+            Verb::Remove => json!({ "path": path, "op": "remove" }),
+        }
     }
 
     /// Applies the operation to `root`; `path` is its path from there.

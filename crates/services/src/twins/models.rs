@@ -161,7 +161,7 @@ pub(super) fn joined(diagnostics: &[Diagnostic]) -> String {
 }
 
 /// A model that was defined inside another is stored by itself too, so it comes twice.
-fn first_of_each(models: Vec<Model>) -> Vec<Model> {
+pub(super) fn first_of_each(models: Vec<Model>) -> Vec<Model> {
     let mut seen = std::collections::HashSet::new();
     models.into_iter().filter(|model| seen.insert(model.id.clone())).collect()
 }

@@ -48,9 +48,10 @@ impl Twins {
             }
             relationship_rules::check(models, model, None, &changed.name, properties, limits)?;
             changed.etag = Etag::fresh(&*self.context.random);
+            changed.updated = self.context.clock.now();
             Ok(changed)
         };
         let which = (patch.source.as_str(), patch.id.as_str());
-        self.change_relationship(&resource, which, patch.if_match.as_ref(), decide).await
+        self.change_relationship(&resource, which, (&operations, patch.if_match.as_ref()), decide).await
     }
 }

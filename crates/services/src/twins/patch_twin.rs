@@ -55,6 +55,6 @@ impl Twins {
             };
             twin_patch::apply(twin, operations, models, stamp)
         };
-        self.change_twin(resource, id, if_match, decide).await
+        self.change_twin(resource, id, (operations, if_match), decide).await
     }
 }

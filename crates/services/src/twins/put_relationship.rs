@@ -1,12 +1,14 @@
 //! Creates or replaces a relationship.
 
 use pollux_model::digital_twin::Relationship;
+use pollux_model::resource::Resource;
 use pollux_model::{Error, ErrorCode, Etag, ResourceName, Result};
-use pollux_store::{Expect, Mismatch, Write};
+use pollux_store::Mismatch;
 use serde_json::{Map, Value};
 
-use super::commit::Outcome;
-use super::{Twins, refusal, relationship_rules};
+use super::change::Change;
+use super::commit::{ATTEMPTS, Outcome, too_contended};
+use super::{Twins, difference, refusal, relationship_rules};
 use crate::{Caller, Right};
 
 /// A relationship to be made.
@@ -58,26 +60,45 @@ impl Twins {
             name,
             etag: Etag::fresh(&*self.context.random),
             properties: Value::Object(properties),
+            updated: self.context.clock.now(),
         };
-        let expect = if put.if_none_match { Expect::Absent } else { Expect::Any };
-        let row = Box::new(relationship.clone());
-        match self
-            .commit(Write::PutRelationship { twins: instance.clone(), relationship: row, expect })
-            .await?
-        {
-            Outcome::Done => Ok(relationship),
-            Outcome::Refused(Mismatch::Exists) => {
-                Err(refusal::already_there("relationship", &relationship.id))
+        self.put_whole(&resource, relationship, source.model, put.if_none_match).await
+    }
+
+    /// `model` is that of its source.
+    async fn put_whole(
+        &self,
+        instance: &Resource,
+        relationship: Relationship,
+        model: String,
+        if_none_match: bool,
+    ) -> Result<Relationship> {
+        let (store, Relationship { source, id, .. }) = (&self.context.store, &relationship);
+        let _lane = self.lanes.enter_relationship(&instance.name, source, id).await;
+        for _ in 0..ATTEMPTS {
+            let before = store.relationship(&instance.name, source, id).await.map_err(refusal::store)?;
+            let after = Box::new(relationship.clone());
+            let change = match before {
+                None => Change::RelationshipCreated(after),
+                Some(_) if if_none_match => return Err(refusal::already_there("relationship", id)),
+                Some(before) => {
+                    let (patch, model) = (difference::of_relationships(&before, &after), model.clone());
+                    Change::RelationshipUpdated { before: Box::new(before), after, model, patch }
+                }
+            };
+            match self.commit(instance, &[change]).await? {
+                Outcome::Done => return Ok(relationship),
+                Outcome::Refused(Mismatch::NoSource) => return Err(refusal::twin_not_found(source)),
+                Outcome::Refused(Mismatch::NoTarget) => return Err(refusal::target_not_found()),
+                Outcome::Refused(_) => {} // made, changed or deleted meanwhile
             }
-            Outcome::Refused(Mismatch::NoSource) => Err(refusal::twin_not_found(&relationship.source)),
-            Outcome::Refused(Mismatch::NoTarget) => Err(refusal::target_not_found()),
-            Outcome::Refused(_) => Err(Error::internal()),
         }
+        Err(too_contended())
     }
 }
 
 /// Name, target and properties.
-fn read(document: Value) -> Result<(String, String, Map<String, Value>)> {
+pub(super) fn read(document: Value) -> Result<(String, String, Map<String, Value>)> {
     let bad = || Error::invalid("Could not deserialize relationship create body.");
     let Value::Object(mut body) = document else { return Err(bad()) };
     let mut text = |member: &str| match body.shift_remove(member) {

@@ -3,12 +3,12 @@
 use pollux_model::digital_twin::DigitalTwin;
 use pollux_model::ids::shown;
 use pollux_model::{Error, Etag, ResourceName, Result};
-use pollux_store::{Expect, Mismatch, Write};
 use serde_json::{Map, Value};
 
-use super::commit::Outcome;
+use super::change::Change;
+use super::commit::{ATTEMPTS, Outcome, too_contended};
 use super::models::Models;
-use super::{Twins, document, refusal, sizes};
+use super::{Twins, difference, document, refusal, sizes};
 use crate::{Caller, Right};
 
 /// A twin to be made.
@@ -41,16 +41,27 @@ impl Twins {
         let Value::Object(body) = put.document else { return Err(Error::invalid("Payload is invalid.")) };
         let models = self.models.get(&resource).await?;
         let twin = self.make(put.id, body, &models)?;
-        let expect = if put.if_none_match { Expect::Absent } else { Expect::Any };
-        let write = Write::PutTwin { twins: instance.clone(), twin: Box::new(twin.clone()), expect };
-        match self.commit(write).await? {
-            Outcome::Done => Ok(twin),
-            Outcome::Refused(Mismatch::Exists) => Err(refusal::already_there("twin", &twin.id)),
-            Outcome::Refused(_) => Err(Error::internal()),
+        let _lane = self.lanes.enter(instance, &twin.id).await;
+        for _ in 0..ATTEMPTS {
+            let before = self.context.store.twin(instance, &twin.id).await.map_err(refusal::store)?;
+            let after = Box::new(twin.clone());
+            let change = match before {
+                None => Change::TwinCreated(after),
+                Some(_) if put.if_none_match => return Err(refusal::already_there("twin", &twin.id)),
+                Some(before) => {
+                    let patch = difference::of_twins(&before, &after);
+                    Change::TwinUpdated { before: Box::new(before), after, patch }
+                }
+            };
+            match self.commit(&resource, &[change]).await? {
+                Outcome::Done => return Ok(twin),
+                Outcome::Refused(_) => {} // made, changed or deleted meanwhile
+            }
         }
+        Err(too_contended())
     }
 
-    fn make(&self, id: String, body: Map<String, Value>, models: &Models) -> Result<DigitalTwin> {
+    pub(super) fn make(&self, id: String, body: Map<String, Value>, models: &Models) -> Result<DigitalTwin> {
         if let Some(other) = body.get(document::ID).filter(|given| given.as_str() != Some(&id)) {
             let (other, id) = (shown(&other.to_string()), shown(&id));
             let message = format!("The $dtId {other} of the body is not the id of the twin, '{id}'.");

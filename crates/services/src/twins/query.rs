@@ -1,43 +1,50 @@
 //! Queries over the twin graph. The language is crate `query`'s; here is what reads the store.
 //!
 //! ```text
-//!   text ─parse─▶ Query ─▶ plan ─▶ walk: roots, then hop by hop, batch by batch ─▶ rows as they come
-//!                                    └─ source: the store, and what was spent      or answer: in order, in groups
+//!   text ─parse─▶ Query ─▶ plan ─▶ rows ─┬─ memory: the graph, one relationship after the other ─▶ as they come
+//!                                        └─ walk: the store, hop by hop, batch by batch            or answer:
+//!                                             └─ source: what is read, what was spent              in order, in groups
 //! ```
 //!
-//! Nothing is cached: a query sees every write that was acknowledged before it began. What a query may cost is bounded
+//! A query sees every write that was acknowledged before it began: the graph in memory is changed before a commit is
+//! acknowledged (see `graph`), and where there is none the store is read. What a query may cost is bounded
 //! in rows, bytes, memory, work and time: a page that runs out of rows, bytes or time ends early and says where to go
 //! on; a query that runs out of memory or work, or that must see everything and has no time for it, is refused.
 //! docs/operations/queries.md has the figures.
 
 use std::time::Duration;
 
-use pollux_model::{Error, ErrorCode, ResourceName, Result};
-use pollux_query::twins::{ModelTree, Query};
+use pollux_model::resource::Resource;
+use pollux_model::{Error, ErrorCode, ResourceName, Result, Timestamp};
+use pollux_query::twins::{ModelTree, Moment, Query};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tokio::time::Instant;
 
 use super::continuation::Paging;
+use super::graph::Presence;
 use super::models::Models;
 use super::{Twins, refusal};
 use crate::{Caller, Limits, Right};
 
 mod answer;
 mod explain;
+mod memory;
+mod past;
 mod plan;
+mod row;
+mod rows;
 mod source;
 mod walk;
 
 use answer::{Behind, Ordered};
-use plan::{Counting, Plan};
+use plan::Plan;
+pub use row::Row;
+use rows::{Next, Rows};
 use source::Source;
-use walk::{Next, Place, Walk};
+use walk::Place;
 
 /// Most bytes of rows in one page, the last row not counted.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
-/// How many roots are read at once.
-const BATCH: usize = 100;
 
 /// A query, or a page of one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,7 +59,7 @@ pub struct QueryTwins {
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueryPage {
     /// The rows. A page may be empty although others follow.
-    pub rows: Vec<Value>,
+    pub rows: Vec<Row>,
     /// Where the answer goes on; `None` at its end.
     pub continuation: Option<String>,
     /// What the page cost: 1, 0.05 for each twin and relationship that was read, 0.002 for each combination of them
@@ -98,34 +105,24 @@ impl Twins {
             (None, Some(text)) => Position { query: text, ..Position::default() },
             (None, None) => return Err(Error::invalid("The body must have a query or a continuationToken.")),
         };
-        let parsed = pollux_query::twins::parse(&position.query).map_err(|error| {
-            Error::new(
-                ErrorCode::QueryInvalid,
-                format!(
-                    "SQL query parse failed: SQL Parser Error, Line={}, Position={}, Message={} See samples in \
-                     http://aka.ms/adtv2query for the correct syntax.",
-                    error.line,
-                    error.column.saturating_sub(1),
-                    error.message
-                ),
-            )
-        })?;
+        let parsed = pollux_query::twins::parse(&position.query)
+            .map_err(|error| unparsed(error.line, error.column, &error.message))?;
         let models = self.models.get(&resource).await?;
         let limits = &self.context.limits;
         let time = limits.query_page_seconds * if Ordered::wants(&parsed) { 3 } else { 1 };
         let ends = Instant::now() + Duration::from_secs(time);
         let work = (position.work, limits.query_work);
-        let mut source = Source::new(&*self.context.store, instance, work, ends);
+        let as_of = self.as_of(&resource, &parsed)?;
+        let presence = match as_of {
+            // Only what stands now is in memory.
+            Some(_) => Presence::Off,
+            None => self.graphs.want(&self.context.store, instance),
+        };
+        let mut source = Source::new((&*self.context.store, &self.graphs), instance, work, ends, as_of);
         let plan = Plan::make(&parsed, &models, &mut source, position.start).await?;
         position.start = Some(plan.start);
-        let run = Run {
-            query: &parsed,
-            plan: &plan,
-            walk: Walk::new(&parsed, &plan, &models),
-            source,
-            limits,
-            dry: false,
-        };
+        let rows = Rows::of((&parsed, &plan, &models), source, presence, position.place.clone());
+        let run = Run { query: &parsed, rows, limits };
         let limit = query.paging.limit();
         let (rows, next, charge) = run.page(position, limit).await?;
         let continuation = match next {
@@ -136,32 +133,55 @@ impl Twins {
     }
 }
 
-struct Run<'r> {
-    query: &'r Query,
-    plan: &'r Plan<'r>,
-    walk: Walk<'r>,
-    source: Source<'r>,
-    limits: &'r Limits,
-    /// Whether the store has no more roots.
-    dry: bool,
+impl Twins {
+    /// The moment a query asks for, if it names one and its instance knows of it.
+    fn as_of(&self, instance: &Resource, query: &Query) -> Result<Option<Timestamp>> {
+        let Some(Moment { text, line, column }) = query.as_of() else { return Ok(None) };
+        let at = Timestamp::parse(text).ok_or_else(|| {
+            let message =
+                "expected a date and time as RFC 3339 writes it, like '2026-11-29T10:00:00Z', behind AS OF.";
+            unparsed(*line, *column, message)
+        })?;
+        let now = self.context.clock.now();
+        let begins = instance.twin_history().ok_or_else(|| Error::invalid(refusal::NO_HISTORY))?.begins(now);
+        if !(begins..=now).contains(&at) {
+            let message = format!("the history of this instance is from {begins} to the present, {now}.");
+            return Err(unparsed(*line, *column, &message));
+        }
+        Ok(Some(at))
+    }
 }
 
-type Page = (Vec<Value>, Option<Position>, f64);
+fn unparsed(line: u32, column: u32, message: &str) -> Error {
+    Error::new(
+        ErrorCode::QueryInvalid,
+        format!(
+            "SQL query parse failed: SQL Parser Error, Line={line}, Position={}, Message={message} See samples in \
+             http://aka.ms/adtv2query for the correct syntax.",
+            column.saturating_sub(1)
+        ),
+    )
+}
+
+struct Run<'r> {
+    query: &'r Query,
+    rows: Rows<'r>,
+    limits: &'r Limits,
+}
+
+type Page = (Vec<Row>, Option<Position>, f64);
 
 impl Run<'_> {
     /// Rows of one page, where to go on, and what it cost.
-    async fn page(mut self, mut at: Position, limit: usize) -> Result<Page> {
-        if let Counting::Of(models) = &self.plan.counting {
-            let count = self.source.count_twins(models.as_deref()).await?;
-            return Ok((vec![self.query.count_row(count)], None, self.source.spent.charge()));
+    async fn page(mut self, at: Position, limit: usize) -> Result<Page> {
+        if let Some(count) = self.rows.counted().await? {
+            return Ok((vec![Row::Document(self.query.count_row(count))], None, self.rows.spent().charge()));
         }
-        if let (Some(inside), Some(key)) = (at.place.inside.take(), &at.place.after) {
-            self.walk.resume(key, inside, &mut self.source).await?;
-        }
+        self.rows.begin().await?;
         let left = self.query.top().map_or(u64::MAX, |top| top.saturating_sub(at.given));
         let limit = limit.min(usize::try_from(left).unwrap_or(usize::MAX));
         if self.query.is_explain() {
-            self.explained(at, limit).await
+            self.explained(limit).await
         } else if Ordered::wants(self.query) {
             self.ordered(at, limit).await
         } else {
@@ -171,35 +191,35 @@ impl Run<'_> {
 
     /// Rows as they come, or their number.
     async fn plain(mut self, mut at: Position, limit: usize) -> Result<Page> {
-        let (mut rows, mut bytes) = (Vec::new(), 0);
+        let (mut shown, mut bytes) = (Vec::new(), 0);
         let ended = loop {
-            if limit == 0 || (self.walk.is_dry() && self.dry) {
+            if limit == 0 || self.rows.is_dry() {
                 break true;
             }
-            if rows.len() >= limit || bytes >= PAGE_BYTES {
-                break self.query.top().is_some_and(|top| at.given + rows.len() as u64 >= top);
+            if (shown.len() >= limit || bytes >= PAGE_BYTES) && self.rows.may_end() {
+                break self.query.top().is_some_and(|top| at.given + shown.len() as u64 >= top);
             }
-            let row = match self.next(&mut at).await? {
+            let row = match self.rows.next(limit.saturating_sub(shown.len())).await? {
                 Next::Row(row) => row,
                 Next::Dry => break true,
                 Next::Late => break false,
             };
             if self.query.is_count() {
-                at.counted += 1;
+                at.counted += row.count();
             } else if at.passed < self.query.offset() {
                 at.passed += 1;
             } else {
-                let row = self.query.project(&row.bindings());
-                bytes += serde_json::to_vec(&row).map_or(0, |bytes| bytes.len());
-                rows.push(row);
+                let row = row.show(self.query);
+                bytes += row.bytes();
+                shown.push(row);
             }
         };
-        at.given += rows.len() as u64;
+        at.given += shown.len() as u64;
         if ended && self.query.is_count() {
-            rows.push(self.query.count_row(at.counted));
+            shown.push(Row::Document(self.query.count_row(at.counted)));
         }
-        let next = (!ended).then(|| self.position(at));
-        Ok((rows, next, self.source.spent.charge()))
+        let next = (!ended).then(|| Position { place: self.rows.place(), work: self.rows.work(), ..at });
+        Ok((shown, next, self.rows.spent().charge()))
     }
 
     /// Rows in order, or groups.
@@ -207,8 +227,8 @@ impl Run<'_> {
         let mut ordered =
             Ordered::new(self.query, at.behind.take(), limit, self.query.offset(), self.limits.query_memory)?;
         loop {
-            match self.next(&mut at).await? {
-                Next::Row(row) => ordered.take(&row)?,
+            match self.rows.next(usize::MAX).await? {
+                Next::Row(row) => row.put_in_order(&mut ordered)?,
                 Next::Dry => break,
                 Next::Late => return Err(too_long(3 * self.limits.query_page_seconds)),
             }
@@ -219,21 +239,21 @@ impl Run<'_> {
         let next = behind.filter(|_| !ended).map(|behind| Position {
             behind: Some(behind),
             place: Place::default(),
-            work: self.source.work(),
+            work: self.rows.work(),
             ..at
         });
-        Ok((rows, next, self.source.spent.charge()))
+        Ok((rows.into_iter().map(Row::Document).collect(), next, self.rows.spent().charge()))
     }
 
     /// What it takes to answer the query, found by answering it.
-    async fn explained(mut self, mut at: Position, limit: usize) -> Result<Page> {
+    async fn explained(mut self, limit: usize) -> Result<Page> {
         let mut ordered =
             Ordered::new(self.query, None, limit, self.query.offset(), self.limits.query_memory)?;
         let mut rows = 0;
         let complete = loop {
-            match self.next(&mut at).await? {
-                Next::Row(row) if Ordered::wants(self.query) => ordered.take(&row)?,
-                Next::Row(_) => rows += 1,
+            match self.rows.next(usize::MAX).await? {
+                Next::Row(row) if Ordered::wants(self.query) => row.put_in_order(&mut ordered)?,
+                Next::Row(row) => rows += row.count(),
                 Next::Dry => break true,
                 Next::Late => break false,
             }
@@ -241,33 +261,9 @@ impl Run<'_> {
         if Ordered::wants(self.query) {
             rows = ordered.seen();
         }
-        let spent = self.source.spent;
-        let seen = explain::Seen { bound: &self.walk.bound, rows, spent, complete };
-        Ok((vec![explain::row(self.query, self.plan, &seen)], None, spent.charge()))
-    }
-
-    /// The next row, from further roots if need be.
-    async fn next(&mut self, at: &mut Position) -> Result<Next> {
-        loop {
-            match self.walk.next(&mut self.source).await? {
-                Next::Dry if self.dry => return Ok(Next::Dry),
-                Next::Dry if self.source.late() && self.source.spent.work() > 0 => return Ok(Next::Late),
-                Next::Dry => {
-                    let after = at.place.after.take();
-                    let batch = self.source.roots(&self.plan.roots, after.as_deref(), BATCH).await?;
-                    at.place.after.clone_from(&batch.next);
-                    self.dry = batch.next.is_none();
-                    self.walk.begin(batch, after, &mut self.source)?;
-                }
-                found => return Ok(found),
-            }
-        }
-    }
-
-    /// Where the answer goes on.
-    fn position(&self, at: Position) -> Position {
-        let place = self.walk.place().unwrap_or_else(|| at.place.clone());
-        Position { place, work: self.source.work(), ..at }
+        let charge = self.rows.spent().charge();
+        let explained = self.rows.explain(self.query, rows, complete);
+        Ok((vec![Row::Document(explained)], None, charge))
     }
 }
 

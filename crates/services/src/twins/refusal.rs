@@ -7,6 +7,10 @@ use pollux_model::ids::shown;
 use pollux_model::{Error, ErrorCode, Etag};
 use pollux_store::{CommitError, StoreError};
 
+pub(super) const NO_HISTORY: &str = "This instance keeps no history. An operator switches it on with `pollux twins \
+                                     update --name <instance> --history-hours 168`; it then knows of all that changes \
+                                     from there on.";
+
 pub(super) fn twin_not_found(id: &str) -> Error {
     let id = shown(id);
     Error::new(
@@ -104,6 +108,14 @@ pub(super) fn invalid(noun: &str, findings: impl IntoIterator<Item = String>) ->
         message.extend(finding.chars().map(|c| if c.is_control() { ' ' } else { c }));
     }
     Error::new(ErrorCode::ValidationFailed, message)
+}
+
+pub(crate) fn event_route_not_found() -> Error {
+    Error::new(
+        ErrorCode::EventRouteNotFound,
+        "There is no route available that matches the provided input. Check for all valid event routes by calling \
+         EventRoute_List. See Swagger example (http://aka.ms/RouteSwSmpl).",
+    )
 }
 
 pub(super) fn patch(what: impl std::fmt::Display) -> Error {

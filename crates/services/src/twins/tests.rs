@@ -16,11 +16,16 @@ use crate::resources::ResourceTable;
 use crate::{Caller, Context, Limits};
 
 mod continuation;
+mod event_routes;
+mod graph_file;
+mod history;
+mod jobs;
 mod models;
 mod patches;
 mod queries;
 mod query_bounds;
 mod query_oracle;
+mod read_model;
 mod relationships;
 mod twins;
 
@@ -98,10 +103,17 @@ impl World {
     }
 
     /// The same after a restart.
-    fn again(self) -> Self {
-        let Self { folder, twins, .. } = self;
+    async fn again(self) -> Self {
+        let Self { folder, twins, instance, .. } = self;
+        twins.graphs.quiet(&instance).await;
         drop(twins);
         Self::over(folder)
+    }
+
+    /// Waits until the graph is in memory.
+    async fn remember(&self) {
+        let settled = self.twins.graphs.settled(&self.twins.context.store, &self.instance).await;
+        assert_eq!(settled, super::graph::Presence::Whole);
     }
 
     async fn put(&self, id: &str, document: Value) -> Result<DigitalTwin, Error> {

@@ -470,7 +470,7 @@ async fn what_is_routed_elsewhere_waits_for_its_endpoint() {
     let hub = world.hub().name.clone();
     let resources = &world.services.resources;
     resources.delete_route(&world.admin, &hub, "out").await.unwrap();
-    resources.delete_endpoint(&world.admin, &hub, "cloud").await.unwrap();
+    resources.delete_endpoint(&world.admin, (ResourceKind::Hub, &hub), "cloud").await.unwrap();
     let streams = world.services.context.log.streams().await.unwrap();
     assert!(!streams.iter().any(|(name, _)| name.as_str().contains("cloud")), "{streams:?}");
 }

@@ -9,6 +9,7 @@
 //! itself can say why it was refused, and a later statement may have changed it, the batch is run again one by one.
 
 use std::future::{Future, poll_fn};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -34,6 +35,8 @@ const BEGIN_LONG: &str = "BEGIN; SET LOCAL statement_timeout = '15min'";
 enum Failure {
     /// An expectation does not hold.
     Refused(usize, Mismatch),
+    /// Nothing was applied; one of many writes that went together is refused.
+    Run,
     /// Nothing was applied and nothing is wrong with the batch: try again.
     Again,
     /// The connection broke before the server was told to commit.
@@ -51,16 +54,17 @@ enum Mode {
 
 /// Commits a batch that has writes.
 pub(super) async fn commit(pool: &Pool, batch: &Prepared) -> Result<(), CommitError> {
-    let plan = Plan::new(batch);
+    let mut plan = Plan::new(batch, true);
     let mut mode = Mode::Together;
     let mut reconnected = false;
-    for _ in 0..ATTEMPTS {
+    for number in 0..ATTEMPTS {
         match attempt(pool, &plan, &mut mode).await {
             Ok(()) => return Ok(()),
             Err(Failure::Refused(index, mismatch)) => {
                 return Err(CommitError::Expectation { index, mismatch });
             }
-            Err(Failure::Again) => {}
+            Err(Failure::Again) => step_aside(number).await,
+            Err(Failure::Run) => plan = Plan::new(batch, false),
             Err(Failure::Lost(_)) if !reconnected => reconnected = true,
             Err(Failure::Lost(error) | Failure::Store(error)) => return Err(error.into()),
         }
@@ -69,11 +73,22 @@ pub(super) async fn commit(pool: &Pool, batch: &Prepared) -> Result<(), CommitEr
     Err(StoreError::Unavailable(why.to_owned()).into())
 }
 
+/// Those who were in each other's way would be so again if they came back together: each waits a while of its own, from
+/// nothing the first time to a quarter of a second.
+async fn step_aside(number: usize) {
+    let most = 1 << number.min(8);
+    let random = RandomState::new().build_hasher().finish();
+    tokio::time::sleep(Duration::from_millis(random % most)).await;
+}
+
 async fn attempt(pool: &Pool, plan: &Plan<'_>, mode: &mut Mode) -> Result<(), Failure> {
     let mut connection = pool.connection().await.map_err(Failure::Store)?;
     // Until it is known that no transaction is open.
     connection.clean = false;
-    let done = if let [step] = plan.steps.as_slice() {
+    let done = if let [step] = plan.steps.as_slice()
+        // A run may have been applied in part when it is refused.
+        && !matches!(step.wants, Wants::Rows(_))
+    {
         pool.patient(alone(&connection, step)).await
     } else if plan.long {
         Pool::patient_for(LONG, transaction(&connection, plan, mode)).await
@@ -211,7 +226,8 @@ async fn refusal(
                 None => Ok(Some(Failure::Again)),
             }
         }
-        Wants::Anything | Wants::NoRow(_) | Wants::Row(_) | Wants::Etags(_) => Ok(None),
+        Wants::Rows(wanted) if rows != *wanted => Ok(Some(Failure::Run)),
+        Wants::Anything | Wants::NoRow(_) | Wants::Row(_) | Wants::Rows(_) | Wants::Etags(_) => Ok(None),
     }
 }
 

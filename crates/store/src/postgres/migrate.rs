@@ -11,7 +11,11 @@ use super::failure::words;
 use super::open_error::OpenError;
 
 /// The SQL that leads from each version to the next; the first leads from nothing to version 1.
-const VERSIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+const VERSIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_jobs.sql"),
+    include_str!("migrations/0003_twin_history.sql"),
+];
 /// Which version a database has.
 const VERSION_TABLE: &str = "CREATE TABLE pollux_schema (
     one boolean PRIMARY KEY DEFAULT true CHECK (one), version bigint NOT NULL);
@@ -33,6 +37,8 @@ const TABLES: &[&str] = &[
     "secrets",
     "leases",
     "outbox",
+    "jobs",
+    "twin_history",
 ];
 
 /// Who we are there.

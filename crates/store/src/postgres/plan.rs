@@ -4,11 +4,13 @@ use std::sync::LazyLock;
 
 use pollux_model::ResourceName;
 use pollux_model::device::{Device, Status};
+use pollux_model::digital_twin::Past;
+use pollux_model::job::JobKind;
 use tokio_postgres::types::ToSql;
 
 use super::noun::Noun;
 use super::text::text;
-use super::{outbox, plan_resources};
+use super::{outbox, plan_resources, runs};
 use crate::batch::{Expect, Write};
 use crate::error::Mismatch;
 use crate::keys::folded;
@@ -43,6 +45,8 @@ pub(super) enum Wants<'a> {
     NoRow(Mismatch),
     /// A row; otherwise this is what was found.
     Row(Mismatch),
+    /// So many rows; otherwise the writes of the batch have to be asked one by one.
+    Rows(u64),
     /// A row; otherwise the row's etags tell what was found.
     Etags(Ask<'a>),
 }
@@ -97,6 +101,13 @@ noun!(
     ["etag"]
 );
 noun!(
+    HISTORY,
+    "twin_history",
+    ["twins", "twin", "relationship", "until", "etag"],
+    ["since", "target", "document"],
+    []
+);
+noun!(
     CHECKPOINTS,
     "checkpoints",
     ["namespace", "event_hub", "consumer_group", "owner", "partition"],
@@ -111,9 +122,13 @@ noun!(
     []
 );
 noun!(DEAD_LETTER_IDS, "dead_letters", ["app", "id"], ["document"], []);
+noun!(JOBS, "jobs", ["twins", "kind", "id"], ["etag", "document"], ["etag"]);
 noun!(SECRETS, "secrets", ["scope", "id"], ["etag", "document"], ["etag"]);
 
 /// What always refuses: its row never comes.
+const FORGET_VERSIONS: &str = "DELETE FROM twin_history WHERE (twins, twin, relationship, until, etag) IN (
+    SELECT twins, twin, relationship, until, etag FROM twin_history WHERE twins = $1 AND until < $2
+    ORDER BY until LIMIT $3)";
 const NEVER: &str = "SELECT 1 WHERE false";
 const TWIN_STAYS: &str = "SELECT 1 FROM digital_twins WHERE twins = $1 AND id = $2 FOR KEY SHARE";
 const RELATIONSHIPS_OF: &str = "(SELECT 1 FROM relationships WHERE twins = $1 AND source = $2 LIMIT 1)
@@ -127,18 +142,25 @@ pub(super) fn word<'a>(plain: &'a str) -> Param<'a> {
 }
 
 /// A parameter that can hold no character that would have to be told apart: numbers, documents.
-fn value<'a>(value: impl ToSql + Sync + Send + 'a) -> Param<'a> {
+pub(super) fn value<'a>(value: impl ToSql + Sync + Send + 'a) -> Param<'a> {
     Box::new(value)
 }
 
 impl<'a> Plan<'a> {
-    pub(super) fn new(batch: &'a Prepared) -> Self {
+    /// `runs`: many new twins or relationships in a row go in a few statements, which do not say which of them was
+    /// refused.
+    pub(super) fn new(batch: &'a Prepared, runs: bool) -> Self {
+        let mut covered = 0;
         let mut plan = Self { steps: Vec::new(), outbox_from: 0, long: false };
         let mut told = Vec::new();
         for (index, (write, documents)) in batch.writes.iter().enumerate() {
             if let Write::Outbox(entry) = write {
                 told.push(&**entry);
-            } else {
+            } else if index >= covered {
+                if let Some(end) = runs.then(|| runs::add(&mut plan, batch, index)).flatten() {
+                    covered = end;
+                    continue;
+                }
                 plan.long |= matches!(write, Write::DeleteResource { .. });
                 let mut steps = Steps { index, plan: &mut plan };
                 steps.write(write, documents);
@@ -168,7 +190,7 @@ impl<'a> Steps<'a, '_> {
         self.plan.steps.push(Step { index: self.index, statement: Statement { sql, params }, wants });
     }
 
-    fn write(&mut self, write: &'a Write, documents: &'a Documents) {
+    pub(super) fn write(&mut self, write: &'a Write, documents: &'a Documents) {
         let text = documents.main.as_str();
         match write {
             Write::PutResource { resource, expect } => {
@@ -211,12 +233,21 @@ impl<'a> Steps<'a, '_> {
             | Write::PutTwin { .. }
             | Write::DeleteTwin { .. }
             | Write::PutRelationship { .. }
-            | Write::DeleteRelationship { .. } => self.graph(write, text),
+            | Write::DeleteRelationship { .. }
+            | Write::PutVersion { .. }
+            | Write::ForgetVersions { .. } => self.graph(write, text),
             Write::PutCheckpoint { .. }
             | Write::DeleteCheckpoints { .. }
             | Write::PutDeadLetter { .. }
             | Write::KeepDeadLetters { .. }
             | Write::DeleteDeadLetter { .. } => self.functions(write, text),
+            Write::PutJob { twins, job, expect } => {
+                let keys = || job_key(twins, job.kind, &job.id);
+                self.put(&JOBS, keys, vec![word(&job.etag), value(text)], expect);
+            }
+            Write::DeleteJob { twins, kind, id, expect } => {
+                self.delete(&JOBS, || job_key(twins, *kind, id), expect);
+            }
             Write::PutSecret { secret, expect } => {
                 let keys = || vec![word(&secret.scope), word(&secret.id)];
                 self.put(&SECRETS, keys, vec![word(&secret.etag), value(text)], expect);
@@ -258,6 +289,28 @@ impl<'a> Steps<'a, '_> {
             Write::DeleteRelationship { twins, source, id, expect } => {
                 let keys = || vec![value(twins.as_str()), word(source), word(id)];
                 self.delete(&RELATIONSHIPS, keys, expect);
+            }
+            Write::PutVersion { twins, version } => {
+                let (twin, relationship) = version.of();
+                let (etag, target) = match &version.was {
+                    Past::Twin(twin) => (&twin.etag, ""),
+                    Past::Relationship(relationship) => (&relationship.etag, relationship.target.as_str()),
+                };
+                let keys = || {
+                    let mut keys = key(twins, twin);
+                    keys.extend([
+                        word(relationship.unwrap_or_default()),
+                        value(version.until.as_micros()),
+                        word(etag),
+                    ]);
+                    keys
+                };
+                let columns = vec![value(version.since().as_micros()), word(target), value(text)];
+                self.put(&HISTORY, keys, columns, &Expect::Any);
+            }
+            Write::ForgetVersions { twins, before, most } => {
+                let params = vec![value(twins.as_str()), value(before.as_micros()), value(i64::from(*most))];
+                self.add(FORGET_VERSIONS, params, Wants::Anything);
             }
             _ => {}
         }
@@ -397,6 +450,10 @@ impl<'a> Steps<'a, '_> {
 /// An instance and an id in it.
 pub(super) fn key<'a>(instance: &'a str, id: &'a str) -> Vec<Param<'a>> {
     vec![value(instance), word(id)]
+}
+
+fn job_key<'a>(twins: &'a ResourceName, kind: JobKind, id: &'a str) -> Vec<Param<'a>> {
+    vec![value(twins.as_str()), value(kind.as_str()), word(id)]
 }
 
 fn folded_key<'a>(instance: &'a ResourceName, id: &str) -> Vec<Param<'a>> {

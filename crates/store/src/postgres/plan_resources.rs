@@ -24,6 +24,11 @@ pub(super) fn delete_instance<'a>(steps: &mut Steps<'a, '_>, kind: ResourceKind,
             "DELETE FROM digital_twins WHERE twins = $1",
             "DELETE FROM relationships WHERE twins = $1",
             "DELETE FROM models WHERE twins = $1",
+            "DELETE FROM twin_history WHERE twins = $1",
+            "DELETE FROM jobs WHERE twins = $1",
+            // As `OwnerName::of_twins`.
+            "DELETE FROM checkpoints WHERE namespace = $1::text || '.twins'",
+            "DELETE FROM dead_letters WHERE app = $1::text || '.twins'",
         ],
         ResourceKind::Functions => &[
             "DELETE FROM dead_letters WHERE app = $1",

@@ -145,9 +145,8 @@ pub(super) fn delete_namespace(connection: &Connection, namespace: &ResourceName
     execute(connection, "DELETE FROM checkpoints WHERE namespace = ?1", [namespace.as_str()])
 }
 
-/// What a hub keeps of its own streams goes with it: places in them and dead letters.
-pub(super) fn delete_hub(connection: &Connection, hub: &ResourceName) -> Result<(), StoreError> {
-    let owner = OwnerName::of_hub(hub);
+/// What a hub or digital twins instance keeps of its own streams goes with it: places in them and dead letters.
+pub(super) fn delete_owner(connection: &Connection, owner: &OwnerName) -> Result<(), StoreError> {
     execute(connection, "DELETE FROM checkpoints WHERE namespace = ?1", [owner.as_str()])?;
     execute(connection, "DELETE FROM dead_letters WHERE app = ?1", [owner.as_str()])
 }

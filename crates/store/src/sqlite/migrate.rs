@@ -10,8 +10,12 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::failure::OpenError;
 
 /// The SQL that leads from each version to the next; the first leads from an empty file to version 1.
-const VERSIONS: &[&str] =
-    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_leases.sql")];
+const VERSIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_leases.sql"),
+    include_str!("migrations/0003_jobs.sql"),
+    include_str!("migrations/0004_twin_history.sql"),
+];
 
 /// `PLUX`: tells our databases from others.
 const APPLICATION_ID: i64 = 0x504c_5558;

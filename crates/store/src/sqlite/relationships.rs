@@ -5,7 +5,7 @@ use pollux_model::digital_twin::Relationship;
 use rusqlite::{Connection, Row, params};
 
 use super::failure::Refusal;
-use super::rows::{document, execute, one, page, require};
+use super::rows::{document, execute, insert, one, page, require};
 use super::twins;
 use crate::batch::Expect;
 use crate::error::{Mismatch, StoreError};
@@ -121,12 +121,22 @@ pub(super) fn put(
     expect: &Expect,
 ) -> Result<(), Refusal> {
     let Relationship { id, source, target, name, etag, .. } = relationship;
-    require(connection, ETAG, [twins.as_str(), source, id], expect)?;
+    let fresh = *expect == Expect::Absent;
+    if fresh {
+        let sql = "INSERT INTO relationships (twins, source, id, target, name, etag, document)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
+        insert(connection, sql, params![twins.as_str(), source, id, target, name, etag.as_str(), text])?;
+    } else {
+        require(connection, ETAG, [twins.as_str(), source, id], expect)?;
+    }
     if !twins::exists(connection, twins, source)? {
         return Err(Mismatch::NoSource.into());
     }
     if !twins::exists(connection, twins, target)? {
         return Err(Mismatch::NoTarget.into());
+    }
+    if fresh {
+        return Ok(());
     }
     let sql = "INSERT INTO relationships (twins, source, id, target, name, etag, document)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)

@@ -1,13 +1,15 @@
 //! Table `resources`.
 
 use async_trait::async_trait;
-use pollux_model::ResourceName;
 use pollux_model::resource::{Resource, ResourceKind};
+use pollux_model::{OwnerName, ResourceName};
 use rusqlite::{Connection, params};
 
 use super::failure::Refusal;
 use super::rows::{document, execute, many, one, require};
-use super::{SqliteStore, devices, enrollments, functions, models, registrations, relationships, twins};
+use super::{
+    SqliteStore, devices, enrollments, functions, history, jobs, models, registrations, relationships, twins,
+};
 use crate::batch::Expect;
 use crate::error::StoreError;
 use crate::resources::Resources;
@@ -67,13 +69,16 @@ pub(super) fn delete(
         }
         ResourceKind::Hub => {
             devices::delete_instance(connection, name)?;
-            functions::delete_hub(connection, name)?;
+            functions::delete_owner(connection, &OwnerName::of_hub(name))?;
         }
         ResourceKind::Events => functions::delete_namespace(connection, name)?,
         ResourceKind::Twins => {
             relationships::delete_instance(connection, name)?;
             twins::delete_instance(connection, name)?;
             models::delete_instance(connection, name)?;
+            history::delete_instance(connection, name)?;
+            jobs::delete_instance(connection, name)?;
+            functions::delete_owner(connection, &OwnerName::of_twins(name))?;
         }
         ResourceKind::Functions => functions::delete_app(connection, name)?,
     }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, Params, Row};
 use super::failure::Refusal;
 use crate::batch::Expect;
 use crate::document::decode;
-use crate::error::StoreError;
+use crate::error::{Mismatch, StoreError};
 use crate::store::Page;
 
 /// The first row, if there is one.
@@ -68,6 +68,13 @@ pub(super) fn count(connection: &Connection, sql: &str, params: impl Params) -> 
 pub(super) fn execute(connection: &Connection, sql: &str, params: impl Params) -> Result<(), StoreError> {
     connection.prepare_cached(sql)?.execute(params)?;
     Ok(())
+}
+
+/// Runs a statement that adds a row unless it is there: then that is refused. One look-up of the key less than asking
+/// first, which is felt where there are many.
+pub(super) fn insert(connection: &Connection, sql: &str, params: impl Params) -> Result<(), Refusal> {
+    let added = connection.prepare_cached(sql).and_then(|mut statement| statement.execute(params));
+    if added.map_err(StoreError::from)? == 0 { Err(Mismatch::Exists.into()) } else { Ok(()) }
 }
 
 /// The JSON document in a column.

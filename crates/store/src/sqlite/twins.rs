@@ -8,7 +8,7 @@ use pollux_model::digital_twin::{DigitalTwin, Relationship, StoredModel};
 use rusqlite::{Connection, Row, params};
 
 use super::failure::Refusal;
-use super::rows::{count, document, execute, many, one, page, require};
+use super::rows::{count, document, execute, insert, many, one, page, require};
 use super::{SqliteStore, models, relationships};
 use crate::batch::Expect;
 use crate::error::{Mismatch, StoreError};
@@ -223,6 +223,12 @@ pub(super) fn put(
     text: &str,
     expect: &Expect,
 ) -> Result<(), Refusal> {
+    if *expect == Expect::Absent {
+        let sql = "INSERT INTO digital_twins (twins, id, model, etag, document) VALUES (?1, ?2, ?3, ?4, ?5)
+            ON CONFLICT DO NOTHING";
+        let row = params![twins.as_str(), twin.id, twin.model, twin.etag.as_str(), text];
+        return insert(connection, sql, row);
+    }
     require(connection, ETAG, [twins.as_str(), &twin.id], expect)?;
     let sql = "INSERT INTO digital_twins (twins, id, model, etag, document) VALUES (?1, ?2, ?3, ?4, ?5)
         ON CONFLICT (twins, id) DO UPDATE SET model = excluded.model, etag = excluded.etag,

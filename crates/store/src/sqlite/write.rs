@@ -4,8 +4,8 @@ use rusqlite::Connection;
 
 use super::failure::Refusal;
 use super::{
-    devices, enrollments, functions, leases, models, outbox, registrations, relationships, resources,
-    secrets, twins,
+    devices, enrollments, functions, history, jobs, leases, models, outbox, registrations, relationships,
+    resources, secrets, twins,
 };
 use crate::batch::Write;
 use crate::prepared::{Documents, Prepared};
@@ -52,6 +52,10 @@ fn apply(connection: &Connection, write: &Write, documents: &Documents) -> Resul
         Write::DeleteRelationship { twins, source, id, expect } => {
             relationships::delete(connection, twins, source, id, expect)
         }
+        Write::PutVersion { twins, version } => history::put(connection, twins, version, text),
+        Write::ForgetVersions { twins, before, most } => history::forget(connection, twins, *before, *most),
+        Write::PutJob { twins, job, expect } => jobs::put(connection, twins, job, text, expect),
+        Write::DeleteJob { twins, kind, id, expect } => jobs::delete(connection, twins, *kind, id, expect),
         Write::PutCheckpoint { key, partition, checkpoint } => {
             functions::put_checkpoint(connection, key, *partition, *checkpoint)
         }

@@ -7,7 +7,7 @@
 //! `Unavailable`, and the writer goes on: the next group is tried anew. Until one succeeds the store is unhealthy.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use super::lock::FileLock;
 use super::write::apply_all;
 use super::{connection, leases, outbox};
 use crate::error::{CommitError, StoreError};
+use crate::observer::{Observer, Observers};
 use crate::prepared::Prepared;
 
 type Answer = Result<(), CommitError>;
@@ -39,6 +40,8 @@ struct State {
     outbox: Notify,
     /// Why the last transaction failed, if it did.
     failure: Mutex<Option<String>>,
+    /// Told of every commit.
+    observers: Observers,
 }
 
 /// A piece of work and whom to tell.
@@ -90,6 +93,11 @@ impl Writer {
     /// Commits a batch. Dropping the future does not take the batch back.
     pub(super) async fn commit(&self, batch: Prepared) -> Answer {
         self.ask(Work::Commit(batch)).await
+    }
+
+    /// Tells of every commit from now on.
+    pub(super) fn observe(&self, observer: Weak<dyn Observer>) {
+        self.state.observers.add(observer);
     }
 
     /// Forgets outbox rows.
@@ -182,6 +190,7 @@ impl Thread {
         match self.transaction(jobs) {
             Ok(answers) => {
                 *self.state.failure.lock() = None;
+                self.tell_observers(jobs, &answers);
                 let told = |(job, answer): (&Job, &Answer)| answer.is_ok() && job.work.has_outbox();
                 if jobs.iter().zip(&answers).any(told) {
                     self.state.outbox.notify_one();
@@ -198,6 +207,17 @@ impl Thread {
                     job.tell(Err(error.clone().into()));
                 }
             }
+        }
+    }
+
+    fn tell_observers(&self, jobs: &[Job], answers: &[Answer]) {
+        for observer in self.state.observers.all() {
+            let done = jobs.iter().zip(answers).filter(|(_, answer)| answer.is_ok());
+            let batches = done.filter_map(|(job, _)| match &job.work {
+                Work::Commit(batch) => Some(batch),
+                _ => None,
+            });
+            observer.committed(&mut batches.flat_map(|batch| batch.writes.iter().map(|(write, _)| write)));
         }
     }
 

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use pollux_model::job::{Job, JobKind};
 use pollux_model::registration::RegistrationStatus;
 use pollux_model::{DeviceId, Etag, OwnerName};
 
 use super::fixtures::{
-    dead_letter, device, device_id, enrollment, enrollment_group, etag, model, name, put_device, put_twin,
-    registration, registration_id, relationship, resources, secret, twin,
+    dead_letter, device, device_id, enrollment, enrollment_group, etag, job, model, name, put_device,
+    put_twin, registration, registration_id, relationship, resources, secret, twin,
 };
 use super::{Backend, commit, refused};
 use crate::batch::{Expect, Write};
@@ -90,6 +91,19 @@ const NOUNS: &[Noun] = &[
             twins: name("twins-x"),
             source: "source".to_owned(),
             id: "l".to_owned(),
+            expect,
+        },
+    },
+    Noun {
+        name: "job",
+        put: |etag, expect| {
+            let job = Job { etag, ..job("j") };
+            Write::PutJob { twins: name("twins-x"), job: Box::new(job), expect }
+        },
+        delete: |expect| Write::DeleteJob {
+            twins: name("twins-x"),
+            kind: JobKind::Imports,
+            id: "j".to_owned(),
             expect,
         },
     },

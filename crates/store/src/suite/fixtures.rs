@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use pollux_model::device::{
     Authentication, Device, DeviceTwin, Identity, ProvisionedBy, Status, TwinCollection,
 };
-use pollux_model::digital_twin::{DigitalTwin, Relationship, StoredModel};
+use pollux_model::digital_twin::{DigitalTwin, Past, PastVersion, Relationship, StoredModel};
 use pollux_model::enrollment::{
     Allocation, Attestation, EnrollmentGroup, EnrollmentRules, IndividualEnrollment, InitialTwin,
     ReprovisionPolicy, Webhook,
 };
 use pollux_model::event::{Checkpoint, OutboxEntry};
 use pollux_model::function::DeadLetter;
+use pollux_model::job::{Job, JobError, JobKind, JobProgress, JobStatus, Section};
 use pollux_model::registration::{Failure, Operation, Registration, RegistrationStatus, Substatus};
 use pollux_model::resource::{
     BuiltInEndpoint, Dps, EndpointTarget, EventHub, Events, Functions, Hub, LinkedHub, Policy, PolicyRight,
@@ -127,7 +128,7 @@ pub fn resources(suffix: &str) -> Vec<Resource> {
         Properties::Dps(dps),
         Properties::Hub(hub),
         Properties::Events(events),
-        Properties::Twins(Twins {}),
+        Properties::Twins(Twins::default()),
         Properties::Functions(functions),
     ]
     .into_iter()
@@ -290,7 +291,28 @@ pub fn relationship(source: &str, id: &str, target: &str) -> Relationship {
         name: "contains".to_owned(),
         etag: etag("l1"),
         properties: json!({"since": 2020}),
+        updated: Timestamp::default(),
     }
+}
+
+/// What a twin was from one moment until another.
+#[must_use]
+pub fn past_twin(id: &str, tag: &str, since: i64, until: i64) -> PastVersion {
+    let twin = DigitalTwin { etag: etag(tag), updated: moment(since), ..twin(id, "dtmi:m;1") };
+    PastVersion { was: Past::Twin(twin), until: moment(until), deleted: false }
+}
+
+/// What a relationship was from one moment until it was deleted.
+#[must_use]
+pub fn past_relationship(edge: Relationship, since: i64, until: i64) -> PastVersion {
+    let edge = Relationship { updated: moment(since), ..edge };
+    PastVersion { was: Past::Relationship(edge), until: moment(until), deleted: true }
+}
+
+/// Puts a version.
+#[must_use]
+pub fn put_version(twins: &str, version: PastVersion) -> Write {
+    Write::PutVersion { twins: name(twins), version: Box::new(version) }
 }
 
 /// A consumer of `events-one/deviceevents`.
@@ -326,6 +348,37 @@ pub fn dead_letter(sequence_number: i64) -> DeadLetter {
         attempts: 5,
         reason: "the twin's model has no such property".to_owned(),
         payload: vec![0, 0x53, 0x75, 0xff],
+    }
+}
+
+/// An import job, at work.
+#[must_use]
+pub fn job(id: &str) -> Job {
+    Job {
+        id: id.to_owned(),
+        kind: JobKind::Imports,
+        status: JobStatus::Running,
+        etag: etag("j1"),
+        input: Some(Setting("https://storage.example/in/graph.ndjson?sig=secret".to_owned())),
+        output: Some(Setting("https://storage.example/out/log.ndjson?sig=secret".to_owned())),
+        created: moment(40),
+        last_action: moment(41),
+        finished: Some(moment(42)),
+        purge: Some(moment(43)),
+        deadline: Some(moment(44)),
+        error: Some(JobError { code: "ValidationFailed".to_owned(), message: "not all".to_owned() }),
+        progress: JobProgress {
+            section: Some(Section::Twins),
+            offset: 1_000_000,
+            line: 20_000,
+            input_etag: Some("\"0x8D\"".to_owned()),
+            models: 1,
+            twins: 2,
+            relationships: 3,
+            unchanged: 4,
+            failed: 5,
+            failed_in_section: 6,
+        },
     }
 }
 
@@ -406,6 +459,7 @@ pub fn everything() -> Vec<Write> {
         put_twin("twins-one", twin("Device-1", "dtmi:sample:Thermostat;1")),
         put_twin("twins-one", twin("room", "dtmi:sample:Room;1")),
         put_relationship("twins-one", relationship("room", "r1", "Device-1")),
+        put_version("twins-one", past_twin("room", "d0", 2, 8)),
         Write::PutCheckpoint {
             key: consumer("functions/functions-one/ingest"),
             partition: 3,
@@ -413,6 +467,7 @@ pub fn everything() -> Vec<Write> {
         },
         Write::PutDeadLetter { letter: Box::new(dead_letter(42)) },
         Write::PutSecret { secret: Box::new(secret("issuer-key", "k1")), expect: Expect::Any },
+        Write::PutJob { twins: name("twins-one"), job: Box::new(job("import-1")), expect: Expect::Any },
         tell(1),
     ]);
     writes
@@ -428,7 +483,14 @@ pub async fn outbox(store: &dyn crate::store::Store) -> Vec<(i64, OutboxEntry)> 
     all
 }
 
-/// Checks that [`everything`] is there, field by field.
+/// Checks that the version in [`everything`] is there.
+pub async fn check_history(store: &dyn crate::store::Store) {
+    let found =
+        store.versions(&name("twins-one"), "room", None, None, 9).await.expect("the store can be read");
+    assert_eq!(found.items, [past_twin("room", "d0", 2, 8)]);
+}
+
+/// Checks that [`everything`] is there, field by field, but for what older versions could not hold.
 pub async fn check_everything(store: &dyn crate::store::Store) {
     let (dps, twins) = (name("dps-one"), name("twins-one"));
     let why = "the store can be read";
@@ -452,6 +514,10 @@ pub async fn check_everything(store: &dyn crate::store::Store) {
     let id = found.first().map_or(0, |letter| letter.id);
     assert_eq!(found, [DeadLetter { id, ..dead_letter(42) }]);
     assert_eq!(store.secrets("issuer-key").await.expect(why), [secret("issuer-key", "k1")]);
+    // The first versions had none.
+    if let Some(found) = store.job(&twins, JobKind::Imports, "import-1").await.expect(why) {
+        assert_eq!(found, job("import-1"));
+    }
     let found = outbox(store).await;
     assert_eq!(found.into_iter().map(|(_, entry)| entry).collect::<Vec<_>>(), [outbox_entry(1)]);
 }

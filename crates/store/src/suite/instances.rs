@@ -2,22 +2,23 @@
 
 use std::sync::Arc;
 
-use pollux_model::OwnerName;
 use pollux_model::device::Status;
 use pollux_model::registration::RegistrationStatus;
 use pollux_model::resource::ResourceKind;
+use pollux_model::{OwnerName, ResourceName};
 
 use super::fixtures::{
-    checkpoint, consumer, device, enrollment, enrollment_group, everything, model, name, outbox, put_device,
-    put_registration, put_relationship, put_twin, registration, relationship, resources, twin,
+    checkpoint, consumer, device, enrollment, enrollment_group, everything, model, name, outbox, past_twin,
+    put_device, put_registration, put_relationship, put_twin, put_version, registration, relationship,
+    resources, twin,
 };
 use super::{Backend, commit};
 use crate::batch::{Expect, Write};
 use crate::store::Store;
 
-/// What an instance holds, per table: devices; enrollments, groups, registrations; models, twins, relationships;
-/// dead letters.
-async fn sizes(store: &dyn Store, suffix: &str) -> [usize; 8] {
+/// What an instance holds, per table: devices; enrollments, groups, registrations; models, twins, relationships,
+/// versions; dead letters.
+async fn sizes(store: &dyn Store, suffix: &str) -> [usize; 9] {
     let of = |kind: &str| name(&format!("{kind}-{suffix}"));
     let (hub, dps, twins, app) = (&of("hub"), &of("dps"), &of("twins"), &of("functions"));
     let why = "the store can be read";
@@ -29,6 +30,7 @@ async fn sizes(store: &dyn Store, suffix: &str) -> [usize; 8] {
         store.models(twins).await.expect(why).len(),
         usize::try_from(store.count_twins(twins, None).await.expect(why)).expect("few"),
         store.relationships(twins, None, 9).await.expect(why).items.len(),
+        store.versions(twins, "room", None, None, 9).await.expect(why).items.len(),
         store.dead_letters(&app.clone().into(), None, None, 9).await.expect(why).items.len(),
     ]
 }
@@ -58,6 +60,7 @@ fn second() -> Vec<Write> {
         Write::PutModel { twins, model: Box::new(model("dtmi:m;1")), expect: Expect::Absent },
         put_twin("twins-two", twin("Device-1", "dtmi:m;1")),
         put_twin("twins-two", twin("room", "dtmi:m;1")),
+        put_version("twins-two", past_twin("room", "d0", 2, 8)),
         put_relationship("twins-two", relationship("room", "r1", "Device-1")),
         Write::PutDeadLetter { letter: Box::new(letter) },
     ]);
@@ -68,15 +71,15 @@ pub(super) async fn deleting_a_resource_removes_its_rows_alone(backend: Arc<dyn 
     let store = backend.open().await;
     commit(&*store, everything()).await;
     commit(&*store, second()).await;
-    let full = [1, 1, 1, 1, 1, 2, 1, 1];
+    let full = [1, 1, 1, 1, 1, 2, 1, 1, 1];
     assert_eq!((sizes(&*store, "one").await, sizes(&*store, "two").await), (full, full));
     let mut left = full;
     for (kind, gone) in [
         (ResourceKind::Hub, 0..1),
         (ResourceKind::Dps, 1..4),
-        (ResourceKind::Twins, 4..7),
+        (ResourceKind::Twins, 4..8),
         (ResourceKind::Events, 0..0),
-        (ResourceKind::Functions, 7..8),
+        (ResourceKind::Functions, 8..9),
     ] {
         let name = name(&format!("{kind}-one"));
         commit(&*store, [Write::DeleteResource { kind, name: name.clone(), expect: Expect::Present }]).await;
@@ -112,33 +115,40 @@ pub(super) async fn deleting_an_app_forgets_its_checkpoints(backend: Arc<dyn Bac
     assert_eq!(store.checkpoints(&consumer(owners[3])).await.expect("checkpoints"), []);
 }
 
-pub(super) async fn deleting_a_hub_forgets_what_it_kept(backend: Arc<dyn Backend>) {
+pub(super) async fn deleting_an_owner_of_streams_forgets_what_it_kept(backend: Arc<dyn Backend>) {
     let store = backend.open().await;
-    // A namespace of the same name is another owner.
-    let owners =
-        [OwnerName::of_hub(&name("hub-one")), name("hub-one").into(), OwnerName::of_hub(&name("hub-two"))];
-    let key =
-        |owner: &OwnerName| crate::functions::ConsumerKey { namespace: owner.clone(), ..consumer("routing") };
-    let letter = |owner: &OwnerName| {
-        let letter = super::fixtures::dead_letter(1);
-        Box::new(pollux_model::function::DeadLetter {
-            app: owner.clone(),
+    for kind in [ResourceKind::Hub, ResourceKind::Twins] {
+        let of = |name: ResourceName| match kind {
+            ResourceKind::Hub => OwnerName::of_hub(&name),
+            _ => OwnerName::of_twins(&name),
+        };
+        // A namespace of the same name is another owner.
+        let owners = [of(name("one")), name("one").into(), of(name("two"))];
+        let key = |owner: &OwnerName| crate::functions::ConsumerKey {
             namespace: owner.clone(),
-            ..letter
-        })
-    };
-    for owner in &owners {
-        let place = Write::PutCheckpoint { key: key(owner), partition: 0, checkpoint: checkpoint(1) };
-        commit(&*store, [place, Write::PutDeadLetter { letter: letter(owner) }]).await;
+            ..consumer("routing")
+        };
+        let letter = |owner: &OwnerName| {
+            let letter = super::fixtures::dead_letter(1);
+            Box::new(pollux_model::function::DeadLetter {
+                app: owner.clone(),
+                namespace: owner.clone(),
+                ..letter
+            })
+        };
+        for owner in &owners {
+            let place = Write::PutCheckpoint { key: key(owner), partition: 0, checkpoint: checkpoint(1) };
+            commit(&*store, [place, Write::PutDeadLetter { letter: letter(owner) }]).await;
+        }
+        let gone = Write::DeleteResource { kind, name: name("one"), expect: Expect::Any };
+        commit(&*store, [gone]).await;
+        let mut left = Vec::new();
+        for owner in &owners {
+            let letters = store.dead_letters(owner, None, None, 9).await.expect("dead letters").items.len();
+            left.push((store.checkpoints(&key(owner)).await.expect("checkpoints").len(), letters));
+        }
+        assert_eq!(left, [(0, 0), (1, 1), (1, 1)], "{kind}");
     }
-    let gone = Write::DeleteResource { kind: ResourceKind::Hub, name: name("hub-one"), expect: Expect::Any };
-    commit(&*store, [gone]).await;
-    let mut left = Vec::new();
-    for owner in &owners {
-        let letters = store.dead_letters(owner, None, None, 9).await.expect("dead letters").items.len();
-        left.push((store.checkpoints(&key(owner)).await.expect("checkpoints").len(), letters));
-    }
-    assert_eq!(left, [(0, 0), (1, 1), (1, 1)]);
 }
 
 pub(super) async fn counts_are_per_instance(backend: Arc<dyn Backend>) {

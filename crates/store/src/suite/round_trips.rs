@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use pollux_model::OwnerName;
 use pollux_model::device::{Authentication, Status, TwinCollection};
 use pollux_model::enrollment::Allocation;
 use pollux_model::function::DeadLetter;
+use pollux_model::job::{Job, JobKind};
 use pollux_model::registration::RegistrationStatus;
 use pollux_model::resource::ResourceKind;
+use pollux_model::{OwnerName, ResourceName};
 
 use super::fixtures::{
     check_everything, checkpoint, consumer, dead_letter, device, device_id, enrollment, enrollment_group,
-    etag, everything, model, name, put_device, put_registration, put_relationship, put_twin, registration,
-    registration_id, relationship, resources, secret, twin,
+    etag, everything, job, model, name, put_device, put_registration, put_relationship, put_twin,
+    registration, registration_id, relationship, resources, secret, twin,
 };
 use super::{Backend, commit};
 use crate::batch::{Expect, Write};
@@ -202,6 +203,30 @@ pub(super) async fn secrets_come_back_whole(backend: Arc<dyn Backend>) {
         [secret("client", "a"), secret("client", "b")]
     );
     assert_eq!(store.secrets("none").await.expect("secrets"), []);
+}
+
+pub(super) async fn jobs_come_back_whole(backend: Arc<dyn Backend>) {
+    let store = backend.open().await;
+    let (twins, other) = (name("twins-one"), name("twins-two"));
+    let put = |twins: &ResourceName, job: &Job| Write::PutJob {
+        twins: twins.clone(),
+        job: Box::new(job.clone()),
+        expect: Expect::Absent,
+    };
+    let (a, b) = (job("a"), Job { error: None, finished: None, deadline: None, ..job("b") });
+    let deletion = Job { kind: JobKind::Deletions, input: None, output: None, ..job("a") };
+    commit(&*store, [put(&twins, &b), put(&twins, &a), put(&twins, &deletion), put(&other, &b)]).await;
+    assert_eq!(store.job(&twins, JobKind::Imports, "a").await.expect("job"), Some(a.clone()));
+    assert_eq!(store.job(&twins, JobKind::Deletions, "a").await.expect("job"), Some(deletion.clone()));
+    assert_eq!(store.job(&twins, JobKind::Deletions, "b").await.expect("job"), None);
+    let page = store.jobs(&twins, JobKind::Imports, None, 1).await.expect("jobs");
+    assert_eq!((page.items, page.next.as_deref()), (vec![a], Some("a")));
+    let page = store.jobs(&twins, JobKind::Imports, Some("a"), 1).await.expect("jobs");
+    assert_eq!((page.items, page.next), (vec![b], None));
+    let (kind, id) = (JobKind::Imports, "a".to_owned());
+    commit(&*store, [Write::DeleteJob { twins: twins.clone(), kind, id, expect: Expect::Present }]).await;
+    assert_eq!(store.job(&twins, JobKind::Imports, "a").await.expect("job"), None);
+    assert_eq!(store.job(&twins, JobKind::Deletions, "a").await.expect("job"), Some(deletion));
 }
 
 pub(super) async fn a_put_replaces_the_whole_row(backend: Arc<dyn Backend>) {

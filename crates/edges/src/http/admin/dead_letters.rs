@@ -1,8 +1,9 @@
-//! Dead letters over the admin API: of a function app's functions, and of a hub's endpoints elsewhere.
+//! Dead letters over the admin API: of a function app's functions, and of the endpoints elsewhere of a hub or digital twins
+//! instance.
 //!
 //! ```text
 //!   GET    /admin/resources/functions/{app}/dead-letters[?function=][&after=][&limit=]
-//!   GET    /admin/resources/hub/{hub}/dead-letters[?endpoint=][&after=][&limit=]
+//!   GET    /admin/resources/hub|twins/{name}/dead-letters[?endpoint=][&after=][&limit=]
 //!   GET    …/dead-letters/{id}                                          with the payload
 //!   DELETE …/dead-letters/{id}
 //!   POST   …/dead-letters/{id}/replay
@@ -59,9 +60,9 @@ async fn list(
         let after = filter.after.as_deref().map(|text| number(text).map(|_| text)).transpose()?;
         let limit = filter.limit.unwrap_or(PAGE).clamp(1, MOST);
         let page = match keeper.kind() {
-            ResourceKind::Hub => {
+            ResourceKind::Hub | ResourceKind::Twins => {
                 let endpoint = filter.endpoint.as_deref();
-                admin.services.hub.dead_letters(&caller, &keeper, endpoint, after, limit).await?
+                admin.services.forwarding.dead_letters(&caller, &keeper, endpoint, after, limit).await?
             }
             _ => {
                 let function = filter.function.as_deref().map(function).transpose()?;
@@ -95,7 +96,9 @@ async fn forget(
         let (keeper, id) = (keeper(&admin, &kind, &name)?, number(&item)?);
         letter(&admin, &caller, &keeper, id).await?;
         match keeper.kind() {
-            ResourceKind::Hub => admin.services.hub.delete_dead_letter(&caller, &keeper, id).await,
+            ResourceKind::Hub | ResourceKind::Twins => {
+                admin.services.forwarding.delete_dead_letter(&caller, &keeper, id).await
+            }
             _ => admin.services.functions.delete_dead_letter(&caller, &keeper, id).await,
         }
     };
@@ -110,7 +113,9 @@ async fn replay(
     let done = async {
         let (keeper, id) = (keeper(&admin, &kind, &name)?, number(&item)?);
         match keeper.kind() {
-            ResourceKind::Hub => admin.services.hub.replay_dead_letter(&caller, &keeper, id).await,
+            ResourceKind::Hub | ResourceKind::Twins => {
+                admin.services.forwarding.replay_dead_letter(&caller, &keeper, id).await
+            }
             _ => admin.services.functions.replay_dead_letter(&caller, &keeper, id).await,
         }
     };
@@ -119,16 +124,18 @@ async fn replay(
 
 async fn letter(admin: &Admin, caller: &Caller, keeper: &Resource, id: i64) -> Result<DeadLetter> {
     match keeper.kind() {
-        ResourceKind::Hub => admin.services.hub.dead_letter(caller, keeper, id).await,
+        ResourceKind::Hub | ResourceKind::Twins => {
+            admin.services.forwarding.dead_letter(caller, keeper, id).await
+        }
         _ => admin.services.functions.dead_letter(caller, keeper, id).await,
     }
 }
 
-/// The function app or hub.
+/// The function app, hub or digital twins instance.
 fn keeper(admin: &Admin, kind: &str, name: &str) -> Result<Arc<Resource>> {
     let kind: ResourceKind = kind.parse()?;
-    if !matches!(kind, ResourceKind::Functions | ResourceKind::Hub) {
-        let text = format!("a {kind} has no dead letters: functions and hub have");
+    if !matches!(kind, ResourceKind::Functions | ResourceKind::Hub | ResourceKind::Twins) {
+        let text = format!("a {kind} has no dead letters: functions, hub and twins have");
         return Err(Error::new(ErrorCode::ResourceNotFound, text));
     }
     admin.services.context.table.get(kind, &ResourceName::parse(name)?)
@@ -158,7 +165,7 @@ fn view(letter: &DeadLetter, kind: ResourceKind, with_payload: bool) -> Value {
         "attempts": letter.attempts,
         "reason": letter.reason,
     });
-    let of = if kind == ResourceKind::Hub { "endpoint" } else { "function" };
+    let of = if kind == ResourceKind::Functions { "function" } else { "endpoint" };
     view[of] = json!(letter.function);
     if with_payload {
         view["payload"] = json!(BASE64.encode(&letter.payload));

@@ -10,7 +10,7 @@ use http::header::{ETAG, IF_MATCH};
 use http::{HeaderMap, StatusCode};
 use pollux_model::ids::shown;
 use pollux_model::resource::{Resource, ResourceKind};
-use pollux_model::{Error, Etag, ResourceName, Result};
+use pollux_model::{Error, ErrorCode, Etag, ResourceName, Result};
 use pollux_services::Caller;
 use pollux_services::resources::declared::{DeclaredEndpoint, DeclaredLink, DeclaredRoute};
 use pollux_services::resources::{Declared, PolicyHolder, WhichKey};
@@ -22,6 +22,8 @@ use super::{Admin, refusal, view};
 use crate::http::body;
 
 type Item = (String, String);
+/// Kind, resource and part.
+type Part = (String, String, String);
 
 pub(super) fn routes() -> Router<Admin> {
     Router::new()
@@ -30,7 +32,7 @@ pub(super) fn routes() -> Router<Admin> {
         .route("/admin/resources/{kind}/{name}", get(show).patch(change).delete(delete))
         .route("/admin/resources/{kind}/{name}/regenerate-key", post(regenerate_key))
         .route("/admin/resources/dps/{name}/linked-hubs/{item}", put(put_link).delete(delete_link))
-        .route("/admin/resources/hub/{name}/endpoints/{item}", put(put_endpoint).delete(delete_endpoint))
+        .route("/admin/resources/{kind}/{name}/endpoints/{item}", put(put_endpoint).delete(delete_endpoint))
         .route("/admin/resources/hub/{name}/routes/{item}", put(put_route).delete(delete_route))
 }
 
@@ -170,24 +172,39 @@ async fn delete_link(
 
 async fn put_endpoint(
     State(admin): State<Admin>,
-    Path((name, item)): Path<Item>,
+    Path((kind, name, item)): Path<Part>,
     Extension(caller): Extension<Caller>,
     body: Body,
 ) -> Response {
     let changed = async {
+        let kind = with_endpoints(&kind)?;
         let endpoint: DeclaredEndpoint = part(&admin, body, "name", &item).await?;
-        admin.services.resources.put_endpoint(&caller, &named(&name)?, endpoint).await
+        admin.services.resources.put_endpoint(&caller, (kind, &named(&name)?), endpoint).await
     };
     changed_part(changed.await)
 }
 
 async fn delete_endpoint(
     State(admin): State<Admin>,
-    Path((name, item)): Path<Item>,
+    Path((kind, name, item)): Path<Part>,
     Extension(caller): Extension<Caller>,
 ) -> Response {
-    let changed = async { admin.services.resources.delete_endpoint(&caller, &named(&name)?, &item).await };
+    let changed = async {
+        let holder = (with_endpoints(&kind)?, &named(&name)?);
+        admin.services.resources.delete_endpoint(&caller, holder, &item).await
+    };
     changed_part(changed.await)
+}
+
+/// The kinds that have endpoints.
+fn with_endpoints(kind: &str) -> Result<ResourceKind> {
+    match kind.parse()? {
+        kind @ (ResourceKind::Hub | ResourceKind::Twins) => Ok(kind),
+        kind => {
+            let text = format!("a {kind} has no endpoints: hub and twins have");
+            Err(Error::new(ErrorCode::ResourceNotFound, text))
+        }
+    }
 }
 
 async fn put_route(

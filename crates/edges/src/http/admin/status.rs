@@ -23,6 +23,9 @@ const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::JsonPatchInvalid
         | ErrorCode::SelfRelationship
         | ErrorCode::ValidationFailed
+        | ErrorCode::EventRouteIdInvalid
+        | ErrorCode::EventRouteEndpointInvalid
+        | ErrorCode::EventRouteFilterInvalid
         | ErrorCode::QueryInvalid => StatusCode::BAD_REQUEST,
         ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
         ErrorCode::Forbidden
@@ -44,6 +47,9 @@ const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::RelationshipNotFound
         | ErrorCode::TargetTwinNotFound
         | ErrorCode::ComponentNotFound
+        | ErrorCode::ImportJobNotFound
+        | ErrorCode::DeleteJobNotFound
+        | ErrorCode::EventRouteNotFound
         | ErrorCode::FunctionNotFound
         | ErrorCode::DeadLetterNotFound => StatusCode::NOT_FOUND,
         ErrorCode::ResourceExists
@@ -54,6 +60,7 @@ const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::ModelReferenced
         | ErrorCode::ModelDecommissioned
         | ErrorCode::RelationshipsNotDeleted
+        | ErrorCode::JobLimitReached
         | ErrorCode::RelationshipExists => StatusCode::CONFLICT,
         ErrorCode::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

@@ -2,7 +2,7 @@
 
 use pollux_model::KeyPair;
 use pollux_model::resource::{
-    EndpointTarget, EventHub, Policy, Properties, Resource, Route, RoutingEndpoint,
+    EndpointTarget, EventHub, EventRoute, Policy, Properties, Resource, Route, RoutingEndpoint,
 };
 use serde_json::{Map, Value, json};
 
@@ -69,7 +69,12 @@ fn own(name: &str, properties: &Properties) -> Value {
             "policies": policies(&events.policies),
             "eventHubs": events.event_hubs.iter().map(event_hub).collect::<Vec<_>>(),
         }),
-        Properties::Twins(_) => json!({}),
+        Properties::Twins(twins) => json!({
+            "historyHours": twins.history.as_ref().map_or(0, |history| history.hours),
+            "historySince": twins.history.as_ref().map(|history| history.since),
+            "endpoints": twins.endpoints.iter().map(endpoint).collect::<Vec<_>>(),
+            "eventRoutes": twins.event_routes.iter().map(event_route).collect::<Vec<_>>(),
+        }),
         Properties::Functions(functions) => json!({
             "keys": keys(&functions.keys),
             "settings": functions.settings.keys().collect::<Vec<_>>(),
@@ -91,7 +96,23 @@ fn endpoint(endpoint: &RoutingEndpoint) -> Value {
             };
             json!({ "name": endpoint.name, "endpoint": shown("Endpoint"), "eventHub": shown("EntityPath"), "policy": shown("SharedAccessKeyName") })
         }
+        EndpointTarget::Webhook { url, dead_letters } => {
+            json!({ "name": endpoint.name, "webhook": without_secrets(&url.0), "deadLetters": dead_letters })
+        }
     }
+}
+
+fn event_route(route: &EventRoute) -> Value {
+    json!({ "id": route.id, "endpoint": route.endpoint, "filter": route.filter })
+}
+
+/// Without what may be a key in it: user, password, query and fragment.
+fn without_secrets(url: &str) -> Option<String> {
+    let mut url = url::Url::parse(url).ok()?;
+    url.set_query(None);
+    url.set_fragment(None);
+    url.set_username("").and_then(|()| url.set_password(None)).ok()?;
+    Some(url.into())
 }
 
 fn route(route: &Route) -> Value {

@@ -78,6 +78,9 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::RelationshipNotFound
         | E::TargetTwinNotFound
         | E::ComponentNotFound
+        | E::ImportJobNotFound
+        | E::DeleteJobNotFound
+        | E::EventRouteNotFound
         | E::FunctionNotFound
         | E::DeadLetterNotFound => (StatusCode::NOT_FOUND, "NotFound"),
         E::ResourceExists
@@ -85,6 +88,7 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::EnrollmentExists
         | E::ModelExists
         | E::ModelReferenced
+        | E::JobLimitReached
         | E::RelationshipExists => (StatusCode::CONFLICT, "Conflict"),
         E::EnrollmentDisabled
         | E::AllocationFailed
@@ -93,6 +97,9 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::RelationshipsNotDeleted
         | E::JsonPatchInvalid
         | E::SelfRelationship
+        | E::EventRouteIdInvalid
+        | E::EventRouteEndpointInvalid
+        | E::EventRouteFilterInvalid
         | E::ValidationFailed => (StatusCode::BAD_REQUEST, "InvalidOperation"),
     }
 }

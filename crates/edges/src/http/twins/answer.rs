@@ -95,7 +95,12 @@ pub(super) fn problem(field: &str, message: &str) -> Response {
 
 /// A JSON document.
 pub(super) fn json(status: StatusCode, document: &Value) -> Response {
-    let mut response = Response::new(Body::from(document.to_string()));
+    text(status, document.to_string())
+}
+
+/// JSON text.
+pub(super) fn text(status: StatusCode, text: String) -> Response {
+    let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
@@ -116,7 +121,8 @@ pub(super) fn nothing() -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 
-fn with_etag(mut response: Response, etag: &Etag) -> Response {
+/// With an etag.
+pub(super) fn with_etag(mut response: Response, etag: &Etag) -> Response {
     if let Ok(value) = HeaderValue::from_str(&format!("W/\"{etag}\"")) {
         response.headers_mut().insert(ETAG, value);
     }
@@ -143,6 +149,11 @@ impl Link {
         let named = headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
         let named = named.or_else(|| uri.authority().map(http::uri::Authority::as_str));
         Self { host: named.unwrap_or(host).to_owned(), uri: uri.clone() }
+    }
+
+    /// Another path of the same service, in the version that was asked for.
+    pub(super) fn sibling(&self, path: &str, version: &str) -> String {
+        format!("https://{}{path}?api-version={version}", self.host)
     }
 
     fn with(&self, token: &str) -> String {

@@ -1,6 +1,6 @@
 //! Bodies: JSON, bounded, with the real service's words for what is not.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use http::StatusCode;
 use pollux_model::{Error, ErrorCode};
 use pollux_services::Services;
@@ -8,8 +8,13 @@ use serde_json::Value;
 
 use super::answer::{self, Failure};
 
-/// A JSON body about a twin, component or relationship, and telemetry: they are small.
+/// A JSON body about a twin, component, relationship or event route: they are small.
 pub(super) async fn small(services: &Services, body: Body) -> Result<Value, Failure> {
+    parse(&small_text(services, body).await?)
+}
+
+/// As [`small`], as it was sent: JSON is for the service to see in it.
+pub(super) async fn small_text(services: &Services, body: Body) -> Result<Bytes, Failure> {
     let limits = &services.context.limits;
     let bytes = crate::http::body::read(body, limits.request_body).await?;
     // Judged once it is here: a client that is answered while it still sends may see a broken connection instead.
@@ -17,7 +22,10 @@ pub(super) async fn small(services: &Services, body: Body) -> Result<Value, Fail
         let message = format!("the body is larger than {} bytes", limits.digital_twin);
         return Err(Error::new(ErrorCode::TooLarge, message).into());
     }
-    parse(&bytes)
+    match bytes.is_empty() {
+        true => Err(empty()),
+        false => Ok(bytes),
+    }
 }
 
 /// A JSON body of at most `limit` bytes.
@@ -27,11 +35,15 @@ pub(super) async fn json(body: Body, limit: usize) -> Result<Value, Failure> {
 
 fn parse(bytes: &[u8]) -> Result<Value, Failure> {
     if bytes.is_empty() {
-        let message = "A non-empty request body is required.";
-        return Err(answer::error(StatusCode::BAD_REQUEST, "BadRequest", message).into());
+        return Err(empty());
     }
     serde_json::from_slice(bytes)
         .map_err(|error| Error::invalid(format!("Payload is invalid: {error}.")).into())
+}
+
+fn empty() -> Failure {
+    let message = "A non-empty request body is required.";
+    answer::error(StatusCode::BAD_REQUEST, "BadRequest", message).into()
 }
 
 /// A JSON Patch document: an array of objects. What is in them is for the service to judge.

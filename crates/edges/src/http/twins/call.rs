@@ -7,7 +7,7 @@ use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use pollux_model::{Error, ErrorCode, Etag, ResourceName};
-use pollux_services::twins::Paging;
+use pollux_services::twins::{Paging, Row};
 use pollux_services::{Caller, Services};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -45,6 +45,14 @@ impl Version {
             without_times(&mut document);
         }
         document
+    }
+
+    /// The text of a row of a query, or of a twin, as this version shows it.
+    pub(super) fn text(self, row: Row) -> String {
+        match self {
+            Self::WithTimes => row.into_text(),
+            Self::First => self.show(row.into_value()).to_string(),
+        }
     }
 
     /// The twin or component as this version lets a client say it.
@@ -108,7 +116,8 @@ impl FromRequestParts<Arc<Services>> for Call {
                 .collect();
         let version = version(&query)?;
         let link = Link::new(&parts.headers, &parts.uri, &resource.host_name);
-        let (instance, headers) = (resource.name.clone(), parts.headers.clone());
+        // Nobody behind this looks at them in the request.
+        let (instance, headers) = (resource.name.clone(), std::mem::take(&mut parts.headers));
         Ok(Self { caller, instance, version, headers, link, query })
     }
 }

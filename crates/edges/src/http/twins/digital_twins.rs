@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
+use http::StatusCode;
 use pollux_services::Services;
 use pollux_services::twins::{PatchTwin, PutTwin, twin_document};
 
@@ -13,8 +14,8 @@ use super::call::{Call, Ids};
 
 /// `GET`: the twin.
 pub(super) async fn get(State(services): State<Arc<Services>>, call: Call, Ids(id): Ids<String>) -> Answer {
-    let twin = services.twins.get_twin(&call.caller, &call.instance, &id).await?;
-    Ok(answer::tagged(&call.version.show(twin_document(&twin)), &twin.etag))
+    let (etag, twin) = services.twins.show_twin(&call.caller, &call.instance, &id).await?;
+    Ok(answer::with_etag(answer::text(StatusCode::OK, call.version.text(twin)), &etag))
 }
 
 /// `PUT`: creates or replaces it, with `If-None-Match: *` only creates it.

@@ -1,45 +1,62 @@
-//! `/eventroutes[/{id}]`. An instance has no endpoints yet, so there is no route that could be made: every answer here is
-//! what the real service gives of an instance without endpoints.
+//! `/eventroutes[/{id}]`.
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::State;
 use http::StatusCode;
-use pollux_model::resource::ResourceKind;
-use pollux_services::{Right, Services};
-use serde_json::json;
+use pollux_model::resource::EventRoute;
+use pollux_model::{Error, Result};
+use pollux_services::Services;
+use serde_json::{Value, json};
 
 use super::answer::{self, Answer};
-use super::call::Call;
+use super::body;
+use super::call::{Call, Ids};
 
 /// `GET` of the list.
-pub(super) async fn list(State(_): State<Arc<Services>>, call: Call) -> Answer {
-    call.caller.require(ResourceKind::Twins, &call.instance, Right::TwinsRead)?;
-    Ok(answer::json(StatusCode::OK, &json!({ "value": [], "nextLink": null })))
+pub(super) async fn list(State(services): State<Arc<Services>>, call: Call) -> Answer {
+    let listing = services.twins.event_routes(&call.caller, &call.instance, call.paging()?).await?;
+    Ok(answer::page(listing, &call.link, |route| show(&route)))
 }
 
-/// `GET`: no route of any id.
-pub(super) async fn get(call: Call) -> Answer {
-    call.caller.require(ResourceKind::Twins, &call.instance, Right::TwinsRead)?;
-    Ok(not_found())
+/// `GET`: one event route.
+pub(super) async fn get(State(services): State<Arc<Services>>, call: Call, Ids(id): Ids<String>) -> Answer {
+    let route = services.twins.event_route(&call.caller, &call.instance, &id)?;
+    Ok(answer::json(StatusCode::OK, &show(&route)))
 }
 
-/// `PUT`: no endpoint of any name.
-pub(super) async fn put(call: Call) -> Answer {
-    call.caller.require(ResourceKind::Twins, &call.instance, Right::TwinsWrite)?;
-    let message = "The endpoint provided does not exist or is not active. Check that your endpoint is provisioned \
-                   correctly. See event route documentation (http://aka.ms/ADTv2Routes).";
-    Ok(answer::error(StatusCode::BAD_REQUEST, "EventRouteEndpointInvalid", message))
+/// `PUT`: makes or replaces it.
+pub(super) async fn put(
+    State(services): State<Arc<Services>>,
+    call: Call,
+    Ids(id): Ids<String>,
+    body: Body,
+) -> Answer {
+    let route = read(id, &body::small(&services, body).await?)?;
+    services.resources.put_event_route(&call.caller, &call.instance, route).await?;
+    Ok(answer::nothing())
 }
 
-/// `DELETE`: no route of any id.
-pub(super) async fn delete(call: Call) -> Answer {
-    call.caller.require(ResourceKind::Twins, &call.instance, Right::TwinsWrite)?;
-    Ok(not_found())
+/// `DELETE`: removes it.
+pub(super) async fn delete(
+    State(services): State<Arc<Services>>,
+    call: Call,
+    Ids(id): Ids<String>,
+) -> Answer {
+    services.resources.delete_event_route(&call.caller, &call.instance, &id).await?;
+    Ok(answer::nothing())
 }
 
-fn not_found() -> axum::response::Response {
-    let message = "There is no route available that matches the provided input. Check for all valid event routes by \
-                   calling EventRoute_List. See Swagger example (http://aka.ms/RouteSwSmpl).";
-    answer::error(StatusCode::NOT_FOUND, "EventRouteNotFound", message)
+fn show(route: &EventRoute) -> Value {
+    json!({ "id": route.id, "endpointName": route.endpoint, "filter": route.filter })
+}
+
+/// An `id` in the body is read-only in the OpenAPI document: it is not looked at.
+fn read(id: String, body: &Value) -> Result<EventRoute> {
+    let text = |member: &str| match body.get(member) {
+        Some(Value::String(text)) => Ok(text.clone()),
+        _ => Err(Error::invalid(format!("An event route needs {member}, a string."))),
+    };
+    Ok(EventRoute { id, endpoint: text("endpointName")?, filter: text("filter")? })
 }

@@ -9,11 +9,11 @@ use pollux_model::Error;
 use pollux_services::Services;
 use pollux_services::twins::{Paging, QueryTwins};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::answer::{self, Answer};
 use super::body;
-use super::call::Call;
+use super::call::{Call, Version};
 
 /// What is asked; a token that came with a page goes before the text.
 #[derive(Debug, Deserialize)]
@@ -31,9 +31,19 @@ pub(super) async fn run(State(services): State<Arc<Services>>, call: Call, body:
             .map_err(|error| Error::invalid(format!("Payload is invalid: {error}.")))?;
     let query = QueryTwins { query, paging: Paging { continuation: continuation_token, limit } };
     let page = services.twins.query(&call.caller, &call.instance, query).await?;
-    let rows: Vec<Value> = page.rows.into_iter().map(|row| call.version.show(row)).collect();
-    let mut response =
-        answer::json(StatusCode::OK, &json!({ "value": rows, "continuationToken": page.continuation }));
+    let mut text = String::from("{\"value\":[");
+    for (at, row) in page.rows.into_iter().enumerate() {
+        if at > 0 {
+            text.push(',');
+        }
+        match call.version {
+            Version::WithTimes => row.write(&mut text),
+            Version::First => text.push_str(&call.version.text(row)),
+        }
+    }
+    let token = page.continuation.map_or(Value::Null, Value::String);
+    text.push_str(&format!("],\"continuationToken\":{token}}}"));
+    let mut response = answer::text(StatusCode::OK, text);
     if let Ok(charge) = HeaderValue::from_str(&format!("{:.2}", page.charge)) {
         response.headers_mut().insert("query-charge", charge);
     }

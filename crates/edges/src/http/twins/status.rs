@@ -34,6 +34,13 @@ pub(super) const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         E::JsonPatchInvalid => (StatusCode::BAD_REQUEST, "JsonPatchInvalid"),
         E::ValidationFailed => (StatusCode::BAD_REQUEST, "ValidationFailed"),
         E::QueryInvalid => (StatusCode::BAD_REQUEST, "SqlQueryError"),
+        E::ImportJobNotFound => (StatusCode::NOT_FOUND, "ImportJobNotFound"),
+        E::DeleteJobNotFound => (StatusCode::NOT_FOUND, "DeleteJobNotFound"),
+        E::JobLimitReached => (StatusCode::BAD_REQUEST, "JobLimitReached"),
+        E::EventRouteNotFound => (StatusCode::NOT_FOUND, "EventRouteNotFound"),
+        E::EventRouteIdInvalid => (StatusCode::BAD_REQUEST, "EventRouteIdInvalid"),
+        E::EventRouteEndpointInvalid => (StatusCode::BAD_REQUEST, "EventRouteEndpointInvalid"),
+        E::EventRouteFilterInvalid => (StatusCode::BAD_REQUEST, "EventRouteFilterInvalid"),
 
         // The instance itself, or what no route of this edge asks for.
         E::ResourceNotFound

@@ -43,7 +43,7 @@ async fn publish(
         component,
         message_id: call.header("message-id").unwrap_or_default().to_owned(),
         source_time: call.header("telemetry-source-time").map(str::to_owned),
-        payload: body::small(services, body).await?,
+        payload: body::small_text(services, body).await?,
     };
     services.twins.publish_telemetry(&call.caller, &call.instance, telemetry).await?;
     Ok(answer::nothing())

@@ -21,6 +21,7 @@ use tower::ServiceExt as _;
 use crate::http::target::{Peer, Target};
 
 mod doors;
+mod jobs;
 mod shapes;
 
 const ROOM: &str = "dtmi:example:Room;1";

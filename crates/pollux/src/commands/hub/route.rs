@@ -1,4 +1,4 @@
-//! `pollux hub route` and `pollux hub endpoint`: which messages go to which event hub.
+//! `pollux hub route`: which messages go to which endpoint.
 
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
@@ -17,8 +17,6 @@ const COLUMNS: &[Column] = &[
     ("endpoint", "/endpoint"),
     ("enabled", "/enabled"),
 ];
-const ENDPOINT_COLUMNS: &[Column] =
-    &[("name", "/name"), ("namespace", "/namespace"), ("event hub", "/eventHub"), ("elsewhere", "/endpoint")];
 
 /// Message routes
 #[derive(Debug, Subcommand)]
@@ -93,59 +91,6 @@ impl Source {
     }
 }
 
-/// Where routes lead
-#[derive(Debug, Subcommand)]
-pub(crate) enum EndpointCommand {
-    /// List a hub's endpoints
-    List(Target),
-    /// Make or change an endpoint: an event hub of this server, or one elsewhere
-    Create(CreateEndpoint),
-    /// Delete an endpoint
-    Delete(DeleteEndpoint),
-}
-
-/// Make or change an endpoint
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  pollux hub endpoint create --endpoint-name alarms --namespace events1 --event-hub alarms
-  pollux hub endpoint create --endpoint-name cloud --connection-string \
-      'Endpoint=sb://ns.servicebus.windows.net/;SharedAccessKeyName=send;SharedAccessKey=…;EntityPath=telemetry'
-
-What is routed elsewhere waits on this server until it is accepted there, for a week at most. What is refused for the
-event's own sake becomes a dead letter: see `pollux hub dead-letter`.")]
-pub(crate) struct CreateEndpoint {
-    /// The endpoint's name
-    #[arg(long, visible_alias = "en")]
-    endpoint_name: String,
-    /// The event hubs namespace
-    #[arg(
-        long,
-        visible_alias = "namespace-name",
-        requires = "event_hub",
-        required_unless_present = "connection_string"
-    )]
-    namespace: Option<String>,
-    /// The event hub in it
-    #[arg(long, requires = "namespace")]
-    event_hub: Option<String>,
-    /// An event hub elsewhere: its connection string, with EntityPath
-    #[arg(long, conflicts_with_all = ["namespace", "event_hub"])]
-    connection_string: Option<String>,
-    #[command(flatten)]
-    target: Target,
-}
-
-/// Delete an endpoint
-#[derive(Debug, Args)]
-pub(crate) struct DeleteEndpoint {
-    /// The endpoint's name
-    #[arg(long, visible_alias = "en")]
-    endpoint_name: String,
-    #[command(flatten)]
-    target: Target,
-}
-
 pub(super) fn hub<'a>(session: &'a Session, target: &Target) -> Result<&'a str> {
     Ok(&pick("hub", &session.connections.hub, target.hub_name.as_deref())?.name)
 }
@@ -176,28 +121,6 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Delete(args) => {
             resources::delete_part(session, KIND, hub(session, &args.target)?, ("routes", &args.route_name))
                 .await
-        }
-    }
-}
-
-/// Runs a command about endpoints.
-pub(crate) async fn run_endpoint(session: &Session, command: EndpointCommand) -> Result<()> {
-    match command {
-        EndpointCommand::List(target) => {
-            resources::list_parts(session, (KIND, hub(session, &target)?), "endpoints", ENDPOINT_COLUMNS)
-                .await
-        }
-        EndpointCommand::Create(args) => {
-            let body = match args.connection_string {
-                Some(text) => json!({ "connectionString": text }),
-                None => json!({ "namespace": args.namespace, "eventHub": args.event_hub }),
-            };
-            let part = ("endpoints", args.endpoint_name.as_str());
-            resources::put_part(session, KIND, hub(session, &args.target)?, part, body).await
-        }
-        EndpointCommand::Delete(args) => {
-            let part = ("endpoints", args.endpoint_name.as_str());
-            resources::delete_part(session, KIND, hub(session, &args.target)?, part).await
         }
     }
 }

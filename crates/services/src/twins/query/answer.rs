@@ -6,11 +6,9 @@
 use std::collections::BTreeMap;
 
 use pollux_model::{Error, ErrorCode, Result};
-use pollux_query::twins::{Query, SortKey, Totals};
+use pollux_query::twins::{Bindings, Query, SortKey, Totals};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-use super::walk::Partial;
 
 /// About what a group's totals take, or a row's place in a map.
 const OVERHEAD: usize = 128;
@@ -61,7 +59,7 @@ impl<'q> Ordered<'q> {
         let pass_over = if behind.is_some() { 0 } else { usize::try_from(pass_over).unwrap_or(usize::MAX) };
         let mut groups = BTreeMap::new();
         if query.is_one_group() {
-            groups.insert(query.group_key(&pollux_query::twins::Bindings::default()), query.totals());
+            groups.insert(query.group_key(&Bindings::default()), query.totals());
         }
         let keep = limit.saturating_add(pass_over);
         Ok(Self {
@@ -78,21 +76,25 @@ impl<'q> Ordered<'q> {
         })
     }
 
-    pub(super) fn take(&mut self, row: &Partial) -> Result<()> {
-        let bindings = row.bindings();
+    /// Takes a row: its documents, and what tells it from the others.
+    pub(super) fn take(
+        &mut self,
+        bindings: &Bindings<'_>,
+        identity: impl FnOnce() -> Vec<String>,
+    ) -> Result<()> {
         if !self.query.is_grouped() {
             self.taken += 1;
-            let key = (self.query.order_key(&bindings), row.identity());
-            return self.keep(key, |query| query.project(&bindings));
+            let key = (self.query.order_key(bindings), identity());
+            return self.keep(key, |query| query.project(bindings));
         }
-        let key = self.query.group_key(&bindings);
+        let key = self.query.group_key(bindings);
         if let Some(totals) = self.groups.get_mut(&key) {
-            self.query.add(totals, &bindings);
+            self.query.add(totals, bindings);
             return Ok(());
         }
         self.hold(key.size() + OVERHEAD)?;
         let mut totals = self.query.totals();
-        self.query.add(&mut totals, &bindings);
+        self.query.add(&mut totals, bindings);
         self.groups.insert(key, totals);
         Ok(())
     }

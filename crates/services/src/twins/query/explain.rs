@@ -3,7 +3,9 @@
 use pollux_query::twins::{Query, StepDirection};
 use serde_json::{Value, json};
 
+use super::super::graph::Presence;
 use super::answer::Ordered;
+use super::memory::Access;
 use super::plan::{Edges, Leg, Plan, Roots};
 use super::source::Spent;
 
@@ -14,6 +16,10 @@ pub(super) struct Seen<'s> {
     /// Rows of the answer before `TOP` and `OFFSET`.
     pub(super) rows: u64,
     pub(super) spent: Spent,
+    /// How the start was found, where the graph is in memory.
+    pub(super) memory: Option<Access>,
+    /// Why it is not.
+    pub(super) presence: Presence,
     /// Whether the time was enough for all of it.
     pub(super) complete: bool,
 }
@@ -29,6 +35,7 @@ pub(super) fn row(query: &Query, plan: &Plan<'_>, seen: &Seen<'_>) -> Value {
     let charge = (seen.spent.charge() * 1000.0).round() / 1000.0;
     json!({
         "plan": steps,
+        "source": source(seen),
         "rows": seen.rows,
         "read": { "twins": seen.spent.twins, "relationships": seen.spent.relationships },
         "combinations": seen.spent.combinations,
@@ -39,6 +46,7 @@ pub(super) fn row(query: &Query, plan: &Plan<'_>, seen: &Seen<'_>) -> Value {
 
 fn start(query: &Query, plan: &Plan<'_>, seen: &Seen<'_>) -> Value {
     let access = match &plan.roots {
+        _ if seen.memory.is_some() => seen.memory.as_ref().map(found).unwrap_or_default(),
         Roots::Twins(filter) => match (&filter.ids, &filter.models) {
             (Some(ids), _) => format!("key: {} ids", ids.len()),
             (None, Some(models)) => format!("index on model: {} models", models.len()),
@@ -61,6 +69,25 @@ fn start(query: &Query, plan: &Plan<'_>, seen: &Seen<'_>) -> Value {
         step["estimate"] = estimate.into();
     }
     step
+}
+
+/// Where twins and relationships were read.
+fn source(seen: &Seen<'_>) -> &'static str {
+    match (&seen.memory, seen.presence) {
+        (Some(_), _) => "memory",
+        (None, Presence::Loading) => "store: the graph is being read into memory",
+        (None, Presence::TooLarge) => "store: the graph does not fit into limits.graph_memory",
+        (None, Presence::Whole | Presence::Off) => "store",
+    }
+}
+
+fn found(access: &Access) -> String {
+    match access {
+        Access::Ids(ids) => format!("key: {ids} ids"),
+        Access::Index(property) => format!("index on {property}"),
+        Access::Models(models) => format!("index on model: {models} models"),
+        Access::Scan { .. } => "all twins".to_owned(),
+    }
 }
 
 fn step(query: &Query, leg: &Leg, rows: u64) -> Value {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pollux_dtdl::Dtmi;
 use pollux_model::Result;
 use pollux_query::twins::{AliasKind, Collection, Condition, Need, Query, Step, StepDirection};
-use pollux_query::{Expr, ExprKind, Hints, PredicateOp};
+use pollux_query::{Expr, ExprKind, Hints, PredicateOp, PropertyPredicate};
 use pollux_store::twins::TwinFilter;
 
 use super::super::models::Models;
@@ -38,6 +38,8 @@ pub(super) struct Plan<'q> {
     /// How many twins were thought to be candidates for the start.
     pub(super) estimate: Option<u64>,
     pub(super) counting: Counting,
+    /// What holds for a property of each match of the start.
+    pub(super) predicates: Vec<PropertyPredicate>,
 }
 
 /// Candidates for the start.
@@ -120,7 +122,19 @@ impl<'q> Plan<'q> {
         let counting = counting(query, models);
         let models = hints.iter().map(|hint| exact_models(hint, models)).collect();
         let needs = query.needs();
-        Ok(Self { start, roots, legs, conditions, at_start, needs, ids, models, estimate, counting })
+        Ok(Self {
+            start,
+            roots,
+            legs,
+            conditions,
+            at_start,
+            needs,
+            ids,
+            models,
+            estimate,
+            counting,
+            predicates: hint.predicates,
+        })
     }
 
     /// Whether a twin of this id can be what an alias stands for.
@@ -216,7 +230,7 @@ async fn choose(
         let wanted = hint(alias).and_then(|hint| exact_models(hint, models));
         let count = match counted.get(&wanted) {
             Some(count) => *count,
-            None => source.count_twins(wanted.as_deref()).await?,
+            None => source.estimate_twins(wanted.as_deref()).await?,
         };
         counted.insert(wanted, count);
         best = Some(best.map_or((count, alias), |best| best.min((count, alias))));

@@ -4,22 +4,27 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use pollux_model::digital_twin::Relationship;
-use pollux_model::{Error, ErrorCode, ResourceName, Result};
-use pollux_store::Store;
+use pollux_model::digital_twin::{DigitalTwin, Relationship};
+use pollux_model::{Error, ErrorCode, ResourceName, Result, Timestamp};
 use pollux_store::twins::{Direction, Related, TwinFilter, after_relationship};
+use pollux_store::{Page, Store};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::super::document::shown;
+use super::super::graph::Graphs;
 use super::super::relationship_document;
+use super::past::Past;
 use super::plan::{Edges, LONGEST_LIST, Roots};
 use super::refusal;
 
 /// The graph of one instance, as one page of a query reads it.
 pub(super) struct Source<'s> {
     store: &'s dyn Store,
-    instance: &'s ResourceName,
+    pub(super) graphs: &'s Graphs,
+    pub(super) instance: &'s ResourceName,
+    /// The moment it is read as of; `None`: now.
+    past: Option<Past<'s>>,
     pub(super) spent: Spent,
     /// What earlier pages of the same query spent.
     before: u64,
@@ -62,12 +67,14 @@ pub(super) struct RootBatch {
 
 impl<'s> Source<'s> {
     pub(super) fn new(
-        store: &'s dyn Store,
+        (store, graphs): (&'s dyn Store, &'s Graphs),
         instance: &'s ResourceName,
         (before, most): (u64, u64),
         ends: Instant,
+        as_of: Option<Timestamp>,
     ) -> Self {
-        Self { store, instance, spent: Spent::default(), before, most, ends }
+        let past = as_of.map(|at| Past { store, instance, at });
+        Self { store, graphs, instance, past, spent: Spent::default(), before, most, ends }
     }
 
     /// Whether this page has taken its time.
@@ -86,7 +93,7 @@ impl<'s> Source<'s> {
         self.affordable()
     }
 
-    fn affordable(&self) -> Result<()> {
+    pub(super) fn affordable(&self) -> Result<()> {
         if self.work() <= self.most {
             return Ok(());
         }
@@ -100,8 +107,36 @@ impl<'s> Source<'s> {
         ))
     }
 
+    /// How many twins there are of these models, or in all.
     pub(super) async fn count_twins(&mut self, models: Option<&[String]>) -> Result<u64> {
+        match self.past {
+            Some(past) => self.count_twins_then(past, models).await,
+            None => self.estimate_twins(models).await,
+        }
+    }
+
+    /// The same, for a plan: for which it does not matter whether it is so now or then.
+    pub(super) async fn estimate_twins(&self, models: Option<&[String]>) -> Result<u64> {
+        if let Some(graph) = self.graphs.read(self.instance) {
+            return Ok(graph.count(models) as u64);
+        }
         self.store.count_twins(self.instance, models).await.map_err(refusal::store)
+    }
+
+    /// They must be looked at one by one.
+    async fn count_twins_then(&mut self, past: Past<'_>, models: Option<&[String]>) -> Result<u64> {
+        let (mut count, mut after) = (0, None);
+        loop {
+            let page = past.twins(&TwinFilter::default(), after.as_deref(), LONGEST_LIST).await?;
+            self.spent.twins += page.items.len() as u64;
+            self.affordable()?;
+            let counts = |twin: &&DigitalTwin| models.is_none_or(|models| models.contains(&twin.model));
+            count += page.items.iter().filter(counts).count() as u64;
+            if page.next.is_none() {
+                return Ok(count);
+            }
+            after = page.next;
+        }
     }
 
     /// Candidates in the order of their keys.
@@ -113,8 +148,7 @@ impl<'s> Source<'s> {
     ) -> Result<RootBatch> {
         match roots {
             Roots::Twins(filter) => {
-                let page =
-                    self.store.twins(self.instance, filter, after, limit).await.map_err(refusal::store)?;
+                let page = self.twins(filter, after, limit).await?;
                 self.spent.twins += page.items.len() as u64;
                 self.affordable()?;
                 let roots = page.items.into_iter().map(|twin| (twin.id.clone(), shown(twin))).collect();
@@ -138,6 +172,9 @@ impl<'s> Source<'s> {
         after: Option<&str>,
         limit: usize,
     ) -> Result<(Vec<Relationship>, Option<String>)> {
+        if let Some(past) = self.past {
+            return Self::edges_then(past, edges, after, limit).await;
+        }
         let (store, instance) = (self.store, self.instance);
         let name = edges.name.as_deref();
         if let (None, Some(target)) = (&edges.sources, &edges.target) {
@@ -169,10 +206,42 @@ impl<'s> Source<'s> {
         Ok((of.into_iter().flatten().collect(), next))
     }
 
+    async fn edges_then(
+        past: Past<'_>,
+        edges: &Edges,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<Relationship>, Option<String>)> {
+        let end = match (&edges.sources, &edges.target) {
+            (Some(sources), _) if sources.len() == 1 => {
+                sources.first().map(|source| (source.as_str(), Direction::Outgoing))
+            }
+            (None, Some(target)) => Some((target.as_str(), Direction::Incoming)),
+            _ => None,
+        };
+        let page = past.relationships(end, edges.name.as_slice(), after, limit).await?;
+        Ok((page.items, page.next))
+    }
+
+    async fn twins(
+        &self,
+        filter: &TwinFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<DigitalTwin>> {
+        match self.past {
+            Some(past) => past.twins(filter, after, limit).await,
+            None => self.store.twins(self.instance, filter, after, limit).await.map_err(refusal::store),
+        }
+    }
+
     /// One twin that matches the filter of `roots`, or would but for its properties.
     pub(super) async fn root(&mut self, id: &str) -> Result<Option<Value>> {
         self.spent.twins += 1;
-        let twin = self.store.twin(self.instance, id).await.map_err(refusal::store)?;
+        let twin = match self.past {
+            Some(past) => past.twin(id).await?,
+            None => self.store.twin(self.instance, id).await.map_err(refusal::store)?,
+        };
         Ok(twin.map(shown))
     }
 
@@ -184,8 +253,13 @@ impl<'s> Source<'s> {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Related> {
-        let found = self.store.related(self.instance, ends, direction, names, after, limit).await;
-        let found = found.map_err(refusal::store)?;
+        let found = match self.past {
+            Some(past) => past.related(ends, direction, names, after, limit).await?,
+            None => {
+                let found = self.store.related(self.instance, ends, direction, names, after, limit).await;
+                found.map_err(refusal::store)?
+            }
+        };
         self.spent.relationships += found.of.iter().map(|list| list.len() as u64).sum::<u64>();
         self.affordable()?;
         Ok(found)
@@ -193,7 +267,10 @@ impl<'s> Source<'s> {
 
     pub(super) async fn relationship(&mut self, source: &str, id: &str) -> Result<Option<Relationship>> {
         self.spent.relationships += 1;
-        self.store.relationship(self.instance, source, id).await.map_err(refusal::store)
+        match self.past {
+            Some(past) => past.relationship(source, id).await,
+            None => self.store.relationship(self.instance, source, id).await.map_err(refusal::store),
+        }
     }
 
     /// The documents of these twins, as far as they are there and, where that is asked, of one of these models.
@@ -206,8 +283,7 @@ impl<'s> Source<'s> {
         let mut found = HashMap::new();
         for ids in ids.chunks(LONGEST_LIST) {
             let filter = TwinFilter { ids: Some(ids.to_vec()), models: models.map(<[String]>::to_vec) };
-            let page =
-                self.store.twins(self.instance, &filter, None, ids.len()).await.map_err(refusal::store)?;
+            let page = self.twins(&filter, None, ids.len()).await?;
             self.spent.twins += page.items.len() as u64;
             found.extend(page.items.into_iter().map(|twin| (twin.id.clone(), Arc::new(shown(twin)))));
         }

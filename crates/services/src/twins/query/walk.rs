@@ -46,26 +46,26 @@ pub(super) struct Place {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Inside {
     /// The relationships from the root to here.
-    trail: Vec<Hop>,
+    pub(super) trail: Vec<Hop>,
     /// Whether those that lead here are being followed, rather than those that leave.
-    incoming: bool,
+    pub(super) incoming: bool,
     /// The store's key behind which relationships of the last twin are to be followed.
-    after: Option<String>,
+    pub(super) after: Option<String>,
 }
 
 /// A relationship that was followed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Hop {
+pub(super) struct Hop {
     #[serde(rename = "s")]
-    source: Arc<str>,
+    pub(super) source: Arc<str>,
     #[serde(rename = "i")]
-    id: Arc<str>,
+    pub(super) id: Arc<str>,
     /// Against its direction, where either is allowed.
     #[serde(rename = "n")]
-    incoming: bool,
+    pub(super) incoming: bool,
     /// Whether its leg ended with it.
     #[serde(rename = "e")]
-    ended: bool,
+    pub(super) ended: bool,
 }
 
 /// The hops to a partial row, the last one first.
@@ -114,11 +114,7 @@ impl Partial {
 
     /// What tells the row from all others of the query, and does not change.
     pub(super) fn identity(&self) -> Vec<String> {
-        let hops = self.hops_so_far().into_iter();
-        let shown = hops.flat_map(|hop| {
-            [hop.source.to_string(), hop.id.to_string(), format!("{}{}", hop.incoming, hop.ended)]
-        });
-        std::iter::once(self.root.key.clone()).chain(shown).collect()
+        identity(&self.root.key, &self.hops_so_far())
     }
 
     fn hops_so_far(&self) -> Vec<Hop> {
@@ -130,6 +126,19 @@ impl Partial {
     fn untouched(&self) -> bool {
         self.trail.is_none() && !self.incoming && self.after.is_none()
     }
+}
+
+/// What tells a row from all others of its query: its root, and the hops to it.
+pub(super) fn identity(root: &str, hops: &[Hop]) -> Vec<String> {
+    let shown = hops.iter().flat_map(|hop| {
+        [hop.source.to_string(), hop.id.to_string(), format!("{}{}", hop.incoming, hop.ended)]
+    });
+    std::iter::once(root.to_owned()).chain(shown).collect()
+}
+
+/// Source and id of the relationship that a mark stands at.
+pub(super) fn mark_place(mark: &str) -> Option<(String, String)> {
+    serde_json::from_str(mark).ok()
 }
 
 fn links(trail: &Trail) -> impl Iterator<Item = &Link> {

@@ -17,7 +17,7 @@ async fn tokens_hold_over_a_restart() {
     let world = World::new().await;
     let token = token(&world).await;
     assert_eq!(follow(&world, &token).await.unwrap(), 3);
-    assert_eq!(follow(&world.again(), &token).await.unwrap(), 3);
+    assert_eq!(follow(&world.again().await, &token).await.unwrap(), 3);
 }
 
 #[tokio::test]

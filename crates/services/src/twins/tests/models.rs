@@ -18,7 +18,7 @@ async fn uploaded_models_are_described_and_survive_a_restart() {
         made.iter().map(|model| model.id.as_str()).collect::<Vec<_>>(),
         [SENSOR, ROOM, HOTEL_ROOM, FLOOR]
     );
-    let world = world.again();
+    let world = world.again().await;
     let room = world.twins.model(&world.admin, &world.instance, ROOM).await.unwrap();
     assert_eq!(room, made[1]);
     assert_eq!(room.display_name.get("en").map(String::as_str), Some("Room"));
@@ -71,7 +71,7 @@ async fn versions_of_dtdl_are_taken_as_azure_takes_them_unless_told_otherwise() 
     let world = World::within(folder, limits);
     create(&world, 4).await.unwrap();
     // What is stored stays when the setting is lowered.
-    let world = world.again();
+    let world = world.again().await;
     world.twins.model(&world.admin, &world.instance, "dtmi:example:V4;1").await.unwrap();
 }
 
@@ -162,7 +162,7 @@ async fn a_decommissioned_model_has_no_new_twins() {
     assert_eq!(code(nowhere), ErrorCode::ModelNotFound);
     assert_eq!(code(world.put("r2", room()).await), ErrorCode::ModelDecommissioned);
     world.patch("r1", json!([{ "op": "add", "path": "/Name", "value": "still alive" }])).await.unwrap();
-    let world = world.again();
+    let world = world.again().await;
     assert!(world.twins.model(&world.admin, &world.instance, ROOM).await.unwrap().decommissioned);
 }
 

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::twins::{Paging, QueryTwins};
+use crate::twins::{Paging, QueryTwins, Row};
 
 async fn building() -> World {
     let world = World::new().await;
@@ -30,7 +30,7 @@ pub(super) async fn rows(world: &World, query: &str, limit: usize) -> Result<Vec
     loop {
         let page = world.twins.query(&world.admin, &world.instance, ask).await?;
         assert!(page.rows.len() <= limit.max(1) && page.charge >= 1.0);
-        all.extend(page.rows);
+        all.extend(page.rows.into_iter().map(Row::into_value));
         match page.continuation {
             Some(token) => {
                 ask = QueryTwins {

@@ -29,7 +29,7 @@ async fn a_twin_is_shown_as_adt_shows_it() {
         "$metadata",
         "contents come first"
     );
-    let world = world.again();
+    let world = world.again().await;
     assert_eq!(world.twins.get_twin(&world.admin, &world.instance, "r1").await.unwrap(), twin);
 }
 
@@ -204,7 +204,7 @@ async fn telemetry_needs_a_twin_a_component_and_an_id() {
             component: component.map(Into::into),
             message_id: message_id.into(),
             source_time: Some("2020-11-25 10:03:54.074027".into()),
-            payload: json!({ "anything": 5 }),
+            payload: r#"{ "anything": 5 }"#.into(),
         };
         world.twins.publish_telemetry(&world.admin, &world.instance, telemetry).await
     };

@@ -260,10 +260,10 @@ async fn telemetry_and_event_routes() {
     );
     assert_eq!(edge.call("GET", "/eventroutes/r", &[], None).await.code(), "EventRouteNotFound");
     assert_eq!(edge.call("DELETE", "/eventroutes/r", &[], None).await.code(), "EventRouteNotFound");
-    assert_eq!(
-        edge.call("PUT", "/eventroutes/r", &[], Some(json!({}))).await.code(),
-        "EventRouteEndpointInvalid"
-    );
+    assert_eq!(edge.call("PUT", "/eventroutes/r", &[], Some(json!({}))).await.code(), "InvalidArgument");
+    let route = json!({ "endpointName": "none", "filter": "true" });
+    let answer = edge.call("PUT", "/eventroutes/r", &[], Some(route)).await;
+    assert_eq!(answer.code(), "EventRouteEndpointInvalid");
 }
 
 /// Article "Digital twins and their twin graph": `sourceTime` is of 2022-05-31.

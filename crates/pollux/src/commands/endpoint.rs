@@ -1,0 +1,169 @@
+//! What `pollux hub` and `pollux twin` share: `endpoint`, and `dead-letter` of endpoints elsewhere.
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use pollux_model::resource::ResourceKind;
+use serde_json::{Value, json};
+
+use crate::commands::dead_letter::{self, Deed};
+use crate::output::Column;
+use crate::resources;
+use crate::session::Session;
+
+const COLUMNS: &[Column] = &[
+    ("name", "/name"),
+    ("namespace", "/namespace"),
+    ("event hub", "/eventHub"),
+    ("elsewhere", "/endpoint"),
+    ("webhook", "/webhook"),
+];
+
+/// The options that say whose endpoints are meant.
+pub(crate) trait Target: Args + std::fmt::Debug {
+    /// Its kind.
+    const KIND: ResourceKind;
+
+    /// Its name.
+    fn name<'s>(&self, session: &'s Session) -> Result<&'s str>;
+}
+
+/// Where routes lead
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command<T: Target> {
+    /// List the endpoints
+    List(T),
+    /// Make or change an endpoint: an event hub of this server, one elsewhere, or a webhook
+    Create(Create<T>),
+    /// Delete an endpoint
+    Delete(Delete<T>),
+}
+
+/// Make or change an endpoint
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pollux hub endpoint create --endpoint-name alarms --namespace events1 --event-hub alarms
+  pollux twin endpoint create --endpoint-name cloud --connection-string \
+      'Endpoint=sb://ns.servicebus.windows.net/;SharedAccessKeyName=send;SharedAccessKey=…;EntityPath=telemetry'
+  pollux twin endpoint create --endpoint-name app --webhook https://app.example.com/events
+
+What is routed elsewhere waits on this server until it is accepted there, for a week at most. What is refused for the
+event's own sake becomes a dead letter: see `pollux hub dead-letter` and `pollux twin dead-letter`. Webhooks are for
+digital twins; they take CloudEvents, and must answer OPTIONS with WebHook-Allowed-Origin.")]
+pub(crate) struct Create<T: Target> {
+    /// The endpoint's name
+    #[arg(long, visible_alias = "en")]
+    endpoint_name: String,
+    /// The event hubs namespace
+    #[arg(
+        long,
+        visible_alias = "namespace-name",
+        requires = "event_hub",
+        required_unless_present_any = ["connection_string", "webhook"]
+    )]
+    namespace: Option<String>,
+    /// The event hub in it
+    #[arg(long, requires = "namespace")]
+    event_hub: Option<String>,
+    /// An event hub elsewhere: its connection string, with EntityPath
+    #[arg(long, conflicts_with_all = ["namespace", "event_hub"])]
+    connection_string: Option<String>,
+    /// A web server that takes CloudEvents over HTTP: its URL
+    #[arg(long, conflicts_with_all = ["namespace", "event_hub", "connection_string"])]
+    webhook: Option<String>,
+    /// Whether what the webhook does not take is kept [default: true]
+    #[arg(long, requires = "webhook", value_name = "TRUE|FALSE")]
+    dead_letters: Option<bool>,
+    #[command(flatten)]
+    target: T,
+}
+
+/// Delete an endpoint
+#[derive(Debug, Args)]
+pub(crate) struct Delete<T: Target> {
+    /// The endpoint's name
+    #[arg(long, visible_alias = "en")]
+    endpoint_name: String,
+    #[command(flatten)]
+    target: T,
+}
+
+impl<T: Target> Create<T> {
+    /// What the operator's API is told.
+    fn body(&self) -> Value {
+        match (&self.connection_string, &self.webhook) {
+            (Some(text), _) => json!({ "connectionString": text }),
+            (None, Some(url)) => match self.dead_letters {
+                Some(kept) => json!({ "webhook": url, "deadLetters": kept }),
+                None => json!({ "webhook": url }),
+            },
+            (None, None) => json!({ "namespace": self.namespace, "eventHub": self.event_hub }),
+        }
+    }
+}
+
+/// Runs a command about endpoints.
+pub(crate) async fn run<T: Target>(session: &Session, command: Command<T>) -> Result<()> {
+    match command {
+        Command::List(target) => {
+            resources::list_parts(session, (T::KIND, target.name(session)?), "endpoints", COLUMNS).await
+        }
+        Command::Create(args) => {
+            let (name, part) = (args.target.name(session)?, ("endpoints", args.endpoint_name.as_str()));
+            resources::put_part(session, T::KIND, name, part, args.body()).await
+        }
+        Command::Delete(args) => {
+            let (name, part) = (args.target.name(session)?, ("endpoints", args.endpoint_name.as_str()));
+            resources::delete_part(session, T::KIND, name, part).await
+        }
+    }
+}
+
+/// Events that an endpoint elsewhere refused
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadLetters<T: Target> {
+    /// List them
+    List(List<T>),
+    /// Show one, with its event
+    Show(One<T>),
+    /// Send one again; it is forgotten when it is accepted
+    Replay(One<T>),
+    /// Forget one
+    Delete(One<T>),
+}
+
+/// List dead letters
+#[derive(Debug, Args)]
+pub(crate) struct List<T: Target> {
+    /// Only those of this endpoint
+    #[arg(long, visible_alias = "en")]
+    endpoint_name: Option<String>,
+    /// At most this many
+    #[arg(long, default_value_t = 100)]
+    top: usize,
+    #[command(flatten)]
+    target: T,
+}
+
+/// Which dead letter.
+#[derive(Debug, Args)]
+pub(crate) struct One<T: Target> {
+    /// Its id, as `list` shows it
+    #[arg(value_name = "ID")]
+    id: i64,
+    #[command(flatten)]
+    target: T,
+}
+
+/// Runs a command about dead letters.
+pub(crate) async fn run_dead_letters<T: Target>(session: &Session, command: DeadLetters<T>) -> Result<()> {
+    let (target, deed) = match &command {
+        DeadLetters::List(args) => {
+            (&args.target, Deed::List { of: args.endpoint_name.as_deref(), top: args.top })
+        }
+        DeadLetters::Show(one) => (&one.target, Deed::Show(one.id)),
+        DeadLetters::Replay(one) => (&one.target, Deed::Replay(one.id)),
+        DeadLetters::Delete(one) => (&one.target, Deed::Delete(one.id)),
+    };
+    dead_letter::run(session, T::KIND, target.name(session)?, deed).await
+}

@@ -1,0 +1,178 @@
+//! Import and delete jobs (article "Azure Digital Twins APIs and SDKs", "Bulk import" and "Bulk delete"; OpenAPI of the data
+//! plane 2023-10-31).
+//!
+//! ```text
+//!   add ─▶ a record "notstarted" ─▶ the node that has the lease jobs/<instance> works on it, one job at a time
+//!                                        │  each batch of items and how far it has come: one commit
+//!                                        ├─ kill -9, another node: goes on behind the last batch
+//!                                        └─ cancel: the record says "cancelling", seen within half a second
+//! ```
+//!
+//! | file | concern |
+//! |---|---|
+//! | `add_import`, `add_deletion`, `cancel_import`, `delete_import`, `get_job`, `list_jobs` | the verbs |
+//! | `work` | who works on which job, and what ends it |
+//! | `import`, `deletion` | the work |
+//! | `log` | the output log of an import |
+//! | `blob` | where inputs come from and logs go to; `guard`: which hosts may be reached |
+
+mod add_deletion;
+mod add_import;
+mod blob;
+mod cancel_import;
+mod delete_import;
+mod deletion;
+mod get_job;
+mod guard;
+mod import;
+mod list_jobs;
+mod log;
+mod work;
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use pollux_model::job::{Job, JobKind, JobStatus};
+use pollux_model::{Error, ErrorCode, ResourceName, Result};
+use serde::Deserialize;
+use tokio::sync::watch;
+
+use super::{Twins, refusal};
+
+pub use add_deletion::AddDeletion;
+pub use add_import::AddImport;
+
+/// What jobs may reach (section `jobs` of the configuration).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JobSettings {
+    /// Hosts, by name or address, that may be reached without TLS, and although they are this machine or in a private
+    /// network. All others must be public and are reached over https.
+    pub hosts: Vec<String>,
+    /// A folder whose files may be read and written as `file:` URLs. Without: none.
+    pub folder: Option<PathBuf>,
+}
+
+/// What jobs share in this process.
+#[derive(Debug)]
+pub(super) struct Jobs {
+    settings: JobSettings,
+    /// Made at the first job: the system's certificates take a while to read.
+    client: OnceLock<reqwest::Client>,
+    /// Changes when a job was added or cancelled here.
+    news: watch::Sender<u64>,
+    /// Held while a job is added, so that there is one at a time.
+    adding: tokio::sync::Mutex<()>,
+}
+
+impl Jobs {
+    pub(super) fn new(settings: JobSettings) -> Self {
+        Self {
+            settings,
+            client: OnceLock::new(),
+            news: watch::Sender::new(0),
+            adding: tokio::sync::Mutex::default(),
+        }
+    }
+
+    fn tell(&self) {
+        self.news.send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+/// Most jobs of a kind that are kept; they go 30 days after they ended.
+const KEPT: usize = 1000;
+
+impl Twins {
+    async fn all_jobs(&self, instance: &ResourceName) -> Result<Vec<Job>> {
+        let mut all = Vec::new();
+        for kind in JobKind::ALL {
+            let page = self.context.store.jobs(instance, kind, None, KEPT).await.map_err(refusal::store)?;
+            all.extend(page.items);
+        }
+        Ok(all)
+    }
+
+    /// Keeps a new job, if there is no other of its id and none that is not over.
+    async fn add_job(&self, instance: &ResourceName, job: Job) -> Result<Job> {
+        let _one = self.jobs.adding.lock().await;
+        let alone = self.context.cluster.alone(&format!("jobs/{instance}"), "add").await?;
+        let added = self.add_job_alone(instance, job).await;
+        alone.release().await;
+        if added.is_ok() {
+            self.jobs.tell();
+        }
+        added
+    }
+
+    async fn add_job_alone(&self, instance: &ResourceName, job: Job) -> Result<Job> {
+        let all = self.all_jobs(instance).await?;
+        if all.iter().any(|other| other.kind == job.kind && other.id == job.id) {
+            return Err(in_use(&job.id));
+        }
+        if let Some(other) = all.iter().find(|other| !other.status.is_over()) {
+            let (kind, id) = (other.kind.as_str(), &other.id);
+            let message = format!(
+                "An instance works on one job at a time, and {kind}/{id} is not over. Wait for it, or cancel it."
+            );
+            return Err(Error::new(ErrorCode::JobLimitReached, message));
+        }
+        if all.iter().filter(|other| other.kind == job.kind).count() >= KEPT {
+            let message =
+                format!("An instance keeps up to {KEPT} jobs of a kind. Delete some that are over.");
+            return Err(Error::new(ErrorCode::JobLimitReached, message));
+        }
+        let write = pollux_store::Write::PutJob {
+            twins: instance.clone(),
+            job: Box::new(job.clone()),
+            expect: pollux_store::Expect::Absent,
+        };
+        match self.commit_batch(write.into()).await? {
+            super::commit::Outcome::Done => Ok(job),
+            super::commit::Outcome::Refused(_) => Err(in_use(&job.id)),
+        }
+    }
+
+    /// A job as it is when nobody has begun.
+    fn new_job(&self, id: String, kind: JobKind) -> Job {
+        let now = self.context.clock.now();
+        Job {
+            id,
+            kind,
+            status: JobStatus::NotStarted,
+            etag: pollux_model::Etag::fresh(&*self.context.random),
+            input: None,
+            output: None,
+            created: now,
+            last_action: now,
+            finished: None,
+            purge: None,
+            deadline: None,
+            error: None,
+            progress: pollux_model::job::JobProgress::default(),
+        }
+    }
+}
+
+fn in_use(id: &str) -> Error {
+    refuse(format!(
+        "The job id '{}' is in use. Choose another, or delete that job.",
+        pollux_model::ids::shown(id)
+    ))
+}
+
+/// ADT's code for requests about jobs that cannot be.
+fn refuse(message: impl Into<String>) -> Error {
+    Error::new(ErrorCode::ValidationFailed, message.into())
+}
+
+fn not_found(kind: JobKind, id: &str) -> Error {
+    let code = match kind {
+        JobKind::Imports => ErrorCode::ImportJobNotFound,
+        JobKind::Deletions => ErrorCode::DeleteJobNotFound,
+    };
+    Error::new(
+        code,
+        format!("There is no job '{}' among the {}.", pollux_model::ids::shown(id), kind.as_str()),
+    )
+}

@@ -1,0 +1,213 @@
+//! Import and delete jobs, over files of an open folder. What blobs add is shown by the conformance suite.
+
+use pollux_model::job::{Job, JobKind, JobStatus};
+use pollux_model::resource::Setting;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::twins::{AddDeletion, AddImport, JobSettings, Paging};
+
+/// A world whose jobs may use its folder.
+struct Jobs {
+    world: World,
+    twins: Arc<Twins>,
+    shutdown: CancellationToken,
+    running: Option<JoinHandle<()>>,
+}
+
+impl Jobs {
+    async fn new() -> Self {
+        let world = World::new().await;
+        std::fs::create_dir(world.folder.path().join("jobs")).unwrap();
+        Self::over(world)
+    }
+
+    fn over(world: World) -> Self {
+        let settings = JobSettings { hosts: Vec::new(), folder: Some(world.folder.path().join("jobs")) };
+        let twins = Arc::new(Twins::with(Arc::clone(&world.twins.context), settings));
+        Self { world, twins, shutdown: CancellationToken::new(), running: None }
+    }
+
+    /// From here on this node works.
+    fn begin(&mut self) {
+        self.shutdown = CancellationToken::new();
+        self.running = Some(tokio::spawn(Arc::clone(&self.twins).run_jobs(self.shutdown.clone())));
+    }
+
+    async fn stop(&mut self) {
+        self.shutdown.cancel();
+        if let Some(running) = self.running.take() {
+            running.await.unwrap();
+        }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.world.folder.path().join("jobs").join(name)
+    }
+
+    async fn add(&self, id: &str, text: &str) -> Result<Job, Error> {
+        std::fs::write(self.path(id), text).unwrap();
+        let url = |name: String| Setting(format!("file://{}", self.path(&name).display()));
+        let add =
+            AddImport { id: id.to_owned(), input: url(id.to_owned()), output: url(format!("{id}.log")) };
+        self.twins.add_import(&self.world.admin, &self.world.instance, add).await
+    }
+
+    async fn job(&self, kind: JobKind, id: &str) -> Job {
+        self.twins.job(&self.world.admin, &self.world.instance, kind, id).await.unwrap()
+    }
+
+    async fn ended(&self, kind: JobKind, id: &str) -> Job {
+        loop {
+            let job = self.job(kind, id).await;
+            if job.status.is_over() {
+                return job;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn log(&self, id: &str) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.path(&format!("{id}.log"))).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    async fn counts(&self) -> (u64, u64, u64) {
+        let counts = self.twins.graph_counts(&self.world.admin, &self.world.instance).await.unwrap();
+        (counts.models, counts.twins, counts.relationships)
+    }
+}
+
+fn rooms(count: usize) -> String {
+    let mut text =
+        "{\"Section\":\"Header\"}\n{\"fileVersion\":\"1.0.0\"}\n{\"Section\":\"Twins\"}\n".to_owned();
+    for number in 0..count {
+        let mut twin = room();
+        twin["$dtId"] = json!(format!("r{number}"));
+        text.push_str(&format!("{twin}\n"));
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_job_imports_and_tells_in_its_log() {
+    let mut jobs = Jobs::new().await;
+    let added = jobs.add("one", &(rooms(2500) + "{}\n")).await.unwrap();
+    assert_eq!(added.status, JobStatus::NotStarted);
+    assert_eq!(jobs.add("two", "").await.unwrap_err().code, ErrorCode::JobLimitReached);
+    jobs.begin();
+    let job = jobs.ended(JobKind::Imports, "one").await;
+    assert_eq!((job.status, job.error.unwrap().code), (JobStatus::Failed, "PartialSuccess".to_owned()));
+    let progress = &job.progress;
+    assert_eq!((progress.twins, progress.failed, progress.line), (2500, 1, 2504));
+    let details: Vec<Value> = jobs.log("one").into_iter().map(|mut line| line["details"].take()).collect();
+    assert_eq!(details[0], json!({ "status": "Started" }));
+    assert_eq!(details[1], json!({ "section": "Twins", "status": "Started" }));
+    assert_eq!((&details[2]["line"], &details[2]["code"]), (&json!(2504), &json!("InvalidArgument")));
+    assert_eq!(details[3]["status"], "Failed");
+    assert_eq!((details.len(), &details[4]["twins"]), (5, &json!(2500)));
+    assert_eq!(jobs.add("one", "").await.unwrap_err().code, ErrorCode::ValidationFailed, "its id is in use");
+    let all = jobs.twins.jobs(&jobs.world.admin, &jobs.world.instance, JobKind::Imports, Paging::default());
+    assert_eq!(all.await.unwrap().items.len(), 1);
+    jobs.twins.delete_import(&jobs.world.admin, &jobs.world.instance, "one").await.unwrap();
+    jobs.add("one", &rooms(1)).await.unwrap();
+    assert_eq!(jobs.ended(JobKind::Imports, "one").await.status, JobStatus::Succeeded);
+    jobs.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_that_was_cut_off_goes_on_where_it_stood() {
+    let mut jobs = Jobs::new().await;
+    jobs.add("long", &rooms(20_000)).await.unwrap();
+    jobs.begin();
+    while jobs.job(JobKind::Imports, "long").await.progress.twins == 0 {
+        tokio::task::yield_now().await;
+    }
+    jobs.stop().await;
+    let stood = jobs.job(JobKind::Imports, "long").await.progress;
+    let Jobs { world, twins, .. } = jobs;
+    // Blocks that were being read hold the store a moment longer.
+    while Arc::strong_count(&twins) > 1 {
+        tokio::task::yield_now().await;
+    }
+    drop(twins);
+    let mut jobs = Jobs::over(world.again().await);
+    jobs.begin();
+    let job = jobs.ended(JobKind::Imports, "long").await;
+    jobs.stop().await;
+    assert_eq!((job.status, job.progress.twins, job.progress.unchanged), (JobStatus::Succeeded, 20_000, 0));
+    assert!(stood.twins >= 1000 && job.progress.line > stood.line, "{stood:?}");
+    assert_eq!(jobs.counts().await.1, 20_000);
+    assert!(jobs.log("long").iter().any(|line| line["details"]["status"] == "Resumed"));
+}
+
+#[tokio::test]
+async fn a_job_that_is_cancelled_ends_where_it_stands() {
+    let mut jobs = Jobs::new().await;
+    let (admin, instance) = (jobs.world.admin.clone(), jobs.world.instance.clone());
+    jobs.add("long", &rooms(20_000)).await.unwrap();
+    let refused = jobs.twins.delete_import(&admin, &instance, "long").await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::ValidationFailed);
+    jobs.begin();
+    while jobs.job(JobKind::Imports, "long").await.progress.twins == 0 {
+        tokio::task::yield_now().await;
+    }
+    let job = jobs.twins.cancel_import(&admin, &instance, "long").await.unwrap();
+    assert_eq!(job.status, JobStatus::Cancelling);
+    let job = jobs.ended(JobKind::Imports, "long").await;
+    assert_eq!(job.status, JobStatus::Cancelled);
+    assert_eq!(jobs.counts().await.1, job.progress.twins, "what was counted is what is there");
+    let again = jobs.twins.cancel_import(&admin, &instance, "long").await.unwrap_err();
+    assert_eq!(again.code, ErrorCode::ValidationFailed);
+    jobs.stop().await;
+}
+
+#[tokio::test]
+async fn a_delete_job_empties_the_instance() {
+    let mut jobs = Jobs::new().await;
+    jobs.world.put("f", floor()).await.unwrap();
+    for number in 0..20 {
+        let id = format!("r{number}");
+        jobs.world.put(&id, room()).await.unwrap();
+        jobs.world
+            .relate("f", &id, json!({ "$relationshipName": "contains", "$targetId": id }))
+            .await
+            .unwrap();
+    }
+    let (admin, instance) = (jobs.world.admin.clone(), jobs.world.instance.clone());
+    let bad = AddDeletion { id: None, minutes: Some(1) };
+    assert_eq!(
+        jobs.twins.add_deletion(&admin, &instance, bad).await.unwrap_err().code,
+        ErrorCode::ValidationFailed
+    );
+    let add = AddDeletion { id: Some("all".to_owned()), minutes: Some(15) };
+    jobs.twins.add_deletion(&admin, &instance, add).await.unwrap();
+    jobs.begin();
+    let job = jobs.ended(JobKind::Deletions, "all").await;
+    jobs.stop().await;
+    assert_eq!((job.status, &job.error), (JobStatus::Succeeded, &None));
+    assert_eq!((job.progress.models, job.progress.twins, job.progress.relationships), (4, 21, 20));
+    assert_eq!(jobs.counts().await, (0, 0, 0));
+}
+
+#[tokio::test]
+async fn links_do_not_lead_out_of_the_folder() {
+    let mut jobs = Jobs::new().await;
+    let secret = jobs.world.folder.path().join("secret");
+    std::fs::write(&secret, rooms(1)).unwrap();
+    std::os::unix::fs::symlink(&secret, jobs.path("link")).unwrap();
+    let url = |name: &str| Setting(format!("file://{}", jobs.path(name).display()));
+    for (id, input, output, code) in [
+        ("in", url("link"), url("in.log"), "InputBlobNotReadable"),
+        ("out", url("in.log"), url("link"), "OutputBlobNotWritable"),
+    ] {
+        let add = AddImport { id: id.to_owned(), input, output };
+        jobs.twins.add_import(&jobs.world.admin, &jobs.world.instance, add).await.unwrap();
+        jobs.begin();
+        let job = jobs.ended(JobKind::Imports, id).await;
+        jobs.stop().await;
+        assert_eq!(job.error.unwrap().code, code);
+    }
+    assert_eq!(std::fs::read_to_string(&secret).unwrap(), rooms(1));
+}

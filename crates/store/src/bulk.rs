@@ -1,0 +1,26 @@
+//! Reading many twins or relationships by their ids at once, and counting them: what imports and exports ask.
+
+use async_trait::async_trait;
+use pollux_model::ResourceName;
+use pollux_model::digital_twin::Relationship;
+
+use crate::error::StoreError;
+
+/// Questions about many ids. Answers come in the order of the questions; each is of one moment.
+#[async_trait]
+pub trait Bulk {
+    /// The model of each of these twins; `None` where there is no such twin. Costs less than reading the twins.
+    async fn models_of_twins(
+        &self,
+        twins: &ResourceName,
+        ids: &[String],
+    ) -> Result<Vec<Option<String>>, StoreError>;
+    /// The relationships of these sources and ids; `None` where there is none.
+    async fn relationships_by_id(
+        &self,
+        twins: &ResourceName,
+        keys: &[(String, String)],
+    ) -> Result<Vec<Option<Relationship>>, StoreError>;
+    /// How many relationships there are.
+    async fn count_relationships(&self, twins: &ResourceName) -> Result<u64, StoreError>;
+}
