@@ -91,6 +91,22 @@ impl Resource {
         }
     }
 
+    /// The moment as of which its queries are answered that name none; `None`: the present one.
+    #[must_use]
+    pub fn seen_by_queries(&self, now: Timestamp) -> Option<Timestamp> {
+        match &self.properties {
+            Properties::Twins(Twins {
+                consistency: Consistency::Eventual(seconds),
+                history: Some(history),
+                ..
+            }) => {
+                // Of what was before the history began nothing is known.
+                Some(now.minus(Duration::from_secs(u64::from(*seconds))).max(history.begins(now)))
+            }
+            _ => None,
+        }
+    }
+
     /// How it keeps its history, where it is a digital twins instance that does.
     #[must_use]
     pub const fn twin_history(&self) -> Option<&TwinHistory> {
@@ -361,12 +377,62 @@ pub struct Twins {
     /// How long it keeps what twins and relationships were; `None`: not at all.
     #[serde(default)]
     pub history: Option<TwinHistory>,
+    /// What its queries see; each other operation sees what was written.
+    #[serde(default)]
+    pub consistency: Consistency,
     /// Where event routes can lead.
     #[serde(default)]
     pub endpoints: Vec<RoutingEndpoint>,
     /// Event routes, in no order: each is tried.
     #[serde(default)]
     pub event_routes: Vec<EventRoute>,
+}
+
+/// What queries of a digital twins instance see. In text `strong` or, with the lag, `eventual:10s`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Consistency {
+    /// Whatever was acknowledged before they began.
+    #[default]
+    Strong,
+    /// What stood so many seconds ago: for tests of clients that must not rely on more, for the real service's queries may
+    /// be behind (Azure article "Query the Azure Digital Twins twin graph", up to 10 seconds).
+    Eventual(u32),
+}
+
+impl fmt::Display for Consistency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Strong => f.write_str("strong"),
+            Self::Eventual(seconds) => write!(f, "eventual:{seconds}s"),
+        }
+    }
+}
+
+impl FromStr for Consistency {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        let lag = text.strip_prefix("eventual:").and_then(|lag| lag.strip_suffix('s')).map(str::parse);
+        match (text, lag) {
+            ("strong", _) => Ok(Self::Strong),
+            (_, Some(Ok(seconds @ 1..=3600))) => Ok(Self::Eventual(seconds)),
+            _ => Err(Error::invalid(format!(
+                "consistency is strong, or eventual with a lag from 1 to 3600 seconds, like eventual:10s; it is not '{}'",
+                crate::ids::shown(text)
+            ))),
+        }
+    }
+}
+
+impl Serialize for Consistency {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Consistency {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
 }
 
 /// How a digital twins instance keeps its history.
@@ -498,6 +564,18 @@ mod tests {
     }
 
     #[test]
+    fn consistency_is_written_as_it_is_read() {
+        for (text, value) in [("strong", Consistency::Strong), ("eventual:10s", Consistency::Eventual(10))] {
+            assert_eq!((text.parse::<Consistency>().unwrap(), value.to_string().as_str()), (value, text));
+        }
+        for wrong in
+            ["", "eventual", "eventual:10", "eventual:0s", "eventual:4000s", "eventual:-1s", "Strong"]
+        {
+            assert!(wrong.parse::<Consistency>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn every_target_is_read_as_it_was_written() {
         let targets = [
             EndpointTarget::EventHub {
@@ -511,7 +589,8 @@ mod tests {
             let endpoint = RoutingEndpoint { name: "e".to_owned(), target };
             let event_routes =
                 vec![EventRoute { id: "r".to_owned(), endpoint: "e".to_owned(), filter: "true".to_owned() }];
-            let written = Properties::Twins(Twins { history: None, endpoints: vec![endpoint], event_routes });
+            let written =
+                Properties::Twins(Twins { endpoints: vec![endpoint], event_routes, ..Twins::default() });
             assert_eq!(from_value::<Properties>(to_value(&written).unwrap()).unwrap(), written);
         }
     }

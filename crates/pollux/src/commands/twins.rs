@@ -33,14 +33,18 @@ pub(crate) enum Command {
 #[command(after_help = "\
 Examples:
   pollux twins update -n twins1 --history-hours 168   keeps what twins and relationships were for a week
-  pollux twins update -n twins1 --history-hours 0     keeps it no more, and forgets what was kept")]
+  pollux twins update -n twins1 --history-hours 0     keeps it no more, and forgets what was kept
+  pollux twins update -n twins1 --consistency eventual:10s   queries are 10 seconds behind, as Azure's may be")]
 pub(crate) struct Update {
     /// Its name
     #[arg(long, short = 'n')]
     name: String,
     /// For how many hours it keeps what twins and relationships were; 0: not at all
     #[arg(long)]
-    history_hours: u32,
+    history_hours: Option<u32>,
+    /// What queries see: strong, or eventual:10s to test that a client does not rely on more
+    #[arg(long, value_name = "strong|eventual:<seconds>s")]
+    consistency: Option<String>,
 }
 
 /// Runs a command of this group.
@@ -55,7 +59,13 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
 }
 
 async fn update(session: &Session, args: Update) -> Result<()> {
-    let body = json!({ "historyHours": args.history_hours });
+    let mut body = json!({});
+    if let Some(hours) = args.history_hours {
+        body["historyHours"] = json!(hours);
+    }
+    if let Some(consistency) = &args.consistency {
+        body["consistency"] = json!(consistency);
+    }
     let changed = session.admin()?.patch(&resources::path(KIND, &args.name)).json(body).send().await;
     let changed = changed.with_context(|| format!("cannot change the twins '{}'", args.name))?;
     session.output.document(&changed.body)

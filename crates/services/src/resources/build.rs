@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use pollux_model::resource::{
-    BuiltInEndpoint, Dps, EndpointTarget, EventHub, EventRoute, Events, Functions, Hub, LinkedHub, Policy,
-    PolicyRight, Properties, Resource, ResourceKind, Route, RoutingEndpoint, Setting, TwinHistory, Twins,
+    BuiltInEndpoint, Consistency, Dps, EndpointTarget, EventHub, EventRoute, Events, Functions, Hub,
+    LinkedHub, Policy, PolicyRight, Properties, Resource, ResourceKind, Route, RoutingEndpoint, Setting,
+    TwinHistory, Twins,
 };
 use pollux_model::{Error, Etag, Key, KeyPair, Random, ResourceName, Result};
 
@@ -111,6 +112,12 @@ impl Resources {
                     let since =
                         twins.history.as_ref().map_or_else(|| self.context.clock.now(), |now| now.since);
                     twins.history = (hours > 0).then_some(TwinHistory { hours, since });
+                }
+                twins.consistency = said.consistency.unwrap_or(twins.consistency);
+                if said.consistency.is_some_and(|wanted| wanted != Consistency::Strong)
+                    && twins.history.is_none()
+                {
+                    twins.history = Some(TwinHistory { hours: 1, since: self.context.clock.now() });
                 }
                 for one in &said.endpoints {
                     put(&mut twins.endpoints, endpoint(one)?, |a, b| a.name == b.name);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use pollux_model::ids::shown;
 use pollux_model::resource::{
-    BUILT_IN_ENDPOINT, Dps, EndpointTarget, EventHub, Events, Functions, Hub, Policy, PolicyRight,
-    Properties, Resource, ResourceKind, RoutingEndpoint, Twins,
+    BUILT_IN_ENDPOINT, Consistency, Dps, EndpointTarget, EventHub, Events, Functions, Hub, Policy,
+    PolicyRight, Properties, Resource, ResourceKind, RoutingEndpoint, Twins,
 };
 use pollux_model::{Error, ErrorCode, Result};
 
@@ -337,6 +337,12 @@ const fn belongs(kind: ResourceKind, right: PolicyRight) -> bool {
 const LONGEST_HISTORY: u32 = 10 * 366 * 24;
 
 fn check_history(twins: &Twins) -> Result<()> {
+    if twins.history.is_none() && twins.consistency != Consistency::Strong {
+        return Err(Error::invalid(format!(
+            "consistency {} is answered from the history: history_hours must not be 0",
+            twins.consistency
+        )));
+    }
     if twins.history.as_ref().is_some_and(|history| history.hours > LONGEST_HISTORY) {
         return Err(Error::invalid(format!(
             "history_hours is 1 to {LONGEST_HISTORY} (ten years), or 0 for no history"

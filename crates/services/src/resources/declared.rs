@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use pollux_model::resource::{PolicyRight, ResourceKind, RouteSource, Setting, TelemetryMapping};
+use pollux_model::resource::{
+    Consistency, PolicyRight, ResourceKind, RouteSource, Setting, TelemetryMapping,
+};
 use pollux_model::{Error, ResourceName, Result};
 use serde::Deserialize;
 
@@ -211,6 +213,9 @@ pub struct DeclaredTwins {
     /// For how many hours it keeps what twins and relationships were; 0, which a new one has: not at all.
     #[serde(alias = "historyHours")]
     pub history_hours: Option<u32>,
+    /// `strong`, which a new one has, or `eventual:10s`: its queries see what stood 10 seconds ago, out of its history, which
+    /// is kept for an hour where nothing else is said.
+    pub consistency: Option<Consistency>,
     /// Endpoints to make or change.
     pub endpoints: Vec<DeclaredEndpoint>,
     /// Event routes to make or change.

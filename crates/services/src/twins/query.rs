@@ -134,15 +134,17 @@ impl Twins {
 }
 
 impl Twins {
-    /// The moment a query asks for, if it names one and its instance knows of it.
+    /// The moment a query asks for: that which it names, if its instance knows of it; `None` is the present one.
     fn as_of(&self, instance: &Resource, query: &Query) -> Result<Option<Timestamp>> {
-        let Some(Moment { text, line, column }) = query.as_of() else { return Ok(None) };
+        let now = self.context.clock.now();
+        let Some(Moment { text, line, column }) = query.as_of() else {
+            return Ok(instance.seen_by_queries(now));
+        };
         let at = Timestamp::parse(text).ok_or_else(|| {
             let message =
                 "expected a date and time as RFC 3339 writes it, like '2026-11-29T10:00:00Z', behind AS OF.";
             unparsed(*line, *column, message)
         })?;
-        let now = self.context.clock.now();
         let begins = instance.twin_history().ok_or_else(|| Error::invalid(refusal::NO_HISTORY))?.begins(now);
         if !(begins..=now).contains(&at) {
             let message = format!("the history of this instance is from {begins} to the present, {now}.");

@@ -205,3 +205,42 @@ async fn what_is_not_kept_is_forgotten() {
     world.twins.forget_versions(&off).await.unwrap();
     assert_eq!(world.versions("r", None).await.unwrap().len(), 1, "what stands is not history");
 }
+
+#[tokio::test]
+async fn eventual_consistency_shows_what_stood_a_while_ago() {
+    let world = World::new().await;
+    world.put("r", room()).await.unwrap();
+    world.tick();
+    world.keep(1);
+    let table = &world.twins.context.table;
+    let mut resource = Resource::clone(&table.get(resource::ResourceKind::Twins, &world.instance).unwrap());
+    if let Properties::Twins(twins) = &mut resource.properties {
+        twins.consistency = "eventual:10s".parse().unwrap();
+    }
+    table.replace(vec![resource]);
+    let temperature = async |text: &str| {
+        let found = rows(&world, text, 9).await.unwrap();
+        found.first().map(|row| row["T"]["Temperature"].clone())
+    };
+    let (ask, count) =
+        ("SELECT T FROM DIGITALTWINS T WHERE T.$dtId = 'r'", "SELECT COUNT() FROM DIGITALTWINS");
+    assert_eq!(temperature(ask).await, Some(Value::Null));
+    let set = |value| json!([{ "op": "add", "path": "/Temperature", "value": value }]);
+    let written = world.tick();
+    world.patch("r", set(1)).await.unwrap();
+    world.put("s", room()).await.unwrap();
+    for _ in 0..9 {
+        assert_eq!(temperature(ask).await, Some(Value::Null), "not yet");
+        world.tick();
+    }
+    assert_eq!(rows(&world, count, 9).await.unwrap(), [json!({ "COUNT": 1 })]);
+    assert_eq!(world.get("r").await["Temperature"], json!(1), "a GET is never behind");
+    // Who names a moment is answered as of that.
+    assert_eq!(
+        temperature(&ask.replace(" WHERE", &format!(" AS OF '{written}' WHERE"))).await,
+        Some(json!(1))
+    );
+    world.tick();
+    assert_eq!(temperature(ask).await, Some(json!(1)));
+    assert_eq!(rows(&world, count, 9).await.unwrap(), [json!({ "COUNT": 2 })]);
+}
