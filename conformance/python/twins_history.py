@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 
 from azure.core.exceptions import HttpResponseError
 
-from lib import Scenario, connections, equal, refuses
+from lib import Scenario, connections, equal, eventually, refuses
 from lib.admin import admin
 from lib.rest import ADT_VERSION, bearer, request
 from lib.twins import client
@@ -117,6 +117,22 @@ def _():
         error = refuses(lambda: rows(query), kinds=(HttpResponseError,), status=400)
         equal(error.error.code, "SqlQueryError")
         assert "Line=1, Position=33" in error.message, error.message
+
+
+@history.case("queries are late where the operator asks for it, and a GET is not")
+def _():
+    path = f"/admin/resources/twins/{instance['name']}"
+    admin("PATCH", path, {"consistency": "eventual:"}, status=400)
+    equal(admin("PATCH", path, {"consistency": "eventual:2s"})["consistency"], "eventual:2s")
+    twins.upsert_digital_twin("late", {"$metadata": {"$model": ROOM}, "area": 7.0})
+    equal(twins.get_digital_twin("late")["area"], 7.0)
+    query = "SELECT * FROM DIGITALTWINS WHERE $dtId = 'late'"
+    equal(rows(query), [])
+    eventually(lambda: len(rows(query)) == 1, what="the twin in an answer")
+    admin("PATCH", path, {"consistency": "strong"})
+    twins.delete_digital_twin("late")
+    equal(rows(query), [])
+    admin("PATCH", path, {"consistency": "eventual:2s", "historyHours": 0}, status=400)
 
 
 @history.case("switched off, it is gone")
