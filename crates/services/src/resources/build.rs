@@ -114,9 +114,8 @@ impl Resources {
                     twins.history = (hours > 0).then_some(TwinHistory { hours, since });
                 }
                 twins.consistency = said.consistency.unwrap_or(twins.consistency);
-                if said.consistency.is_some_and(|wanted| wanted != Consistency::Strong)
-                    && twins.history.is_none()
-                {
+                let late = twins.consistency != Consistency::Strong;
+                if late && twins.history.is_none() && said.history_hours.is_none() {
                     twins.history = Some(TwinHistory { hours: 1, since: self.context.clock.now() });
                 }
                 for one in &said.endpoints {
