@@ -140,3 +140,124 @@ fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
         (one, other) => one.or(other),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pollux_model::Etag;
+    use pollux_model::digital_twin::{Past as Was, PastVersion};
+    use pollux_store::sqlite::{SqliteOptions, SqliteStore};
+    use pollux_store::{Batch, Expect, Write};
+    use serde_json::json;
+
+    use super::*;
+
+    const fn moment(number: i64) -> Timestamp {
+        Timestamp::from_secs(number)
+    }
+
+    /// Stood from a moment until another; since then, where there is no other.
+    type Life = (usize, i64, Option<i64>);
+
+    fn twin((number, since, _): Life) -> DigitalTwin {
+        let (id, model) = (format!("t{number:02}"), "dtmi:m;1".to_owned());
+        let etag = Etag::new(&format!("{since}"));
+        DigitalTwin { id, model, etag, document: json!({}), updated: moment(since) }
+    }
+
+    fn edge((number, since, _): Life) -> Relationship {
+        let (id, name) = (format!("e{number:02}"), ["has", "feeds"][number % 2].to_owned());
+        let (source, target) = (format!("t{:02}", number % 3), "t99".to_owned());
+        let etag = Etag::new(&format!("{since}"));
+        Relationship { id, source, target, name, etag, properties: json!({}), updated: moment(since) }
+    }
+
+    async fn all<T>(limit: usize, mut page: impl AsyncFnMut(Option<String>) -> Result<Page<T>>) -> Vec<T> {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let Page { items, next } = page(after).await.unwrap();
+            assert!(items.len() <= 2 * limit);
+            found.extend(items);
+            if next.is_none() {
+                return found;
+            }
+            after = next;
+        }
+    }
+
+    #[tokio::test]
+    async fn pages_of_every_size_give_what_stood_at_each_moment() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("state.db"), SqliteOptions::default()).unwrap();
+        let instance = ResourceName::parse("twins1").unwrap();
+        // Some stand still, some were changed, some are gone; runs of each are longer than a page.
+        let lives: Vec<Life> = (0..30)
+            .flat_map(|number| {
+                let began = i64::try_from(number).unwrap() % 7;
+                match number / 5 % 3 {
+                    0 => vec![(number, began, None)],
+                    1 => vec![(number, began, Some(8)), (number, 8, Some(10)), (number, 10, None)],
+                    _ => vec![(number, began, Some(9))],
+                }
+            })
+            .collect();
+        let ends = (0..3).chain([99]).map(|number| (number, 0, None)).map(twin);
+        let mut writes: Vec<Write> = ends
+            .map(|twin| Write::PutTwin { twins: instance.clone(), twin: Box::new(twin), expect: Expect::Any })
+            .collect();
+        for life in &lives {
+            let twins = instance.clone();
+            let kept = |was| {
+                let version = PastVersion { was, until: moment(life.2.unwrap_or_default()), deleted: false };
+                Write::PutVersion { twins: twins.clone(), version: Box::new(version) }
+            };
+            let expect = Expect::Any;
+            writes.extend(match life.2 {
+                Some(_) => [kept(Was::Twin(twin(*life))), kept(Was::Relationship(edge(*life)))],
+                None => [
+                    Write::PutTwin {
+                        twins: twins.clone(),
+                        twin: Box::new(twin(*life)),
+                        expect: expect.clone(),
+                    },
+                    Write::PutRelationship { twins, relationship: Box::new(edge(*life)), expect },
+                ],
+            });
+        }
+        store.commit(Batch { writes }).await.unwrap();
+        let stood = |at: i64| {
+            lives
+                .iter()
+                .copied()
+                .filter(move |(_, since, until)| *since <= at && until.is_none_or(|until| at < until))
+        };
+        for at in 0..12 {
+            let past = Past { store: &store, instance: &instance, at: moment(at) };
+            let twins: BTreeMap<String, DigitalTwin> =
+                stood(at).map(twin).map(|twin| (twin.id.clone(), twin)).collect();
+            let edges: BTreeMap<Place, Relationship> =
+                stood(at).map(edge).map(|edge| (place(&edge), edge)).collect();
+            let of = |source: &str, name: &str| {
+                let wanted = |edge: &&Relationship| edge.source == source && edge.name == name;
+                edges.values().filter(wanted).cloned().collect::<Vec<_>>()
+            };
+            for limit in [1, 2, 3, 7, 100] {
+                let found = all(limit, async |after| {
+                    past.twins(&TwinFilter::default(), after.as_deref(), limit).await
+                });
+                let found: Vec<_> = found.await.into_iter().filter(|twin| twin.id != "t99").collect();
+                assert!(found.iter().eq(twins.values()), "twins at {at} by {limit}: {found:?}");
+                let found =
+                    all(limit, async |after| past.relationships(None, &[], after.as_deref(), limit).await);
+                assert!(found.await.iter().eq(edges.values()), "relationships at {at} by {limit}");
+                let (end, names) = (Some(("t01", Direction::Outgoing)), ["has".to_owned()]);
+                let found =
+                    all(limit, async |after| past.relationships(end, &names, after.as_deref(), limit).await);
+                assert_eq!(found.await, of("t01", "has"), "of one at {at} by {limit}");
+            }
+            for (place, edge) in &edges {
+                assert_eq!(past.relationship(&place.0, &place.1).await.unwrap().as_ref(), Some(edge));
+            }
+            assert_eq!(past.relationship("t00", "none").await.unwrap(), None);
+        }
+    }
+}
