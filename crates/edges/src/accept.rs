@@ -22,6 +22,8 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::client_certificate::AnyClient;
+
 /// Counts connections and refuses those past the bounds.
 #[derive(Debug)]
 pub struct Gate {
@@ -157,11 +159,11 @@ impl ResolvesServerCert for ServerCertificate {
 }
 
 /// TLS 1.2 and 1.3 with session tickets (the Python device SDK speaks 1.2 only), offering these protocols by ALPN. A
-/// client that offers none is served all the same.
+/// client that offers none is served all the same. A certificate is asked for and not required.
 pub fn tls(certificate: Arc<ServerCertificate>, alpn: &[&str]) -> Result<Arc<ServerConfig>, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-        .with_no_client_auth()
+        .with_client_cert_verifier(AnyClient::new())
         .with_cert_resolver(certificate);
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     config.ticketer = aws_lc_rs::Ticketer::new()?;

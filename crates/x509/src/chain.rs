@@ -92,7 +92,7 @@ impl Chain {
         if self.leaf.der() != certificate.der() {
             return Err(Refusal::Path("it is another certificate".to_owned()));
         }
-        holds(&self.leaf, now)
+        self.leaf.holds(now)
     }
 
     /// How many certificates lie between the leaf and an authority that vouches for it.
@@ -100,8 +100,8 @@ impl Chain {
     /// # Errors
     /// [`Refusal`].
     pub fn below(&self, authority: &Certificate, now: Timestamp) -> Result<usize, Refusal> {
-        holds(authority, now)?;
-        holds(&self.leaf, now)?;
+        authority.holds(now)?;
+        self.leaf.holds(now)?;
         let path = |error: webpki::Error| Refusal::Path(format!("{error:?}"));
         let leaf = EndEntityCert::try_from(self.leaf.der()).map_err(path)?;
         let anchors = [anchor_from_trusted_cert(authority.der()).map_err(path)?];
@@ -137,16 +137,19 @@ fn may_sign(issuer: &CertificateDer<'_>) -> Result<(), Refusal> {
     Err(Refusal::Path(format!("the key of '{}' is not for signing certificates (key usage)", parsed.subject())))
 }
 
-fn holds(certificate: &Certificate, now: Timestamp) -> Result<(), Refusal> {
-    // To the second: a certificate's dates are.
-    if (certificate.not_before().as_secs()..=certificate.not_after().as_secs()).contains(&now.as_secs()) {
-        return Ok(());
+impl Certificate {
+    /// Whether it holds at a moment.
+    ///
+    /// # Errors
+    /// [`Refusal::Dates`].
+    pub fn holds(&self, now: Timestamp) -> Result<(), Refusal> {
+        // To the second: a certificate's dates are.
+        if (self.not_before().as_secs()..=self.not_after().as_secs()).contains(&now.as_secs()) {
+            return Ok(());
+        }
+        let (not_before, not_after) = (self.not_before(), self.not_after());
+        Err(Refusal::Dates { subject: self.subject().to_owned(), not_before, not_after })
     }
-    Err(Refusal::Dates {
-        subject: certificate.subject().to_owned(),
-        not_before: certificate.not_before(),
-        not_after: certificate.not_after(),
-    })
 }
 
 #[cfg(test)]

@@ -1,0 +1,90 @@
+//! Certificates of clients: asked for in every handshake, required of nobody, believed by no one here.
+//!
+//! Whom a certificate makes is for the services to say: the roots that count belong to enrollments, and a self-signed one
+//! is known by its thumbprint. The handshake shows one thing only: that the client has the key.
+
+use std::fmt;
+use std::sync::Arc;
+
+use pollux_x509::{Chain, ChainError};
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls_pki_types::{CertificateDer, UnixTime};
+
+/// Takes any certificate, or none.
+pub(crate) struct AnyClient {
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl AnyClient {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { algorithms: aws_lc_rs::default_provider().signature_verification_algorithms })
+    }
+}
+
+impl fmt::Debug for AnyClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnyClient").finish_non_exhaustive()
+    }
+}
+
+impl ClientCertVerifier for AnyClient {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    /// None: a client shows what it has, whoever signed it.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _leaf: &CertificateDer<'_>,
+        _others: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, leaf, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, leaf, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// What a client showed when its connection began: shared by all that comes over it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shown(Option<Arc<[CertificateDer<'static>]>>);
+
+impl Shown {
+    /// Of a connection whose handshake is done.
+    pub(crate) fn by(connection: &rustls::ServerConnection) -> Self {
+        let certificates = connection.peer_certificates().filter(|shown| !shown.is_empty());
+        Self(certificates.map(|shown| shown.iter().map(|one| one.clone().into_owned()).collect()))
+    }
+
+    /// The chain, if the client showed one.
+    pub(crate) fn chain(&self) -> Option<Result<Chain, ChainError>> {
+        self.0.as_ref().map(|shown| Chain::read(shown.iter().map(AsRef::as_ref)))
+    }
+}
