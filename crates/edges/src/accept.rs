@@ -22,7 +22,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::client_certificate::AnyClient;
+use crate::peer::{AnyClient, Peer};
 
 /// Counts connections and refuses those past the bounds.
 #[derive(Debug)]
@@ -190,7 +190,7 @@ pub struct Accepting {
 /// are closed at once.
 pub async fn serve<H, F>(listener: TcpListener, accepting: Accepting, handler: H)
 where
-    H: Fn(TlsStream<TcpStream>, SocketAddr, Admission) -> F + Clone + Send + 'static,
+    H: Fn(TlsStream<TcpStream>, Peer, Admission) -> F + Clone + Send + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
     let acceptor = TlsAcceptor::from(Arc::clone(&accepting.tls));
@@ -203,7 +203,10 @@ where
                 handshake = tokio::time::timeout(patience, handshake(&acceptor, stream)) => handshake,
             };
             match handshake {
-                Ok(Ok(stream)) => handler(stream, peer, admission).await,
+                Ok(Ok(stream)) => {
+                    let peer = Peer::of(peer, stream.get_ref().1);
+                    handler(stream, peer, admission).await;
+                }
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS handshake"),
                 Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
             }

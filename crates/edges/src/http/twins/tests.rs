@@ -101,7 +101,7 @@ impl Edge {
             request = request.header(*name, *value);
         }
         let resource = self.services.context.table.serving(ResourceKind::Twins, "localhost").unwrap();
-        let peer = Peer(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
+        let peer = Peer::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
         let request = request.extension(Target(resource)).extension(peer).body(body).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();

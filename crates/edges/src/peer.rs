@@ -1,9 +1,12 @@
-//! Certificates of clients: asked for in every handshake, required of nobody, believed by no one here.
+//! Who is at the other end of a connection: an address, and the certificate it showed.
+//!
+//! Certificates are asked for in every handshake, required of nobody, and believed by no one here.
 //!
 //! Whom a certificate makes is for the services to say: the roots that count belong to enrollments, and a self-signed one
 //! is known by its thumbprint. The handshake shows one thing only: that the client has the key.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use pollux_x509::{Chain, ChainError};
@@ -72,19 +75,31 @@ impl ClientCertVerifier for AnyClient {
     }
 }
 
-/// What a client showed when its connection began: shared by all that comes over it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Shown(Option<Arc<[CertificateDer<'static>]>>);
+/// The other end of a connection.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// What it showed when the connection began, its own certificate first; shared by all that comes over it.
+    shown: Option<Arc<[CertificateDer<'static>]>>,
+}
 
-impl Shown {
+impl Peer {
     /// Of a connection whose handshake is done.
-    pub(crate) fn by(connection: &rustls::ServerConnection) -> Self {
+    pub(crate) fn of(address: SocketAddr, connection: &rustls::ServerConnection) -> Self {
         let certificates = connection.peer_certificates().filter(|shown| !shown.is_empty());
-        Self(certificates.map(|shown| shown.iter().map(|one| one.clone().into_owned()).collect()))
+        Self { address, shown: certificates.map(|shown| shown.iter().map(|one| one.clone().into_owned()).collect()) }
     }
 
-    /// The chain, if the client showed one.
+    /// What it showed, if it showed anything.
     pub(crate) fn chain(&self) -> Option<Result<Chain, ChainError>> {
-        self.0.as_ref().map(|shown| Chain::read(shown.iter().map(AsRef::as_ref)))
+        self.shown.as_ref().map(|shown| Chain::read(shown.iter().map(AsRef::as_ref)))
+    }
+}
+
+impl From<SocketAddr> for Peer {
+    /// One that shows nothing.
+    fn from(address: SocketAddr) -> Self {
+        Self { address, shown: None }
     }
 }
