@@ -219,14 +219,14 @@ where
 /// closed at once.
 pub async fn serve_plain<H, F>(listener: TcpListener, accepting: Accepting, handler: H)
 where
-    H: Fn(TcpStream, SocketAddr, Admission) -> F + Clone + Send + 'static,
+    H: Fn(TcpStream, Peer, Admission) -> F + Clone + Send + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
     let near = move |stream: TcpStream, peer: SocketAddr, admission| {
         let handler = handler.clone();
         async move {
             if peer.ip().to_canonical().is_loopback() && stream.set_nodelay(true).is_ok() {
-                handler(stream, peer, admission).await;
+                handler(stream, peer.into(), admission).await;
             }
         }
     };

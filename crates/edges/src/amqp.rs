@@ -72,7 +72,7 @@ impl Amqp {
     {
         metrics::counter!("pollux_amqp_connections_total").increment(1);
         if let Err(error) = Connection::new(self, admission).run(stream, &shutdown).await {
-            tracing::debug!(peer = %peer.address, %error, "an AMQP connection ended badly");
+            tracing::debug!(%peer, %error, "an AMQP connection ended badly");
         }
     }
 }

@@ -138,7 +138,7 @@ impl Http {
             },
         };
         if let Err(error) = ended {
-            tracing::debug!(peer = %peer.address, %error, "a connection ended badly");
+            tracing::debug!(%peer, %error, "a connection ended badly");
         }
         let upgrade = upgraded.lock().take();
         if let Some(upgrade) = upgrade

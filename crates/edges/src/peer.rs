@@ -88,12 +88,22 @@ impl Peer {
     /// Of a connection whose handshake is done.
     pub(crate) fn of(address: SocketAddr, connection: &rustls::ServerConnection) -> Self {
         let certificates = connection.peer_certificates().filter(|shown| !shown.is_empty());
-        Self { address, shown: certificates.map(|shown| shown.iter().map(|one| one.clone().into_owned()).collect()) }
+        Self {
+            address,
+            shown: certificates.map(|shown| shown.iter().map(|one| one.clone().into_owned()).collect()),
+        }
     }
 
     /// What it showed, if it showed anything.
     pub(crate) fn chain(&self) -> Option<Result<Chain, ChainError>> {
         self.shown.as_ref().map(|shown| Chain::read(shown.iter().map(AsRef::as_ref)))
+    }
+}
+
+impl fmt::Display for Peer {
+    /// Its address.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
     }
 }
 

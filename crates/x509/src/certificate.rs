@@ -167,7 +167,10 @@ impl Certificate {
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sha1 = self.sha1_thumbprint();
-        f.debug_struct("Certificate").field("subject", &self.subject).field("sha1", &sha1).finish_non_exhaustive()
+        f.debug_struct("Certificate")
+            .field("subject", &self.subject)
+            .field("sha1", &sha1)
+            .finish_non_exhaustive()
     }
 }
 

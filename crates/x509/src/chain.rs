@@ -134,7 +134,10 @@ fn may_sign(issuer: &CertificateDer<'_>) -> Result<(), Refusal> {
     if usage.is_none_or(|usage| usage.value.key_cert_sign()) {
         return Ok(());
     }
-    Err(Refusal::Path(format!("the key of '{}' is not for signing certificates (key usage)", parsed.subject())))
+    Err(Refusal::Path(format!(
+        "the key of '{}' is not for signing certificates (key usage)",
+        parsed.subject()
+    )))
 }
 
 impl Certificate {

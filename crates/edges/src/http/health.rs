@@ -22,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::About;
 use super::admin::refusal;
-use crate::peer::Peer;
 use crate::authenticate;
+use crate::peer::Peer;
 
 /// For how long what was found is told again.
 const FRESH: Duration = Duration::from_millis(250);

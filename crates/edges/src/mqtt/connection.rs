@@ -145,7 +145,7 @@ impl<S> Driver<S> {
         if !self.is_serving() {
             return;
         }
-        tracing::debug!(peer = %self.peer.address, ?how, "MQTT connection ends: {reason}");
+        tracing::debug!(peer = %self.peer, ?how, "MQTT connection ends: {reason}");
         if how == Ending::Closed {
             // Its right to be here is gone: what was not acknowledged is not.
             self.work.abandon();

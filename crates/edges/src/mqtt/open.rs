@@ -58,7 +58,8 @@ async fn registration(
             services.provisioning.attest_by_certificate(&dps, registration_id, chain).await
         }
     };
-    let caller = caller.map_err(|error| refused(peer, registration_id, &error))?.from_address(peer.address.ip());
+    let caller =
+        caller.map_err(|error| refused(peer, registration_id, &error))?.from_address(peer.address.ip());
     provisioning::ProvisioningSession::open(Arc::clone(services), dps, caller)
 }
 
@@ -111,7 +112,7 @@ fn credential(connect: &Connect, peer: &Peer) -> Result<Credential, ConnectRefus
         return match peer.chain() {
             Some(Ok(chain)) => Ok(Credential::Certificate(Box::new(chain))),
             Some(Err(error)) => {
-                tracing::info!(peer = %peer.address, %error, "CONNECT refused: what was shown is no certificate");
+                tracing::info!(%peer, %error, "CONNECT refused: what was shown is no certificate");
                 Err(ConnectRefusal::NotAuthorized)
             }
             None => Err(ConnectRefusal::NotAuthorized),
@@ -123,6 +124,6 @@ fn credential(connect: &Connect, peer: &Peer) -> Result<Credential, ConnectRefus
 
 fn refused(peer: &Peer, id: &str, error: &pollux_model::Error) -> ConnectRefusal {
     let refusal = status::refusal(error.code);
-    tracing::info!(peer = %peer.address, id = %pollux_model::ids::shown(id), ?refusal, "CONNECT refused: {error}");
+    tracing::info!(%peer, id = %pollux_model::ids::shown(id), ?refusal, "CONNECT refused: {error}");
     refusal
 }

@@ -70,7 +70,10 @@ impl Hub {
         chain: &Chain,
     ) -> Result<(Caller, Device)> {
         let refused = || {
-            Error::new(ErrorCode::Unauthorized, "the device is unknown or its certificate is not the one registered")
+            Error::new(
+                ErrorCode::Unauthorized,
+                "the device is unknown or its certificate is not the one registered",
+            )
         };
         let device = self.context.store.device(&hub.name, id).await?.ok_or_else(refused)?;
         let Authentication::SelfSigned { primary, secondary } = &device.identity.authentication else {

@@ -100,7 +100,10 @@ impl Provisioning {
         let Proved { id, displayed, group, status, until, certificate } = proved;
         if status == Status::Disabled {
             tracing::info!(dps = %dps.name, registration = %id, ?group, "refused: the enrollment is disabled");
-            return Err(Error::new(ErrorCode::EnrollmentDisabled, "the enrollment of this device is disabled"));
+            return Err(Error::new(
+                ErrorCode::EnrollmentDisabled,
+                "the enrollment of this device is disabled",
+            ));
         }
         let now = self.context.clock.now();
         tracing::debug!(dps = %dps.name, registration = %id, ?group, %now, "admitted");

@@ -249,7 +249,9 @@ impl Provisioning {
             ));
         };
         let authentication = match &group.attestation {
-            Attestation::SymmetricKey { keys } => Authentication::Sas { keys: keys.derive(&record.displayed_id) },
+            Attestation::SymmetricKey { keys } => {
+                Authentication::Sas { keys: keys.derive(&record.displayed_id) }
+            }
             Attestation::X509 { .. } => by_certificate(record)?,
         };
         let rules = group.rules.clone();
@@ -335,7 +337,10 @@ fn by_certificate(record: &Registration) -> Result<Authentication, Outcome> {
     let shown = record.operation.certificate.clone();
     let shown = shown.ok_or_else(|| {
         // It came in by a key, and the enrollment changed meanwhile.
-        Outcome::failed(401_002, "the enrollment of this device wants a certificate now: register again with it")
+        Outcome::failed(
+            401_002,
+            "the enrollment of this device wants a certificate now: register again with it",
+        )
     })?;
     Ok(Authentication::SelfSigned { primary: Some(shown), secondary: None })
 }

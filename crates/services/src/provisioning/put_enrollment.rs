@@ -26,8 +26,11 @@ impl Provisioning {
         loop {
             let before = self.context.store.enrollment(&dps.name, &id).await?;
             let expect = expectation(before.as_ref().map(|before| &before.rules.etag), if_match.as_ref())?;
-            let attestation =
-                self.attestation(dps, input.common.attestation.clone(), before.as_ref().map(|b| &b.attestation))?;
+            let attestation = self.attestation(
+                dps,
+                input.common.attestation.clone(),
+                before.as_ref().map(|b| &b.attestation),
+            )?;
             if matches!(&attestation, Attestation::X509 { trust: CertificateTrust::Signing(_) }) {
                 let message = "signingCertificates are for enrollment groups: an individual enrollment has clientCertificates";
                 return Err(Error::invalid(message));
@@ -67,8 +70,11 @@ impl Provisioning {
                 self.check_group_count(dps).await?;
             }
             let expect = expectation(before.as_ref().map(|before| &before.rules.etag), if_match.as_ref())?;
-            let attestation =
-                self.attestation(dps, input.common.attestation.clone(), before.as_ref().map(|b| &b.attestation))?;
+            let attestation = self.attestation(
+                dps,
+                input.common.attestation.clone(),
+                before.as_ref().map(|b| &b.attestation),
+            )?;
             if matches!(&attestation, Attestation::X509 { trust: CertificateTrust::Client(_) }) {
                 let message = "clientCertificates are for individual enrollments: a group has signingCertificates or caReferences";
                 return Err(Error::invalid(message));

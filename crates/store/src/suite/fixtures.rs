@@ -82,6 +82,7 @@ pub fn resources(suffix: &str) -> Vec<Resource> {
             allocation_weight: 1000,
             apply_allocation_policy: true,
         }],
+        certificates: Vec::new(),
     };
     let hub = Hub {
         policies: vec![policy("iothubowner", &[PolicyRight::RegistryWrite, PolicyRight::ServiceConnect])],
@@ -248,6 +249,7 @@ pub fn registration(id: &str, group: Option<&str>, status: RegistrationStatus) -
             started: moment(4),
             payload: Some(json!({"modelId": "dtmi:sample:Thermostat;1"})),
             force: true,
+            certificate: None,
             node: None,
         },
         created: moment(5),

@@ -116,11 +116,13 @@ fn what_breaks_a_rule_leads_nowhere() {
     assert!(matches!(refused(&[sealed.leaf("x", |_| {}), sealed.der()], &root), Refusal::Path(_)));
     assert!(matches!(refused(&[sealed.leaf("x", |_| {})], &sealed), Refusal::Path(_)));
     // A leaf for servers alone, an authority as a leaf, a critical extension that nobody knows.
-    let server = root.leaf("x", |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
+    let server =
+        root.leaf("x", |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
     assert!(matches!(refused(&[server], &root), Refusal::Path(_)));
     assert!(matches!(refused(&[root.leaf("x", authority)], &root), Refusal::Path(_)));
     let strange = root.leaf("x", |params| {
-        let mut extension = rcgen::CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99_999, 1], vec![5, 0]);
+        let mut extension =
+            rcgen::CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99_999, 1], vec![5, 0]);
         extension.set_criticality(true);
         params.custom_extensions.push(extension);
     });

@@ -5,7 +5,9 @@
 use pollux_model::device::Status;
 use pollux_model::enrollment::{InitialTwin, ReprovisionPolicy};
 use pollux_model::{Error, Result, ids};
-use pollux_services::provisioning::{AttestationInput, CertificateKind, EnrollmentInput, GroupInput, IndividualInput};
+use pollux_services::provisioning::{
+    AttestationInput, CertificateKind, EnrollmentInput, GroupInput, IndividualInput,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -192,19 +194,22 @@ impl AttestationBody {
 impl X509Body {
     fn input(self) -> Result<AttestationInput> {
         let text = |certificate: Option<CertificateBody>| certificate.and_then(|body| body.certificate);
-        let (kind, primary, secondary) =
-            match (self.client_certificates, self.signing_certificates, self.ca_references) {
-                (Some(own), None, None) => (CertificateKind::Client, text(own.primary), text(own.secondary)),
-                (None, Some(signers), None) => {
-                    (CertificateKind::Signing, text(signers.primary), text(signers.secondary))
-                }
-                (None, None, Some(names)) => (CertificateKind::References, names.primary, names.secondary),
-                _ => {
-                    return Err(Error::invalid(
-                        "attestation.x509 must have one of clientCertificates, signingCertificates and caReferences",
-                    ));
-                }
-            };
+        let (kind, primary, secondary) = match (
+            self.client_certificates,
+            self.signing_certificates,
+            self.ca_references,
+        ) {
+            (Some(own), None, None) => (CertificateKind::Client, text(own.primary), text(own.secondary)),
+            (None, Some(signers), None) => {
+                (CertificateKind::Signing, text(signers.primary), text(signers.secondary))
+            }
+            (None, None, Some(names)) => (CertificateKind::References, names.primary, names.secondary),
+            _ => {
+                return Err(Error::invalid(
+                    "attestation.x509 must have one of clientCertificates, signingCertificates and caReferences",
+                ));
+            }
+        };
         Ok(AttestationInput::X509 { kind, primary, secondary })
     }
 }

@@ -18,7 +18,8 @@ use pollux_testkit::SeededRandom;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::http::target::{Peer, Target};
+use crate::http::target::Target;
+use crate::peer::Peer;
 
 mod doors;
 mod shapes;

@@ -39,15 +39,12 @@ pub(super) fn trust(
     if there { Ok(trust) } else { Err(Error::invalid("attestation.x509 needs a primary certificate")) }
 }
 
-fn certificates(
-    given: Rollover<String>,
-    kept: Option<&Rollover<Der>>,
-    signs: bool,
-) -> Result<Rollover<Der>> {
-    let one = |text: Option<String>, name: &str, kept: Option<&Der>| match text.filter(|text| !text.is_empty()) {
-        Some(text) => certificate(&text, name, signs).map(Some),
-        None => Ok(kept.cloned()),
-    };
+fn certificates(given: Rollover<String>, kept: Option<&Rollover<Der>>, signs: bool) -> Result<Rollover<Der>> {
+    let one =
+        |text: Option<String>, name: &str, kept: Option<&Der>| match text.filter(|text| !text.is_empty()) {
+            Some(text) => certificate(&text, name, signs).map(Some),
+            None => Ok(kept.cloned()),
+        };
     Ok(Rollover {
         primary: one(given.primary, "primary", kept.and_then(|kept| kept.primary.as_ref()))?,
         secondary: one(given.secondary, "secondary", kept.and_then(|kept| kept.secondary.as_ref()))?,
@@ -75,7 +72,9 @@ fn references(dps: &Resource, given: Rollover<String>) -> Result<Rollover<String
             return Ok(Some(name));
         }
         let (name, dps) = (ids::shown(&name), &dps.name);
-        Err(Error::invalid(format!("'{dps}' has no certificate named '{name}': add it with `pollux dps certificate create`")))
+        Err(Error::invalid(format!(
+            "'{dps}' has no certificate named '{name}': add it with `pollux dps certificate create`"
+        )))
     };
     Ok(Rollover { primary: one(given.primary)?, secondary: one(given.secondary)? })
 }
