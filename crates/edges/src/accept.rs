@@ -22,6 +22,8 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::peer::{AnyClient, Peer};
+
 /// Counts connections and refuses those past the bounds.
 #[derive(Debug)]
 pub struct Gate {
@@ -157,11 +159,11 @@ impl ResolvesServerCert for ServerCertificate {
 }
 
 /// TLS 1.2 and 1.3 with session tickets (the Python device SDK speaks 1.2 only), offering these protocols by ALPN. A
-/// client that offers none is served all the same.
+/// client that offers none is served all the same. A certificate is asked for and not required.
 pub fn tls(certificate: Arc<ServerCertificate>, alpn: &[&str]) -> Result<Arc<ServerConfig>, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-        .with_no_client_auth()
+        .with_client_cert_verifier(AnyClient::new())
         .with_cert_resolver(certificate);
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     config.ticketer = aws_lc_rs::Ticketer::new()?;
@@ -188,7 +190,7 @@ pub struct Accepting {
 /// are closed at once.
 pub async fn serve<H, F>(listener: TcpListener, accepting: Accepting, handler: H)
 where
-    H: Fn(TlsStream<TcpStream>, SocketAddr, Admission) -> F + Clone + Send + 'static,
+    H: Fn(TlsStream<TcpStream>, Peer, Admission) -> F + Clone + Send + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
     let acceptor = TlsAcceptor::from(Arc::clone(&accepting.tls));
@@ -201,7 +203,10 @@ where
                 handshake = tokio::time::timeout(patience, handshake(&acceptor, stream)) => handshake,
             };
             match handshake {
-                Ok(Ok(stream)) => handler(stream, peer, admission).await,
+                Ok(Ok(stream)) => {
+                    let peer = Peer::of(peer, stream.get_ref().1);
+                    handler(stream, peer, admission).await;
+                }
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS handshake"),
                 Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
             }
@@ -214,14 +219,14 @@ where
 /// closed at once.
 pub async fn serve_plain<H, F>(listener: TcpListener, accepting: Accepting, handler: H)
 where
-    H: Fn(TcpStream, SocketAddr, Admission) -> F + Clone + Send + 'static,
+    H: Fn(TcpStream, Peer, Admission) -> F + Clone + Send + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
     let near = move |stream: TcpStream, peer: SocketAddr, admission| {
         let handler = handler.clone();
         async move {
             if peer.ip().to_canonical().is_loopback() && stream.set_nodelay(true).is_ok() {
-                handler(stream, peer, admission).await;
+                handler(stream, peer.into(), admission).await;
             }
         }
     };

@@ -22,7 +22,6 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +31,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::Admission;
+use crate::peer::Peer;
 use connection::Connection;
 
 /// How long a connection may be without any token that holds (Azure closes such connections after a while too).
@@ -64,7 +64,7 @@ impl Amqp {
     pub async fn serve<S>(
         self: Arc<Self>,
         stream: S,
-        peer: SocketAddr,
+        peer: Peer,
         admission: Admission,
         shutdown: CancellationToken,
     ) where

@@ -19,7 +19,6 @@ mod twins;
 
 use std::convert::Infallible;
 use std::fmt;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,6 +40,7 @@ use self::dispatch::Dispatcher;
 pub use self::health::{Need, Readiness};
 use crate::accept::Admission;
 use crate::amqp::Amqp;
+use crate::peer::Peer;
 use crate::websocket::{self, Socket};
 
 /// Where AMQP is spoken in WebSockets, and what clients call it (`WEBSOCKET` constants of PyPI's azure-eventhub).
@@ -90,7 +90,7 @@ impl Http {
     pub async fn serve<S>(
         self: Arc<Self>,
         stream: S,
-        peer: SocketAddr,
+        peer: Peer,
         mut admission: Admission,
         shutdown: CancellationToken,
     ) where
@@ -99,12 +99,12 @@ impl Http {
         let arrived = Arc::new((AtomicBool::new(false), Notify::new()));
         let (http, seen) = (Arc::clone(&self), Arc::clone(&arrived));
         let upgraded: Arc<Mutex<Option<OnUpgrade>>> = Arc::default();
-        let upgrade = Arc::clone(&upgraded);
+        let (upgrade, from) = (Arc::clone(&upgraded), peer.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             if !seen.0.swap(true, Ordering::Relaxed) {
                 seen.1.notify_one();
             }
-            let (http, upgrade) = (Arc::clone(&http), Arc::clone(&upgrade));
+            let (http, upgrade, peer) = (Arc::clone(&http), Arc::clone(&upgrade), from.clone());
             async move {
                 let answer = if request.uri().path() == AMQP_PATH {
                     websocket::accept(&request, AMQP_PROTOCOL)

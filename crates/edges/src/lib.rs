@@ -14,5 +14,6 @@ pub mod authenticate;
 mod fixture;
 pub mod http;
 pub mod mqtt;
+pub mod peer;
 pub(crate) mod provisioning_status;
 pub(crate) mod websocket;

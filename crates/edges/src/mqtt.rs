@@ -14,7 +14,6 @@ mod status;
 mod topic;
 mod user_name;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::Admission;
+use crate::peer::Peer;
 use connection::Driver;
 
 /// Room for the topic, which carries the properties, beside the message itself.
@@ -54,13 +54,13 @@ impl Mqtt {
     pub fn serve<S>(
         self: Arc<Self>,
         stream: S,
-        peer: SocketAddr,
+        peer: impl Into<Peer>,
         admission: Option<Admission>,
         shutdown: CancellationToken,
-    ) -> impl Future<Output = ()> + Send + use<S> + 'static
+    ) -> impl Future<Output = ()> + Send + 'static
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        Driver::new(self, stream, peer, admission, &shutdown)
+        Driver::new(self, stream, peer.into(), admission, &shutdown)
     }
 }

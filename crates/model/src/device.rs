@@ -59,6 +59,12 @@ pub enum Status {
 }
 
 impl Status {
+    /// Whether it may.
+    #[must_use]
+    pub const fn is_enabled(self) -> bool {
+        matches!(self, Self::Enabled)
+    }
+
     /// `enabled` or `disabled`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -1,5 +1,7 @@
 //! Enrollments: who may register with a provisioning service, and where they go.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -64,6 +66,62 @@ pub enum Attestation {
         /// The keys.
         keys: KeyPair,
     },
+    /// By a certificate.
+    X509 {
+        /// Which.
+        trust: CertificateTrust,
+    },
+}
+
+/// Which certificates prove a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "certificates", rename_all = "camelCase")]
+pub enum CertificateTrust {
+    /// The device's own, of an individual enrollment.
+    Client(Rollover<Der>),
+    /// One that this one signed, directly or not: that of a group.
+    Signing(Rollover<Der>),
+    /// As before, by the name the provisioning service knows the signer under.
+    References(Rollover<String>),
+}
+
+/// One of something in use and one to come, so that devices can be moved from the one to the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollover<T> {
+    /// The one in use.
+    pub primary: Option<T>,
+    /// The one to come.
+    pub secondary: Option<T>,
+}
+
+impl<T> Rollover<T> {
+    /// Those that are there.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.primary.iter().chain(&self.secondary)
+    }
+}
+
+/// A certificate as its issuer signed it; in JSON as base64.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Der(pub Vec<u8>);
+
+impl std::fmt::Debug for Der {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Der({} bytes)", self.0.len())
+    }
+}
+
+impl Serialize for Der {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Der {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD.decode(text).map(Self).map_err(serde::de::Error::custom)
+    }
 }
 
 /// Which hub a device goes to (Azure article "How to use allocation policies").

@@ -113,6 +113,9 @@ pub struct Operation {
     pub payload: Option<Value>,
     /// Whether the device asked to be assigned anew.
     pub force: bool,
+    /// The SHA-256 thumbprint of the certificate that the device proved itself with, where it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
     /// The node that works on it, where there are several: others leave it alone while that one lives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,

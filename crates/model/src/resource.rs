@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::enrollment::Der;
 use crate::error::{Error, Result};
 use crate::{Etag, Key, KeyPair, ResourceName, Timestamp};
 
@@ -164,6 +165,37 @@ pub struct Dps {
     pub policies: Vec<Policy>,
     /// Hubs that devices can be assigned to, in the order they were linked.
     pub linked_hubs: Vec<LinkedHub>,
+    /// Certificates of authorities that enrollments can name.
+    #[serde(default)]
+    pub certificates: Vec<CaCertificate>,
+}
+
+impl Dps {
+    /// The certificate that enrollments name so, if somebody has proved to have its key.
+    #[must_use]
+    pub fn trusted_certificate(&self, name: &str) -> Option<&Der> {
+        let found = self.certificates.iter().find(|one| one.name.eq_ignore_ascii_case(name))?;
+        found.verified.then_some(&found.certificate)
+    }
+}
+
+/// The certificate of an authority (Azure article "How to verify X.509 CA certificates").
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaCertificate {
+    /// Its name; names compare without case.
+    pub name: String,
+    /// The certificate.
+    pub certificate: Der,
+    /// Whether somebody has proved to have its key.
+    pub verified: bool,
+    /// What a certificate that proves it has as its subject's common name; made anew when asked for.
+    pub verification_code: Option<String>,
+    /// When it was added.
+    pub created: Timestamp,
+    /// When it was last changed.
+    pub updated: Timestamp,
+    /// Changes with every change.
+    pub etag: Etag,
 }
 
 /// A hub linked to a provisioning service.

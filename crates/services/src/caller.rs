@@ -37,6 +37,8 @@ pub enum Identity {
         displayed: String,
         /// The enrollment group whose root it proved; `None`: its individual enrollment.
         group: Option<String>,
+        /// The SHA-256 thumbprint of the certificate it showed, where it showed one.
+        certificate: Option<String>,
     },
     /// A principal of the built-in issuer or of a configured OIDC issuer.
     Principal { issuer: String, subject: String },

@@ -35,7 +35,7 @@ impl Peer {
         let gate = Gate::new(10, 10);
         let admission = gate.admit(Ipv4Addr::LOCALHOST.into()).unwrap();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        tokio::spawn(Amqp::new(services).serve(theirs, address, admission, CancellationToken::new()));
+        tokio::spawn(Amqp::new(services).serve(theirs, address.into(), admission, CancellationToken::new()));
         let credentials = match known {
             true => Credentials::Plain { user: policy.to_owned(), password },
             false => Credentials::Anonymous,

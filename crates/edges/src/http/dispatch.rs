@@ -1,6 +1,5 @@
 //! Which service a request is for: by its host name where a resource bears it, by its path on this machine's own names.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,7 +14,9 @@ use pollux_services::Services;
 use tower::Service as _;
 use uuid::Uuid;
 
-use super::target::{Peer, Target};
+use super::target::Target;
+use crate::peer::Peer;
+
 use super::{About, admin, functions, health, hub, issuer, provisioning, twins};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
@@ -65,8 +66,8 @@ impl Dispatcher {
     }
 
     /// Answers a request, whatever it is.
-    pub(super) async fn answer(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Response {
-        request.extensions_mut().insert(Peer(peer));
+    pub(super) async fn answer(&self, mut request: Request<Incoming>, peer: Peer) -> Response {
+        request.extensions_mut().insert(peer);
         let mut response = match self.choose(&mut request) {
             Ok(router) => carried_out(router.clone(), request).await,
             Err(refusal) => *refusal,

@@ -22,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::About;
 use super::admin::refusal;
-use super::target::Peer;
 use crate::authenticate;
+use crate::peer::Peer;
 
 /// For how long what was found is told again.
 const FRESH: Duration = Duration::from_millis(250);
@@ -154,7 +154,7 @@ async fn metrics(
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
 ) -> Response {
-    if !peer.0.ip().to_canonical().is_loopback()
+    if !peer.address.ip().to_canonical().is_loopback()
         && let Err(error) = authenticate::admin(&health.services, &headers)
     {
         return refusal(&error);

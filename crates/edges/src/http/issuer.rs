@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use super::admin::refusal;
 use super::body;
 use super::dispatch::{host_of, without_port};
-use super::target::Peer;
+use crate::peer::Peer;
 
 /// The most a token request may take, in bytes.
 const MAX_FORM: usize = 16 * 1024;
@@ -56,7 +56,7 @@ async fn token(
         Ok(request) => request,
         Err(problem) => return oauth(StatusCode::BAD_REQUEST, "invalid_request", 900_144, problem),
     };
-    match services.issuer.grant(&request, peer.0.ip().to_canonical()).await {
+    match services.issuer.grant(&request, peer.address.ip().to_canonical()).await {
         Ok(token) => {
             let answer = json!({
                 "token_type": "Bearer",

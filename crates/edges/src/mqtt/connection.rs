@@ -13,7 +13,6 @@ mod io;
 mod work;
 
 use std::fmt::Display;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -31,6 +30,7 @@ use super::open::open;
 use super::session::{Command, Ending, Session};
 use super::{Mqtt, status};
 use crate::accept::Admission;
+use crate::peer::Peer;
 use io::Output;
 use work::Work;
 
@@ -46,7 +46,7 @@ type Opened = Result<Box<dyn Session>, ConnectRefusal>;
 pub(super) struct Driver<S> {
     stream: S,
     edge: Arc<Mqtt>,
-    peer: SocketAddr,
+    peer: Peer,
     admission: Option<Admission>,
     started: Instant,
     phase: Phase,
@@ -109,7 +109,7 @@ impl<S> Driver<S> {
     pub(super) fn new(
         edge: Arc<Mqtt>,
         stream: S,
-        peer: SocketAddr,
+        peer: Peer,
         admission: Option<Admission>,
         shutdown: &CancellationToken,
     ) -> Self {
@@ -169,7 +169,7 @@ impl<S> Driver<S> {
     }
 
     fn begin_open(&mut self, connect: Box<Connect>) {
-        let opening = open(Arc::clone(&self.edge), connect, self.peer, Arc::clone(&self.mailbox));
+        let opening = open(Arc::clone(&self.edge), connect, self.peer.clone(), Arc::clone(&self.mailbox));
         let patience = self.edge.limits.connect_timeout;
         self.opening = Some(Box::pin(async move {
             let decided = tokio::time::timeout(patience, opening).await;

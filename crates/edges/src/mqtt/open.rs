@@ -1,17 +1,18 @@
 //! From a CONNECT to a session: who is it, with what credential, and of which service.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use pollux_model::sas::SasToken;
 use pollux_model::{DeviceId, Result};
 use pollux_mqtt::{Connect, ConnectRefusal};
 use pollux_services::Caller;
+use pollux_x509::Chain;
 
 use super::mailbox::Mailbox;
 use super::session::Session;
 use super::user_name::UserName;
 use super::{Mqtt, hub, provisioning, status};
+use crate::peer::Peer;
 
 /// Longest model id: that of a DTDL identifier (DTDL v3, "Digital Twin Model Identifier"), in bytes.
 const MODEL_ID: usize = 4096;
@@ -20,16 +21,16 @@ const MODEL_ID: usize = 4096;
 pub(super) async fn open(
     edge: Arc<Mqtt>,
     connect: Box<Connect>,
-    peer: SocketAddr,
+    peer: Peer,
     mailbox: Arc<Mailbox>,
 ) -> Result<Box<dyn Session>, ConnectRefusal> {
     let name = connect.username.as_deref().and_then(UserName::parse);
     let refusal = match name.ok_or(ConnectRefusal::BadUserNameOrPassword)? {
         UserName::Registration { id_scope, registration_id } => {
-            return registration(&edge, &connect, peer, id_scope, registration_id).await;
+            return registration(&edge, &connect, &peer, id_scope, registration_id).await;
         }
         UserName::Device { host, device_id, ref model_id } => {
-            return device(&edge, &connect, peer, (host, device_id, model_id.as_deref()), mailbox).await;
+            return device(&edge, &connect, &peer, (host, device_id, model_id.as_deref()), mailbox).await;
         }
         // No module exists yet.
         UserName::Module => ConnectRefusal::NotAuthorized,
@@ -40,7 +41,7 @@ pub(super) async fn open(
 async fn registration(
     edge: &Arc<Mqtt>,
     connect: &Connect,
-    peer: SocketAddr,
+    peer: &Peer,
     id_scope: &str,
     registration_id: &str,
 ) -> Result<Box<dyn Session>, ConnectRefusal> {
@@ -48,18 +49,24 @@ async fn registration(
     if !connect.client_id.eq_ignore_ascii_case(registration_id) {
         return Err(ConnectRefusal::IdentifierRejected);
     }
-    let token = token(connect)?;
+    let credential = credential(connect, peer)?;
     let services = &edge.services;
     let dps = services.context.table.with_id_scope(id_scope).ok_or(ConnectRefusal::NotAuthorized)?;
-    let caller = services.provisioning.attest_by_token(&dps, registration_id, &token).await;
-    let caller = caller.map_err(|error| refused(peer, registration_id, &error))?.from_address(peer.ip());
+    let caller = match &credential {
+        Credential::Token(token) => services.provisioning.attest_by_token(&dps, registration_id, token).await,
+        Credential::Certificate(chain) => {
+            services.provisioning.attest_by_certificate(&dps, registration_id, chain).await
+        }
+    };
+    let caller =
+        caller.map_err(|error| refused(peer, registration_id, &error))?.from_address(peer.address.ip());
     provisioning::ProvisioningSession::open(Arc::clone(services), dps, caller)
 }
 
 async fn device(
     edge: &Arc<Mqtt>,
     connect: &Connect,
-    peer: SocketAddr,
+    peer: &Peer,
     (host, device_id, model_id): (&str, &str, Option<&str>),
     mailbox: Arc<Mailbox>,
 ) -> Result<Box<dyn Session>, ConnectRefusal> {
@@ -69,14 +76,20 @@ async fn device(
     if model_id.is_some_and(|id| id.len() > MODEL_ID || !id.starts_with("dtmi:")) {
         return Err(ConnectRefusal::BadUserNameOrPassword);
     }
-    let token = token(connect)?;
+    let credential = credential(connect, peer)?;
     let services = &edge.services;
     let kind = pollux_model::resource::ResourceKind::Hub;
     let found = services.context.table.serving(kind, host).ok_or(ConnectRefusal::NotAuthorized)?;
     let refused = |error| refused(peer, device_id, &error);
     let id = DeviceId::parse(device_id).map_err(refused)?;
-    let (caller, device) = services.hub.authenticate_device(&found, &id, &token).await.map_err(refused)?;
-    let caller: Caller = caller.from_address(peer.ip());
+    let believed = match &credential {
+        Credential::Token(token) => services.hub.authenticate_device(&found, &id, token).await,
+        Credential::Certificate(chain) => {
+            services.hub.authenticate_device_by_certificate(&found, &id, chain).await
+        }
+    };
+    let (caller, device) = believed.map_err(refused)?;
+    let caller: Caller = caller.from_address(peer.address.ip());
     if let Some(model_id) = model_id.filter(|id| *id != device.twin.model_id) {
         services.hub.announce_model(&caller, &found, &id, model_id).await.map_err(refused)?;
     }
@@ -86,15 +99,30 @@ async fn device(
     Ok(Box::new(session))
 }
 
-/// The token in the password.
-fn token(connect: &Connect) -> Result<SasToken, ConnectRefusal> {
-    let password = connect.password.as_deref().filter(|password| !password.is_empty());
-    let password = password.ok_or(ConnectRefusal::NotAuthorized)?;
-    let text = std::str::from_utf8(password).map_err(|_| ConnectRefusal::BadUserNameOrPassword)?;
-    SasToken::parse(text).map_err(|_| ConnectRefusal::BadUserNameOrPassword)
+/// What a device proves itself with.
+enum Credential {
+    /// The token in the password.
+    Token(SasToken),
+    /// The certificate that the connection began with, where there is no password (WIRE.md 4.2).
+    Certificate(Box<Chain>),
 }
 
-fn refused(peer: SocketAddr, id: &str, error: &pollux_model::Error) -> ConnectRefusal {
+fn credential(connect: &Connect, peer: &Peer) -> Result<Credential, ConnectRefusal> {
+    let Some(password) = connect.password.as_deref().filter(|password| !password.is_empty()) else {
+        return match peer.chain() {
+            Some(Ok(chain)) => Ok(Credential::Certificate(Box::new(chain))),
+            Some(Err(error)) => {
+                tracing::info!(%peer, %error, "CONNECT refused: what was shown is no certificate");
+                Err(ConnectRefusal::NotAuthorized)
+            }
+            None => Err(ConnectRefusal::NotAuthorized),
+        };
+    };
+    let text = std::str::from_utf8(password).map_err(|_| ConnectRefusal::BadUserNameOrPassword)?;
+    SasToken::parse(text).map(Credential::Token).map_err(|_| ConnectRefusal::BadUserNameOrPassword)
+}
+
+fn refused(peer: &Peer, id: &str, error: &pollux_model::Error) -> ConnectRefusal {
     let refusal = status::refusal(error.code);
     tracing::info!(%peer, id = %pollux_model::ids::shown(id), ?refusal, "CONNECT refused: {error}");
     refusal

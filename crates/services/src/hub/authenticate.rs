@@ -9,6 +9,7 @@ use pollux_model::device::{Authentication, Device, Status};
 use pollux_model::resource::{PolicyRight, Resource};
 use pollux_model::sas::SasToken;
 use pollux_model::{DeviceId, Error, ErrorCode, Result, Timestamp};
+use pollux_x509::Chain;
 
 use super::{Connection, DeviceLink, Entering, Hub};
 use crate::caller::{Caller, Identity};
@@ -57,6 +58,44 @@ impl Hub {
         let generation_id = device.identity.generation_id.clone();
         let identity = Identity::Device { hub: hub.name.clone(), id: id.clone(), generation_id };
         Ok((Caller::own(identity).until(Timestamp::from_secs(token.expiry)), device))
+    }
+
+    /// Believes a device's certificate, whose key the handshake has shown it to have, or refuses as
+    /// [`Self::authenticate_device`] does. The certificate must be of a thumbprint that the registry has for the device
+    /// (Azure article "Authenticate identities with X.509 certificates": thumbprint authentication).
+    pub async fn authenticate_device_by_certificate(
+        &self,
+        hub: &Resource,
+        id: &DeviceId,
+        chain: &Chain,
+    ) -> Result<(Caller, Device)> {
+        let refused = || {
+            Error::new(
+                ErrorCode::Unauthorized,
+                "the device is unknown or its certificate is not the one registered",
+            )
+        };
+        let device = self.context.store.device(&hub.name, id).await?.ok_or_else(refused)?;
+        let Authentication::SelfSigned { primary, secondary } = &device.identity.authentication else {
+            tracing::info!(hub = %hub.name, device = %id, "refused: the device is not registered with a certificate");
+            return Err(refused());
+        };
+        let leaf = chain.leaf();
+        let shown = [leaf.sha1_thumbprint(), leaf.sha256_thumbprint()];
+        if !primary.iter().chain(secondary).any(|known| shown.contains(known)) {
+            tracing::info!(hub = %hub.name, device = %id, "refused: a certificate of another thumbprint");
+            return Err(refused());
+        }
+        if let Err(refusal) = leaf.holds(self.context.clock.now()) {
+            tracing::info!(hub = %hub.name, device = %id, "refused: {refusal}");
+            return Err(refused());
+        }
+        if device.identity.status == Status::Disabled {
+            return Err(Error::new(ErrorCode::DeviceDisabled, format!("the device '{id}' is disabled")));
+        }
+        let generation_id = device.identity.generation_id.clone();
+        let identity = Identity::Device { hub: hub.name.clone(), id: id.clone(), generation_id };
+        Ok((Caller::own(identity).until(leaf.not_after()), device))
     }
 
     /// `sr` must be the device (`{host}/devices/{id}`) or, for a policy's key, the hub (`{host}`) or its devices.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pollux_model::device::{Authentication, Device, ProvisionedBy};
 use pollux_model::enrollment::InitialTwin;
 use pollux_model::resource::Resource;
-use pollux_model::{DeviceId, Etag, KeyPair, Result};
+use pollux_model::{DeviceId, Etag, Result};
 use pollux_store::{Batch, Expect, Write};
 
 use super::create_device::next_service_etag;
@@ -18,8 +18,8 @@ use super::{Hub, twin_rules};
 pub struct RegisterDevice {
     /// The id in the hub.
     pub id: DeviceId,
-    /// The keys the device signs with.
-    pub keys: KeyPair,
+    /// How the device proves who it is.
+    pub authentication: Authentication,
     /// An edge device.
     pub iot_edge: bool,
     /// The provisioning service's name.
@@ -82,8 +82,7 @@ impl Hub {
     }
 
     fn newcomer(&self, plan: &RegisterDevice, left: Option<Device>) -> Result<Device> {
-        let authentication = Authentication::Sas { keys: plan.keys.clone() };
-        let mut device = self.new_device(plan.id.clone(), authentication, plan.iot_edge);
+        let mut device = self.new_device(plan.id.clone(), plan.authentication.clone(), plan.iot_edge);
         device.identity.provisioned_by = Some(provisioned_by(plan));
         if let Some(left) = left.filter(|_| !plan.reset) {
             device.identity.status = left.identity.status;
@@ -93,9 +92,9 @@ impl Hub {
         self.overlaid(device, plan)
     }
 
-    /// A device that is in this hub already: keys follow the enrollment, state follows the policy.
+    /// A device that is in this hub already: how it proves itself follows the enrollment, state follows the policy.
     fn taken_over(&self, mut device: Device, plan: &RegisterDevice) -> Result<Device> {
-        let authentication = Authentication::Sas { keys: plan.keys.clone() };
+        let authentication = plan.authentication.clone();
         let by = Some(provisioned_by(plan));
         let identity = &mut device.identity;
         if identity.authentication != authentication || identity.provisioned_by != by {

@@ -1,7 +1,8 @@
-//! Who is this device? Its token against the enrollments.
+//! Who is this device? What it shows against the enrollments.
 //!
-//! An individual enrollment, enabled or disabled, decides before any group (Azure article "How to disenroll a device").
-//! Every refusal looks the same from outside; the log knows more.
+//! An individual enrollment, enabled or disabled, decides before any group (Azure article "How to disenroll a device");
+//! among groups the one whose certificate is nearest to the device's. Every refusal looks the same from outside; the log
+//! knows more.
 
 use pollux_model::device::Status;
 use pollux_model::enrollment::{Attestation, EnrollmentGroup};
@@ -11,10 +12,26 @@ use pollux_model::{Error, ErrorCode, RegistrationId, ResourceName, Result, Times
 
 use super::Provisioning;
 use crate::caller::{Caller, Identity};
-use crate::context::Context;
+
+mod certificate;
 
 /// Groups read from the store at once.
 const PAGE: usize = 100;
+
+/// What a device has proved.
+struct Proved<'a> {
+    id: &'a RegistrationId,
+    /// The id as the device wrote it.
+    displayed: &'a str,
+    /// The group it came through; `None`: its individual enrollment.
+    group: Option<String>,
+    /// That enrollment's.
+    status: Status,
+    /// Until when that holds.
+    until: Timestamp,
+    /// The SHA-256 thumbprint of its certificate, if it showed one.
+    certificate: Option<String>,
+}
 
 impl Provisioning {
     /// Believes the token of a device that calls itself `displayed`, or refuses with [`ErrorCode::Unauthorized`] or
@@ -22,17 +39,18 @@ impl Provisioning {
     pub async fn attest_by_token(&self, dps: &Resource, displayed: &str, token: &SasToken) -> Result<Caller> {
         let id = RegistrationId::parse(displayed)?;
         self.check_frame(dps, displayed, token)?;
+        let until = Timestamp::from_secs(token.expiry);
+        let proved = |group, status| Proved { id: &id, displayed, group, status, until, certificate: None };
         if let Some(enrollment) = self.context.store.enrollment(&dps.name, &id).await? {
-            let Attestation::SymmetricKey { keys } = &enrollment.attestation;
-            if !keys.signed(token) {
-                return Err(refused(&id, "the token is not signed with a key of the individual enrollment"));
-            }
-            return admit(&self.context, dps, &id, displayed, None, enrollment.rules.status, token);
+            return match &enrollment.attestation {
+                Attestation::SymmetricKey { keys } if keys.signed(token) => {
+                    self.admit(dps, proved(None, enrollment.rules.status))
+                }
+                _ => Err(refused(&id, "the token is not signed with a key of the individual enrollment")),
+            };
         }
         match self.group_that_signed(&dps.name, displayed, token).await? {
-            Some(group) => {
-                admit(&self.context, dps, &id, displayed, Some(group.id), group.rules.status, token)
-            }
+            Some(group) => self.admit(dps, proved(Some(group.id), group.rules.status)),
             None => {
                 Err(refused(&id, "no individual enrollment, and no group's derived key signed the token"))
             }
@@ -64,9 +82,9 @@ impl Provisioning {
         let mut after = None;
         loop {
             let page = self.context.store.enrollment_groups(dps, after.as_deref(), PAGE).await?;
-            let signed = |group: &EnrollmentGroup| {
-                let Attestation::SymmetricKey { keys } = &group.attestation;
-                keys.derive(displayed).signed(token)
+            let signed = |group: &EnrollmentGroup| match &group.attestation {
+                Attestation::SymmetricKey { keys } => keys.derive(displayed).signed(token),
+                Attestation::X509 { .. } => false,
             };
             if let Some(group) = page.items.into_iter().find(signed) {
                 return Ok(Some(group));
@@ -77,32 +95,33 @@ impl Provisioning {
             }
         }
     }
-}
 
-fn admit(
-    context: &Context,
-    dps: &Resource,
-    id: &RegistrationId,
-    displayed: &str,
-    group: Option<String>,
-    status: Status,
-    token: &SasToken,
-) -> Result<Caller> {
-    if status == Status::Disabled {
-        tracing::info!(dps = %dps.name, registration = %id, ?group, "refused: the enrollment is disabled");
-        return Err(Error::new(ErrorCode::EnrollmentDisabled, "the enrollment of this device is disabled"));
+    fn admit(&self, dps: &Resource, proved: Proved<'_>) -> Result<Caller> {
+        let Proved { id, displayed, group, status, until, certificate } = proved;
+        if status == Status::Disabled {
+            tracing::info!(dps = %dps.name, registration = %id, ?group, "refused: the enrollment is disabled");
+            return Err(Error::new(
+                ErrorCode::EnrollmentDisabled,
+                "the enrollment of this device is disabled",
+            ));
+        }
+        let now = self.context.clock.now();
+        tracing::debug!(dps = %dps.name, registration = %id, ?group, %now, "admitted");
+        let identity = Identity::Registration {
+            dps: dps.name.clone(),
+            id: id.clone(),
+            displayed: displayed.to_owned(),
+            group,
+            certificate,
+        };
+        Ok(Caller::own(identity).until(until))
     }
-    tracing::debug!(dps = %dps.name, registration = %id, ?group, now = %context.clock.now(), "admitted");
-    let identity = Identity::Registration {
-        dps: dps.name.clone(),
-        id: id.clone(),
-        displayed: displayed.to_owned(),
-        group,
-    };
-    Ok(Caller::own(identity).until(Timestamp::from_secs(token.expiry)))
 }
 
 fn refused(id: &RegistrationId, why: &str) -> Error {
     tracing::info!(registration = %id, "refused: {why}");
-    Error::new(ErrorCode::Unauthorized, "the device is not enrolled, or its token is not signed with its key")
+    Error::new(
+        ErrorCode::Unauthorized,
+        "the device is not enrolled, or what it shows does not prove that it is this device",
+    )
 }

@@ -5,10 +5,12 @@
 
 use pollux_model::device::Status;
 use pollux_model::enrollment::{
-    Allocation, Attestation, EnrollmentGroup, EnrollmentRules, IndividualEnrollment,
+    Allocation, Attestation, CertificateTrust, Der, EnrollmentGroup, EnrollmentRules, IndividualEnrollment,
+    Rollover,
 };
 use pollux_model::registration::{Registration, RegistrationStatus};
 use pollux_model::resource::Resource;
+use pollux_x509::Certificate;
 use serde_json::{Map, Value, json};
 
 use super::allocate::Candidate;
@@ -63,14 +65,44 @@ pub fn group(group: &EnrollmentGroup, keys: Keys) -> Value {
 /// The attestation mechanism.
 #[must_use]
 pub fn attestation(attestation: &Attestation, shown: Keys) -> Value {
-    let Attestation::SymmetricKey { keys } = attestation;
-    match shown {
-        Keys::Hidden => json!({"type": "symmetricKey"}),
-        Keys::Shown => json!({
+    match (attestation, shown) {
+        (Attestation::SymmetricKey { .. }, Keys::Hidden) => json!({"type": "symmetricKey"}),
+        (Attestation::SymmetricKey { keys }, Keys::Shown) => json!({
             "type": "symmetricKey",
             "symmetricKey": {"primaryKey": keys.primary.reveal(), "secondaryKey": keys.secondary.reveal()},
         }),
+        (Attestation::X509 { trust }, _) => json!({"type": "x509", "x509": certificates(trust)}),
     }
+}
+
+/// Of certificates what they say is shown, as the real service does; of names the names.
+fn certificates(trust: &CertificateTrust) -> Value {
+    let shown = |certificates: &Rollover<Der>| {
+        let one = |one: &Option<Der>| one.as_ref().map(|one| json!({"info": information(one)}));
+        json!({"primary": one(&certificates.primary), "secondary": one(&certificates.secondary)})
+    };
+    match trust {
+        CertificateTrust::Client(certificates) => json!({"clientCertificates": shown(certificates)}),
+        CertificateTrust::Signing(certificates) => json!({"signingCertificates": shown(certificates)}),
+        CertificateTrust::References(names) => {
+            json!({"caReferences": {"primary": names.primary, "secondary": names.secondary}})
+        }
+    }
+}
+
+/// `X509CertificateInfo` of the service API.
+fn information(certificate: &Der) -> Value {
+    let Ok(certificate) = Certificate::from_der(&certificate.0) else { return Value::Null };
+    json!({
+        "subjectName": certificate.subject(),
+        "sha1Thumbprint": certificate.sha1_thumbprint(),
+        "sha256Thumbprint": certificate.sha256_thumbprint(),
+        "issuerName": certificate.issuer(),
+        "notBeforeUtc": certificate.not_before(),
+        "notAfterUtc": certificate.not_after(),
+        "serialNumber": certificate.serial_number(),
+        "version": certificate.version(),
+    })
 }
 
 fn rules(out: &mut Map<String, Value>, rules: &EnrollmentRules) {

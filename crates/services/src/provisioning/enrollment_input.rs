@@ -2,7 +2,7 @@
 
 use pollux_model::device::Status;
 use pollux_model::enrollment::{
-    Allocation, Attestation, EnrollmentRules, InitialTwin, ReprovisionPolicy, Webhook,
+    Allocation, Attestation, EnrollmentRules, InitialTwin, ReprovisionPolicy, Rollover, Webhook,
 };
 use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{Error, Etag, Key, KeyPair, Result, Timestamp};
@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::Provisioning;
+
+mod certificates;
 
 /// An individual enrollment as a client writes it.
 #[derive(Debug, Clone)]
@@ -64,19 +66,53 @@ pub enum AttestationInput {
         /// The secondary key.
         secondary: Option<String>,
     },
+    /// Certificates; those absent are kept where they are there already.
+    X509 {
+        /// What they are.
+        kind: CertificateKind,
+        /// The one in use: PEM, base64, or a name.
+        primary: Option<String>,
+        /// The one to come.
+        secondary: Option<String>,
+    },
+}
+
+/// What the certificates of an enrollment are to its devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateKind {
+    /// Their own.
+    Client,
+    /// Their signers.
+    Signing,
+    /// Their signers, by the names of certificates that are known to the service.
+    References,
 }
 
 impl Provisioning {
-    /// The attestation to store: keys given are checked, keys not given are kept from `before` or made.
+    /// The attestation to store: keys and certificates given are checked, those not given are kept from `before`; keys are
+    /// made where there are none.
     pub(super) fn attestation(
         &self,
+        dps: &Resource,
         input: Option<AttestationInput>,
         before: Option<&Attestation>,
     ) -> Result<Attestation> {
-        let kept = before.map(|Attestation::SymmetricKey { keys }| keys.clone());
-        let made = kept.unwrap_or_else(|| KeyPair::generate(&*self.context.random));
-        let Some(AttestationInput::SymmetricKey { primary, secondary }) = input else {
-            return Ok(Attestation::SymmetricKey { keys: made });
+        let (primary, secondary) = match input {
+            None => {
+                if let Some(before) = before {
+                    return Ok(before.clone());
+                }
+                (None, None)
+            }
+            Some(AttestationInput::SymmetricKey { primary, secondary }) => (primary, secondary),
+            Some(AttestationInput::X509 { kind, primary, secondary }) => {
+                let given = Rollover { primary, secondary };
+                return Ok(Attestation::X509 { trust: certificates::trust(dps, kind, given, before)? });
+            }
+        };
+        let made = match before {
+            Some(Attestation::SymmetricKey { keys }) => keys.clone(),
+            _ => KeyPair::generate(&*self.context.random),
         };
         let keys = KeyPair {
             primary: key(primary, "primaryKey")?.unwrap_or(made.primary),

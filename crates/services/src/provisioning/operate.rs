@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
-use pollux_model::device::Status;
+use pollux_model::device::{Authentication, Status};
 use pollux_model::enrollment::{Attestation, EnrollmentRules};
 use pollux_model::registration::{Failure, Registration, RegistrationStatus, Substatus};
 use pollux_model::resource::{Resource, ResourceKind};
-use pollux_model::{DeviceId, Error, ErrorCode, Etag, KeyPair, RegistrationId, ResourceName, Result};
+use pollux_model::{DeviceId, Error, ErrorCode, Etag, RegistrationId, ResourceName, Result};
 use pollux_store::{Batch, CommitError, Expect, Write};
 use tokio_util::sync::CancellationToken;
 
@@ -59,8 +59,8 @@ pub(super) struct Deciding {
     pub(super) rules: EnrollmentRules,
     /// The id the device gets in its hub, if the entry sets one.
     pub(super) device_id: Option<String>,
-    /// The keys the device itself signs with.
-    pub(super) device_keys: KeyPair,
+    /// How the device proves who it is in its hub.
+    pub(super) authentication: Authentication,
 }
 
 impl Provisioning {
@@ -211,7 +211,7 @@ impl Provisioning {
         let initial = allocated.initial_twin.clone().or_else(|| deciding.rules.initial_twin.clone());
         let plan = RegisterDevice {
             id: device_id.clone(),
-            keys: deciding.device_keys.clone(),
+            authentication: deciding.authentication.clone(),
             iot_edge: deciding.rules.iot_edge,
             dps: dps.name.to_string(),
             registration_id: record.registration_id.to_string(),
@@ -231,10 +231,13 @@ impl Provisioning {
         let store = &self.context.store;
         let individual = store.enrollment(&dps.name, &record.registration_id).await.map_err(Outcome::of)?;
         if let Some(enrollment) = individual {
-            let Attestation::SymmetricKey { keys } = enrollment.attestation.clone();
+            let authentication = match &enrollment.attestation {
+                Attestation::SymmetricKey { keys } => Authentication::Sas { keys: keys.clone() },
+                Attestation::X509 { .. } => by_certificate(record)?,
+            };
             let (rules, device_id) = (enrollment.rules.clone(), enrollment.device_id.clone());
             let reference = EnrollmentRef::Individual(Box::new(enrollment));
-            return enabled(Deciding { reference, rules, device_id, device_keys: keys });
+            return enabled(Deciding { reference, rules, device_id, authentication });
         }
         let Some(group) = &record.group else {
             return Err(Outcome::failed(404_201, "the individual enrollment of this device was deleted"));
@@ -245,13 +248,18 @@ impl Provisioning {
                 format!("the enrollment group '{group}' of this device was deleted"),
             ));
         };
-        let Attestation::SymmetricKey { keys } = &group.attestation;
-        let (rules, device_keys) = (group.rules.clone(), keys.derive(&record.displayed_id));
+        let authentication = match &group.attestation {
+            Attestation::SymmetricKey { keys } => {
+                Authentication::Sas { keys: keys.derive(&record.displayed_id) }
+            }
+            Attestation::X509 { .. } => by_certificate(record)?,
+        };
+        let rules = group.rules.clone();
         enabled(Deciding {
             reference: EnrollmentRef::Group(Box::new(group)),
             rules,
             device_id: None,
-            device_keys,
+            authentication,
         })
     }
 
@@ -321,6 +329,20 @@ fn devices_changed(batch: &Batch) -> Vec<(ResourceName, DeviceId)> {
         _ => None,
     };
     batch.writes.iter().filter_map(of).collect()
+}
+
+/// Its hub knows the device by the certificate that it showed here (Azure article "Tutorial: Provision multiple X.509
+/// devices using enrollment groups": the device uses the same one in its hub).
+fn by_certificate(record: &Registration) -> Result<Authentication, Outcome> {
+    let shown = record.operation.certificate.clone();
+    let shown = shown.ok_or_else(|| {
+        // It came in by a key, and the enrollment changed meanwhile.
+        Outcome::failed(
+            401_002,
+            "the enrollment of this device wants a certificate now: register again with it",
+        )
+    })?;
+    Ok(Authentication::SelfSigned { primary: Some(shown), secondary: None })
 }
 
 fn enabled(deciding: Deciding) -> Result<Deciding, Outcome> {
@@ -425,6 +447,7 @@ mod tests {
             id: id.clone(),
             displayed: "dev1".into(),
             group: None,
+            certificate: None,
         };
         let caller = Caller::own(identity);
         let begun = provisioning.register(&caller, &dps, RegisterRequest::default()).await.unwrap();

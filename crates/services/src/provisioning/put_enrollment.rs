@@ -1,6 +1,6 @@
 //! Enrollments created and changed.
 
-use pollux_model::enrollment::{EnrollmentGroup, IndividualEnrollment};
+use pollux_model::enrollment::{Attestation, CertificateTrust, EnrollmentGroup, IndividualEnrollment};
 use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
 use pollux_model::{DeviceId, Error, ErrorCode, Etag, RegistrationId, Result};
 use pollux_store::{Batch, CommitError, Expect, Mismatch, Write};
@@ -26,8 +26,15 @@ impl Provisioning {
         loop {
             let before = self.context.store.enrollment(&dps.name, &id).await?;
             let expect = expectation(before.as_ref().map(|before| &before.rules.etag), if_match.as_ref())?;
-            let attestation =
-                self.attestation(input.common.attestation.clone(), before.as_ref().map(|b| &b.attestation))?;
+            let attestation = self.attestation(
+                dps,
+                input.common.attestation.clone(),
+                before.as_ref().map(|b| &b.attestation),
+            )?;
+            if matches!(&attestation, Attestation::X509 { trust: CertificateTrust::Signing(_) }) {
+                let message = "signingCertificates are for enrollment groups: an individual enrollment has clientCertificates";
+                return Err(Error::invalid(message));
+            }
             let rules = self.rules(dps, input.common.clone(), before.as_ref().map(|b| b.rules.created))?;
             let enrollment = IndividualEnrollment {
                 registration_id: id.clone(),
@@ -63,8 +70,15 @@ impl Provisioning {
                 self.check_group_count(dps).await?;
             }
             let expect = expectation(before.as_ref().map(|before| &before.rules.etag), if_match.as_ref())?;
-            let attestation =
-                self.attestation(input.common.attestation.clone(), before.as_ref().map(|b| &b.attestation))?;
+            let attestation = self.attestation(
+                dps,
+                input.common.attestation.clone(),
+                before.as_ref().map(|b| &b.attestation),
+            )?;
+            if matches!(&attestation, Attestation::X509 { trust: CertificateTrust::Client(_) }) {
+                let message = "clientCertificates are for individual enrollments: a group has signingCertificates or caReferences";
+                return Err(Error::invalid(message));
+            }
             let rules = self.rules(dps, input.common.clone(), before.as_ref().map(|b| b.rules.created))?;
             let group = EnrollmentGroup { id: input.id.clone(), attestation, rules };
             let write =

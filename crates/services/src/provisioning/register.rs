@@ -37,7 +37,7 @@ impl Provisioning {
         dps: &Resource,
         request: RegisterRequest,
     ) -> Result<OperationStatus> {
-        let Identity::Registration { id, displayed, group, .. } = &caller.identity else {
+        let Identity::Registration { id, displayed, group, certificate, .. } = &caller.identity else {
             return Err(Error::new(
                 ErrorCode::Forbidden,
                 "only a device that proved its registration may register",
@@ -54,7 +54,8 @@ impl Provisioning {
                 return Ok(status_of(running.clone()));
             }
             let expect = before.as_ref().map_or(Expect::Absent, |record| Expect::Etag(record.etag.clone()));
-            let record = self.assigning(id, displayed, group.as_ref(), before, &request);
+            let as_who = (id, displayed.as_str(), group.as_ref(), certificate.as_ref());
+            let record = self.assigning(as_who, before, &request);
             let write = Write::PutRegistration {
                 dps: dps.name.clone(),
                 registration: Box::new(record.clone()),
@@ -114,9 +115,7 @@ impl Provisioning {
 
     fn assigning(
         &self,
-        id: &RegistrationId,
-        displayed: &str,
-        group: Option<&String>,
+        (id, displayed, group, certificate): (&RegistrationId, &str, Option<&String>, Option<&String>),
         before: Option<Registration>,
         request: &RegisterRequest,
     ) -> Registration {
@@ -126,6 +125,7 @@ impl Provisioning {
             started: now,
             payload: request.payload.clone(),
             force: request.force,
+            certificate: certificate.cloned(),
             node: self.context.cluster.node().map(str::to_owned),
         };
         let etag = Etag::fresh(&*self.context.random);
@@ -185,6 +185,7 @@ mod tests {
             id: id.clone(),
             displayed: displayed.to_owned(),
             group: group.map(str::to_owned),
+            certificate: None,
         };
         let provisioning = &world.services.provisioning;
         let request = RegisterRequest::default();

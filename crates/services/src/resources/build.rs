@@ -30,6 +30,7 @@ impl Resources {
                 id_scope: self.fresh_id_scope(),
                 policies: defaults::policies(kind, random),
                 linked_hubs: Vec::new(),
+                certificates: Vec::new(),
             }),
             ResourceKind::Hub => Properties::Hub(Hub {
                 policies: defaults::policies(kind, random),

@@ -10,7 +10,7 @@ use pollux_services::provisioning::{AttestationInput, EnrollmentInput, Individua
 use serde_json::{Map, Value, json};
 
 use crate::webhook::{Behaviour, Hook};
-use crate::world::{World, declared, device_keys, keys_of};
+use crate::world::{World, attestation_keys, declared, device_keys, keys_of};
 
 fn map(value: Value) -> Map<String, Value> {
     value.as_object().unwrap().clone()
@@ -26,8 +26,7 @@ async fn individual(world: &World, id: &str, change: impl FnOnce(&mut Individual
     change(&mut input);
     let made =
         world.services.provisioning.put_enrollment(&world.admin, &world.dps(), input, None).await.unwrap();
-    let pollux_model::enrollment::Attestation::SymmetricKey { keys } = made.attestation;
-    keys.primary
+    attestation_keys(&made.attestation).primary
 }
 
 #[tokio::test]
@@ -107,8 +106,7 @@ async fn who_is_let_in() {
 async fn individual_key(world: &World, id: &str) -> Key {
     let found =
         world.services.provisioning.enrollment_attestation(&world.admin, &world.dps(), id).await.unwrap();
-    let pollux_model::enrollment::Attestation::SymmetricKey { keys } = found;
-    keys.primary
+    attestation_keys(&found).primary
 }
 
 #[tokio::test]

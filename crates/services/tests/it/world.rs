@@ -7,7 +7,7 @@ use std::time::Duration;
 use pollux_amqp::Message;
 use pollux_eventlog::{ReadFrom, ReadLimit, SegmentLog, SegmentOptions, StreamName};
 use pollux_model::device::Device;
-use pollux_model::enrollment::EnrollmentGroup;
+use pollux_model::enrollment::{Attestation, EnrollmentGroup};
 use pollux_model::registration::{Registration, RegistrationStatus};
 use pollux_model::resource::{Properties, Resource, ResourceKind};
 use pollux_model::sas::{self, SasToken};
@@ -313,8 +313,14 @@ pub(crate) async fn allocate(services: &Services, request: &Value) -> (u16, Stri
 }
 
 pub(crate) fn keys_of(group: &EnrollmentGroup) -> KeyPair {
-    let pollux_model::enrollment::Attestation::SymmetricKey { keys } = &group.attestation;
-    keys.clone()
+    attestation_keys(&group.attestation)
+}
+
+pub(crate) fn attestation_keys(attestation: &Attestation) -> KeyPair {
+    match attestation {
+        Attestation::SymmetricKey { keys } => keys.clone(),
+        other => panic!("not by keys: {other:?}"),
+    }
 }
 
 pub(crate) fn device_keys(device: &Device) -> KeyPair {

@@ -83,6 +83,7 @@ pub fn resources(suffix: &str) -> Vec<Resource> {
             allocation_weight: 1000,
             apply_allocation_policy: true,
         }],
+        certificates: Vec::new(),
     };
     let hub = Hub {
         policies: vec![policy("iothubowner", &[PolicyRight::RegistryWrite, PolicyRight::ServiceConnect])],
@@ -249,6 +250,7 @@ pub fn registration(id: &str, group: Option<&str>, status: RegistrationStatus) -
             started: moment(4),
             payload: Some(json!({"modelId": "dtmi:sample:Thermostat;1"})),
             force: true,
+            certificate: None,
             node: None,
         },
         created: moment(5),

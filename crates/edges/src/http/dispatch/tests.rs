@@ -100,10 +100,10 @@ async fn a_request_is_carried_out_to_its_end_though_its_client_goes_away() {
         edge.token("iothubowner")
     );
     tokio::io::AsyncWriteExt::write_all(&mut client, request.as_bytes()).await.unwrap();
-    let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+    let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
     let admission = crate::accept::Gate::new(1, 1).admit(peer.ip()).unwrap();
     let shutdown = tokio_util::sync::CancellationToken::new();
-    let serving = tokio::spawn(http.serve(server, peer, admission, shutdown));
+    let serving = tokio::spawn(http.serve(server, peer.into(), admission, shutdown));
     // Until the request is under way: it waits for the store then.
     for _ in 0..4 {
         tokio::task::yield_now().await;

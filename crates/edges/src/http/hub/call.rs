@@ -12,7 +12,8 @@ use serde::de::DeserializeOwned;
 
 use crate::http::body;
 use crate::http::rest::Parameters;
-use crate::http::target::{Peer, Target};
+use crate::http::target::Target;
+use crate::peer::Peer;
 
 /// A request whose caller is known.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ impl Call {
         let Some(Target(hub)) = parts.extensions.get::<Target>().cloned() else {
             return Err(Error::new(ErrorCode::ResourceNotFound, "no hub has this host name"));
         };
-        let Peer(peer) = parts.extensions.get::<Peer>().copied().ok_or_else(Error::internal)?;
+        let peer = parts.extensions.get::<Peer>().ok_or_else(Error::internal)?.address;
         let caller = crate::authenticate::service(services, &hub, &parts.headers, peer).await?;
         let parameters = Parameters::of(&parts.uri);
         parameters.check_version()?;

@@ -14,7 +14,8 @@ use serde::de::DeserializeOwned;
 
 use crate::http::body;
 use crate::http::rest::{IfMatch, Parameters};
-use crate::http::target::{Peer, Target};
+use crate::http::target::Target;
+use crate::peer::Peer;
 
 /// A request of the service API whose caller is known.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ impl Call {
                 "no provisioning service has this host name",
             ));
         };
-        let Peer(peer) = parts.extensions.get::<Peer>().copied().ok_or_else(Error::internal)?;
+        let peer = parts.extensions.get::<Peer>().ok_or_else(Error::internal)?.address;
         let caller = crate::authenticate::service(services, &dps, &parts.headers, peer).await?;
         Parameters::of(&parts.uri).check_version()?;
         Ok(Self {

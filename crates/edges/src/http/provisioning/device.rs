@@ -24,7 +24,8 @@ use serde_json::{Map, Value, json};
 use super::{json as document, tagged};
 use crate::http::body;
 use crate::http::rest::Parameters;
-use crate::http::target::{Peer, Target};
+use crate::http::target::Target;
+use crate::peer::Peer;
 
 /// A device that proved who it is.
 struct Device {
@@ -112,10 +113,15 @@ fn accepted(services: &Services, status: &OperationStatus) -> Response {
 async fn attested(services: &Arc<Services>, request: Request, scope: &str, id: &str) -> Result<Device> {
     let (parts, body) = request.into_parts();
     let dps = provisioning_service(&parts, scope)?;
-    let token = token(&parts.headers)?;
-    let mut caller = services.provisioning.attest_by_token(&dps, id, &token).await?;
-    if let Some(Peer(peer)) = parts.extensions.get::<Peer>() {
-        caller = caller.from_address(peer.ip());
+    let peer = parts.extensions.get::<Peer>();
+    let shown = peer.and_then(Peer::chain).filter(|_| !parts.headers.contains_key(AUTHORIZATION));
+    let mut caller = match shown {
+        Some(Ok(chain)) => services.provisioning.attest_by_certificate(&dps, id, &chain).await?,
+        Some(Err(error)) => return Err(Error::new(ErrorCode::Unauthorized, error.to_string())),
+        None => services.provisioning.attest_by_token(&dps, id, &token(&parts.headers)?).await?,
+    };
+    if let Some(peer) = peer {
+        caller = caller.from_address(peer.address.ip());
     }
     let parameters = Parameters::of(&parts.uri);
     parameters.check_version()?;

@@ -5,7 +5,9 @@
 use pollux_model::device::Status;
 use pollux_model::enrollment::{InitialTwin, ReprovisionPolicy};
 use pollux_model::{Error, Result, ids};
-use pollux_services::provisioning::{AttestationInput, EnrollmentInput, GroupInput, IndividualInput};
+use pollux_services::provisioning::{
+    AttestationInput, CertificateKind, EnrollmentInput, GroupInput, IndividualInput,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -49,6 +51,32 @@ struct CommonBody {
 struct AttestationBody {
     r#type: Option<String>,
     symmetric_key: Option<KeysBody>,
+    x509: Option<X509Body>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct X509Body {
+    client_certificates: Option<CertificatesBody>,
+    signing_certificates: Option<CertificatesBody>,
+    ca_references: Option<NamesBody>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct CertificatesBody {
+    primary: Option<CertificateBody>,
+    secondary: Option<CertificateBody>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct CertificateBody {
+    certificate: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct NamesBody {
+    primary: Option<String>,
+    secondary: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -153,12 +181,36 @@ impl AttestationBody {
                     secondary: keys.secondary_key,
                 })
             }
+            Some(kind) if kind.eq_ignore_ascii_case("x509") => self.x509.unwrap_or_default().input(),
             Some(kind) => Err(Error::invalid(format!(
-                "attestation.type '{}' is not accepted by this version: use symmetricKey",
+                "attestation.type '{}' is not accepted by this version: use symmetricKey or x509",
                 ids::shown(kind)
             ))),
-            None => Err(Error::invalid("attestation.type is missing: use symmetricKey")),
+            None => Err(Error::invalid("attestation.type is missing: use symmetricKey or x509")),
         }
+    }
+}
+
+impl X509Body {
+    fn input(self) -> Result<AttestationInput> {
+        let text = |certificate: Option<CertificateBody>| certificate.and_then(|body| body.certificate);
+        let (kind, primary, secondary) = match (
+            self.client_certificates,
+            self.signing_certificates,
+            self.ca_references,
+        ) {
+            (Some(own), None, None) => (CertificateKind::Client, text(own.primary), text(own.secondary)),
+            (None, Some(signers), None) => {
+                (CertificateKind::Signing, text(signers.primary), text(signers.secondary))
+            }
+            (None, None, Some(names)) => (CertificateKind::References, names.primary, names.secondary),
+            _ => {
+                return Err(Error::invalid(
+                    "attestation.x509 must have one of clientCertificates, signingCertificates and caReferences",
+                ));
+            }
+        };
+        Ok(AttestationInput::X509 { kind, primary, secondary })
     }
 }
 

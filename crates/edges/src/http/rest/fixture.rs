@@ -12,7 +12,8 @@ use pollux_services::Services;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use crate::http::target::{Peer, Target};
+use crate::http::target::Target;
+use crate::peer::Peer;
 
 /// A server without sockets: the resources of a first start, the routes of one of them.
 pub(in crate::http) struct Edge {
@@ -74,7 +75,7 @@ impl Edge {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let peer = Peer(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
+        let peer = Peer::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
         let request =
             request.extension(Target(Arc::clone(&self.target))).extension(peer).body(body.into()).unwrap();
         let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();

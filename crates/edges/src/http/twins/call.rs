@@ -13,7 +13,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::answer::{self, Failure, Link};
-use crate::http::target::{Peer, Target};
+use crate::http::target::Target;
+use crate::peer::Peer;
 
 /// The query parameter that carries a continuation token in a `nextLink`.
 pub(super) const CONTINUATION: &str = "continuationToken";
@@ -107,7 +108,7 @@ impl FromRequestParts<Arc<Services>> for Call {
                 Error::new(ErrorCode::ResourceNotFound, "No digital twins instance has this host name.");
             return Err(error.into());
         };
-        let Peer(peer) = parts.extensions.get::<Peer>().copied().ok_or_else(Error::internal)?;
+        let peer = parts.extensions.get::<Peer>().ok_or_else(Error::internal)?.address;
         let caller = crate::authenticate::twins(services, &parts.headers, peer).await;
         let caller = caller.map_err(|error| Failure::with_challenge(error, &challenge(services)))?;
         let query: Vec<(String, String)> =

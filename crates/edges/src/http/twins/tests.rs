@@ -18,7 +18,8 @@ use pollux_testkit::SeededRandom;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::http::target::{Peer, Target};
+use crate::http::target::Target;
+use crate::peer::Peer;
 
 mod doors;
 mod jobs;
@@ -102,7 +103,7 @@ impl Edge {
             request = request.header(*name, *value);
         }
         let resource = self.services.context.table.serving(ResourceKind::Twins, "localhost").unwrap();
-        let peer = Peer(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
+        let peer = Peer::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
         let request = request.extension(Target(resource)).extension(peer).body(body).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();

@@ -1,0 +1,115 @@
+//! Who is at the other end of a connection: an address, and the certificate it showed.
+//!
+//! Certificates are asked for in every handshake, required of nobody, and believed by no one here.
+//!
+//! Whom a certificate makes is for the services to say: the roots that count belong to enrollments, and a self-signed one
+//! is known by its thumbprint. The handshake shows one thing only: that the client has the key.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use pollux_x509::{Chain, ChainError};
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls_pki_types::{CertificateDer, UnixTime};
+
+/// Takes any certificate, or none.
+pub(crate) struct AnyClient {
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl AnyClient {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { algorithms: aws_lc_rs::default_provider().signature_verification_algorithms })
+    }
+}
+
+impl fmt::Debug for AnyClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnyClient").finish_non_exhaustive()
+    }
+}
+
+impl ClientCertVerifier for AnyClient {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    /// None: a client shows what it has, whoever signed it.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _leaf: &CertificateDer<'_>,
+        _others: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, leaf, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, leaf, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// The other end of a connection.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// What it showed when the connection began, its own certificate first; shared by all that comes over it.
+    shown: Option<Arc<[CertificateDer<'static>]>>,
+}
+
+impl Peer {
+    /// Of a connection whose handshake is done.
+    pub(crate) fn of(address: SocketAddr, connection: &rustls::ServerConnection) -> Self {
+        let certificates = connection.peer_certificates().filter(|shown| !shown.is_empty());
+        Self {
+            address,
+            shown: certificates.map(|shown| shown.iter().map(|one| one.clone().into_owned()).collect()),
+        }
+    }
+
+    /// What it showed, if it showed anything.
+    pub(crate) fn chain(&self) -> Option<Result<Chain, ChainError>> {
+        self.shown.as_ref().map(|shown| Chain::read(shown.iter().map(AsRef::as_ref)))
+    }
+}
+
+impl fmt::Display for Peer {
+    /// Its address.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
+    }
+}
+
+impl From<SocketAddr> for Peer {
+    /// One that shows nothing.
+    fn from(address: SocketAddr) -> Self {
+        Self { address, shown: None }
+    }
+}

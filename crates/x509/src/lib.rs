@@ -1,0 +1,12 @@
+//! X.509 certificates as devices and operators show them. Pure: what time it is, and whom to trust, the caller says.
+//!
+//! | file | concern |
+//! |---|---|
+//! | `certificate` | one certificate: read from DER, PEM or base64; its names, dates and thumbprints |
+//! | `chain` | what a device showed, followed to a certificate that is trusted |
+
+mod certificate;
+mod chain;
+
+pub use certificate::{Certificate, CertificateError};
+pub use chain::{Chain, ChainError, Refusal};
