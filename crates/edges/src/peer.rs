@@ -9,9 +9,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use pollux_x509::{Chain, ChainError};
+use pollux_x509::{Certificate, Chain, ChainError};
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
+};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -58,7 +61,15 @@ impl ClientCertVerifier for AnyClient {
         leaf: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, leaf, signed, &self.algorithms)
+        let verified = verify_tls12_signature(message, leaf, signed, &self.algorithms);
+        let Some(certificate) = verified.is_err().then(|| first_version(leaf)).flatten() else {
+            return verified;
+        };
+        let mut known = self.algorithms.mapping.iter().filter(|(scheme, _)| *scheme == signed.scheme);
+        if known.any(|(_, algorithms)| certificate.signed(algorithms, message, signed.signature())) {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        verified
     }
 
     fn verify_tls13_signature(
@@ -67,12 +78,21 @@ impl ClientCertVerifier for AnyClient {
         leaf: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, leaf, signed, &self.algorithms)
+        let verified = verify_tls13_signature(message, leaf, signed, &self.algorithms);
+        let Some(certificate) = verified.is_err().then(|| first_version(leaf)).flatten() else {
+            return verified;
+        };
+        verify_tls13_signature_with_raw_key(message, &certificate.public_key(), signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
     }
+}
+
+/// The certificate, if it is of version 1: those webpki does not read, and OpenSSL before 3.2 makes them.
+fn first_version(leaf: &CertificateDer<'_>) -> Option<Certificate> {
+    Certificate::from_der(leaf).ok().filter(|certificate| certificate.version() == 1)
 }
 
 /// The other end of a connection.

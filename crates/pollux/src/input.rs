@@ -5,6 +5,8 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
@@ -73,6 +75,17 @@ pub(crate) fn file(path: &Path) -> Result<String> {
         bail!("'{}' is larger than {MAX_FILE} bytes", path.display());
     }
     fs::read_to_string(path).with_context(|| format!("cannot read '{}'", path.display()))
+}
+
+/// A certificate from a file: PEM as it is, DER as base64.
+pub(crate) fn certificate(path: &Path) -> Result<String> {
+    let shown = path.display();
+    let size = fs::metadata(path).with_context(|| format!("cannot read '{shown}'"))?.len();
+    if size > MAX_FILE {
+        bail!("'{shown}' is larger than {MAX_FILE} bytes");
+    }
+    let bytes = fs::read(path).with_context(|| format!("cannot read '{shown}'"))?;
+    Ok(String::from_utf8(bytes).unwrap_or_else(|binary| STANDARD.encode(binary.as_bytes())))
 }
 
 fn standard_input(what: &str) -> Result<String> {

@@ -72,6 +72,8 @@ pub struct Limits {
     /// Enrollment groups of one provisioning service: 100 ("Quotas and limits" in "What is DPS?"). Who a device is may
     /// have to be tried with each of them.
     pub enrollment_groups: usize,
+    /// Certificates of authorities that a provisioning service may have.
+    pub ca_certificates: usize,
     /// How long a device waits between polls of its registration, in seconds (`retry-after`).
     pub registration_retry_after_seconds: u32,
     /// A message to an event hub, batches too: 1 MiB ("Azure Event Hubs quotas and limits", standard tier).
@@ -123,6 +125,7 @@ impl Default for Limits {
             event_routes: 6,
             registration_payload: 16 * 1024,
             enrollment_groups: 100,
+            ca_certificates: 25,
             registration_retry_after_seconds: 1,
             event: 1024 * 1024,
             consumer_groups: 20,

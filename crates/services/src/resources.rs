@@ -4,6 +4,7 @@
 //! ([`Resources::watch`]) are told. Devices, enrollments, twins and events of a resource belong to its own service.
 
 mod build;
+mod certificates;
 mod check;
 mod consumer_groups;
 pub mod declared;

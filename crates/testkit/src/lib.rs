@@ -5,6 +5,8 @@
 pub mod deployment;
 #[cfg(feature = "nats")]
 pub mod nats;
+#[cfg(feature = "pki")]
+pub mod pki;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "seeded")]

@@ -26,6 +26,8 @@ pub struct Certificate {
     not_before: Timestamp,
     not_after: Timestamp,
     authority: bool,
+    key: Vec<u8>,
+    raw_subject: Vec<u8>,
 }
 
 /// Why something is no certificate.
@@ -69,6 +71,8 @@ impl Certificate {
             not_before: moment(parsed.validity().not_before),
             not_after: moment(parsed.validity().not_after),
             authority,
+            key: parsed.public_key().raw.to_vec(),
+            raw_subject: parsed.subject().as_raw().to_vec(),
             der: der.to_vec().into(),
         })
     }
@@ -149,6 +153,16 @@ impl Certificate {
     #[must_use]
     pub const fn is_authority(&self) -> bool {
         self.authority
+    }
+
+    /// DER of its `SubjectPublicKeyInfo`.
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// DER of its subject.
+    pub(crate) fn raw_subject(&self) -> &[u8] {
+        &self.raw_subject
     }
 
     /// SHA-1 of the DER in upper-case hexadecimal digits: how Azure names certificates. Names, protects nothing.

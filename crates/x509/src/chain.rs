@@ -12,6 +12,7 @@ use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::certificate::{Certificate, CertificateError};
+use crate::version_one::directly_below;
 
 /// Most certificates a device may show: its own, and deeper hierarchies than anybody has.
 const LONGEST: usize = 10;
@@ -78,6 +79,12 @@ impl Chain {
         Ok(Self { leaf, others: read.map(|certificate| certificate.der().clone()).collect() })
     }
 
+    /// One certificate alone.
+    #[must_use]
+    pub const fn of(leaf: Certificate) -> Self {
+        Self { leaf, others: Vec::new() }
+    }
+
     /// The device's own certificate.
     #[must_use]
     pub const fn leaf(&self) -> &Certificate {
@@ -102,6 +109,9 @@ impl Chain {
     pub fn below(&self, authority: &Certificate, now: Timestamp) -> Result<usize, Refusal> {
         authority.holds(now)?;
         self.leaf.holds(now)?;
+        if self.leaf.version() == 1 {
+            return directly_below(&self.leaf, authority).map(|()| 0);
+        }
         let path = |error: webpki::Error| Refusal::Path(format!("{error:?}"));
         let leaf = EndEntityCert::try_from(self.leaf.der()).map_err(path)?;
         let anchors = [anchor_from_trusted_cert(authority.der()).map_err(path)?];

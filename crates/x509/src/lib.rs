@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `certificate` | one certificate: read from DER, PEM or base64; its names, dates and thumbprints |
 //! | `chain` | what a device showed, followed to a certificate that is trusted |
+//! | `version_one` | certificates without extensions |
 
 mod certificate;
 mod chain;
+mod version_one;
 
 pub use certificate::{Certificate, CertificateError};
 pub use chain::{Chain, ChainError, Refusal};

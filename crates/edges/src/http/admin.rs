@@ -4,6 +4,8 @@
 //!   GET    /admin/connections                                   what connections.json holds
 //!   GET    /admin/resources[?kind=][&group=]                    POST, GET, PATCH, DELETE …/{kind}/{name}
 //!   PUT    /admin/resources/dps/{name}/linked-hubs/{hub}        DELETE
+//!   GET    /admin/resources/dps/{name}/certificates             GET, PUT, DELETE …/{certificate}
+//!   POST   …/certificates/{certificate}/verification-code       POST …/verify {"certificate": "…"}
 //!   PUT    /admin/resources/hub/{name}/endpoints/{endpoint}     DELETE
 //!   PUT    /admin/resources/hub/{name}/routes/{route}           DELETE
 //!   GET    /admin/resources/events/{name}/event-hubs            GET, PUT, DELETE …/{hub}
@@ -20,9 +22,12 @@
 //!
 //! Keys are in what answers for one resource or one policy, and in no list.
 
+mod certificates;
 mod consumer_groups;
 mod dead_letters;
 mod event_hubs;
+#[cfg(test)]
+mod fixture;
 mod functions;
 mod groups;
 mod policies;
@@ -63,6 +68,7 @@ pub(super) fn router(services: Arc<Services>, about: About) -> Router {
         .route("/admin/health", get(health))
         .merge(resources::routes())
         .merge(event_hubs::routes())
+        .merge(certificates::routes())
         .merge(consumer_groups::routes())
         .merge(policies::routes())
         .merge(functions::routes())

@@ -1,5 +1,7 @@
 //! `pollux dps`: device provisioning services, and what is in them.
 
+mod attestation;
+mod certificate;
 mod device_key;
 mod enrollment;
 mod enrollment_group;
@@ -48,6 +50,9 @@ pub(crate) enum Command {
     /// Individual enrollments: one device each
     #[command(subcommand)]
     Enrollment(enrollment::Command),
+    /// Certificates of authorities that enrollments can name
+    #[command(subcommand)]
+    Certificate(certificate::Command),
     /// Registration records: what became of each device
     #[command(subcommand)]
     Registration(registration::Command),
@@ -158,6 +163,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<()> {
         }
         Command::EnrollmentGroup(command) => enrollment_group::run(&session()?, command).await,
         Command::Enrollment(command) => enrollment::run(&session()?, command).await,
+        Command::Certificate(command) => certificate::run(&session()?, command).await,
         Command::Registration(command) => registration::run(&session()?, command).await,
         Command::Policy(command) => policies::run(&session()?, command).await,
         Command::ComputeDeviceKey(args) => device_key::run(global, args).await,

@@ -164,7 +164,7 @@ const LARGEST_EVENT: usize = 1024 * 1024;
 
 fn check_limits(config: &Config) -> Result<(), Problem> {
     let limits = &config.limits;
-    let sizes: [(&'static str, usize); 22] = [
+    let sizes: [(&'static str, usize); 23] = [
         ("limits.device_message", limits.device_message),
         ("limits.device_twin_properties", limits.device_twin_properties),
         ("limits.device_twin_tags", limits.device_twin_tags),
@@ -182,6 +182,7 @@ fn check_limits(config: &Config) -> Result<(), Problem> {
         ("limits.endpoints", limits.endpoints),
         ("limits.event_routes", limits.event_routes),
         ("limits.enrollment_groups", limits.enrollment_groups),
+        ("limits.ca_certificates", limits.ca_certificates),
         ("limits.event", limits.event),
         ("limits.consumer_groups", limits.consumer_groups),
         ("limits.policies", limits.policies),

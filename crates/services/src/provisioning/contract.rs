@@ -78,7 +78,8 @@ pub fn attestation(attestation: &Attestation, shown: Keys) -> Value {
 /// Of certificates what they say is shown, as the real service does; of names the names.
 fn certificates(trust: &CertificateTrust) -> Value {
     let shown = |certificates: &Rollover<Der>| {
-        let one = |one: &Option<Der>| one.as_ref().map(|one| json!({"info": information(one)}));
+        let one =
+            |one: &Option<Der>| one.as_ref().map(|one| json!({"info": certificate_information(&one.0)}));
         json!({"primary": one(&certificates.primary), "secondary": one(&certificates.secondary)})
     };
     match trust {
@@ -90,9 +91,10 @@ fn certificates(trust: &CertificateTrust) -> Value {
     }
 }
 
-/// `X509CertificateInfo` of the service API.
-fn information(certificate: &Der) -> Value {
-    let Ok(certificate) = Certificate::from_der(&certificate.0) else { return Value::Null };
+/// `X509CertificateInfo` of the service API, of a certificate in DER.
+#[must_use]
+pub fn certificate_information(der: &[u8]) -> Value {
+    let Ok(certificate) = Certificate::from_der(der) else { return Value::Null };
     json!({
         "subjectName": certificate.subject(),
         "sha1Thumbprint": certificate.sha1_thumbprint(),

@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::Target;
+use super::attestation::Of;
 use super::rules::{self, Rules, TOP};
 use crate::input::{self, segment};
 use crate::output::Column;
@@ -22,7 +23,7 @@ const COLUMNS: &[Column] = &[
 /// Individual enrollments: one device each
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make an individual enrollment with symmetric keys
+    /// Make an individual enrollment by keys or certificates
     Create(Create),
     /// Show one, with its registration
     Show(Show),
@@ -34,11 +35,12 @@ pub(crate) enum Command {
     Delete(Delete),
 }
 
-/// Make an individual enrollment with symmetric keys
+/// Make an individual enrollment by keys or certificates
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   pollux dps enrollment create --enrollment-id thermostat-67 --device-id hall-3 --allocate
+  pollux dps enrollment create --enrollment-id thermostat-68 --certificate-path thermostat-68.pem --allocate
 
 The enrollment's id is the device's registration id.")]
 pub(crate) struct Create {
@@ -154,7 +156,9 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Update(args) => {
             let rest = session.dps(args.target.dps_name.as_deref())?;
             let (path, etag) = (path(&args.enrollment_id), args.if_match.as_deref());
-            let changed = rules::update(session, &rest, &path, &args.rules, etag, args.own.fields()?).await;
+            let changed =
+                rules::update(session, &rest, (Of::Individual, &path), &args.rules, etag, args.own.fields()?)
+                    .await;
             session.output.document(
                 &changed.with_context(|| format!("cannot change the enrollment '{}'", args.enrollment_id))?,
             )
@@ -176,7 +180,7 @@ async fn create(session: &Session, args: Create) -> Result<()> {
     let rest = session.dps(args.target.dps_name.as_deref())?;
     let mut body = args.own.fields()?;
     body.insert("registrationId".to_owned(), json!(args.enrollment_id));
-    args.rules.apply(session, &mut body)?;
+    args.rules.apply(session, Of::Individual, &mut body)?;
     let request = rest.put(&path(&args.enrollment_id)).json(Value::Object(body)).send();
     let made =
         request.await.with_context(|| format!("cannot create the enrollment '{}'", args.enrollment_id))?;

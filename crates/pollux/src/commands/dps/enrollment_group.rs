@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::Target;
+use super::attestation::Of;
 use super::rules::{self, Rules, TOP};
 use crate::input::segment;
 use crate::output::Column;
@@ -21,7 +22,7 @@ const COLUMNS: &[Column] = &[
 /// Enrollment groups: who may register, all from one root
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make an enrollment group with symmetric keys
+    /// Make an enrollment group by keys or certificates
     Create(Create),
     /// Show one
     Show(Show),
@@ -33,13 +34,14 @@ pub(crate) enum Command {
     Delete(Delete),
 }
 
-/// Make an enrollment group with symmetric keys
+/// Make an enrollment group by keys or certificates
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   pollux dps enrollment-group create --enrollment-id line-1 --allocate
   pollux dps enrollment-group create --enrollment-id line-2 --webhook-url 'https://my.app/api/allocate?code=KEY' \\
       --iot-hubs hub1 --initial-twin-tags '{\"floor\": 3}'
+  pollux dps enrollment-group create --enrollment-id factory-1 --certificate-path intermediate.pem --allocate
 
 The answer holds the group's keys. A device's own key: pollux dps compute-device-key --help")]
 pub(crate) struct Create {
@@ -126,7 +128,8 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Update(args) => {
             let rest = session.dps(args.target.dps_name.as_deref())?;
             let (path, etag) = (path(&args.enrollment_id), args.if_match.as_deref());
-            let changed = rules::update(session, &rest, &path, &args.rules, etag, Map::new()).await;
+            let changed =
+                rules::update(session, &rest, (Of::Group, &path), &args.rules, etag, Map::new()).await;
             session.output.document(
                 &changed.with_context(|| {
                     format!("cannot change the enrollment group '{}'", args.enrollment_id)
@@ -150,7 +153,7 @@ async fn create(session: &Session, args: Create) -> Result<()> {
     let rest = session.dps(args.target.dps_name.as_deref())?;
     let mut body = Map::new();
     body.insert("enrollmentGroupId".to_owned(), json!(args.enrollment_id));
-    args.rules.apply(session, &mut body)?;
+    args.rules.apply(session, Of::Group, &mut body)?;
     let request = rest.put(&path(&args.enrollment_id)).json(Value::Object(body)).send();
     let made = request
         .await

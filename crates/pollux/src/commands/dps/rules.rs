@@ -6,6 +6,7 @@ use pollux_client::Rest;
 use pollux_client::rest::Paging;
 use serde_json::{Map, Value, json};
 
+use super::attestation::{Attestation, Of};
 use crate::connections::pick;
 use crate::input;
 use crate::session::Session;
@@ -31,12 +32,8 @@ pub(super) struct Rules {
     /// Hubs to choose from, by name or host name; may be repeated [default: all that are linked]
     #[arg(long, visible_alias = "ih", value_delimiter = ' ', num_args = 1..)]
     iot_hubs: Vec<String>,
-    /// The primary key, base64 [default: made up]
-    #[arg(long, visible_alias = "pk")]
-    primary_key: Option<String>,
-    /// The secondary key, base64 [default: made up]
-    #[arg(long, visible_alias = "sk")]
-    secondary_key: Option<String>,
+    #[command(flatten)]
+    attestation: Attestation,
     /// Whether devices are let in
     #[arg(long, visible_alias = "ps", value_enum)]
     provisioning_status: Option<ProvisioningStatus>,
@@ -93,7 +90,7 @@ enum ReprovisionPolicy {
 
 impl Rules {
     /// Writes what was said into a body; what was not said stays as it is there.
-    pub(super) fn apply(&self, session: &Session, body: &mut Map<String, Value>) -> Result<()> {
+    pub(super) fn apply(&self, session: &Session, of: Of, body: &mut Map<String, Value>) -> Result<()> {
         let mut set = |name: &str, value: Value| body.insert(name.to_owned(), value);
         let webhook = self.webhook(session)?;
         if let Some(policy) = self.policy(webhook.is_some()) {
@@ -124,7 +121,7 @@ impl Rules {
         if let Some(edge) = self.edge_enabled {
             set("capabilities", json!({ "iotEdge": edge }));
         }
-        self.keys(body);
+        self.attestation.apply(of, body)?;
         self.initial_twin(body)
     }
 
@@ -146,19 +143,6 @@ impl Rules {
             Some(AllocationPolicy::GeoLatency) => Some("geoLatency"),
             Some(AllocationPolicy::Custom) => Some("custom"),
             None => webhook.then_some("custom"),
-        }
-    }
-
-    /// Keys that are not said are kept, or made, by the service.
-    fn keys(&self, body: &mut Map<String, Value>) {
-        let keys = [("primaryKey", &self.primary_key), ("secondaryKey", &self.secondary_key)];
-        let keys: Map<_, _> = keys
-            .into_iter()
-            .filter_map(|(name, key)| Some((name.to_owned(), json!(key.as_ref()?))))
-            .collect();
-        let attestation = body.entry("attestation").or_insert_with(|| json!({ "type": "symmetricKey" }));
-        if !keys.is_empty() {
-            attestation["symmetricKey"] = Value::Object(keys);
         }
     }
 
@@ -199,7 +183,7 @@ pub(super) async fn get(rest: &Rest, path: &str, keys: bool) -> Result<Value> {
 pub(super) async fn update(
     session: &Session,
     rest: &Rest,
-    path: &str,
+    (of, path): (Of, &str),
     rules: &Rules,
     etag: Option<&str>,
     more: Map<String, Value>,
@@ -210,7 +194,7 @@ pub(super) async fn update(
         Value::Object(fields) => fields,
         _ => Map::new(),
     };
-    rules.apply(session, &mut body)?;
+    rules.apply(session, of, &mut body)?;
     body.extend(more);
     let etag = etag.or(read.as_deref()).unwrap_or("*");
     Ok(rest.put(path).if_match(etag).json(Value::Object(body)).send().await?.body)

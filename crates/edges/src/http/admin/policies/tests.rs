@@ -1,43 +1,10 @@
 //! Policies, event hubs and consumer groups as the operator handles them.
 
-use std::sync::Arc;
-
-use axum::Router;
-use pollux_model::resource::ResourceKind;
-use pollux_services::Services;
 use serde_json::{Value, json};
 
-use crate::http::About;
-use crate::http::rest::fixture::{Answer, Edge};
+use crate::http::admin::fixture::Operator;
 
 const HUB: &str = "/admin/resources/events/events1/event-hubs/deviceevents";
-
-fn admin(services: Arc<Services>) -> Router {
-    let about = About {
-        connections: Arc::new(|| json!({})),
-        metrics: Arc::new(String::new),
-        readiness: Arc::default(),
-    };
-    crate::http::admin::router(services, about)
-}
-
-struct Operator(Edge);
-
-impl Operator {
-    async fn new() -> Self {
-        Self(Edge::new(ResourceKind::Events, admin).await)
-    }
-
-    async fn call(&self, method: &str, path: &str, body: Value) -> Answer {
-        let key = format!("Bearer {}", self.0.services.authority.reveal_admin_key().unwrap().reveal());
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        self.0.send(method, path, &[("authorization", &key)], body).await
-    }
-
-    async fn get(&self, path: &str) -> Value {
-        self.call("GET", path, Value::Null).await.is(200).json()
-    }
-}
 
 /// The policies that there are, in the places they are at.
 const HOLDERS: [(&str, &str); 4] = [

@@ -1,0 +1,185 @@
+//! Who decides for a device that shows a certificate, over generated hierarchies of authorities and entries, against a
+//! written-out oracle: the rules of Azure article "X.509 certificate attestation", "DPS order of operations".
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use pollux_model::device::Status;
+use pollux_model::{ErrorCode, Random as _};
+use pollux_services::caller::Identity;
+use pollux_services::provisioning::{
+    AttestationInput, CertificateKind, EnrollmentInput, Expect, GroupInput, IndividualInput,
+};
+use pollux_testkit::SeededRandom;
+use pollux_testkit::pki::{Authority, Leaf};
+use pollux_x509::Chain;
+
+use crate::world::World;
+
+const NOW: i64 = 1_700_000_000;
+const DEVICE: &str = "device-1";
+/// Authorities on the way, the root last, and one beside it.
+const LEVELS: usize = 4;
+
+/// What is enrolled of one certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Entry {
+    None,
+    Enabled,
+    Disabled,
+}
+
+impl Entry {
+    const ALL: [Self; 3] = [Self::None, Self::Enabled, Self::Disabled];
+}
+
+/// Who lets the device in, or why nobody does.
+#[derive(Debug, PartialEq, Eq)]
+enum Decision {
+    Individual,
+    Group(String),
+    Disabled,
+    Unknown,
+}
+
+/// The device's own entry, of which certificate that is, and an entry for each authority above it.
+#[derive(Debug)]
+struct Entries {
+    individual: Entry,
+    of_another_certificate: bool,
+    groups: [Entry; LEVELS],
+}
+
+impl Entries {
+    fn drawn(random: &SeededRandom) -> Self {
+        let mut bytes = [0_u8; LEVELS + 2];
+        random.fill(&mut bytes);
+        let entry = |byte: u8| Entry::ALL[usize::from(byte) % 3];
+        Self {
+            // Mostly none, so that groups have their turn.
+            individual: if bytes[0] < 150 { Entry::None } else { entry(bytes[0]) },
+            of_another_certificate: bytes[1] < 60,
+            groups: std::array::from_fn(|at| entry(bytes[at + 2])),
+        }
+    }
+
+    /// The oracle: the device's own entry decides whatever it says, else the nearest authority that has one.
+    fn decision(&self) -> Decision {
+        match self.individual {
+            Entry::None => {}
+            _ if self.of_another_certificate => return Decision::Unknown,
+            Entry::Enabled => return Decision::Individual,
+            Entry::Disabled => return Decision::Disabled,
+        }
+        match self.groups.iter().enumerate().find(|(_, entry)| **entry != Entry::None) {
+            Some((at, Entry::Enabled)) => Decision::Group(format!("level-{at}")),
+            Some(_) => Decision::Disabled,
+            None => Decision::Unknown,
+        }
+    }
+}
+
+fn x509(kind: CertificateKind, der: &[u8], entry: Entry) -> EnrollmentInput {
+    EnrollmentInput {
+        attestation: Some(AttestationInput::X509 {
+            kind,
+            primary: Some(STANDARD.encode(der)),
+            secondary: None,
+        }),
+        status: Some(if entry == Entry::Enabled { Status::Enabled } else { Status::Disabled }),
+        ..Default::default()
+    }
+}
+
+async fn enroll(world: &World, entries: &Entries, authorities: &[Authority], leaf: &Leaf, other: &Leaf) {
+    let (provisioning, admin, dps) = (&world.services.provisioning, &world.admin, world.dps());
+    if entries.individual == Entry::None {
+        let _ = provisioning.delete_enrollment(admin, &dps, DEVICE, Expect::Any).await;
+    } else {
+        let own = if entries.of_another_certificate { other } else { leaf };
+        let input = IndividualInput {
+            registration_id: DEVICE.into(),
+            device_id: None,
+            optional_device_information: None,
+            common: x509(CertificateKind::Client, &own.der, entries.individual),
+        };
+        provisioning.put_enrollment(admin, &dps, input, None).await.unwrap();
+    }
+    for (at, entry) in entries.groups.into_iter().enumerate() {
+        let id = format!("level-{at}");
+        if entry == Entry::None {
+            let _ = provisioning.delete_enrollment_group(admin, &dps, &id, Expect::Any).await;
+            continue;
+        }
+        let common = x509(CertificateKind::Signing, &authorities[at].der(), entry);
+        provisioning.put_enrollment_group(admin, &dps, GroupInput { id, common }, None).await.unwrap();
+    }
+}
+
+async fn decided(world: &World, shown: &[Vec<u8>]) -> Decision {
+    let chain = Chain::read(shown.iter().map(Vec::as_slice)).unwrap();
+    match world.services.provisioning.attest_by_certificate(&world.dps(), DEVICE, &chain).await {
+        Ok(caller) => match caller.identity {
+            Identity::Registration { group: Some(group), .. } => Decision::Group(group),
+            _ => Decision::Individual,
+        },
+        Err(error) if error.code == ErrorCode::EnrollmentDisabled => Decision::Disabled,
+        Err(error) => {
+            assert_eq!(error.code, ErrorCode::Unauthorized, "{error}");
+            Decision::Unknown
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_nearest_entry_decides_whatever_it_says() {
+    let world = World::new().await;
+    let random = SeededRandom::new(29);
+    let root = Authority::root("root", NOW, |_| {});
+    let high = root.intermediate("high", |_| {});
+    let middle = high.intermediate("middle", |_| {});
+    let low = middle.intermediate("low", |_| {});
+    let (leaf, other) = (low.leaf(DEVICE, |_| {}), low.leaf(DEVICE, |_| {}));
+    let shown = [leaf.der.clone(), low.der(), middle.der(), high.der()];
+    let authorities = [low, middle, high, root];
+    let mut seen = BTreeMap::new();
+    for round in 0..300 {
+        let entries = Entries::drawn(&random);
+        enroll(&world, &entries, &authorities, &leaf, &other).await;
+        let expected = entries.decision();
+        assert_eq!(decided(&world, &shown).await, expected, "round {round}: {entries:?}");
+        *seen.entry(format!("{expected:?}")).or_insert(0) += 1;
+    }
+    // Each outcome has come about, or the test tests nothing.
+    assert_eq!(seen.len(), LEVELS + 3, "{seen:?}");
+}
+
+#[tokio::test]
+async fn an_authority_beside_the_way_decides_nothing() {
+    let world = World::new().await;
+    let (root, twin) = (Authority::root("root", NOW, |_| {}), Authority::root("root", NOW, |_| {}));
+    let (line, beside) = (root.intermediate("line", |_| {}), root.intermediate("line", |_| {}));
+    let leaf = line.leaf(DEVICE, |_| {});
+    let shown = [leaf.der.clone(), line.der()];
+    let groups = [("twin", &twin, Entry::Enabled), ("beside", &beside, Entry::Disabled)];
+    let put = async |id: &str, authority: &Authority, entry| {
+        let common = x509(CertificateKind::Signing, &authority.der(), entry);
+        let input = GroupInput { id: id.into(), common };
+        world
+            .services
+            .provisioning
+            .put_enrollment_group(&world.admin, &world.dps(), input, None)
+            .await
+            .unwrap();
+    };
+    for (id, authority, entry) in groups {
+        put(id, authority, entry).await;
+    }
+    assert_eq!(decided(&world, &shown).await, Decision::Unknown, "names alone prove nothing");
+    put("root", &root, Entry::Enabled).await;
+    assert_eq!(decided(&world, &shown).await, Decision::Group("root".into()));
+    // Of two for the same certificate the disabled one decides.
+    put("root-again", &root, Entry::Disabled).await;
+    assert_eq!(decided(&world, &shown).await, Decision::Disabled);
+}

@@ -1,0 +1,65 @@
+//! Certificates of version 1, which have no extensions. OpenSSL before 3.2 makes such ones of a request
+//! (`openssl x509 -req`), and so do tools over it (npm `pem`); webpki reads none of them.
+
+use rustls_pki_types::{SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer};
+use webpki::{ALL_VERIFICATION_ALGS, RawPublicKeyEntity};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use crate::certificate::Certificate;
+use crate::chain::Refusal;
+
+impl Certificate {
+    /// Its key, as `SubjectPublicKeyInfo`.
+    #[must_use]
+    pub fn public_key(&self) -> SubjectPublicKeyInfoDer<'_> {
+        self.key().into()
+    }
+
+    /// Whether its key made the signature of a message, with one of these algorithms.
+    #[must_use]
+    pub fn signed(
+        &self,
+        algorithms: &[&dyn SignatureVerificationAlgorithm],
+        message: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        let key = self.public_key();
+        let Ok(key) = RawPublicKeyEntity::try_from(&key) else { return false };
+        algorithms.iter().any(|algorithm| key.verify_signature(*algorithm, message, signature).is_ok())
+    }
+}
+
+/// Whether `authority` itself signed `leaf`. Of what may stand between them nothing would say that it may sign.
+pub(crate) fn directly_below(leaf: &Certificate, authority: &Certificate) -> Result<(), Refusal> {
+    let refused = |why: &str| Refusal::Path(why.to_owned());
+    let (_, parsed) = X509Certificate::from_der(leaf.der()).map_err(|error| refused(&error.to_string()))?;
+    if parsed.issuer().as_raw() != authority.raw_subject() {
+        return Err(refused("a certificate of version 1 must be signed by the enrolled one itself"));
+    }
+    if !authority.is_authority() {
+        return Err(refused("the enrolled certificate is not that of an authority (basic constraints)"));
+    }
+    let algorithm = identifier(&parsed).ok_or_else(|| refused("the signature's algorithm has parameters"))?;
+    let same = |known: &&&dyn SignatureVerificationAlgorithm| *known.signature_alg_id() == *algorithm;
+    let algorithms: Vec<_> = ALL_VERIFICATION_ALGS.iter().filter(same).copied().collect();
+    let (message, signature) = (parsed.tbs_certificate.as_ref(), &parsed.signature_value.data);
+    if authority.signed(&algorithms, message, signature) {
+        return Ok(());
+    }
+    Err(refused("the enrolled certificate did not sign it, or with an algorithm that is not taken"))
+}
+
+/// The content of the signature's `AlgorithmIdentifier`: the OID, and NULL where that is its parameter.
+fn identifier(parsed: &X509Certificate<'_>) -> Option<Vec<u8>> {
+    const OID: u8 = 6;
+    const NULL: [u8; 2] = [5, 0];
+    let oid = parsed.signature_algorithm.algorithm.as_bytes();
+    let mut content = vec![OID, u8::try_from(oid.len()).ok().filter(|length| *length < 128)?];
+    content.extend_from_slice(oid);
+    match &parsed.signature_algorithm.parameters {
+        None => {}
+        Some(parameters) if parameters.data.is_empty() => content.extend_from_slice(&NULL),
+        Some(_) => return None,
+    }
+    Some(content)
+}
