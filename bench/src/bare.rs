@@ -130,7 +130,7 @@ impl Bare {
     /// Starts one that wants certificates; each connection shows one of its own.
     pub(crate) fn start_mutual() -> Result<Self> {
         let authority = Authority::new()?;
-        let (child, address, ca_pem) = spawn(&["--bare-mutual-tls", &authority.key_pem()])?;
+        let (child, address, ca_pem) = spawn(&[&format!("--bare-mutual-tls={}", authority.key_pem())])?;
         let connector = Connector(TlsConnector::from(tls::client_config(&ca_pem)?));
         Ok(Self { child, address, connector, mutual: Some(Mutual { authority, ca_pem }) })
     }
