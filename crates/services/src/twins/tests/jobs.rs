@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::twins::{AddDeletion, AddImport, JobSettings, Paging};
+use crate::twins::{AddDeletion, AddImport, JobSettings, Paging, PatchTwin};
 
 /// A world whose jobs may use its folder.
 struct Jobs {
@@ -210,4 +210,51 @@ async fn links_do_not_lead_out_of_the_folder() {
         assert_eq!(job.error.unwrap().code, code);
     }
     assert_eq!(std::fs::read_to_string(&secret).unwrap(), rooms(1));
+}
+
+/// The version that a change ends is kept by whoever ends it: a job that deletes what it read before the change would keep
+/// the same one again, and the last one never.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_delete_job_keeps_each_last_version_whoever_writes_meanwhile() {
+    let mut jobs = Jobs::new().await;
+    jobs.world.keep(24);
+
+    for number in 0..12 {
+        jobs.world.put(&format!("r{number}"), room()).await.unwrap();
+    }
+    let writers = (0..12).map(|number| {
+        let (twins, admin) = (Arc::clone(&jobs.twins), jobs.world.admin.clone());
+        let instance = jobs.world.instance.clone();
+        tokio::spawn(async move {
+            let mut etags = Vec::new();
+            loop {
+                let value = json!([{ "op": "add", "path": "/Temperature", "value": etags.len() }]);
+                let patch = PatchTwin { id: format!("r{number}"), patch: value, if_match: None };
+                match twins.patch_twin(&admin, &instance, patch).await {
+                    Ok(etag) => etags.push(format!("W/\"{etag}\"")),
+                    Err(error) => {
+                        assert_eq!(error.code, ErrorCode::TwinNotFound, "{error}");
+                        return etags;
+                    }
+                }
+            }
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    let deletion = AddDeletion { id: Some("all".into()), minutes: None };
+    jobs.twins.add_deletion(&jobs.world.admin, &jobs.world.instance, deletion).await.unwrap();
+    jobs.begin();
+    assert_eq!(jobs.ended(JobKind::Deletions, "all").await.status, JobStatus::Succeeded);
+    for (number, writer) in writers.into_iter().enumerate() {
+        let acknowledged = writer.await.unwrap();
+        let versions = jobs.world.versions(&format!("r{number}"), None).await.unwrap();
+        let etag = |version: &crate::twins::Version| version.document["$etag"].as_str().unwrap().to_owned();
+        let kept: Vec<String> = versions.iter().map(etag).collect();
+        let last = acknowledged.last().cloned().unwrap_or_else(|| kept[0].clone());
+        assert_eq!(kept.len(), acknowledged.len() + 1, "each version once, and the first");
+        assert!(acknowledged.iter().all(|etag| kept.contains(etag)));
+        let gone: Vec<String> = versions.iter().filter(|version| version.deleted).map(etag).collect();
+        assert_eq!(gone, [last]);
+    }
+    jobs.stop().await;
 }
