@@ -76,7 +76,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_what_its_parts_are() {
-        for parts in [vec![], vec![b"abc".to_vec()], vec![b"a".to_vec(), vec![], b"bc".to_vec(), b"de".to_vec()]] {
+        for parts in
+            [vec![], vec![b"abc".to_vec()], vec![b"a".to_vec(), vec![], b"bc".to_vec(), b"de".to_vec()]]
+        {
             let (sent, _) = body(parts.clone());
             assert_eq!(read(sent, 5).await.unwrap(), parts.concat());
         }

@@ -258,3 +258,38 @@ async fn a_delete_job_keeps_each_last_version_whoever_writes_meanwhile() {
     }
     jobs.stop().await;
 }
+
+#[tokio::test]
+async fn of_too_many_jobs_that_are_over_the_oldest_goes() {
+    let mut jobs = Jobs::new().await;
+    let (store, twins) = (&jobs.twins.context.store, &jobs.world.instance);
+    let over = |number: i64| {
+        let time = Timestamp::from_secs(1_600_000_000 + number);
+        let deletion = Job {
+            id: format!("job{number}"),
+            kind: JobKind::Deletions,
+            status: JobStatus::Succeeded,
+            etag: Etag::new("1"),
+            input: None,
+            output: None,
+            created: time,
+            last_action: time,
+            finished: Some(time),
+            purge: None,
+            deadline: None,
+            error: None,
+            progress: pollux_model::job::JobProgress::default(),
+        };
+        let expect = pollux_store::Expect::Absent;
+        pollux_store::Write::PutJob { twins: twins.clone(), job: Box::new(deletion), expect }
+    };
+    store.commit(pollux_store::Batch { writes: (0..1000).map(over).collect() }).await.unwrap();
+    let add = AddDeletion { id: Some("one-more".into()), minutes: None };
+    jobs.twins.add_deletion(&jobs.world.admin, twins, add).await.unwrap();
+    let job = |id: &'static str| jobs.twins.job(&jobs.world.admin, twins, JobKind::Deletions, id);
+    assert_eq!(code(job("job0").await), ErrorCode::DeleteJobNotFound);
+    assert_eq!(job("job1").await.unwrap().status, JobStatus::Succeeded);
+    jobs.begin();
+    assert_eq!(jobs.ended(JobKind::Deletions, "one-more").await.status, JobStatus::Succeeded);
+    jobs.stop().await;
+}

@@ -151,37 +151,79 @@ fn bare(document: &Value) -> Map<String, Value> {
     members
 }
 
+/// What patches are made of.
+struct Parts {
+    paths: Vec<String>,
+    values: Vec<Value>,
+    words: Vec<Vec<&'static str>>,
+}
+
+impl Parts {
+    fn new() -> Self {
+        let operations: Vec<Value> =
+            SEEDS.iter().flat_map(|seed| serde_json::from_str::<Vec<Value>>(seed).unwrap()).collect();
+        let paths = operations.iter().filter_map(|one| one["path"].as_str().map(str::to_owned)).collect();
+        let mut values: Vec<Value> = operations.iter().filter_map(|one| one.get("value").cloned()).collect();
+        values.extend([
+            json!(null),
+            json!({}),
+            json!([1]),
+            json!(""),
+            json!({ "$metadata": { "$model": 1 } }),
+        ]);
+        let separators = ['{', '}', '[', ']', ',', ':', '/', '$'];
+        let words = SEEDS.iter().map(|seed| seed.split_inclusive(separators).collect()).collect();
+        Self { paths, values, words }
+    }
+
+    /// Some operations, of paths and values that belong together or do not.
+    fn patch(&self, below: impl Fn(usize) -> usize) -> Vec<u8> {
+        let operation = |_| {
+            let path = &self.paths[below(self.paths.len())];
+            let path = match below(8) {
+                0 => format!("{path}{}", self.paths[below(self.paths.len())]),
+                1 => path.rsplit_once('/').map_or("", |(before, _)| before).to_owned(),
+                _ => path.clone(),
+            };
+            let verb = ["add", "add", "replace", "remove"][below(4)];
+            json!({ "op": verb, "path": path, "value": self.values[below(self.values.len())] })
+        };
+        Value::Array((0..=below(4)).map(operation).collect()).to_string().into_bytes()
+    }
+
+    /// The text of a seed, changed in a few places.
+    fn text(&self, seed: usize, below: impl Fn(usize) -> usize) -> Vec<u8> {
+        let mut copy = self.words[seed].clone();
+        for _ in 0..=below(2) {
+            let other = &self.words[below(self.words.len())];
+            let (from, at) = (below(other.len()), below(copy.len() + 1));
+            match below(4) {
+                0 => copy.insert(at, other[from]),
+                // A piece of another, as long as it may be.
+                1 => drop(copy.splice(at..at, other[from..].iter().take(below(12)).copied())),
+                2 if at < copy.len() => drop(copy.remove(at)),
+                _ if at < copy.len() => copy[at] = other[from],
+                _ => copy.truncate(at),
+            }
+        }
+        let mut text = copy.concat().into_bytes();
+        if below(4) == 0 && !text.is_empty() {
+            let at = below(text.len());
+            text[at] = LETTERS[below(LETTERS.len())];
+        }
+        text
+    }
+}
+
 #[test]
 fn patches_changed_a_little_break_nothing() {
-    let bench = Bench::new();
-    let random = SeededRandom::new(0x7a7c4);
+    let (bench, parts, random) = (Bench::new(), Parts::new(), SeededRandom::new(0x7a7c4));
     let below = |bound: usize| usize::try_from(random.below(bound.max(1) as u64)).unwrap();
-    let words: Vec<Vec<&str>> = SEEDS
-        .iter()
-        .map(|seed| seed.split_inclusive(['{', '}', '[', ']', ',', ':', '/', '$']).collect())
-        .collect();
     let (mut applied, mut tried) = (0, 0);
-    for (seed, own) in SEEDS.iter().zip(&words) {
-        applied += usize::from(bench.patch(seed.as_bytes()));
+    for (at, seed) in SEEDS.iter().enumerate() {
+        bench.patch(seed.as_bytes());
         for _ in 0..COPIES {
-            let mut copy = own.clone();
-            for _ in 0..=below(3) {
-                let other = &words[below(words.len())];
-                let (from, at) = (below(other.len()), below(copy.len() + 1));
-                match below(4) {
-                    0 => copy.insert(at, other[from]),
-                    // A piece of another, as long as it may be.
-                    1 => drop(copy.splice(at..at, other[from..].iter().take(below(12)).copied())),
-                    2 if at < copy.len() => drop(copy.remove(at)),
-                    _ if at < copy.len() => copy[at] = other[from],
-                    _ => copy.truncate(at),
-                }
-            }
-            let mut text = copy.concat().into_bytes();
-            if below(4) == 0 && !text.is_empty() {
-                let at = below(text.len());
-                text[at] = LETTERS[below(LETTERS.len())];
-            }
+            let text = if below(4) == 0 { parts.text(at, below) } else { parts.patch(below) };
             applied += usize::from(bench.patch(&text));
             tried += 1;
         }
