@@ -210,6 +210,8 @@ scenario.case('no patch of many at once is lost, whether or not it insists on an
 });
 
 scenario.case('decommissioned models make no twins; all is deleted in order', async () => {
+  await refused(409, 'ModelReferencesNotDecommissioned', () => twins.decomissionModel(ROOM));
+  await twins.decomissionModel(OFFICE);
   await twins.decomissionModel(ROOM);
   assert.equal((await twins.getModel(ROOM)).decommissioned, true);
   await refused(400, 'ModelDecommissioned', () => twins.upsertDigitalTwin('n9', room()));

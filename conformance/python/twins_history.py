@@ -1,11 +1,14 @@
 # about: what twins and relationships were: AS OF through PyPI's client, the history of one, and an operator who switches it on
 """History of digital twins, an extension: whatever changes is kept with its times and can be queried."""
 
+import json
+import os
+import subprocess
 from datetime import datetime, timedelta, timezone
 
 from azure.core.exceptions import HttpResponseError
 
-from lib import Scenario, connections, equal, eventually, refuses
+from lib import WORK, Scenario, connections, equal, eventually, refuses
 from lib.admin import admin
 from lib.rest import ADT_VERSION, bearer, request
 from lib.twins import client
@@ -76,6 +79,8 @@ def _():
     equal([version["deleted"] for version in found], [False] * 3)
     equal([version["validTo"] for version in found[:-1]], [version["validFrom"] for version in found[1:]])
     equal((found[-1]["validTo"], found[-1]["twin"]), (None, twins.get_digital_twin("old")))
+    command = [os.environ["SUBJECT_BIN"], "--json", "--data-dir", str(WORK), "twin", "history", "--twin-id", "old"]
+    equal(json.loads(subprocess.check_output(command, timeout=60)), found, "as the command prints it")
 
 
 @history.case("relationships and deletions are kept too")

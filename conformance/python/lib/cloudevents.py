@@ -13,7 +13,7 @@ class Sink:
     `origins` are the values of WebHook-Request-Origin it was asked with; `allows` is what it answers, or None.
     """
 
-    def __init__(self, judge=lambda event, times: 200, allows="*"):
+    def __init__(self, judge=lambda event, times: 200, allows="*", port=0):
         self.judge, self.allows = judge, allows
         self.taken, self.origins, self.headers = [], [], []
         self.came, self.open = collections.Counter(), set()
@@ -58,7 +58,7 @@ class Sink:
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.daemon_threads = True
         self.url = f"http://localhost:{self.server.server_port}/events?code=secret"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()

@@ -8,6 +8,7 @@ use crate::error::Sink;
 use crate::extension::{Extension, Extensions};
 use crate::limits::{LanguageLimits, LimitSet, Limits};
 use crate::metamodel::SUPPORTED_VERSIONS;
+use crate::semantic::Edition;
 
 /// What is in force; inherited by the elements inside.
 #[derive(Debug, Clone, Copy, Default)]
@@ -55,6 +56,11 @@ impl<'n> Specifier<'n> {
 }
 
 impl Context {
+    /// Which semantic types and units are in force.
+    pub(crate) fn edition(self) -> Edition {
+        self.extensions.quantitative().map_or(Edition::Language, Extension::edition)
+    }
+
     /// The context of a top-level document: a DTDL context must come first (IoT Central's alone may precede it);
     /// of several DTDL contexts the last counts. Nothing where a diagnostic was reported.
     pub(crate) fn top(value: Option<&Value>, path: &str, limits: &Limits, sink: &mut Sink) -> Option<Self> {
@@ -155,6 +161,20 @@ impl Context {
     pub(crate) fn limits(self, limits: &Limits) -> &LanguageLimits {
         limits.of(self.version, self.limit_set)
     }
+}
+
+/// The version of DTDL that a document says it is written in, whether or not it is accepted anywhere: that of the last DTDL
+/// context in its `@context`. `None` where it names none.
+#[must_use]
+pub fn version_of(document: &Value) -> Option<u8> {
+    let context = document.get("@context")?;
+    let names = context.as_array().map_or(std::slice::from_ref(context), Vec::as_slice);
+    names.iter().rev().filter_map(Value::as_str).find_map(|name| match Specifier::read(name) {
+        Specifier::Language(version) | Specifier::Limitless(version) | Specifier::LanguageLimits(version) => {
+            Some(version)
+        }
+        Specifier::Limits(_) | Specifier::Extension(_) | Specifier::Unknown(_) => None,
+    })
 }
 
 /// Whether a specifier may not stand where it stands.

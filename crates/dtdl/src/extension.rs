@@ -12,6 +12,7 @@ mod check;
 pub(crate) use adjunct::{Adjunct, Rule, SchemaRule};
 
 use crate::metamodel::PropertySpec;
+use crate::semantic::Edition;
 
 /// One version of one extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +116,15 @@ impl Extension {
 
     pub(crate) fn is_quantitative(self) -> bool {
         matches!(self, Self::QuantitativeTypesV1 | Self::QuantitativeTypesV2 | Self::QuantitativeTypesV3)
+    }
+
+    /// Which semantic types and units it brings.
+    pub(crate) fn edition(self) -> Edition {
+        match self {
+            Self::QuantitativeTypesV3 => Edition::Third,
+            other if other.is_quantitative() => Edition::First,
+            _ => Edition::Language,
+        }
     }
 
     /// The term of a class: `ValueAnnotation` and `dtmi:dtdl:extension:annotation:v1:ValueAnnotation` both give

@@ -44,6 +44,7 @@ mod semantic;
 mod validate;
 mod vocabulary;
 
+pub use context::version_of;
 pub use dtmi::{Dtmi, DtmiError};
 pub use element::{
     Command, CommandPayload, CommandType, Component, Content, Localized, Meta, Model, Property, Relationship,

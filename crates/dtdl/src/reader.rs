@@ -408,8 +408,8 @@ impl<'v> Reader<'_, 'v> {
             Range::Unit => {
                 let core = vocabulary::unit_term(text, version).filter(|_| version == 2);
                 let unit = core.and_then(semantic::unit).or_else(|| {
-                    let term = context.extensions.quantitative()?.unit_term(text)?;
-                    semantic::quantitative_unit(term)
+                    let extension = context.extensions.quantitative()?;
+                    semantic::quantitative_unit(extension.unit_term(text)?, extension.edition())
                 });
                 if unit.is_none() {
                     self.sink.report(path, format!("'{text}' is no unit"));

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::dtmi::Dtmi;
 use crate::element::Meta;
-use crate::semantic;
+use crate::semantic::{self, Edition};
 
 mod build;
 mod check;
@@ -292,12 +292,12 @@ impl Schema {
 
     /// The units of one class as a schema: an Enum whose values are their names.
     /// Source: `DTDL.overriding.v2.md`.
-    pub(crate) fn units(unit_type: &str, version: u8) -> Self {
+    pub(crate) fn units(unit_type: &str, edition: Edition) -> Self {
         let value =
             |name: &str| EnumValue { name: name.to_owned(), value: name.into(), meta: Meta::default() };
         Self::Enum(EnumSchema {
             value_schema: EnumValueKind::String,
-            values: semantic::units_of(unit_type, version).into_iter().map(value).collect(),
+            values: semantic::units_of(unit_type, edition).into_iter().map(value).collect(),
             meta: Meta::default(),
         })
     }

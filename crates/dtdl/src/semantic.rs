@@ -24,14 +24,25 @@ pub struct Unit {
     pub unit_type: &'static str,
 }
 
+/// Which semantic types and units are in force; each knows those of the ones before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Edition {
+    /// Those of DTDL v2 itself.
+    Language,
+    /// QuantitativeTypes v1 and v2.
+    First,
+    /// QuantitativeTypes v3.
+    Third,
+}
+
 /// The semantic type of DTDL v2 with this term.
 pub(crate) fn semantic_type(term: &str) -> Option<&'static SemanticType> {
     SEMANTIC_TYPES.binary_search_by(|row| row.name.cmp(term)).ok().map(|at| &SEMANTIC_TYPES[at])
 }
 
 /// The semantic type of the extension QuantitativeTypes with this term.
-pub(crate) fn quantitative_type(term: &str) -> Option<&'static SemanticType> {
-    semantic_type(term).or_else(|| quantitative::semantic_type(term))
+pub(crate) fn quantitative_type(term: &str, edition: Edition) -> Option<&'static SemanticType> {
+    semantic_type(term).or_else(|| quantitative::semantic_type(term, edition))
 }
 
 /// The semantic type of IoT Central's extension with this term.
@@ -45,20 +56,19 @@ pub(crate) fn unit(term: &str) -> Option<&'static Unit> {
 }
 
 /// The unit of the extension QuantitativeTypes with this term.
-pub(crate) fn quantitative_unit(term: &str) -> Option<&'static Unit> {
-    unit(term).or_else(|| quantitative::unit(term))
+pub(crate) fn quantitative_unit(term: &str, edition: Edition) -> Option<&'static Unit> {
+    unit(term).or_else(|| quantitative::unit(term, edition))
 }
 
-/// The terms of the units of one class in a version of the language.
-pub(crate) fn units_of(unit_type: &str, version: u8) -> Vec<&'static str> {
+/// The terms of the units of one class.
+pub(crate) fn units_of(unit_type: &str, edition: Edition) -> Vec<&'static str> {
     let core = UNITS.iter().filter(|row| row.unit_type == unit_type);
-    let added = quantitative::units_of(unit_type).filter(|_| version > 2);
-    core.chain(added).map(|row| row.name).collect()
+    core.chain(quantitative::units_of(unit_type, edition)).map(|row| row.name).collect()
 }
 
-/// Whether the term names a class of units in a version of the language.
-pub(crate) fn is_unit_type(term: &str, version: u8) -> bool {
-    !units_of(term, version).is_empty()
+/// Whether the term names a class of units.
+pub(crate) fn is_unit_type(term: &str, edition: Edition) -> bool {
+    !units_of(term, edition).is_empty()
 }
 
 const fn semantic(name: &'static str, unit_type: &'static str) -> SemanticType {

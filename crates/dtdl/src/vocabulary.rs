@@ -2,7 +2,7 @@
 //! one it does not define is free (as a cotype, and as a property beside such a cotype).
 //! Source: `DTDL.v2.context.json`.
 
-use crate::semantic;
+use crate::semantic::{self, Edition};
 
 /// Classes that are not elements of [`crate::metamodel`]: abstract ones and those of single schemas.
 const ABSTRACT_CLASSES: [&str; 29] = [
@@ -125,7 +125,7 @@ pub(crate) fn is_defined(term: &str) -> bool {
         || INSTANCES.contains(&term)
         || PREFIXES.contains(&term)
         || semantic::semantic_type(term).is_some()
-        || semantic::is_unit_type(term, 2)
+        || semantic::is_unit_type(term, Edition::Language)
         || semantic::unit(term).is_some()
 }
 

@@ -15,6 +15,10 @@ pub(crate) const fn status(code: ErrorCode) -> (u16, u32) {
         ErrorCode::InvalidArgument
         | ErrorCode::JsonPatchInvalid
         | ErrorCode::SelfRelationship
+        | ErrorCode::MissingArgument
+        | ErrorCode::ContinuationInvalid
+        | ErrorCode::ModelVersionUnsupported
+        | ErrorCode::QueryTimeout
         | ErrorCode::EventRouteIdInvalid
         | ErrorCode::EventRouteEndpointInvalid
         | ErrorCode::EventRouteFilterInvalid
@@ -48,6 +52,8 @@ pub(crate) const fn status(code: ErrorCode) -> (u16, u32) {
         | ErrorCode::DeviceExists
         | ErrorCode::ModelExists
         | ErrorCode::ModelReferenced
+        | ErrorCode::ModelReferencesInUse
+        | ErrorCode::TwinLimitReached
         | ErrorCode::ModelDecommissioned
         | ErrorCode::RelationshipsNotDeleted
         | ErrorCode::JobLimitReached

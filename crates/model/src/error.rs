@@ -9,6 +9,10 @@ pub enum ErrorCode {
     // What any service may say.
     /// A parameter, header or body does not have the form it must have.
     InvalidArgument,
+    /// What is needed to know what is asked for was left out.
+    MissingArgument,
+    /// A continuation token that was not given for this list.
+    ContinuationInvalid,
     /// No credential, or one that does not hold.
     Unauthorized,
     /// A good credential without the right.
@@ -77,10 +81,16 @@ pub enum ErrorCode {
     ModelInvalid,
     /// The model is used by another model.
     ModelReferenced,
+    /// A model that uses the model is not decommissioned.
+    ModelReferencesInUse,
+    /// The models are written in a version of DTDL that is not accepted.
+    ModelVersionUnsupported,
     /// The model is decommissioned: no new twins of it.
     ModelDecommissioned,
     /// No such twin.
     TwinNotFound,
+    /// The instance has as many twins as it may have.
+    TwinLimitReached,
     /// The twin still has relationships.
     RelationshipsNotDeleted,
     /// No such relationship.
@@ -99,6 +109,8 @@ pub enum ErrorCode {
     ValidationFailed,
     /// A query does not parse or type-check.
     QueryInvalid,
+    /// A query that must see everything has no time for it.
+    QueryTimeout,
     /// No such import job.
     ImportJobNotFound,
     /// No such delete job.

@@ -33,6 +33,7 @@ fn told() -> Told {
         body: json!({
             "temperature": 5.5, "errorCode": 201, "poweredOn": true, "nothing": null, "Name": "one",
             "$metadata": { "$model": "dtmi:example:com:floor;1" }, "patch": [{ "path": "/a" }],
+            "quoted": "O'Brien \\ \"Sons\"", "and": 1, "a b": 2, "deep": { "order": { "in": -1 } },
         }),
     }
 }
@@ -58,6 +59,15 @@ fn what_the_article_shows_is_taken_for_what_it_says() {
         "type IN ['a', 'microsoft.iot.telemetry'] AND NOT specversion <> '1.0'",
         "$body.nothing = null",
         "NOT ($body.temperature > 5.5)",
+        "type = \"microsoft.iot.telemetry\"",
+        "$body.quoted = 'O\\'Brien \\\\ \"Sons\"'",
+        "$body.[[and]] = 1 AND $body.[[a b]] = 2",
+        "$body.deep.[[order]].[[in]] < 0",
+        "$body.temperature IN [5.5, 6] AND $body.errorCode NIN [1, 2]",
+        "$body.errorCode = 201.0 AND $body.errorCode >= 2.01e2",
+        "false OR ((true)) AND NOT (false)",
+        "STARTS_WITH(source, 'twins1') AND ENDS_WITH(source, 'room1') AND NOT CONTAINS(source, 'room2')",
+        "starts_with($body.Name, '') and\n\tcontains($body.Name, 'n')",
     ] {
         assert!(takes(filter), "{filter}");
     }

@@ -17,12 +17,16 @@ pub struct Limits {
     /// A body on a service's REST API unless another bound is named: 1 MiB.
     pub request_body: usize,
     /// A digital twin or relationship without its metadata, and the body of each request about one: 32 KiB ("Azure
-    /// Digital Twins service limits", as the next five).
+    /// Digital Twins service limits", as the next seven).
     pub digital_twin: usize,
     /// A string in a digital twin or relationship: 4 KiB.
     pub digital_twin_string: usize,
     /// The name of a property of a digital twin, keys of maps too: 1 KiB.
     pub digital_twin_name: usize,
+    /// Twins of one digital twins instance: 2,000,000. 0: any number.
+    pub twins: u64,
+    /// Relationships of one digital twins instance: 20,000,000. 0: any number.
+    pub relationships: u64,
     /// A model: 1 MiB.
     pub model: usize,
     /// Models of one digital twins instance: 10,000.
@@ -104,6 +108,8 @@ impl Default for Limits {
             digital_twin: 32 * 1024,
             digital_twin_string: 4 * 1024,
             digital_twin_name: 1024,
+            twins: 2_000_000,
+            relationships: 20_000_000,
             model: 1024 * 1024,
             models: 10_000,
             models_per_request: 250,

@@ -11,7 +11,7 @@
 //! | `event_routes`, `notification` | who is told of it, and what |
 //! | `document` | twins and relationships as JSON documents |
 //! | `json_patch`, `twin_patch`, `difference` | JSON Patch, what of it a twin allows, and what a replacement comes to |
-//! | `sizes` | how large twins and relationships may be |
+//! | `sizes`, `room` | how large twins and relationships may be, and how many |
 //! | `graph` | the graph of an instance in memory, for queries |
 //! | `continuation` | tokens that say where a list goes on |
 //! | `graph_file` | whole graphs as files: import and export |
@@ -65,6 +65,7 @@ mod put_twin;
 mod query;
 pub(crate) mod refusal;
 mod relationship_rules;
+mod room;
 mod sizes;
 mod twin_patch;
 
@@ -93,6 +94,7 @@ pub struct Twins {
     continuation: continuation::Continuation,
     jobs: jobs::Jobs,
     graphs: graph::Graphs,
+    rooms: room::Rooms,
     /// Event routes of each instance, parsed.
     event_routes: PerResource<event_routes::Compiled>,
 }
@@ -111,6 +113,7 @@ impl Twins {
             jobs: jobs::Jobs::new(jobs),
             models: Arc::new(models::ModelCache::new(Arc::clone(&context))),
             lanes: commit::Lanes::new(),
+            rooms: room::Rooms::default(),
             graphs: graph::Graphs::new(&context.store, context.limits.graph_memory),
             continuation: continuation::Continuation::new(Arc::clone(&context)),
             event_routes: PerResource::default(),

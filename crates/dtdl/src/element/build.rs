@@ -176,7 +176,7 @@ impl<'n, 'v> Builder<'n, 'v> {
         if let Some(unit) = self.unit(node)
             && unit.unit_type != semantic.unit_type
         {
-            let units = semantic::units_of(semantic.unit_type, version).join(", ");
+            let units = semantic::units_of(semantic.unit_type, node.context.edition()).join(", ");
             let message = format!(
                 "'{}' is no {}; semantic type {} takes {units}",
                 unit.name, semantic.unit_type, semantic.name

@@ -178,7 +178,7 @@ impl Reader<'_, '_> {
             let term = extension.class_term(text)?;
             let row = match extension {
                 Extension::IotCentralV2 => semantic::iotcentral_type(term),
-                by if by.is_quantitative() => semantic::quantitative_type(term),
+                by if by.is_quantitative() => semantic::quantitative_type(term, by.edition()),
                 _ => None,
             };
             row.map(|row| (extension, row))
@@ -214,7 +214,7 @@ pub(super) fn schema_term(text: &str, context: Context) -> Option<&str> {
                 by.schema_term(text).filter(|term| matches!(*term, "vector" | "geopoint"))
             }
             by if by.is_quantitative() => {
-                by.enum_term(text).filter(|term| semantic::is_unit_type(term, version))
+                by.enum_term(text).filter(|term| semantic::is_unit_type(term, by.edition()))
             }
             _ => None,
         })

@@ -15,7 +15,7 @@ use crate::schema::{
     ArraySchema, EnumSchema, EnumValue, EnumValueKind, Field, Geospatial, MapSchema, ObjectSchema, Primitive,
     RecursiveSchema, Schema,
 };
-use crate::semantic;
+use crate::semantic::{self, Edition};
 
 /// Identified schemas of one Interface.
 #[derive(Default)]
@@ -50,7 +50,7 @@ impl<'n, 'v> Builder<'n, 'v> {
     fn schema_at(&mut self, node: &'n Node<'v>, property: &str, level: usize) -> Option<Built> {
         let entry = node.entry(property)?;
         match entry.values.first()? {
-            Val::Term(term) => term_schema(term, node.context.version)
+            Val::Term(term) => term_schema(term, node.context.edition())
                 .map(|schema| Built { schema: Arc::new(schema), depth: 0 }),
             Val::Node(child) => self.complex(child, level, &entry.path),
             Val::Reference(id) => {
@@ -190,12 +190,12 @@ fn too_deep(max: usize) -> String {
     format!("schemas are nested deeper than {max} levels")
 }
 
-fn term_schema(term: &str, version: u8) -> Option<Schema> {
+fn term_schema(term: &str, edition: Edition) -> Option<Schema> {
     match term {
         "vector" => Some(Schema::vector()),
         "geopoint" => Some(Schema::geopoint()),
         "scaledDecimal" => Some(Schema::scaled_decimal()),
-        _ if semantic::is_unit_type(term, version) => Some(Schema::units(term, version)),
+        _ if semantic::is_unit_type(term, edition) => Some(Schema::units(term, edition)),
         _ => Primitive::from_term(term)
             .map(Schema::Primitive)
             .or_else(|| Geospatial::from_term(term).map(Schema::Geospatial)),

@@ -1,25 +1,32 @@
 //! What the extension QuantitativeTypes adds to the semantic types and units of DTDL v2.
 //! Source: `DTDL.quantitativeTypes.v1.md` and `.v2.md`, "Semantic types and units", which have the same rows. Of
-//! version 3 no article is published; the types that its metamodel adds and that take no new units are here.
+//! version 3 no article is published: its types and the units of each class are those that the metamodel of
+//! digitaltwinconsortium/DTDLParser lists for the context `dtmi:dtdl:extension:quantitativeTypes;3` (`dtdl_digest.json`).
 
-use super::{SemanticType, Unit, of, semantic};
+use super::{Edition, SemanticType, Unit, of, semantic};
 
 /// The semantic type with this term, of those that the extension adds.
-pub(super) fn semantic_type(term: &str) -> Option<&'static SemanticType> {
-    SEMANTIC_TYPES.iter().find(|row| row.name == term)
+pub(super) fn semantic_type(term: &str, edition: Edition) -> Option<&'static SemanticType> {
+    let added = SEMANTIC_TYPES.iter().filter(|_| edition >= Edition::First);
+    added.chain(THIRD_TYPES.iter().filter(|_| edition >= Edition::Third)).find(|row| row.name == term)
 }
 
 /// The unit with this term, of those that the extension adds.
-pub(super) fn unit(term: &str) -> Option<&'static Unit> {
-    UNITS.binary_search_by(|row| row.name.cmp(term)).ok().map(|at| &UNITS[at])
+pub(super) fn unit(term: &str, edition: Edition) -> Option<&'static Unit> {
+    units(edition).find(|row| row.name == term)
 }
 
 /// The units of one class, of those that the extension adds.
-pub(super) fn units_of(unit_type: &str) -> impl Iterator<Item = &'static Unit> {
-    UNITS.iter().filter(move |row| row.unit_type == unit_type)
+pub(super) fn units_of(unit_type: &str, edition: Edition) -> impl Iterator<Item = &'static Unit> {
+    units(edition).filter(move |row| row.unit_type == unit_type)
 }
 
-static SEMANTIC_TYPES: [SemanticType; 14] = [
+fn units(edition: Edition) -> impl Iterator<Item = &'static Unit> {
+    let added = UNITS.iter().filter(move |_| edition >= Edition::First);
+    added.chain(THIRD_UNITS.iter().filter(move |_| edition >= Edition::Third))
+}
+
+static SEMANTIC_TYPES: [SemanticType; 10] = [
     semantic("ApparentEnergy", "ApparentEnergyUnit"),
     semantic("ApparentPower", "ApparentPowerUnit"),
     semantic("Concentration", "Unitless"),
@@ -30,14 +37,53 @@ static SEMANTIC_TYPES: [SemanticType; 14] = [
     semantic("ReactiveEnergy", "ReactiveEnergyUnit"),
     semantic("ReactivePower", "ReactivePowerUnit"),
     semantic("RelativeDensity", "Unitless"),
-    // Version 3.
+];
+
+/// Since version 3.
+static THIRD_TYPES: [SemanticType; 9] = [
+    semantic("DynamicViscosity", "DynamicViscosityUnit"),
     semantic("Efficiency", "Unitless"),
+    semantic("GasLeakageRate", "GasLeakageRateUnit"),
+    semantic("KinematicViscosity", "KinematicViscosityUnit"),
+    semantic("ReciprocalLength", "ReciprocalLengthUnit"),
+    semantic("ReciprocalTime", "ReciprocalTimeUnit"),
     semantic("RelativeMeasure", "Unitless"),
     semantic("Scale", "Unitless"),
     semantic("Throttle", "Unitless"),
 ];
 
-/// Sorted by name.
+/// Since version 3.
+static THIRD_UNITS: [Unit; 28] = [
+    of("AccelerationUnit", "kilometrePerSecondSquared"),
+    of("AccelerationUnit", "millimetrePerSecondSquared"),
+    of("ApparentEnergyUnit", "millivoltAmpereHour"),
+    of("CurrentUnit", "nanoampere"),
+    of("CurrentUnit", "picoampere"),
+    of("DynamicViscosityUnit", "centipoise"),
+    of("DynamicViscosityUnit", "millipascalSecond"),
+    of("DynamicViscosityUnit", "millipoise"),
+    of("DynamicViscosityUnit", "pascalSecond"),
+    of("DynamicViscosityUnit", "poise"),
+    of("GasLeakageRateUnit", "decapascalCubicMetrePerSecond"),
+    of("GasLeakageRateUnit", "hectopascalCubicMetrePerSecond"),
+    of("GasLeakageRateUnit", "kilopascalCubicMetrePerSecond"),
+    of("GasLeakageRateUnit", "pascalCubicMetrePerSecond"),
+    of("KinematicViscosityUnit", "centistokes"),
+    of("KinematicViscosityUnit", "squareMetrePerSecond"),
+    of("KinematicViscosityUnit", "stokes"),
+    of("ReciprocalLengthUnit", "reciprocalCentimetre"),
+    of("ReciprocalLengthUnit", "reciprocalKilometre"),
+    of("ReciprocalLengthUnit", "reciprocalMetre"),
+    of("ReciprocalLengthUnit", "reciprocalMicrometre"),
+    of("ReciprocalLengthUnit", "reciprocalMillimetre"),
+    of("ReciprocalLengthUnit", "reciprocalNanometre"),
+    of("ReciprocalTimeUnit", "reciprocalMinute"),
+    of("ReciprocalTimeUnit", "reciprocalSecond"),
+    of("VelocityUnit", "millimetrePerSecond"),
+    of("VolumeFlowRateUnit", "cubicCentimetrePerMinute"),
+    of("VolumeFlowRateUnit", "cubicCentimetrePerSecond"),
+];
+
 static UNITS: [Unit; 68] = [
     of("ChargeUnit", "ampereHour"),
     of("RadioactivityUnit", "becquerel"),

@@ -300,3 +300,46 @@ fn schemas_of_extensions_can_be_used_in_later_versions() {
     assert!(check(&[V4, "dtmi:dtdl:extension:quantitativeTypes;1"], &unit).is_ok());
     assert!(check(&[V3, "dtmi:dtdl:extension:quantitativeTypes;2"], &unit).is_err());
 }
+
+#[test]
+fn the_third_quantitative_types_have_types_and_units_of_their_own() {
+    let with = |cotype: &str, unit: &str| {
+        contents(&[json!({"@type": ["Property", cotype], "name": "p", "schema": "double", "unit": unit})])
+    };
+    let third = [V4, "dtmi:dtdl:extension:quantitativeTypes;3"];
+    let second = [V4, "dtmi:dtdl:extension:quantitativeTypes;2"];
+    for (cotype, unit) in [
+        ("DynamicViscosity", "centipoise"),
+        ("GasLeakageRate", "pascalCubicMetrePerSecond"),
+        ("KinematicViscosity", "stokes"),
+        ("ReciprocalLength", "reciprocalMetre"),
+        ("ReciprocalTime", "reciprocalSecond"),
+        ("Efficiency", "percent"),
+        ("Acceleration", "kilometrePerSecondSquared"),
+        ("Current", "picoampere"),
+        ("VolumeFlowRate", "cubicCentimetrePerMinute"),
+    ] {
+        assert!(check(&third, &with(cotype, unit)).is_ok(), "{cotype} {unit}");
+        assert!(check(&second, &with(cotype, unit)).is_err(), "{cotype} {unit}");
+    }
+    assert!(
+        check(
+            &third,
+            &with(
+                "dtmi:dtdl:extension:quantitativeTypes:v3:class:DynamicViscosity",
+                "dtmi:dtdl:extension:quantitativeTypes:v3:unit:poise"
+            )
+        )
+        .is_ok()
+    );
+    assert!(
+        refused(&third, &with("DynamicViscosity", "stokes")).contains("takes centipoise, millipascalSecond")
+    );
+    assert!(refused(&second, &with("Current", "nanoampere")).contains("no unit"));
+    let units = |contexts: &[&str]| {
+        let schema = contents(&[json!({"@type": "Property", "name": "p", "schema": "CurrentUnit"})]);
+        let set = check(contexts, &schema).unwrap();
+        set.get(&"dtmi:a;1".parse().unwrap()).unwrap().check_property("p", &json!("picoampere")).is_ok()
+    };
+    assert!(units(&third) && !units(&second));
+}

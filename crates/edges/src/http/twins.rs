@@ -45,6 +45,7 @@ use answer::Failure;
 pub(crate) fn router(services: Arc<Services>) -> Router {
     Router::new()
         .route("/models", get(models::list).post(models::create))
+        .route("/models/", get(models::unnamed).patch(models::unnamed).delete(models::unnamed))
         .route("/models/{id}", get(models::get).patch(models::update).delete(models::delete))
         .route(
             "/digitaltwins/{id}",

@@ -13,6 +13,10 @@ pub(super) const fn refusal(code: ErrorCode) -> ConnectRefusal {
         | ErrorCode::ModelInvalid
         | ErrorCode::JsonPatchInvalid
         | ErrorCode::SelfRelationship
+        | ErrorCode::MissingArgument
+        | ErrorCode::ContinuationInvalid
+        | ErrorCode::ModelVersionUnsupported
+        | ErrorCode::QueryTimeout
         | ErrorCode::ValidationFailed
         | ErrorCode::EventRouteIdInvalid
         | ErrorCode::EventRouteEndpointInvalid
@@ -54,6 +58,8 @@ pub(super) const fn refusal(code: ErrorCode) -> ConnectRefusal {
         | ErrorCode::DeviceExists
         | ErrorCode::ModelExists
         | ErrorCode::ModelReferenced
+        | ErrorCode::ModelReferencesInUse
+        | ErrorCode::TwinLimitReached
         | ErrorCode::ModelDecommissioned
         | ErrorCode::RelationshipsNotDeleted
         | ErrorCode::JobLimitReached
@@ -68,6 +74,10 @@ pub(super) const fn twin(code: ErrorCode) -> u16 {
         | ErrorCode::ModelInvalid
         | ErrorCode::JsonPatchInvalid
         | ErrorCode::SelfRelationship
+        | ErrorCode::MissingArgument
+        | ErrorCode::ContinuationInvalid
+        | ErrorCode::ModelVersionUnsupported
+        | ErrorCode::QueryTimeout
         | ErrorCode::ValidationFailed
         | ErrorCode::EventRouteIdInvalid
         | ErrorCode::EventRouteEndpointInvalid
@@ -101,6 +111,8 @@ pub(super) const fn twin(code: ErrorCode) -> u16 {
         | ErrorCode::DeviceExists
         | ErrorCode::ModelExists
         | ErrorCode::ModelReferenced
+        | ErrorCode::ModelReferencesInUse
+        | ErrorCode::TwinLimitReached
         | ErrorCode::ModelDecommissioned
         | ErrorCode::RelationshipsNotDeleted
         | ErrorCode::JobLimitReached

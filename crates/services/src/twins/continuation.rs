@@ -9,7 +9,7 @@ use std::sync::Arc;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD};
-use pollux_model::{Error, Etag, Key, Result};
+use pollux_model::{Error, ErrorCode, Etag, Key, Result};
 use pollux_store::secrets::Secret;
 use pollux_store::{Batch, CommitError, Expect, Write};
 use serde::Serialize;
@@ -21,8 +21,9 @@ use crate::Context;
 
 const SCOPE: &str = "continuation";
 const KEY: &str = "hmac-sha256";
-/// A query of the longest text, escaped, with its position, fits easily.
-const LONGEST: usize = 128 * 1024;
+/// A position in a query has the relationships that lead to it: a thousand at most, each with the ids of a twin and its
+/// own. In any letters but those of Latin they may come to more than a request may carry back.
+const LONGEST: usize = 1000 * 1024;
 const DEFAULT_LIMIT: usize = 100;
 const GREATEST_LIMIT: usize = 1000;
 
@@ -63,13 +64,25 @@ impl Continuation {
     }
 
     /// A token for a position in the list that `scope` names.
+    ///
+    /// # Errors
+    /// [`ErrorCode::QuotaExceeded`]: it would be longer than one that can be sent back.
     pub(super) async fn seal<T: Serialize>(&self, scope: &str, position: &T) -> Result<String> {
         let payload = serde_json::to_vec(position).map_err(|_| Error::internal())?;
         let tag = hmac::sign(self.key().await?, &signed(scope, &payload));
-        Ok(format!("{}.{}", URL_SAFE_NO_PAD.encode(payload), URL_SAFE_NO_PAD.encode(tag.as_ref())))
+        let token = format!("{}.{}", URL_SAFE_NO_PAD.encode(payload), URL_SAFE_NO_PAD.encode(tag.as_ref()));
+        if token.len() > LONGEST {
+            let message = "The answer cannot be continued: too many relationships lead to where its page ends. Allow \
+                           fewer hops, or ask for larger pages.";
+            return Err(Error::new(ErrorCode::QuotaExceeded, message));
+        }
+        Ok(token)
     }
 
     /// The position in a token that was made for the same `scope`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::ContinuationInvalid`].
     pub(super) async fn open<T: DeserializeOwned>(&self, scope: &str, token: &str) -> Result<T> {
         let key = self.key().await?;
         let opened = || {
@@ -80,7 +93,8 @@ impl Continuation {
             serde_json::from_slice(&payload).ok()
         };
         opened().ok_or_else(|| {
-            Error::invalid(
+            Error::new(
+                ErrorCode::ContinuationInvalid,
                 "The continuation token is invalid. Use the token exactly as the previous page gave it.",
             )
         })

@@ -18,7 +18,7 @@ impl Twins {
     ///
     /// # Errors
     /// [`ErrorCode::InvalidArgument`] for none, [`ErrorCode::ModelInvalid`] with every diagnostic,
-    /// [`ErrorCode::ModelExists`], [`ErrorCode::QuotaExceeded`] for too many.
+    /// [`ErrorCode::ModelVersionUnsupported`] likewise, [`ErrorCode::ModelExists`], [`ErrorCode::QuotaExceeded`] for too many.
     pub async fn create_models(
         &self,
         caller: &Caller,
@@ -35,8 +35,8 @@ impl Twins {
         }
         let (max_version, model_bytes) = (self.context.limits.dtdl_version, self.context.limits.model);
         let accepted = pollux_dtdl::Limits { max_version, model_bytes, ..limits() };
-        let parsed =
-            pollux_dtdl::parse(&documents, &accepted).map_err(|diagnostics| invalid(&diagnostics))?;
+        let parsed = pollux_dtdl::parse(&documents, &accepted)
+            .map_err(|diagnostics| refused(&documents, max_version, &diagnostics))?;
         let most = self.context.limits.models_per_request;
         if parsed.len() > most {
             let message = format!("A request may carry up to {most} models; this one has {}.", parsed.len());
@@ -96,6 +96,19 @@ pub(super) fn add(
     }
     let set = present.set.with_limits(new, &limits()).map_err(|diagnostics| invalid(&diagnostics))?;
     Ok((batch, Models { set, stored }))
+}
+
+/// Models that cannot be parsed; where one of them is in a version of DTDL that is not accepted, that says so.
+fn refused(documents: &[Value], max_version: u8, diagnostics: &[Diagnostic]) -> Error {
+    let each = |document: &Value| match document {
+        Value::Array(inner) => inner.iter().filter_map(pollux_dtdl::version_of).collect(),
+        single => Vec::from_iter(pollux_dtdl::version_of(single)),
+    };
+    let mut versions = documents.iter().flat_map(each);
+    match versions.any(|version| !(2..=max_version).contains(&version)) {
+        true => Error { code: ErrorCode::ModelVersionUnsupported, ..invalid(diagnostics) },
+        false => invalid(diagnostics),
+    }
 }
 
 pub(super) fn invalid(diagnostics: &[Diagnostic]) -> Error {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use pollux_model::{ResourceName, Result};
+use pollux_dtdl::Dtmi;
+use pollux_model::{Error, ErrorCode, ResourceName, Result};
 use pollux_store::{Batch, Expect, Write};
 use serde_json::Value;
 
@@ -13,10 +14,11 @@ use crate::{Caller, Right};
 
 impl Twins {
     /// Changes a model by JSON Patch. All that can be changed is `/decommissioned`, and only to `true`
-    /// (article "Manage models", section "Decommissioning"). Idempotent.
+    /// (article "Manage models", section "Decommissioning"). Idempotent. As with deleting, the models that use it come
+    /// first (the OpenAPI document's `ModelReferencesNotDecommissioned`): a twin of one of those is a twin of this one too.
     ///
     /// # Errors
-    /// [`pollux_model::ErrorCode::ModelNotFound`], [`pollux_model::ErrorCode::JsonPatchInvalid`].
+    /// [`ErrorCode::ModelNotFound`], [`ErrorCode::JsonPatchInvalid`], [`ErrorCode::ModelReferencesInUse`].
     pub async fn patch_model(
         &self,
         caller: &Caller,
@@ -58,6 +60,19 @@ fn set(
     let stored = present.stored.get(id).ok_or_else(|| refusal::model_not_found(id))?;
     if !decommission || stored.decommissioned {
         return Ok(None);
+    }
+    let users = Dtmi::parse(id).map(|id| present.set.referenced_by(&id)).unwrap_or_default();
+    let in_use = |user: &&Dtmi| present.stored.get(user.as_str()).is_some_and(|user| !user.decommissioned);
+    let users: Vec<&str> = users.iter().filter(in_use).map(Dtmi::as_str).collect();
+    if !users.is_empty() {
+        return Err(Error::new(
+            ErrorCode::ModelReferencesInUse,
+            format!(
+                "This model is currently being referenced by {}. You must decommission the models that reference it before \
+                 decommissioning it.",
+                users.join(", ")
+            ),
+        ));
     }
     let mut model = stored.as_ref().clone();
     model.decommissioned = true;

@@ -34,6 +34,7 @@ use std::sync::OnceLock;
 
 use pollux_model::job::{Job, JobKind, JobStatus};
 use pollux_model::{Error, ErrorCode, ResourceName, Result};
+use pollux_store::{Batch, Expect, Write};
 use serde::Deserialize;
 use tokio::sync::watch;
 
@@ -80,7 +81,7 @@ impl Jobs {
     }
 }
 
-/// Most jobs of a kind that are kept; they go 30 days after they ended.
+/// Most jobs of a kind that are kept. They go 30 days after they ended, or when there are too many, the oldest first.
 const KEPT: usize = 1000;
 
 impl Twins {
@@ -117,17 +118,18 @@ impl Twins {
             );
             return Err(Error::new(ErrorCode::JobLimitReached, message));
         }
-        if all.iter().filter(|other| other.kind == job.kind).count() >= KEPT {
-            let message =
-                format!("An instance keeps up to {KEPT} jobs of a kind. Delete some that are over.");
-            return Err(Error::new(ErrorCode::JobLimitReached, message));
+        let put =
+            Write::PutJob { twins: instance.clone(), job: Box::new(job.clone()), expect: Expect::Absent };
+        let mut batch = Batch::from(put);
+        // The oldest goes: delete jobs cannot be deleted by who added them.
+        let same: Vec<&Job> = all.iter().filter(|other| other.kind == job.kind).collect();
+        if same.len() >= KEPT
+            && let Some(oldest) = same.iter().min_by_key(|other| (other.finished, other.created))
+        {
+            let (twins, id) = (instance.clone(), oldest.id.clone());
+            batch = batch.with(Write::DeleteJob { twins, kind: job.kind, id, expect: Expect::Any });
         }
-        let write = pollux_store::Write::PutJob {
-            twins: instance.clone(),
-            job: Box::new(job.clone()),
-            expect: pollux_store::Expect::Absent,
-        };
-        match self.commit_batch(write.into()).await? {
+        match self.commit_batch(batch).await? {
             super::commit::Outcome::Done => Ok(job),
             super::commit::Outcome::Refused(_) => Err(in_use(&job.id)),
         }

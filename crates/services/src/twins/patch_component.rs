@@ -35,6 +35,7 @@ impl Twins {
         for operation in &mut operations {
             operation.path.insert(0, patch.component.clone());
         }
-        self.apply_patch(&resource, &patch.twin, patch.if_match.as_ref(), &operations).await
+        let (twin, component) = (&patch.twin, Some(patch.component.as_str()));
+        self.apply_patch(&resource, (twin, component), patch.if_match.as_ref(), &operations).await
     }
 }

@@ -1,13 +1,15 @@
 //! Changes a twin by JSON Patch.
 
+use pollux_model::digital_twin::DigitalTwin;
+use pollux_model::ids::shown;
 use pollux_model::resource::Resource;
 use pollux_model::{Etag, ResourceName, Result};
 use serde_json::Value;
 
-use super::Twins;
 use super::json_patch::{self, Operation};
 use super::models::Models;
 use super::twin_patch::{self, Stamp};
+use super::{Twins, document, refusal};
 use crate::{Caller, Right};
 
 /// A change of a twin.
@@ -37,17 +39,24 @@ impl Twins {
     ) -> Result<Etag> {
         let resource = self.authorize(caller, instance, Right::TwinsWrite)?;
         let operations = json_patch::parse(&patch.patch)?;
-        self.apply_patch(&resource, &patch.id, patch.if_match.as_ref(), &operations).await
+        self.apply_patch(&resource, (&patch.id, None), patch.if_match.as_ref(), &operations).await
     }
 
+    /// Changes a twin, or one component of it, which all paths begin with.
     pub(super) async fn apply_patch(
         &self,
         resource: &Resource,
-        id: &str,
+        (id, component): (&str, Option<&str>),
         if_match: Option<&Etag>,
         operations: &[Operation],
     ) -> Result<Etag> {
-        let decide = |twin, models: &Models| {
+        let decide = |twin: DigitalTwin, models: &Models| {
+            // What is no component, a map for instance, is not reached as if it were one.
+            let is_there = |name: &str| twin.document.get(name).is_some_and(document::is_component);
+            if let Some(component) = component.filter(|name| !is_there(name)) {
+                let component = shown(component);
+                return Err(refusal::patch(format_args!("Could not resolve path /{component}")));
+            }
             let stamp = Stamp {
                 etag: Etag::fresh(&*self.context.random),
                 now: self.context.clock.now(),

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::change::Change;
 use super::commit::{ATTEMPTS, Outcome, too_contended};
+use super::room::Noun;
 use super::{Twins, difference, refusal, relationship_rules};
 use crate::{Caller, Right};
 
@@ -31,7 +32,7 @@ impl Twins {
     /// [`pollux_model::ErrorCode::TwinNotFound`] (the source), [`pollux_model::ErrorCode::TargetTwinNotFound`],
     /// [`pollux_model::ErrorCode::ValidationFailed`], [`pollux_model::ErrorCode::PreconditionFailed`],
     /// [`pollux_model::ErrorCode::InvalidArgument`], [`pollux_model::ErrorCode::SelfRelationship`],
-    /// [`pollux_model::ErrorCode::TooLarge`].
+    /// [`pollux_model::ErrorCode::TooLarge`], [`pollux_model::ErrorCode::QuotaExceeded`] for one too many.
     pub async fn put_relationship(
         &self,
         caller: &Caller,
@@ -69,17 +70,23 @@ impl Twins {
     async fn put_whole(
         &self,
         instance: &Resource,
-        relationship: Relationship,
+        mut relationship: Relationship,
         model: String,
         if_none_match: bool,
     ) -> Result<Relationship> {
+        let lanes = &self.lanes;
+        let _lane = lanes.enter_relationship(&instance.name, &relationship.source, &relationship.id).await;
+        // Behind whoever was before it: of two states of a relationship the later has the later time.
+        relationship.updated = self.context.clock.now();
         let (store, Relationship { source, id, .. }) = (&self.context.store, &relationship);
-        let _lane = self.lanes.enter_relationship(&instance.name, source, id).await;
         for _ in 0..ATTEMPTS {
             let before = store.relationship(&instance.name, source, id).await.map_err(refusal::store)?;
             let after = Box::new(relationship.clone());
             let change = match before {
-                None => Change::RelationshipCreated(after),
+                None => {
+                    self.make_room(&instance.name, Noun::Relationship, 1).await?;
+                    Change::RelationshipCreated(after)
+                }
                 Some(_) if if_none_match => return Err(refusal::already_there("relationship", id)),
                 Some(before) => {
                     let (patch, model) = (difference::of_relationships(&before, &after), model.clone());

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::change::Change;
 use super::commit::{ATTEMPTS, Outcome, too_contended};
 use super::models::Models;
+use super::room::Noun;
 use super::{Twins, difference, document, refusal, sizes};
 use crate::{Caller, Right};
 
@@ -29,7 +30,8 @@ impl Twins {
     /// # Errors
     /// [`pollux_model::ErrorCode::ValidationFailed`] with every violation,
     /// [`pollux_model::ErrorCode::ModelDecommissioned`], [`pollux_model::ErrorCode::PreconditionFailed`],
-    /// [`pollux_model::ErrorCode::TooLarge`], [`pollux_model::ErrorCode::InvalidArgument`].
+    /// [`pollux_model::ErrorCode::TooLarge`], [`pollux_model::ErrorCode::TwinLimitReached`],
+    /// [`pollux_model::ErrorCode::InvalidArgument`].
     pub async fn put_twin(
         &self,
         caller: &Caller,
@@ -40,13 +42,17 @@ impl Twins {
         refusal::check_id("twin", &put.id)?;
         let Value::Object(body) = put.document else { return Err(Error::invalid("Payload is invalid.")) };
         let models = self.models.get(&resource).await?;
+        let _lane = self.lanes.enter(instance, &put.id).await;
+        // Stamped behind whoever was before it: of two states of a twin the later has the later time.
         let twin = self.make(put.id, body, &models)?;
-        let _lane = self.lanes.enter(instance, &twin.id).await;
         for _ in 0..ATTEMPTS {
             let before = self.context.store.twin(instance, &twin.id).await.map_err(refusal::store)?;
             let after = Box::new(twin.clone());
             let change = match before {
-                None => Change::TwinCreated(after),
+                None => {
+                    self.make_room(instance, Noun::Twin, 1).await?;
+                    Change::TwinCreated(after)
+                }
                 Some(_) if put.if_none_match => return Err(refusal::already_there("twin", &twin.id)),
                 Some(before) => {
                     let patch = difference::of_twins(&before, &after);

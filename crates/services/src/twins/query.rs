@@ -91,7 +91,7 @@ impl Twins {
     ///
     /// # Errors
     /// [`ErrorCode::QueryInvalid`] with line and position, [`ErrorCode::InvalidArgument`],
-    /// [`ErrorCode::QuotaExceeded`] if it costs too much.
+    /// [`ErrorCode::QuotaExceeded`] if it costs too much, [`ErrorCode::QueryTimeout`] if it takes too long.
     pub async fn query(
         &self,
         caller: &Caller,
@@ -271,7 +271,7 @@ impl Run<'_> {
 
 fn too_long(seconds: u64) -> Error {
     Error::new(
-        ErrorCode::QuotaExceeded,
+        ErrorCode::QueryTimeout,
         format!(
             "The query could not see all of its rows within {seconds} seconds, which it must to put them in order or \
              groups. Narrow it, or leave out ORDER BY and GROUP BY and take the rows page by page."

@@ -21,12 +21,14 @@ mod graph_file;
 mod history;
 mod jobs;
 mod models;
+mod patch_fuzz;
 mod patches;
 mod queries;
 mod query_bounds;
 mod query_oracle;
 mod read_model;
 mod relationships;
+mod room;
 mod twins;
 
 const ROOM: &str = "dtmi:example:Room;1";

@@ -7,7 +7,7 @@ use crate::element::{Content, Meta, Model};
 use crate::error::Sink;
 use crate::model_set::Interface;
 use crate::schema::Schema;
-use crate::semantic::SemanticType;
+use crate::semantic::{Edition, SemanticType};
 
 use super::Entries;
 
@@ -68,9 +68,11 @@ impl<'m> Target<'m> {
             return (!is_there).then(|| "no extension gives it such a property".to_owned());
         }
         let Some(semantic) = self.semantic else { return Some("it has no semantic type".to_owned()) };
-        // Overriding is of DTDL v3 and later, where all units are in force.
-        let wanted = Schema::units(semantic.unit_type, 3);
-        let fits = matches!(content, Content::Property(property) if *property.schema == wanted);
+        // Overriding is of DTDL v3 and later, where the units of one or another QuantitativeTypes are in force.
+        let fits = [Edition::First, Edition::Third].into_iter().any(|edition| {
+            let wanted = Schema::units(semantic.unit_type, edition);
+            matches!(content, Content::Property(property) if *property.schema == wanted)
+        });
         (!fits).then(|| format!("the schema must be {}", semantic.unit_type))
     }
 }

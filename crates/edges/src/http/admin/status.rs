@@ -22,6 +22,10 @@ const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::ModelInvalid
         | ErrorCode::JsonPatchInvalid
         | ErrorCode::SelfRelationship
+        | ErrorCode::MissingArgument
+        | ErrorCode::ContinuationInvalid
+        | ErrorCode::ModelVersionUnsupported
+        | ErrorCode::QueryTimeout
         | ErrorCode::ValidationFailed
         | ErrorCode::EventRouteIdInvalid
         | ErrorCode::EventRouteEndpointInvalid
@@ -58,6 +62,8 @@ const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::DeviceExists
         | ErrorCode::ModelExists
         | ErrorCode::ModelReferenced
+        | ErrorCode::ModelReferencesInUse
+        | ErrorCode::TwinLimitReached
         | ErrorCode::ModelDecommissioned
         | ErrorCode::RelationshipsNotDeleted
         | ErrorCode::JobLimitReached

@@ -88,6 +88,8 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::EnrollmentExists
         | E::ModelExists
         | E::ModelReferenced
+        | E::ModelReferencesInUse
+        | E::TwinLimitReached
         | E::JobLimitReached
         | E::RelationshipExists => (StatusCode::CONFLICT, "Conflict"),
         E::EnrollmentDisabled
@@ -97,6 +99,10 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::RelationshipsNotDeleted
         | E::JsonPatchInvalid
         | E::SelfRelationship
+        | E::MissingArgument
+        | E::ContinuationInvalid
+        | E::ModelVersionUnsupported
+        | E::QueryTimeout
         | E::EventRouteIdInvalid
         | E::EventRouteEndpointInvalid
         | E::EventRouteFilterInvalid

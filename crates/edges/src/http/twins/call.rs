@@ -142,9 +142,11 @@ impl Call {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// `If-Match`: an etag, or `None` for "any" and for no condition.
+    /// `If-Match`: an etag, or `None` for "any" and for no condition. What is no text is an etag that nothing has: a
+    /// condition that is not understood must not count as none.
     pub(super) fn if_match(&self) -> Option<Etag> {
-        let given = self.header("if-match")?.trim();
+        let given = String::from_utf8_lossy(self.headers.get("if-match")?.as_bytes());
+        let given = given.trim();
         let bare = given.strip_prefix("W/").unwrap_or(given);
         let bare = bare.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(bare);
         (given != "*").then(|| Etag::new(bare))

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use http::StatusCode;
-use pollux_model::Timestamp;
+use pollux_model::{Error, ErrorCode, Timestamp};
 use pollux_services::Services;
 use pollux_services::twins::{ListModels, ModelDescription};
 use serde_json::{Value, json};
 
-use super::answer::{self, Answer};
+use super::answer::{self, Answer, Failure};
 use super::body;
 use super::call::{Call, Ids};
 
@@ -62,6 +62,11 @@ pub(super) async fn delete(
 ) -> Answer {
     services.twins.delete_model(&call.caller, &call.instance, &id).await?;
     Ok(answer::nothing())
+}
+
+/// A model of which nobody said which.
+pub(super) async fn unnamed(_: Call) -> Failure {
+    Failure::from(Error::new(ErrorCode::MissingArgument, "The model id was not provided."))
 }
 
 fn show(model: ModelDescription, whole: bool) -> Value {

@@ -9,6 +9,8 @@ pub(super) const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
     use ErrorCode as E;
     match code {
         E::InvalidArgument => (StatusCode::BAD_REQUEST, "InvalidArgument"),
+        E::ContinuationInvalid => (StatusCode::BAD_REQUEST, "BadRequest"),
+        E::MissingArgument => (StatusCode::BAD_REQUEST, "MissingArgument"),
         E::Unauthorized => (StatusCode::UNAUTHORIZED, "Unauthenticated"),
         E::Forbidden => (StatusCode::FORBIDDEN, "AuthorizationFailed"),
         E::NotFound => (StatusCode::NOT_FOUND, "NotFound"),
@@ -23,8 +25,11 @@ pub(super) const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         E::ModelExists => (StatusCode::CONFLICT, "ModelIdAlreadyExists"),
         E::ModelInvalid => (StatusCode::BAD_REQUEST, "DTDLParserError"),
         E::ModelReferenced => (StatusCode::CONFLICT, "ModelReferencesNotDeleted"),
+        E::ModelReferencesInUse => (StatusCode::CONFLICT, "ModelReferencesNotDecommissioned"),
+        E::ModelVersionUnsupported => (StatusCode::BAD_REQUEST, "ModelVersionNotSupported"),
         E::ModelDecommissioned => (StatusCode::BAD_REQUEST, "ModelDecommissioned"),
         E::TwinNotFound => (StatusCode::NOT_FOUND, "DigitalTwinNotFound"),
+        E::TwinLimitReached => (StatusCode::BAD_REQUEST, "TwinLimitReached"),
         E::RelationshipsNotDeleted => (StatusCode::BAD_REQUEST, "RelationshipsNotDeleted"),
         E::RelationshipNotFound => (StatusCode::NOT_FOUND, "RelationshipNotFound"),
         E::RelationshipExists => (StatusCode::CONFLICT, "RelationshipAlreadyExists"),
@@ -34,6 +39,7 @@ pub(super) const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         E::JsonPatchInvalid => (StatusCode::BAD_REQUEST, "JsonPatchInvalid"),
         E::ValidationFailed => (StatusCode::BAD_REQUEST, "ValidationFailed"),
         E::QueryInvalid => (StatusCode::BAD_REQUEST, "SqlQueryError"),
+        E::QueryTimeout => (StatusCode::BAD_REQUEST, "TimeoutError"),
         E::ImportJobNotFound => (StatusCode::NOT_FOUND, "ImportJobNotFound"),
         E::DeleteJobNotFound => (StatusCode::NOT_FOUND, "DeleteJobNotFound"),
         E::JobLimitReached => (StatusCode::BAD_REQUEST, "JobLimitReached"),

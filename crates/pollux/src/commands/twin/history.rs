@@ -9,8 +9,10 @@ use crate::input::segment;
 use crate::output::Column;
 use crate::session::Session;
 
-const COLUMNS: &[Column] =
-    &[("from", "/validFrom"), ("to", "/validTo"), ("deleted", "/deleted"), ("etag", "/etag")];
+const TWIN: &[Column] =
+    &[("from", "/validFrom"), ("to", "/validTo"), ("deleted", "/deleted"), ("etag", "/twin/$etag")];
+const RELATIONSHIP: &[Column] =
+    &[("from", "/validFrom"), ("to", "/validTo"), ("deleted", "/deleted"), ("etag", "/relationship/$etag")];
 
 /// Show what a twin was, the oldest first
 #[derive(Debug, Args)]
@@ -19,7 +21,7 @@ The instance must keep a history: pollux twins update --name twins1 --history-ho
 
 Examples:
   pollux twin history --twin-id thermostat-67
-  pollux twin history -i hall --relationship-id contains-67 --output json
+  pollux twin history -i hall --relationship-id contains-67 --json
   pollux twin query -q \"SELECT * FROM DIGITALTWINS AS OF '2026-11-29T10:00:00Z' WHERE $dtId = 'hall'\"")]
 pub(crate) struct History {
     /// The twin's id; of a relationship its source
@@ -43,11 +45,6 @@ pub(super) async fn run(session: &Session, args: History) -> Result<()> {
     path.push_str("/history");
     let twins = session.twins(args.target.dt_name.as_deref())?;
     let versions = twins.pages(Paging::Link { path }).collect(args.top).await;
-    let mut versions = versions.with_context(|| format!("cannot list what '{}' was", args.twin_id))?;
-    for version in &mut versions {
-        let document = version.get("twin").or_else(|| version.get("relationship"));
-        let etag = document.map(|document| document["$etag"].clone()).unwrap_or_default();
-        version["etag"] = etag;
-    }
-    session.output.rows(versions, COLUMNS)
+    let versions = versions.with_context(|| format!("cannot list what '{}' was", args.twin_id))?;
+    session.output.rows(versions, if args.relationship_id.is_some() { RELATIONSHIP } else { TWIN })
 }

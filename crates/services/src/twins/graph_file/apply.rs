@@ -11,6 +11,7 @@ use pollux_store::{Batch, CommitError, Expect, Mismatch, Write};
 
 use super::{ItemFault, portable, read};
 use crate::twins::commit::{ATTEMPTS, too_contended};
+use crate::twins::room::Noun;
 use crate::twins::{Twins, refusal};
 
 /// An item that holds by its model, and its line.
@@ -53,13 +54,24 @@ impl Twins {
         mut entries: Vec<Entry>,
         along: impl Fn(&Applied) -> Vec<Write>,
     ) -> Result<Applied, NotApplied> {
-        let mut applied = Applied::default();
+        let (mut applied, mut settled) = (Applied::default(), false);
         for _ in 0..ATTEMPTS {
             (applied.twins, applied.relationships) = (0, 0);
             for entry in &entries {
                 match entry.item {
                     Item::Twin(_) => applied.twins += 1,
                     Item::Relationship(_) => applied.relationships += 1,
+                }
+            }
+            match self.room_for(instance, &applied).await {
+                Ok(()) => {}
+                Err(error) if settled => return Err(NotApplied::Failed(error)),
+                // Some may be there already.
+                Err(_) => {
+                    settled = true;
+                    entries =
+                        self.settle(instance, entries, &mut applied).await.map_err(NotApplied::Failed)?;
+                    continue;
                 }
             }
             let mut writes = along(&applied);
@@ -76,6 +88,11 @@ impl Twins {
             entries = self.settle(instance, entries, &mut applied).await.map_err(NotApplied::Failed)?;
         }
         Err(NotApplied::Failed(too_contended()))
+    }
+
+    async fn room_for(&self, instance: &ResourceName, applied: &Applied) -> Result<()> {
+        self.make_room(instance, Noun::Twin, applied.twins).await?;
+        self.make_room(instance, Noun::Relationship, applied.relationships).await
     }
 
     /// Those that can be made after all. What is there already, and what misses an end, is noted.

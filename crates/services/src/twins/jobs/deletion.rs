@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pollux_model::job::{Job, JobError, JobStatus};
 use pollux_store::twins::TwinFilter;
-use pollux_store::{Batch, Expect, Write};
+use pollux_store::{Batch, CommitError, Expect, Mismatch, Write};
 
 use super::work::{Ended, Work};
 use crate::twins::change::Change;
@@ -13,6 +13,27 @@ use crate::twins::refusal;
 
 /// Rows that go in one commit.
 const PAGE: usize = 1000;
+
+/// What became of a page.
+enum Removal {
+    Done,
+    /// Something in it was changed or deleted meanwhile: it is to be read again.
+    Moved,
+    /// A twin in it has relationships.
+    Related,
+}
+
+/// Small parts are seldom changed between being read and being deleted, so that a job comes to its end whoever writes.
+fn smaller(size: usize) -> usize {
+    (size / 4).max(1)
+}
+
+fn whatever_it_is(mut write: Write) -> Write {
+    if let Write::DeleteTwin { expect, .. } | Write::DeleteRelationship { expect, .. } = &mut write {
+        *expect = Expect::Any;
+    }
+    write
+}
 
 impl Work {
     pub(super) async fn deletion(&mut self) -> Result<(), Ended> {
@@ -33,29 +54,26 @@ impl Work {
 
     /// Whether there were any.
     async fn delete_relationships(&mut self) -> Result<bool, Ended> {
-        let (mut any, mut after): (bool, Option<String>) = (false, None);
+        let (mut any, mut after, mut size): (bool, Option<String>, _) = (false, None, PAGE);
         loop {
             self.in_time()?;
             let store = &self.twins.context.store;
             let page =
-                store.relationships(&self.resource.name, after.as_deref(), PAGE).await.map_err(away)?;
+                store.relationships(&self.resource.name, after.as_deref(), size).await.map_err(away)?;
             if page.items.is_empty() {
                 return Ok(any);
             }
             any = true;
             let mut next = self.moved();
             next.progress.relationships += page.items.len() as u64;
-            let twins = &self.resource.name;
-            let gone = page.items.iter().map(|edge| Write::DeleteRelationship {
-                twins: twins.clone(),
-                source: edge.source.clone(),
-                id: edge.id.clone(),
-                expect: Expect::Any,
-            });
-            let mut gone: Vec<Write> = gone.collect();
             let changes = page.items.into_iter().map(|edge| Change::RelationshipDeleted(Box::new(edge)));
-            gone.extend(self.twins.ended(&self.resource, &changes.collect::<Vec<_>>()));
-            self.save(next, gone).await?;
+            match self.remove(next, changes.collect()).await? {
+                Removal::Done => size = PAGE,
+                Removal::Moved | Removal::Related => {
+                    size = smaller(size);
+                    continue;
+                }
+            }
             match page.next {
                 Some(next) => after = Some(next),
                 None => return Ok(any),
@@ -65,40 +83,59 @@ impl Work {
 
     /// Whether there were any.
     async fn delete_twins(&mut self) -> Result<bool, Ended> {
-        let (mut any, mut after): (bool, Option<String>) = (false, None);
+        let (mut any, mut after, mut size): (bool, Option<String>, _) = (false, None, PAGE);
         loop {
             self.in_time()?;
             let (store, filter) = (&self.twins.context.store, TwinFilter::default());
             let page =
-                store.twins(&self.resource.name, &filter, after.as_deref(), PAGE).await.map_err(away)?;
+                store.twins(&self.resource.name, &filter, after.as_deref(), size).await.map_err(away)?;
             if page.items.is_empty() {
                 return Ok(any);
             }
             any = true;
             let mut next = self.moved();
             next.progress.twins += page.items.len() as u64;
-            let mut writes = self.writes(next.clone(), &self.job.etag);
-            let others = writes.len();
-            writes.extend(page.items.iter().map(|twin| Write::DeleteTwin {
-                twins: self.resource.name.clone(),
-                id: twin.id.clone(),
-                expect: Expect::Any,
-            }));
             let changes = page.items.into_iter().map(|twin| Change::TwinDeleted(Box::new(twin)));
-            writes.extend(self.twins.ended(&self.resource, &changes.collect::<Vec<_>>()));
-            match self.twins.context.store.commit(Batch { writes }).await {
-                Ok(()) => self.job = next,
-                Err(pollux_store::CommitError::Expectation { index, mismatch }) if index < others => {
-                    return Err(self.superseded(mismatch).await);
-                }
+            match self.remove(next, changes.collect()).await? {
+                Removal::Done => size = PAGE,
                 // Somebody related one of them to another: relationships come first again.
-                Err(pollux_store::CommitError::Expectation { .. }) => return Ok(true),
-                Err(error) => return Err(Ended::Interrupted(refusal::commit(error).message)),
+                Removal::Related => return Ok(true),
+                Removal::Moved => {
+                    size = smaller(size);
+                    continue;
+                }
             }
             match page.next {
                 Some(next) => after = Some(next),
                 None => return Ok(any),
             }
+        }
+    }
+
+    /// Deletes what was read, in one commit with how far the job has come. Where a history is kept, what is deleted must
+    /// still be what was read: its last version is kept with it.
+    async fn remove(&mut self, next: Job, changes: Vec<Change>) -> Result<Removal, Ended> {
+        let (instance, kept) = (&self.resource.name, self.twins.ended(&self.resource, &changes));
+        let mut writes = self.writes(next.clone(), &self.job.etag);
+        let others = writes.len();
+        let gone = changes.iter().map(|change| change.write(instance));
+        match kept.is_empty() {
+            true => writes.extend(gone.map(whatever_it_is)),
+            false => writes.extend(gone.chain(kept)),
+        }
+        match self.twins.context.store.commit(Batch { writes }).await {
+            Ok(()) => {
+                self.job = next;
+                Ok(Removal::Done)
+            }
+            Err(CommitError::Expectation { index, mismatch }) if index < others => {
+                Err(self.superseded(mismatch).await)
+            }
+            Err(CommitError::Expectation { mismatch: Mismatch::HasRelationships, .. }) => {
+                Ok(Removal::Related)
+            }
+            Err(CommitError::Expectation { .. }) => Ok(Removal::Moved),
+            Err(error) => Err(Ended::Interrupted(refusal::commit(error).message)),
         }
     }
 

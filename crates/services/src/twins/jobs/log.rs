@@ -89,6 +89,7 @@ pub(super) fn code_of(code: ErrorCode) -> String {
         ErrorCode::RelationshipExists => "RelationshipAlreadyExists".to_owned(),
         ErrorCode::SelfRelationship => "OperationNotAllowed".to_owned(),
         ErrorCode::TooLarge => "PayloadTooLarge".to_owned(),
+        ErrorCode::ModelVersionUnsupported => "ModelVersionNotSupported".to_owned(),
         ErrorCode::QuotaExceeded => "LimitExceeded".to_owned(),
         ErrorCode::Unavailable => "ServiceUnavailable".to_owned(),
         ErrorCode::Internal => "InternalServerError".to_owned(),

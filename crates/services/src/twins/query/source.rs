@@ -135,6 +135,12 @@ impl<'s> Source<'s> {
             if page.next.is_none() {
                 return Ok(count);
             }
+            if self.late() {
+                return Err(Error::new(
+                    ErrorCode::QueryTimeout,
+                    "The twins of that moment could not be counted in time. Narrow the query.",
+                ));
+            }
             after = page.next;
         }
     }

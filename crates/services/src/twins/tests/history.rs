@@ -10,7 +10,7 @@ use crate::twins::{Listing, Paging, Version};
 
 impl World {
     /// From now on it keeps what was, for so many hours.
-    fn keep(&self, hours: u32) {
+    pub(super) fn keep(&self, hours: u32) {
         let table = &self.twins.context.table;
         let mut resource =
             Resource::clone(&table.get(resource::ResourceKind::Twins, &self.instance).unwrap());
@@ -22,7 +22,11 @@ impl World {
         table.replace(vec![resource]);
     }
 
-    async fn versions(&self, twin: &str, relationship: Option<&str>) -> Result<Vec<Version>, Error> {
+    pub(super) async fn versions(
+        &self,
+        twin: &str,
+        relationship: Option<&str>,
+    ) -> Result<Vec<Version>, Error> {
         let (mut all, mut paging) = (Vec::new(), Paging { continuation: None, limit: Some(2) });
         loop {
             let page = self.twins.versions(&self.admin, &self.instance, (twin, relationship), paging).await;
@@ -243,4 +247,31 @@ async fn eventual_consistency_shows_what_stood_a_while_ago() {
     world.tick();
     assert_eq!(temperature(ask).await, Some(json!(1)));
     assert_eq!(rows(&world, count, 9).await.unwrap(), [json!({ "COUNT": 2 })]);
+}
+
+/// What waits for somebody else is as late as it is done, not as it was asked for: `AS OF` would show it before its time.
+#[tokio::test]
+async fn a_replacement_that_waits_is_stamped_when_it_is_its_turn() {
+    let world = World::new().await;
+    world.keep(24);
+    world.put("f", floor()).await.unwrap();
+    world.put("g", floor()).await.unwrap();
+    let above = json!({ "$relationshipName": "above", "$targetId": "g" });
+    let turn = world.twins.lanes.enter(&world.instance, "f").await;
+    let edge = world.twins.lanes.enter_relationship(&world.instance, "f", "a").await;
+    let replaced = async { tokio::join!(world.put("f", floor()), world.relate("f", "a", above.clone())) };
+    let wait = async {
+        // As far as both come.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let now = world.tick();
+        drop((turn, edge));
+        now
+    };
+    let ((twin, related), now) = tokio::join!(replaced, wait);
+    related.unwrap();
+    assert_eq!(twin.unwrap().updated.to_string(), now);
+    let related = world.twins.relationship(&world.admin, &world.instance, "f", "a").await.unwrap();
+    assert_eq!(related.updated.to_string(), now);
 }

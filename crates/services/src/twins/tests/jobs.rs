@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::twins::{AddDeletion, AddImport, JobSettings, Paging};
+use crate::twins::{AddDeletion, AddImport, JobSettings, Paging, PatchTwin};
 
 /// A world whose jobs may use its folder.
 struct Jobs {
@@ -210,4 +210,86 @@ async fn links_do_not_lead_out_of_the_folder() {
         assert_eq!(job.error.unwrap().code, code);
     }
     assert_eq!(std::fs::read_to_string(&secret).unwrap(), rooms(1));
+}
+
+/// The version that a change ends is kept by whoever ends it: a job that deletes what it read before the change would keep
+/// the same one again, and the last one never.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_delete_job_keeps_each_last_version_whoever_writes_meanwhile() {
+    let mut jobs = Jobs::new().await;
+    jobs.world.keep(24);
+
+    for number in 0..12 {
+        jobs.world.put(&format!("r{number}"), room()).await.unwrap();
+    }
+    let writers = (0..12).map(|number| {
+        let (twins, admin) = (Arc::clone(&jobs.twins), jobs.world.admin.clone());
+        let instance = jobs.world.instance.clone();
+        tokio::spawn(async move {
+            let mut etags = Vec::new();
+            loop {
+                let value = json!([{ "op": "add", "path": "/Temperature", "value": etags.len() }]);
+                let patch = PatchTwin { id: format!("r{number}"), patch: value, if_match: None };
+                match twins.patch_twin(&admin, &instance, patch).await {
+                    Ok(etag) => etags.push(format!("W/\"{etag}\"")),
+                    Err(error) => {
+                        assert_eq!(error.code, ErrorCode::TwinNotFound, "{error}");
+                        return etags;
+                    }
+                }
+            }
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    let deletion = AddDeletion { id: Some("all".into()), minutes: None };
+    jobs.twins.add_deletion(&jobs.world.admin, &jobs.world.instance, deletion).await.unwrap();
+    jobs.begin();
+    assert_eq!(jobs.ended(JobKind::Deletions, "all").await.status, JobStatus::Succeeded);
+    for (number, writer) in writers.into_iter().enumerate() {
+        let acknowledged = writer.await.unwrap();
+        let versions = jobs.world.versions(&format!("r{number}"), None).await.unwrap();
+        let etag = |version: &crate::twins::Version| version.document["$etag"].as_str().unwrap().to_owned();
+        let kept: Vec<String> = versions.iter().map(etag).collect();
+        let last = acknowledged.last().cloned().unwrap_or_else(|| kept[0].clone());
+        assert_eq!(kept.len(), acknowledged.len() + 1, "each version once, and the first");
+        assert!(acknowledged.iter().all(|etag| kept.contains(etag)));
+        let gone: Vec<String> = versions.iter().filter(|version| version.deleted).map(etag).collect();
+        assert_eq!(gone, [last]);
+    }
+    jobs.stop().await;
+}
+
+#[tokio::test]
+async fn of_too_many_jobs_that_are_over_the_oldest_goes() {
+    let mut jobs = Jobs::new().await;
+    let (store, twins) = (&jobs.twins.context.store, &jobs.world.instance);
+    let over = |number: i64| {
+        let time = Timestamp::from_secs(1_600_000_000 + number);
+        let deletion = Job {
+            id: format!("job{number}"),
+            kind: JobKind::Deletions,
+            status: JobStatus::Succeeded,
+            etag: Etag::new("1"),
+            input: None,
+            output: None,
+            created: time,
+            last_action: time,
+            finished: Some(time),
+            purge: None,
+            deadline: None,
+            error: None,
+            progress: pollux_model::job::JobProgress::default(),
+        };
+        let expect = pollux_store::Expect::Absent;
+        pollux_store::Write::PutJob { twins: twins.clone(), job: Box::new(deletion), expect }
+    };
+    store.commit(pollux_store::Batch { writes: (0..1000).map(over).collect() }).await.unwrap();
+    let add = AddDeletion { id: Some("one-more".into()), minutes: None };
+    jobs.twins.add_deletion(&jobs.world.admin, twins, add).await.unwrap();
+    let job = |id: &'static str| jobs.twins.job(&jobs.world.admin, twins, JobKind::Deletions, id);
+    assert_eq!(code(job("job0").await), ErrorCode::DeleteJobNotFound);
+    assert_eq!(job("job1").await.unwrap().status, JobStatus::Succeeded);
+    jobs.begin();
+    assert_eq!(jobs.ended(JobKind::Deletions, "one-more").await.status, JobStatus::Succeeded);
+    jobs.stop().await;
 }

@@ -60,7 +60,7 @@ async fn versions_of_dtdl_are_taken_as_azure_takes_them_unless_told_otherwise() 
     };
     create(&world, 3).await.unwrap();
     let refused = create(&world, 4).await.unwrap_err();
-    assert_eq!(refused.code, ErrorCode::ModelInvalid);
+    assert_eq!(refused.code, ErrorCode::ModelVersionUnsupported);
     assert!(refused.message.contains("DTDL version 4 is not accepted here"), "{refused}");
     let twin = |list: Value| json!({"$metadata": {"$model": "dtmi:example:V3;1"}, "list": list});
     world.put("t", twin(json!([1, 2.5]))).await.unwrap();
@@ -148,6 +148,10 @@ async fn a_decommissioned_model_has_no_new_twins() {
         async |patch: Value| world.twins.patch_model(&world.admin, &world.instance, ROOM, &patch).await;
     world.put("r1", room()).await.unwrap();
     let decommission = json!([{ "op": "replace", "path": "/decommissioned", "value": true }]);
+    let in_use = patch(decommission.clone()).await.unwrap_err();
+    assert_eq!(in_use.code, ErrorCode::ModelReferencesInUse);
+    assert!(in_use.message.contains(HOTEL_ROOM), "{in_use}");
+    world.twins.patch_model(&world.admin, &world.instance, HOTEL_ROOM, &decommission).await.unwrap();
     patch(decommission.clone()).await.unwrap();
     patch(decommission.clone()).await.unwrap();
     for bad in [

@@ -125,7 +125,7 @@ async fn a_page_without_time_makes_progress_from(memory: bool) {
     let error =
         page(&world, "SELECT a, b FROM DIGITALTWINS MATCH (a)-[*..3]->(b) ORDER BY a.x", None, 10).await;
     let error = error.unwrap_err();
-    assert!(error.code == ErrorCode::QuotaExceeded && error.message.contains("within 0 seconds"), "{error}");
+    assert!(error.code == ErrorCode::QueryTimeout && error.message.contains("within 0 seconds"), "{error}");
 }
 
 #[tokio::test]

@@ -155,7 +155,9 @@ async fn the_id_in_a_body_is_the_twins() {
 #[tokio::test]
 async fn components_are_read_and_patched_alone() {
     let world = World::new().await;
-    world.put("r1", room()).await.unwrap();
+    let mut labelled = room();
+    labelled["Labels"] = json!({ "a": "b" });
+    world.put("r1", labelled).await.unwrap();
     let patch = async |twin: &str, component: &str, patch: Value| {
         let patch = PatchComponent { twin: twin.into(), component: component.into(), patch, if_match: None };
         world.twins.patch_component(&world.admin, &world.instance, patch).await
@@ -181,6 +183,13 @@ async fn components_are_read_and_patched_alone() {
             "r1",
             "nothing",
             json!([{ "op": "replace", "path": "/Value", "value": 3 }]),
+            ErrorCode::JsonPatchInvalid,
+        ),
+        ("r1", "Labels", json!([{ "op": "add", "path": "/c", "value": "d" }]), ErrorCode::JsonPatchInvalid),
+        (
+            "r1",
+            "$metadata",
+            json!([{ "op": "replace", "path": "/$model", "value": HOTEL_ROOM }]),
             ErrorCode::JsonPatchInvalid,
         ),
         ("r2", "sensor", json!([{ "op": "replace", "path": "/Value", "value": 3 }]), ErrorCode::TwinNotFound),

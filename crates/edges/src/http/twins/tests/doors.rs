@@ -6,6 +6,7 @@ use super::*;
 const ROUTES: &[(&str, &str)] = &[
     ("GET", "/models"),
     ("POST", "/models"),
+    ("GET", "/models/"),
     ("GET", "/models/dtmi%3Aa%3Bb;1"),
     ("PATCH", "/models/dtmi%3Aa%3Bb;1"),
     ("DELETE", "/models/dtmi%3Aa%3Bb;1"),
@@ -23,6 +24,8 @@ const ROUTES: &[(&str, &str)] = &[
     ("PATCH", "/digitaltwins/t/relationships/r"),
     ("DELETE", "/digitaltwins/t/relationships/r"),
     ("GET", "/digitaltwins/t/incomingrelationships"),
+    ("GET", "/digitaltwins/t/history"),
+    ("GET", "/digitaltwins/t/relationships/r/history"),
     ("POST", "/query"),
     ("GET", "/eventroutes"),
     ("GET", "/eventroutes/r"),

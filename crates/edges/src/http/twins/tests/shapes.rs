@@ -2,6 +2,10 @@
 
 use super::*;
 
+fn version_4() -> Value {
+    json!({ "@id": "dtmi:a;1", "@type": "Interface", "@context": ["dtmi:dtdl:context;4"] })
+}
+
 #[tokio::test]
 async fn models() {
     let edge = Edge::new().await;
@@ -31,6 +35,9 @@ async fn models() {
         ("POST", "/models", Some(json!([])), 400, "InvalidArgument"),
         ("POST", "/models", Some(json!({})), 400, "InvalidArgument"),
         ("POST", "/models", None, 400, "BadRequest"),
+        ("POST", "/models", Some(json!([version_4()])), 400, "ModelVersionNotSupported"),
+        ("GET", "/models/", None, 400, "MissingArgument"),
+        ("DELETE", "/models/", None, 400, "MissingArgument"),
         ("GET", "/models/dtmi%3Aa%3B1", None, 404, "ModelNotFound"),
         ("GET", "/models?includeModelDefinition=perhaps", None, 400, "InvalidArgument"),
         ("DELETE", "/models/dtmi%3Aa%3B1", None, 404, "ModelNotFound"),
@@ -199,7 +206,7 @@ async fn pages_have_links_that_lead_on() {
     assert_eq!((last.body["value"].as_array().unwrap().len(), &last.body["nextLink"]), (1, &Value::Null));
     assert!(last.body["value"][0].get("model").is_some(), "what was asked for is kept");
     let bent = edge.raw("GET", &format!("{path}x"), &[("authorization", &bearer)], Body::empty()).await;
-    assert_eq!(bent.code(), "InvalidArgument");
+    assert_eq!(bent.code(), "BadRequest");
     let answer = edge.call("GET", "/models", &[("max-items-per-page", "none")], None).await;
     assert_eq!(answer.code(), "InvalidArgument");
 }
@@ -226,7 +233,7 @@ async fn queries() {
         (json!({ "query": 5 }), "InvalidArgument"),
         (json!({}), "InvalidArgument"),
         (json!([]), "InvalidArgument"),
-        (json!({ "continuationToken": "made up" }), "InvalidArgument"),
+        (json!({ "continuationToken": "made up" }), "BadRequest"),
     ] {
         let answer = edge.call("POST", "/query", &[], Some(body)).await;
         assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, code));
