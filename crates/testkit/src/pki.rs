@@ -68,6 +68,12 @@ impl Authority {
         self.issuer.der().to_vec()
     }
 
+    /// Its key, PKCS#8 in DER.
+    #[must_use]
+    pub fn key(&self) -> Vec<u8> {
+        self.issuer.key().serialize_der()
+    }
+
     /// PEM of its own certificate.
     #[must_use]
     pub fn pem(&self) -> String {
