@@ -13,8 +13,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::checkpoint::Checkpointer;
 use super::failure::Refusal;
 use super::lock::FileLock;
 use super::write::apply_all;
@@ -49,6 +51,35 @@ struct State {
 struct Job {
     work: Work,
     answer: oneshot::Sender<Answer>,
+    /// Where they wait, if in a runtime.
+    runtime: Option<Handle>,
+}
+
+/// Answers on their way; whoever drops them tells.
+#[derive(Debug)]
+struct Answers(Vec<(oneshot::Sender<Answer>, Answer)>);
+
+impl Answers {
+    /// Tells all of a group. From this thread each would wake the runtime by itself, and where they share a processor it
+    /// would be the runtime's turn after each; so the runtime is woken once and tells them itself.
+    fn tell(self, runtimes: &[Option<Handle>]) {
+        if let [Some(first), others @ ..] = runtimes
+            && !others.is_empty()
+            && others.iter().all(|other| other.as_ref().is_some_and(|other| other.id() == first.id()))
+        {
+            // A runtime that is shutting down drops it at once.
+            first.spawn(async move { drop(self) });
+        }
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        for (asker, answer) in self.0.drain(..) {
+            // Whoever does not wait any more need not be told.
+            drop(asker.send(answer));
+        }
+    }
 }
 
 /// Of leases that were asked for, the epochs.
@@ -72,6 +103,7 @@ impl Writer {
     /// Starts the thread. `queue` jobs may wait, `group` are committed together at most.
     pub(super) fn start(
         connection: Connection,
+        checkpointer: Checkpointer,
         queue: usize,
         group: usize,
         lock: Arc<FileLock>,
@@ -80,7 +112,7 @@ impl Writer {
         let state = Arc::new(State::default());
         // What an earlier process left in the outbox is news to whoever waits first.
         state.outbox.notify_one();
-        let mut thread = Thread { connection, durable: true, state: Arc::clone(&state) };
+        let mut thread = Thread { checkpointer, connection, durable: true, state: Arc::clone(&state) };
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
             thread.run(queued, group.max(1));
             // The connection is closed before another process may open the file.
@@ -141,7 +173,8 @@ impl Writer {
     async fn ask(&self, work: Work) -> Answer {
         let (answer, answered) = oneshot::channel();
         let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
-        jobs.send(Job { work, answer }).await.map_err(|_| stopped())?;
+        let runtime = Handle::try_current().ok();
+        jobs.send(Job { work, answer, runtime }).await.map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?
     }
 }
@@ -161,6 +194,13 @@ fn stopped() -> StoreError {
     StoreError::Unavailable("the thread that writes to the database has stopped".to_owned())
 }
 
+fn refused((index, refusal): (usize, Refusal)) -> CommitError {
+    match refusal {
+        Refusal::Mismatch(mismatch) => CommitError::Expectation { index, mismatch },
+        Refusal::Store(error) => error.into(),
+    }
+}
+
 fn store_only(answer: Answer) -> Result<(), StoreError> {
     match answer {
         Ok(()) => Ok(()),
@@ -171,6 +211,7 @@ fn store_only(answer: Answer) -> Result<(), StoreError> {
 
 /// The thread's own things.
 struct Thread {
+    checkpointer: Checkpointer,
     connection: Connection,
     /// Whether the connection is set to durable commits now.
     durable: bool,
@@ -179,9 +220,21 @@ struct Thread {
 
 impl Thread {
     fn run(&mut self, mut jobs: mpsc::Receiver<Job>, group: usize) {
-        let mut taken = Vec::with_capacity(group);
+        let (mut taken, mut last) = (Vec::with_capacity(group), 0);
         while jobs.blocking_recv_many(&mut taken, group) > 0 {
+            if taken.len() < last {
+                // Those who were answered last may be about to come again, and need this processor for it: together with
+                // them it is one sync in place of two.
+                std::thread::yield_now();
+                while taken.len() < group
+                    && let Ok(job) = jobs.try_recv()
+                {
+                    taken.push(job);
+                }
+            }
+            last = taken.len();
             self.commit_group(&mut taken);
+            self.checkpointer.after_commit(&self.connection);
         }
     }
 
@@ -195,17 +248,14 @@ impl Thread {
                 if jobs.iter().zip(&answers).any(told) {
                     self.state.outbox.notify_one();
                 }
-                for (job, answer) in jobs.drain(..).zip(answers) {
-                    job.tell(answer);
-                }
+                tell(jobs, answers);
             }
             Err(error) => {
                 self.roll_back();
                 tracing::error!(%error, batches = jobs.len(), "a transaction failed; none of its batches is kept");
                 *self.state.failure.lock() = Some(error.to_string());
-                for job in jobs.drain(..) {
-                    job.tell(Err(error.clone().into()));
-                }
+                let answers = jobs.iter().map(|_| Err(error.clone().into())).collect();
+                tell(jobs, answers);
             }
         }
     }
@@ -235,6 +285,11 @@ impl Thread {
 
     /// Applies one job. The outer error means that the whole transaction is lost.
     fn apply(&self, work: &Work) -> Result<Answer, StoreError> {
+        if let Work::Commit(batch) = work
+            && batch.first_decides()
+        {
+            return self.apply_plain(batch);
+        }
         self.execute("SAVEPOINT batch")?;
         let applied = match work {
             Work::Commit(batch) => apply_all(batch, &self.connection),
@@ -251,10 +306,7 @@ impl Thread {
                 self.execute("UPDATE probe SET count = count + 1").map_err(|error| (0, error.into()))
             }
         };
-        let answer = applied.map_err(|(index, refusal)| match refusal {
-            Refusal::Mismatch(mismatch) => CommitError::Expectation { index, mismatch },
-            Refusal::Store(error) => error.into(),
-        });
+        let answer = applied.map_err(refused);
         if let Err(CommitError::Store(error)) = &answer
             && self.connection.is_autocommit()
         {
@@ -266,6 +318,19 @@ impl Thread {
         }
         self.execute("RELEASE batch")?;
         Ok(answer)
+    }
+
+    /// Applies a batch whose first write decides, without a savepoint, for which SQLite copies every page that it changes.
+    /// What is written behind the first can only fail together with the whole transaction.
+    fn apply_plain(&self, batch: &Prepared) -> Result<Answer, StoreError> {
+        match apply_all(batch, &self.connection) {
+            Err((0, refusal)) if !self.connection.is_autocommit() => Ok(Err(refused((0, refusal)))),
+            Err((_, Refusal::Store(error))) => Err(error),
+            Err((_, Refusal::Mismatch(mismatch))) => {
+                Err(StoreError::Corrupt(format!("{mismatch:?} where nothing could be refused")))
+            }
+            Ok(()) => Ok(Ok(())),
+        }
     }
 
     fn roll_back(&self) {
@@ -283,11 +348,13 @@ impl Thread {
     }
 }
 
-impl Job {
-    /// Whoever does not wait any more need not be told.
-    fn tell(self, answer: Answer) {
-        drop(self.answer.send(answer));
-    }
+fn tell(jobs: &mut Vec<Job>, answers: Vec<Answer>) {
+    let mut runtimes = Vec::with_capacity(jobs.len());
+    let answered = jobs.drain(..).zip(answers).map(|(job, answer)| {
+        runtimes.push(job.runtime);
+        (job.answer, answer)
+    });
+    Answers(answered.collect()).tell(&runtimes);
 }
 
 impl Work {
