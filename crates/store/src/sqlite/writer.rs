@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
-use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::checkpoint::Checkpointer;
@@ -51,35 +50,6 @@ struct State {
 struct Job {
     work: Work,
     answer: oneshot::Sender<Answer>,
-    /// Where they wait, if in a runtime.
-    runtime: Option<Handle>,
-}
-
-/// Answers on their way; whoever drops them tells.
-#[derive(Debug)]
-struct Answers(Vec<(oneshot::Sender<Answer>, Answer)>);
-
-impl Answers {
-    /// Tells all of a group. From this thread each would wake the runtime by itself, and where they share a processor it
-    /// would be the runtime's turn after each; so the runtime is woken once and tells them itself.
-    fn tell(self, runtimes: &[Option<Handle>]) {
-        if let [Some(first), others @ ..] = runtimes
-            && !others.is_empty()
-            && others.iter().all(|other| other.as_ref().is_some_and(|other| other.id() == first.id()))
-        {
-            // A runtime that is shutting down drops it at once.
-            first.spawn(async move { drop(self) });
-        }
-    }
-}
-
-impl Drop for Answers {
-    fn drop(&mut self) {
-        for (asker, answer) in self.0.drain(..) {
-            // Whoever does not wait any more need not be told.
-            drop(asker.send(answer));
-        }
-    }
 }
 
 /// Of leases that were asked for, the epochs.
@@ -173,8 +143,7 @@ impl Writer {
     async fn ask(&self, work: Work) -> Answer {
         let (answer, answered) = oneshot::channel();
         let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
-        let runtime = Handle::try_current().ok();
-        jobs.send(Job { work, answer, runtime }).await.map_err(|_| stopped())?;
+        jobs.send(Job { work, answer }).await.map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?
     }
 }
@@ -248,14 +217,17 @@ impl Thread {
                 if jobs.iter().zip(&answers).any(told) {
                     self.state.outbox.notify_one();
                 }
-                tell(jobs, answers);
+                for (job, answer) in jobs.drain(..).zip(answers) {
+                    job.tell(answer);
+                }
             }
             Err(error) => {
                 self.roll_back();
                 tracing::error!(%error, batches = jobs.len(), "a transaction failed; none of its batches is kept");
                 *self.state.failure.lock() = Some(error.to_string());
-                let answers = jobs.iter().map(|_| Err(error.clone().into())).collect();
-                tell(jobs, answers);
+                for job in jobs.drain(..) {
+                    job.tell(Err(error.clone().into()));
+                }
             }
         }
     }
@@ -348,13 +320,11 @@ impl Thread {
     }
 }
 
-fn tell(jobs: &mut Vec<Job>, answers: Vec<Answer>) {
-    let mut runtimes = Vec::with_capacity(jobs.len());
-    let answered = jobs.drain(..).zip(answers).map(|(job, answer)| {
-        runtimes.push(job.runtime);
-        (job.answer, answer)
-    });
-    Answers(answered.collect()).tell(&runtimes);
+impl Job {
+    /// Whoever does not wait any more need not be told.
+    fn tell(self, answer: Answer) {
+        drop(self.answer.send(answer));
+    }
 }
 
 impl Work {

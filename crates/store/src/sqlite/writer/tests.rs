@@ -39,7 +39,7 @@ fn run(thread: &mut Thread, work: impl IntoIterator<Item = Work>) -> Vec<Answer>
         .into_iter()
         .map(|work| {
             let (answer, answered) = oneshot::channel();
-            (Job { work, answer, runtime: None }, answered)
+            (Job { work, answer }, answered)
         })
         .unzip();
     thread.commit_group(&mut jobs);
@@ -277,40 +277,6 @@ fn observers_are_told_of_what_is_committed_in_order_and_of_nothing_else() {
     drop((observer, notes));
     assert!(run(&mut thread, [make("e")])[0].is_ok());
     assert!(thread.state.observers.all().is_empty());
-}
-
-/// Askers of a runtime are told by it; those of another one, or of none, are not made to wait for it.
-#[test]
-fn nobody_waits_for_a_runtime_that_does_not_run() {
-    let (_folder, path) = database();
-    let mut thread = thread(&path);
-    let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let (idle, other) = (runtime(), runtime());
-    let mut group = |runtimes: [Option<&tokio::runtime::Runtime>; 2]| {
-        let (mut jobs, answers): (Vec<_>, Vec<_>) = runtimes
-            .into_iter()
-            .map(|runtime| {
-                let (answer, answered) = oneshot::channel();
-                let runtime = runtime.map(|runtime| runtime.handle().clone());
-                (Job { work: Work::Probe, answer, runtime }, answered)
-            })
-            .unzip();
-        thread.commit_group(&mut jobs);
-        answers
-    };
-    for mixed in [[Some(&idle), Some(&other)], [Some(&idle), None]] {
-        assert!(
-            group(mixed).iter_mut().all(|answered| answered.try_recv().is_ok_and(|answer| answer.is_ok()))
-        );
-    }
-    let mut same = group([Some(&idle), Some(&idle)]);
-    assert!(same[0].try_recv().is_err(), "it does not run");
-    let told = idle.block_on(async move { (same.remove(0).await, same.remove(0).await) });
-    assert!(matches!(told, (Ok(Ok(())), Ok(Ok(())))));
-    // One that goes away tells as it goes.
-    let mut same = group([Some(&other), Some(&other)]);
-    drop(other);
-    assert!(same.iter_mut().all(|answered| answered.try_recv().is_ok_and(|answer| answer.is_ok())));
 }
 
 /// `.cargo/config.toml` tells SQLite's build that there is `fdatasync`, which it does not list; what it lists came with that.
