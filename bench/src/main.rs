@@ -65,6 +65,9 @@ struct Arguments {
     /// Twins of the graph that is queried; for a first look: 5000
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(2000..=2_000_000))]
     twins: u32,
+    /// Of the graph, only these questions
+    #[arg(long, value_enum, value_delimiter = ',')]
+    questions: Vec<twins::Question>,
     /// Be the bare HTTP server, for the generator
     #[arg(long, hide = true)]
     bare_http: bool,
@@ -152,7 +155,9 @@ fn run(arguments: &Arguments) -> Result<()> {
     let mut reports = Vec::new();
     for name in names {
         let before = process::Cores::now()?;
-        let mut report = runtime.block_on(measure(name, plan)).with_context(|| format!("{name:?}"))?;
+        let mut report = runtime
+            .block_on(measure(name, plan, &arguments.questions))
+            .with_context(|| format!("{name:?}"))?;
         report.disturbed_by(process::Cores::now()?.to_others_since(before));
         if !arguments.json {
             report::say(&report.text())?;
@@ -166,12 +171,12 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
-async fn measure(name: Name, plan: Plan) -> Result<Report> {
+async fn measure(name: Name, plan: Plan, questions: &[twins::Question]) -> Result<Report> {
     match name {
         Name::Provisioning => provisioning::measure(plan).await,
         Name::Telemetry => telemetry::measure(plan).await,
         Name::TwinPatch => twin_patch::measure(plan).await,
-        Name::Twins => twins::measure(plan).await,
+        Name::Twins => twins::measure(plan, questions).await,
         Name::Events => events::measure(plan).await,
         Name::Idle => idle::measure(plan).await,
         Name::Fdatasync => fdatasync::measure(plan).await,

@@ -13,6 +13,7 @@ mod campus;
 mod client;
 mod freshness;
 mod ladybug;
+mod load;
 mod postgres;
 mod questions;
 mod samples;
@@ -22,12 +23,14 @@ mod subject;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use clap::ValueEnum as _;
 
 use crate::Plan;
 use crate::report::{DURABLE, Figure, Report};
 pub(crate) use bare_http::serve as serve_bare_http;
 use campus::Campus;
-use questions::{ALL, Question};
+use load::Loads;
+pub(crate) use questions::Question;
 use samples::{Sample, Samples};
 
 /// Clients at the same time, of every question.
@@ -42,38 +45,55 @@ struct Trial {
     sqlite: sqlite::Peer,
     ladybug: ladybug::Found,
     samples: Samples,
+    loads: Loads,
+    /// Which are put.
+    questions: Vec<Question>,
 }
 
-/// Measures.
-pub(crate) async fn measure(plan: Plan) -> Result<Report> {
+/// Measures; all questions if none is named.
+pub(crate) async fn measure(plan: Plan, questions: &[Question]) -> Result<Report> {
     let campus = Campus::new(plan.twins);
     let mut report = Report::new("twins", DURABLE);
     report.note(format!("{} twins, {} relationships", campus.twins().len(), campus.relationships().len()));
-    let mut trial = Trial {
-        subject: subject::Server::start(&campus).await.context("Pollux")?,
-        bare: bare_http::Bare::start()?,
-        postgres: postgres::Peer::start(&campus).await.context("PostgreSQL")?,
-        sqlite: sqlite::Peer::start(&campus).context("SQLite")?,
-        ladybug: ladybug::start(&campus)?,
-        samples: Samples::default(),
-        campus,
-    };
+    let mut trial = Trial::start(campus, questions).await?;
     trial.subject.warm(&trial.campus).await?;
     // A question has about 14 measurements, each of its part of a repetition.
     let each = plan.duration / 4;
     for _ in 0..plan.repetitions {
-        for question in ALL {
+        for question in trial.questions.clone() {
             trial.ask(question, each).await.with_context(|| format!("{question:?}"))?;
         }
         trial.goals(each).await?;
     }
     trial.tell(&mut report);
-    let stale = freshness::measure(&trial.subject, &trial.campus, plan.duration).await?;
-    stale.tell(&mut report);
+    if trial.questions.contains(&Question::Count) {
+        let stale = freshness::measure(&trial.subject, &trial.campus, plan.duration).await?;
+        stale.tell(&mut report);
+    }
     Ok(report)
 }
 
 impl Trial {
+    /// Loads the graph into each, one after the other.
+    async fn start(campus: Campus, questions: &[Question]) -> Result<Self> {
+        let mut loads = Loads::default();
+        let (subject, load) = subject::Server::start(&campus).await.context("Pollux")?;
+        loads.add("Pollux, an import job", load);
+        let postgres = postgres::Peer::start(&campus).await.context("PostgreSQL")?.map(|(peer, load)| {
+            loads.add("PostgreSQL, COPY and indexes", load);
+            peer
+        });
+        let (sqlite, load) = sqlite::Peer::start(&campus).await.context("SQLite")?;
+        loads.add("SQLite, a transaction and indexes", load);
+        let ladybug = ladybug::start(&campus)?;
+        if let ladybug::Found::Peer(_, load) = &ladybug {
+            loads.add("ladybug, COPY", *load);
+        }
+        let (bare, samples) = (bare_http::Bare::start()?, Samples::default());
+        let questions = if questions.is_empty() { Question::value_variants() } else { questions }.to_vec();
+        Ok(Self { campus, subject, bare, postgres, sqlite, ladybug, samples, loads, questions })
+    }
+
     /// One repetition of a question, put to each in turn.
     async fn ask(&mut self, question: Question, duration: Duration) -> Result<()> {
         for clients in CLIENTS {
@@ -86,7 +106,7 @@ impl Trial {
         }
         let sample = self.sqlite.ask(&self.campus, question, duration)?;
         self.samples.add(question, "SQLite", 1, sample);
-        if let ladybug::Found::Peer(peer) = &mut self.ladybug
+        if let ladybug::Found::Peer(peer, _) = &mut self.ladybug
             && let Some(sample) = peer.ask(question, duration)?
         {
             self.samples.add(question, "ladybug", 1, sample);
@@ -96,12 +116,16 @@ impl Trial {
 
     /// What goals name other numbers of clients for.
     async fn goals(&mut self, duration: Duration) -> Result<()> {
-        let bare = self.bare.ask(32, duration).await?;
-        self.samples.add(Question::Get, "axum", 32, bare);
-        let sample = self.subject.ask(&self.campus, Question::Get, 32, duration).await?;
-        self.samples.add(Question::Get, "Pollux", 32, sample);
-        let sample = self.subject.ask(&self.campus, Question::Patch, 64, duration).await?;
-        self.samples.add(Question::Patch, "Pollux", 64, sample);
+        if self.questions.contains(&Question::Get) {
+            let bare = self.bare.ask(32, duration).await?;
+            self.samples.add(Question::Get, "axum", 32, bare);
+            let sample = self.subject.ask(&self.campus, Question::Get, 32, duration).await?;
+            self.samples.add(Question::Get, "Pollux", 32, sample);
+        }
+        if self.questions.contains(&Question::Patch) {
+            let sample = self.subject.ask(&self.campus, Question::Patch, 64, duration).await?;
+            self.samples.add(Question::Patch, "Pollux", 64, sample);
+        }
         Ok(())
     }
 
@@ -124,6 +148,7 @@ impl Trial {
                 report.figure(Figure::new(format!("{name}: {what}"), unit, runs).in_table());
             }
         }
+        self.loads.tell(report);
         self.ratios(report);
     }
 
@@ -146,6 +171,9 @@ impl Trial {
             let ours = of(patch, "Pollux", clients, rate);
             let name = format!("P11 PATCH, {clients} clients: changes/s against PostgreSQL's update at 8");
             ratio(&name, divided(ours, of(patch, "PostgreSQL", 8, rate)));
+            let ours = of(patch, "Pollux", clients, cost);
+            let name = format!("P11 the same by server CPU: PostgreSQL's at 8 / ours at {clients}");
+            ratio(&name, divided(of(patch, "PostgreSQL", 8, cost), ours));
         }
         for (goal, question) in [("P12", Question::Join), ("P13", Question::Filter), ("P14", Question::Count)]
         {

@@ -12,9 +12,15 @@ run("CREATE NODE TABLE Twin (id STRING PRIMARY KEY, model STRING, temperature DO
 run("CREATE REL TABLE hasPart (FROM Twin TO Twin)")
 for name in ("isPartOf", "isLocationOf", "locatedIn", "feeds"):
     run(f"CREATE REL TABLE {name} (FROM Twin TO Twin)")
+began, used = time.perf_counter(), os.times()
 run(f"COPY Twin FROM '{folder}/twins.csv' (header=false, parallel=false)")
 for name in ("hasPart", "isPartOf", "isLocationOf", "locatedIn", "feeds"):
     run(f"COPY {name} FROM '{folder}/{name}.csv' (header=false)")
+ended = os.times()
+load = {
+    "seconds": time.perf_counter() - began,
+    "cpu": ended.user + ended.system - used.user - used.system,
+}
 
 QUESTIONS = {
     "Get": "MATCH (t:Twin) WHERE t.id = $id RETURN t.doc",
@@ -47,7 +53,7 @@ def cpu():
     return times.user + times.system
 
 
-print(json.dumps({"version": ladybug.__version__}), flush=True)
+print(json.dumps({"version": ladybug.__version__, "load": load}), flush=True)
 for line in sys.stdin:
     asked = json.loads(line)
     name, ids, took = asked["question"], asked["ids"], []

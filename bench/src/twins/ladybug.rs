@@ -8,12 +8,14 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum as _;
 use serde::Deserialize;
 use serde_json::json;
 use tempfile::TempDir;
 
 use super::campus::Campus;
-use super::questions::{ALL, Question};
+use super::load::Load;
+use super::questions::Question;
 use super::samples::Sample;
 use crate::process;
 use crate::subject::work_folder;
@@ -24,7 +26,8 @@ const TURNS: usize = 1000;
 
 /// Whether there is one.
 pub(super) enum Found {
-    Peer(Peer),
+    /// With what it took to load it.
+    Peer(Peer, Load),
     Skipped(String),
 }
 
@@ -35,6 +38,18 @@ pub(super) struct Peer {
     ids: Vec<(Question, Vec<String>)>,
     warm: f64,
     _folder: TempDir,
+}
+
+/// What it says when it has the graph.
+#[derive(Debug, Deserialize)]
+struct Ready {
+    load: Loaded,
+}
+
+#[derive(Debug, Deserialize)]
+struct Loaded {
+    seconds: f64,
+    cpu: f64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -64,11 +79,14 @@ pub(super) fn start(campus: &Campus) -> Result<Found> {
     if output.read_line(&mut line)? == 0 {
         return Ok(Found::Skipped(format!("it did not take the graph: {}", child.wait()?)));
     }
+    let Ready { load: Loaded { seconds, cpu } } =
+        serde_json::from_str(&line).context("ladybug's ready line")?;
     let turns = |question: Question| {
         (0..TURNS).map(|turn| question.id(campus, turn).unwrap_or_default()).collect::<Vec<_>>()
     };
-    let ids = ALL.into_iter().map(|question| (question, turns(question))).collect();
-    Ok(Found::Peer(Peer { child, input, output, ids, warm: campus.warm(), _folder: folder }))
+    let ids = Question::value_variants().iter().map(|question| (*question, turns(*question))).collect();
+    let peer = Peer { child, input, output, ids, warm: campus.warm(), _folder: folder };
+    Ok(Found::Peer(peer, Load { seconds, cpu_seconds: cpu }))
 }
 
 /// A Python that has it.

@@ -1,14 +1,18 @@
 //! The peer: PostgreSQL with jsonb documents and relationships in a table, indexed for the questions.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use bytes::Bytes;
+use futures_util::SinkExt as _;
 use futures_util::future::try_join_all;
 use pollux_testkit::{Postgres, PostgresSettings};
 use tokio_postgres::{Client, NoTls, Statement};
 
-use super::campus::Campus;
+use super::campus::{Campus, Edge, Twin};
+use super::load::Load;
 use super::questions::Question;
 use super::samples::{Sample, ask_for};
 use crate::process;
@@ -25,8 +29,8 @@ const INDEXES: &str = "
     CREATE INDEX ON rels (source, name) INCLUDE (target);
     CREATE INDEX ON rels (target, name);
     VACUUM ANALYZE;";
-/// Rows in one statement while the graph is made.
-const AT_ONCE: usize = 1000;
+/// Bytes in one message while the graph is copied.
+const PORTION: usize = 64 * 1024;
 
 pub(super) struct Peer {
     server: Postgres,
@@ -35,41 +39,33 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// With the graph; `None` where PostgreSQL is not installed.
-    pub(super) async fn start(campus: &Campus) -> Result<Option<Self>> {
+    /// With the graph, and what it took; `None` where PostgreSQL is not installed.
+    pub(super) async fn start(campus: &Campus) -> Result<Option<(Self, Load)>> {
         let settings =
             PostgresSettings { fsync: true, more: SETTINGS.to_owned(), ..PostgresSettings::default() };
         let server = tokio::task::spawn_blocking(move || Postgres::start_with(&settings)).await?;
         let Some(server) = server else { return Ok(None) };
-        process::pin(server.pid().context("it runs")?)?;
+        let pid = server.pid().context("it runs")?;
+        process::pin(pid)?;
         let url = server.create_database(DATABASE);
         let peer = Self { server, url, turn: AtomicUsize::new(0) };
-        peer.load(campus).await?;
-        Ok(Some(peer))
-    }
-
-    async fn load(&self, campus: &Campus) -> Result<()> {
-        let client = self.connect().await?;
+        let client = peer.connect().await?;
         client.batch_execute(SCHEMA).await?;
-        let sql = "INSERT INTO twins SELECT id, model, doc::jsonb FROM unnest($1::text[], $2::text[], $3::text[]) AS t (id, model, doc)";
-        for twins in campus.twins().chunks(AT_ONCE) {
-            let ids: Vec<&str> = twins.iter().map(|twin| twin.id.as_str()).collect();
-            let models: Vec<&str> = twins.iter().map(|twin| twin.model.as_str()).collect();
-            let documents: Vec<String> = twins.iter().map(|twin| twin.document().to_string()).collect();
-            client.execute(sql, &[&ids, &models, &documents]).await?;
-        }
-        let sql = "INSERT INTO rels SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])";
-        for edges in campus.relationships().chunks(AT_ONCE) {
-            let column = |of: fn(&super::campus::Edge) -> &str| edges.iter().map(of).collect::<Vec<_>>();
-            let (sources, ids) = (column(|edge| &edge.source), column(|edge| &edge.id));
-            let (names, targets) = (column(|edge| edge.name), column(|edge| &edge.target));
-            client.execute(sql, &[&sources, &ids, &names, &targets]).await?;
-        }
-        // Each by itself: VACUUM cannot be in a transaction.
-        for sql in INDEXES.split(';').filter(|sql| !sql.trim().is_empty()) {
-            client.batch_execute(sql).await?;
-        }
-        Ok(())
+        let (twins, edges) = (twin_rows(campus), edge_rows(campus));
+        let load = Load::of(
+            async || {
+                copy(&client, "twins", twins).await?;
+                copy(&client, "rels", edges).await?;
+                // Each by itself: VACUUM cannot be in a transaction.
+                for sql in INDEXES.split(';').filter(|sql| !sql.trim().is_empty()) {
+                    client.batch_execute(sql).await?;
+                }
+                Ok(())
+            },
+            || process::cpu_seconds_with_children(pid),
+        )
+        .await?;
+        Ok(Some((peer, load)))
     }
 
     async fn connect(&self) -> Result<Client> {
@@ -126,4 +122,40 @@ async fn one(
         Question::Count | Question::Match => texts.first().context("no count")?.parse()?,
         _ => texts.len() as f64,
     })
+}
+
+/// Rows of CSV, in portions.
+fn portions(rows: impl Iterator<Item = String>) -> Vec<Bytes> {
+    let (mut portions, mut portion) = (Vec::new(), String::new());
+    for row in rows {
+        portion.push_str(&row);
+        if portion.len() >= PORTION {
+            portions.push(std::mem::take(&mut portion).into());
+        }
+    }
+    portions.push(portion.into());
+    portions
+}
+
+fn twin_rows(campus: &Campus) -> Vec<Bytes> {
+    let row = |twin: &Twin| {
+        let document = twin.document().to_string().replace('"', "\"\"");
+        format!("{},{},\"{document}\"\n", twin.id, twin.model)
+    };
+    portions(campus.twins().iter().map(row))
+}
+
+fn edge_rows(campus: &Campus) -> Vec<Bytes> {
+    let row = |edge: &Edge| format!("{},{},{},{}\n", edge.source, edge.id, edge.name, edge.target);
+    portions(campus.relationships().iter().map(row))
+}
+
+async fn copy(client: &Client, table: &str, portions: Vec<Bytes>) -> Result<()> {
+    let sink = client.copy_in(&format!("COPY {table} FROM STDIN (FORMAT csv)")).await?;
+    let mut sink = pin!(sink);
+    for portion in portions {
+        sink.as_mut().send(portion).await?;
+    }
+    sink.as_mut().finish().await?;
+    Ok(())
 }

@@ -1,10 +1,12 @@
 //! The questions, in each one's language.
 
+use clap::ValueEnum;
+
 use super::campus::{Campus, HOT, THERMOSTAT};
 
 /// What is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Question {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Question {
     /// One twin by its id.
     Get,
     /// Changes one property, durably.
@@ -18,9 +20,6 @@ pub(super) enum Question {
     /// Everything that is 1 to 5 hops from a level.
     Match,
 }
-
-pub(super) const ALL: [Question; 6] =
-    [Question::Get, Question::Patch, Question::Filter, Question::Join, Question::Count, Question::Match];
 
 impl Question {
     pub(super) const fn title(self) -> &'static str {

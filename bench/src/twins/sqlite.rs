@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 use super::campus::Campus;
+use super::load::Load;
 use super::questions::Question;
 use super::samples::Sample;
 use crate::process;
@@ -34,23 +35,27 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// With the graph.
-    pub(super) fn start(campus: &Campus) -> Result<Self> {
+    /// With the graph, and what it took.
+    pub(super) async fn start(campus: &Campus) -> Result<(Self, Load)> {
         let folder = work_folder()?;
         let mut connection = Connection::open(folder.path().join("graph.db"))?;
         connection.execute_batch(SCHEMA)?;
-        let transaction = connection.transaction()?;
-        for twin in campus.twins() {
-            let row = params![twin.id, twin.model, twin.document().to_string()];
-            transaction.prepare_cached("INSERT INTO twins VALUES (?1, ?2, ?3)")?.execute(row)?;
-        }
-        for edge in campus.relationships() {
-            let row = params![edge.source, edge.id, edge.name, edge.target];
-            transaction.prepare_cached("INSERT INTO rels VALUES (?1, ?2, ?3, ?4)")?.execute(row)?;
-        }
-        transaction.commit()?;
-        connection.execute_batch(INDEXES)?;
-        Ok(Self { connection, turn: Cell::new(0), _folder: folder })
+        let documents: Vec<String> = campus.twins().iter().map(|twin| twin.document().to_string()).collect();
+        let load = async || {
+            let transaction = connection.transaction()?;
+            for (twin, document) in campus.twins().iter().zip(&documents) {
+                let row = params![twin.id, twin.model, document];
+                transaction.prepare_cached("INSERT INTO twins VALUES (?1, ?2, ?3)")?.execute(row)?;
+            }
+            for edge in campus.relationships() {
+                let row = params![edge.source, edge.id, edge.name, edge.target];
+                transaction.prepare_cached("INSERT INTO rels VALUES (?1, ?2, ?3, ?4)")?.execute(row)?;
+            }
+            transaction.commit()?;
+            Ok(connection.execute_batch(INDEXES)?)
+        };
+        let load = Load::of(load, || process::cpu_seconds(std::process::id())).await?;
+        Ok((Self { connection, turn: Cell::new(0), _folder: folder }, load))
     }
 
     /// As many answers as there is time for.

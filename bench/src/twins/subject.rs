@@ -13,18 +13,17 @@ use rustls::ClientConfig;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::campus::{Campus, Edge, THERMOSTAT, Twin};
+use super::campus::{Campus, THERMOSTAT};
 use super::client::{Client, request};
+use super::load::{self, Load};
 use super::questions::Question;
 use super::samples::{Sample, ask_for};
-use crate::subject::Subject;
+use crate::subject::{Subject, work_folder};
 
 const VERSION: &str = "api-version=2023-10-31";
-/// All models in one request.
-const SETTINGS: &str = "\n[limits]\nmodels_per_request = 2000\n";
 const JSON: &str = "application/json";
-/// Connections while the graph is made.
-const LOADERS: usize = 32;
+/// How often an import is asked for how far it came.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The server, and how it is asked.
 pub(super) struct Server {
@@ -36,55 +35,49 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// With the graph.
-    pub(super) async fn start(campus: &Campus) -> Result<Self> {
-        let subject = Subject::start(SETTINGS)?;
+    /// With the graph, and what it took.
+    pub(super) async fn start(campus: &Campus) -> Result<(Self, Load)> {
+        let folder = work_folder()?;
+        // All models in one request; the graph from a file.
+        let settings = format!(
+            "\n[limits]\nmodels_per_request = 2000\n\n[jobs]\nfolder = \"{}\"\n",
+            folder.path().display()
+        );
+        let subject = Subject::start(&settings)?;
         let (address, tls) = subject.https()?;
         let token = token(&subject, address, &tls).await.context("no token")?;
         let headers = format!("authorization: Bearer {token}\r\nmax-items-per-page: 1000\r\n");
         let server = Self { subject, address, tls, headers, turn: AtomicUsize::new(0) };
-        server.load(campus).await?;
-        Ok(server)
+        let models = serde_json::to_string(&models()?)?;
+        let upload = request("POST", &format!("/models?{VERSION}"), &server.headers, JSON, &models);
+        server.client().await?.ask(&upload).await.context("the models")?;
+        let input = folder.path().join("graph.ndjson");
+        load::write(campus, &input)?;
+        let import = async || server.import(&input).await;
+        let load = Load::of(import, || server.subject.cpu().map(|cpu| cpu.nodes)).await?;
+        Ok((server, load))
     }
 
     pub(super) async fn client(&self) -> Result<Client> {
         Client::connect(self.address, &self.tls).await
     }
 
-    async fn load(&self, campus: &Campus) -> Result<()> {
-        let models = serde_json::to_string(&models()?)?;
-        let upload = request("POST", &format!("/models?{VERSION}"), &self.headers, JSON, &models);
-        self.client().await?.ask(&upload).await.context("the models")?;
-        let twins: Vec<_> = campus.twins().iter().map(|twin| self.put_twin(twin)).collect();
-        self.send(&twins).await.context("the twins")?;
-        let edges: Vec<_> = campus.relationships().iter().map(|edge| self.put_edge(edge)).collect();
-        self.send(&edges).await.context("the relationships")
-    }
-
-    fn put_twin(&self, twin: &Twin) -> Vec<u8> {
-        let mut body = twin.contents.clone();
-        body["$metadata"] = json!({ "$model": twin.model });
-        let path = format!("/digitaltwins/{}?{VERSION}", twin.id);
-        request("PUT", &path, &self.headers, JSON, &body.to_string())
-    }
-
-    fn put_edge(&self, edge: &Edge) -> Vec<u8> {
-        let body = json!({ "$relationshipName": edge.name, "$targetId": edge.target });
-        let path = format!("/digitaltwins/{}/relationships/{}?{VERSION}", edge.source, edge.id);
-        request("PUT", &path, &self.headers, JSON, &body.to_string())
-    }
-
-    async fn send(&self, requests: &[Vec<u8>]) -> Result<()> {
-        let next = AtomicUsize::new(0);
-        let loader = async |_| -> Result<()> {
-            let mut client = self.client().await?;
-            while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
-                client.ask(request).await?;
+    /// An import job, from when it is added until it has succeeded.
+    async fn import(&self, input: &Path) -> Result<()> {
+        let url = |path: &Path| format!("file://{}", path.display());
+        let body = json!({ "inputBlobUri": url(input), "outputBlobUri": url(&input.with_extension("log")) });
+        let path = format!("/jobs/imports/bench?{VERSION}");
+        let mut client = self.client().await?;
+        client.ask(&request("PUT", &path, &self.headers, JSON, &body.to_string())).await?;
+        let look = request("GET", &path, &self.headers, JSON, "");
+        loop {
+            let job: Value = serde_json::from_slice(client.ask(&look).await?)?;
+            match job["status"].as_str() {
+                Some("succeeded") => return Ok(()),
+                Some("failed") => bail!("the import failed: {job}"),
+                _ => tokio::time::sleep(LOOK).await,
             }
-            Ok(())
-        };
-        try_join_all((0..LOADERS).map(loader)).await?;
-        Ok(())
+        }
     }
 
     /// Asks each query until the graph is in memory, as it would be of a server that is in use.

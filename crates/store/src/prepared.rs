@@ -26,6 +26,14 @@ impl Prepared {
         Ok(Self { writes: batch.writes.into_iter().map(prepare).collect::<Result<_, _>>()? })
     }
 
+    /// Whether it is one change of one row, beside which nothing can be refused: then a refusal finds nothing of it written.
+    pub(crate) fn first_decides(&self) -> bool {
+        let mut writes = self.writes.iter().map(|(write, _)| write);
+        // These are one statement that writes, behind all they may be refused for.
+        let first = matches!(writes.next(), Some(Write::PutTwin { .. } | Write::PutDevice { .. }));
+        first && writes.all(|write| matches!(write, Write::PutVersion { .. } | Write::Outbox(_)))
+    }
+
     /// Whether it adds to the outbox.
     pub(crate) fn has_outbox(&self) -> bool {
         self.writes.iter().any(|(write, _)| matches!(write, Write::Outbox(_)))

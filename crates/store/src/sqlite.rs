@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   commit ──▶ bounded queue ──▶ writer thread: BEGIN; a savepoint per batch …; COMMIT (fdatasync) ──▶ all are answered
+//!                                                    └─ beside it a thread copies the log into the database
 //!   read one row ──▶ a reader connection, on the caller's own thread (a few microseconds)
 //!   read a list  ──▶ a reader connection, on a blocking thread
 //! ```
@@ -10,6 +11,7 @@
 //! here knows a rule: a batch's expectations are compared, its rows are written.
 
 mod bulk;
+mod checkpoint;
 mod connection;
 mod devices;
 mod enrollments;
@@ -45,6 +47,7 @@ use crate::error::{CommitError, StoreError};
 use crate::observer::Observer;
 use crate::prepared::Prepared;
 use crate::store::Store;
+use checkpoint::{Checkpointer, Lengths};
 use readers::Readers;
 use writer::Writer;
 
@@ -94,8 +97,10 @@ impl SqliteStore {
         // The first reader is opened here, so that a file that cannot be read is told at once.
         let readers =
             Readers::new(path, options.point_readers, options.list_readers, &lock).map_err(failed)?;
-        let writer = Writer::start(connection, options.queue, options.group, lock)
-            .map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
+        let io = |source| OpenError::Io { path: path.to_owned(), source };
+        let checkpointer = Checkpointer::start(path, &mut connection, Lengths::default()).map_err(io)?;
+        let writer =
+            Writer::start(connection, checkpointer, options.queue, options.group, lock).map_err(io)?;
         Ok(Self { path: path.to_owned(), writer, readers })
     }
 }

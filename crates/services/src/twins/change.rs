@@ -1,5 +1,5 @@
 //! What happens to the graph: the one form in which changes are committed, and in which whoever must be told of them sees
-//! them, each with what was before and what is after it.
+//! them, each with what was before and what is after it, as far as anybody asks.
 //!
 //! ```text
 //!   a verb ─▶ Change ─▶ commit ─▶ the write, held to what was before ─┐
@@ -8,7 +8,7 @@
 //! ```
 
 use pollux_model::digital_twin::{DigitalTwin, Past, PastVersion, Relationship};
-use pollux_model::{ResourceName, Timestamp};
+use pollux_model::{Etag, ResourceName, Timestamp};
 use pollux_store::{Expect, Write};
 
 use super::json_patch::Operation;
@@ -20,7 +20,10 @@ pub(super) enum Change {
     TwinCreated(Box<DigitalTwin>),
     /// Patched or replaced.
     TwinUpdated {
-        before: Box<DigitalTwin>,
+        /// The etag of what was before.
+        was: Etag,
+        /// All of it, where the instance keeps its history.
+        before: Option<Box<DigitalTwin>>,
         after: Box<DigitalTwin>,
         /// From the one to the other: as it was asked for, or what a replacement comes to.
         patch: Vec<Operation>,
@@ -44,30 +47,27 @@ pub(super) enum Change {
 
 impl Change {
     /// The write that makes it so; refused if what is stored is no more what was before.
-    pub(super) fn write(&self, instance: &ResourceName) -> Write {
+    pub(super) fn into_write(self, instance: &ResourceName) -> Write {
         let twins = instance.clone();
         match self {
-            Self::TwinCreated(twin) => Write::PutTwin { twins, twin: twin.clone(), expect: Expect::Absent },
-            Self::TwinUpdated { before, after, .. } => {
-                Write::PutTwin { twins, twin: after.clone(), expect: Expect::Etag(before.etag.clone()) }
+            Self::TwinCreated(twin) => Write::PutTwin { twins, twin, expect: Expect::Absent },
+            Self::TwinUpdated { was, after, .. } => {
+                Write::PutTwin { twins, twin: after, expect: Expect::Etag(was) }
             }
             Self::TwinDeleted(twin) => {
-                Write::DeleteTwin { twins, id: twin.id.clone(), expect: Expect::Etag(twin.etag.clone()) }
+                let DigitalTwin { id, etag, .. } = *twin;
+                Write::DeleteTwin { twins, id, expect: Expect::Etag(etag) }
             }
             Self::RelationshipCreated(relationship) => {
-                Write::PutRelationship { twins, relationship: relationship.clone(), expect: Expect::Absent }
+                Write::PutRelationship { twins, relationship, expect: Expect::Absent }
             }
-            Self::RelationshipUpdated { before, after, .. } => Write::PutRelationship {
-                twins,
-                relationship: after.clone(),
-                expect: Expect::Etag(before.etag.clone()),
-            },
-            Self::RelationshipDeleted(relationship) => Write::DeleteRelationship {
-                twins,
-                source: relationship.source.clone(),
-                id: relationship.id.clone(),
-                expect: Expect::Etag(relationship.etag.clone()),
-            },
+            Self::RelationshipUpdated { before, after, .. } => {
+                Write::PutRelationship { twins, relationship: after, expect: Expect::Etag(before.etag) }
+            }
+            Self::RelationshipDeleted(relationship) => {
+                let Relationship { source, id, etag, .. } = *relationship;
+                Write::DeleteRelationship { twins, source, id, expect: Expect::Etag(etag) }
+            }
         }
     }
 
@@ -76,7 +76,7 @@ impl Change {
         let (was, until, deleted) = match self {
             Self::TwinCreated(_) | Self::RelationshipCreated(_) => return None,
             Self::TwinUpdated { before, after, .. } => {
-                (Past::Twin(DigitalTwin::clone(before)), after.updated, false)
+                (Past::Twin(DigitalTwin::clone(before.as_ref()?)), after.updated, false)
             }
             Self::TwinDeleted(twin) => (Past::Twin(DigitalTwin::clone(twin)), now, true),
             Self::RelationshipUpdated { before, after, .. } => {

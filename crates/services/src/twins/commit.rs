@@ -2,6 +2,7 @@
 //! What is told of changes (event routes) joins the same batch here.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
 
 use pollux_model::digital_twin::{DigitalTwin, Relationship};
 use pollux_model::resource::Resource;
@@ -57,11 +58,12 @@ pub(super) enum Outcome {
 
 impl Twins {
     /// Commits changes together, with what is to be told of them. Refused if something is no more what it was before.
-    pub(super) async fn commit(&self, instance: &Resource, changes: &[Change]) -> Result<Outcome> {
+    pub(super) async fn commit(&self, instance: &Resource, changes: Vec<Change>) -> Result<Outcome> {
+        let (ended, told) = (self.ended(instance, &changes), self.told(instance, &changes));
         let mut batch = Batch::new();
-        batch.writes.extend(changes.iter().map(|change| change.write(&instance.name)));
-        batch.writes.extend(self.ended(instance, changes));
-        batch.writes.extend(self.told(instance, changes));
+        batch.writes.extend(changes.into_iter().map(|change| change.into_write(&instance.name)));
+        batch.writes.extend(ended);
+        batch.writes.extend(told);
         self.commit_batch(batch).await
     }
 
@@ -86,6 +88,17 @@ impl Twins {
     pub(super) async fn read_twin(&self, instance: &ResourceName, id: &str) -> Result<DigitalTwin> {
         let twin = self.context.store.twin(instance, id).await.map_err(refusal::store)?;
         twin.ok_or_else(|| refusal::twin_not_found(id))
+    }
+
+    /// As [`Self::read_twin`], from the graph in memory where there is one: it is changed before a commit is acknowledged,
+    /// and the store's pages of a large graph are seldom at hand.
+    pub(super) async fn twin_at_hand(&self, instance: &ResourceName, id: &str) -> Result<DigitalTwin> {
+        let held = self.graphs.read(instance).map(|graph| graph.find(id).map(|(_, twin)| Arc::clone(twin)));
+        match held {
+            Some(None) => Err(refusal::twin_not_found(id)),
+            Some(Some(twin)) => twin.stored().ok_or_else(Error::internal),
+            None => self.read_twin(instance, id).await,
+        }
     }
 
     /// The relationship; or that its source is missing, or that it is.
@@ -117,13 +130,15 @@ impl Twins {
     {
         let instance = &resource.name;
         let _lane = self.lanes.enter(instance, id).await;
+        let remembers = resource.twin_history().is_some();
         for _ in 0..ATTEMPTS {
-            let before = self.read_twin(instance, id).await?;
-            check_etag(if_match, &before.etag)?;
-            let after = decide(before.clone(), &*self.models.get(resource).await?)?;
+            let twin = self.twin_at_hand(instance, id).await?;
+            check_etag(if_match, &twin.etag)?;
+            let (was, before) = (twin.etag.clone(), remembers.then(|| Box::new(twin.clone())));
+            let after = Box::new(decide(twin, &*self.models.get(resource).await?)?);
             let (etag, patch) = (after.etag.clone(), patch.to_vec());
-            let change = Change::TwinUpdated { before: Box::new(before), after: Box::new(after), patch };
-            match self.commit(resource, &[change]).await? {
+            let change = Change::TwinUpdated { was, before, after, patch };
+            match self.commit(resource, vec![change]).await? {
                 Outcome::Done => return Ok(etag),
                 Outcome::Refused(_) => {} // changed or deleted meanwhile: the next reading tells which
             }
@@ -152,7 +167,7 @@ impl Twins {
             let (etag, patch) = (after.etag.clone(), patch.to_vec());
             let (before, after) = (Box::new(before), Box::new(after));
             let change = Change::RelationshipUpdated { before, after, model, patch };
-            match self.commit(resource, &[change]).await? {
+            match self.commit(resource, vec![change]).await? {
                 Outcome::Done => return Ok(etag),
                 Outcome::Refused(Mismatch::NoTarget) => return Err(refusal::target_not_found()),
                 Outcome::Refused(_) => {}

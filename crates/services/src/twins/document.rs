@@ -28,14 +28,23 @@ pub(super) fn shown(twin: DigitalTwin) -> Value {
     Value::Object(document)
 }
 
-/// As [`twin_document`], as text.
-pub(super) fn shown_text(twin: &DigitalTwin) -> String {
-    let (id, etag) = (Value::from(twin.id.as_str()), Value::from(format!("W/\"{}\"", twin.etag)));
-    let contents = twin.document.to_string();
-    match contents.strip_prefix('{') {
-        Some(contents) if contents != "}" => format!("{{\"{ID}\":{id},\"$etag\":{etag},{contents}"),
-        _ => format!("{{\"{ID}\":{id},\"$etag\":{etag}}}"),
+/// As [`twin_document`], as text, and where in it the contents begin, behind the brace of theirs.
+pub(super) fn shown_text(twin: &DigitalTwin) -> (String, usize) {
+    // To `to_string` of a value each piece of it would be a call through a formatter.
+    let text = |text: &str| serde_json::to_string(text).unwrap_or_default();
+    let contents = serde_json::to_string(&twin.document).unwrap_or_default();
+    let (id, etag) = (text(&twin.id), text(&format!("W/\"{}\"", twin.etag)));
+    let mut shown = String::with_capacity(contents.len() + id.len() + etag.len() + 24);
+    for part in ["{\"", ID, "\":", &id, ",\"$etag\":", &etag] {
+        shown.push_str(part);
     }
+    let contents = contents.strip_prefix('{').unwrap_or("}");
+    if contents != "}" {
+        shown.push(',');
+    }
+    let at = shown.len();
+    shown.push_str(contents);
+    (shown, at)
 }
 
 /// A relationship as ADT shows it: the `$` members and its properties.
@@ -65,17 +74,18 @@ pub(super) fn assemble(
 ) -> Map<String, Value> {
     let mut document = Map::new();
     let mut metadata = Map::new();
+    let now = Value::from(now.to_string());
     metadata.insert(MODEL.into(), model.into());
-    metadata.insert(LAST_UPDATE.into(), now.to_string().into());
+    metadata.insert(LAST_UPDATE.into(), now.clone());
     let given = body.get(METADATA).and_then(Value::as_object).cloned().unwrap_or_default();
     for (name, value) in body {
         match value {
             _ if name.starts_with('$') => note_foreign(&name, findings),
             Value::Object(part) if is_component(&name) => {
-                document.insert(name, Value::Object(component(part, now, findings)));
+                document.insert(name, Value::Object(component_at(part, &now, findings)));
             }
             value => {
-                metadata.insert(name.clone(), property_metadata(&name, given.get(&name), now, findings));
+                metadata.insert(name.clone(), property_metadata(&name, given.get(&name), &now, findings));
                 document.insert(name, value);
             }
         }
@@ -90,9 +100,13 @@ pub(super) fn component(
     now: Timestamp,
     findings: &mut Vec<String>,
 ) -> Map<String, Value> {
+    component_at(body, &Value::from(now.to_string()), findings)
+}
+
+fn component_at(body: Map<String, Value>, now: &Value, findings: &mut Vec<String>) -> Map<String, Value> {
     let mut document = Map::new();
     let mut metadata = Map::new();
-    metadata.insert(LAST_UPDATE.into(), now.to_string().into());
+    metadata.insert(LAST_UPDATE.into(), now.clone());
     let given = body.get(METADATA).and_then(Value::as_object).cloned().unwrap_or_default();
     for (name, value) in body {
         if name.starts_with('$') {
@@ -113,9 +127,9 @@ fn note_foreign(name: &str, findings: &mut Vec<String>) {
     }
 }
 
-fn property_metadata(name: &str, given: Option<&Value>, now: Timestamp, findings: &mut Vec<String>) -> Value {
+fn property_metadata(name: &str, given: Option<&Value>, now: &Value, findings: &mut Vec<String>) -> Value {
     let mut metadata = Map::new();
-    metadata.insert("lastUpdateTime".into(), now.to_string().into());
+    metadata.insert("lastUpdateTime".into(), now.clone());
     match given.and_then(|given| given.get(SOURCE_TIME)) {
         None | Some(Value::Null) => {}
         Some(time) if is_time(time) => drop(metadata.insert(SOURCE_TIME.into(), time.clone())),

@@ -21,7 +21,7 @@ impl Twins {
             return Ok((twin.etag.clone(), Row::Shared(Arc::clone(&twin.text))));
         }
         let twin = self.read_twin(instance, id).await?;
-        Ok((twin.etag.clone(), Row::Text(shown_text(&twin))))
+        Ok((twin.etag.clone(), Row::Text(shown_text(&twin).0)))
     }
 
     /// One twin.

@@ -3,7 +3,7 @@
 //! ```text
 //!   store's writer: COMMIT ──▶ observer: changes the graph ──▶ whoever committed is answered
 //!   first query of an instance ──▶ load: pages from the store; what is committed meanwhile is applied behind them
-//!   query, GET of a twin ──▶ graph, where it is whole; the store otherwise
+//!   query, GET and PATCH of a twin ──▶ graph, where it is whole; the store otherwise
 //! ```
 //!
 //! A read model, never the truth: it is built from the store when an instance is first queried and forgotten with the
@@ -386,3 +386,6 @@ fn tell(bytes: usize) {
 fn add_twin(graph: &mut Graph, twin: &DigitalTwin) {
     graph.put_twin(Twin::new(twin));
 }
+
+#[cfg(test)]
+mod tests;

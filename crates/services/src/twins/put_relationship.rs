@@ -93,7 +93,7 @@ impl Twins {
                     Change::RelationshipUpdated { before: Box::new(before), after, model, patch }
                 }
             };
-            match self.commit(instance, &[change]).await? {
+            match self.commit(instance, vec![change]).await? {
                 Outcome::Done => return Ok(relationship),
                 Outcome::Refused(Mismatch::NoSource) => return Err(refusal::twin_not_found(source)),
                 Outcome::Refused(Mismatch::NoTarget) => return Err(refusal::target_not_found()),

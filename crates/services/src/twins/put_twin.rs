@@ -56,10 +56,11 @@ impl Twins {
                 Some(_) if put.if_none_match => return Err(refusal::already_there("twin", &twin.id)),
                 Some(before) => {
                     let patch = difference::of_twins(&before, &after);
-                    Change::TwinUpdated { before: Box::new(before), after, patch }
+                    let was = before.etag.clone();
+                    Change::TwinUpdated { was, before: Some(Box::new(before)), after, patch }
                 }
             };
-            match self.commit(&resource, &[change]).await? {
+            match self.commit(&resource, vec![change]).await? {
                 Outcome::Done => return Ok(twin),
                 Outcome::Refused(_) => {} // made, changed or deleted meanwhile
             }

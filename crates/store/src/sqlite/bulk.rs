@@ -6,8 +6,9 @@ use pollux_model::digital_twin::Relationship;
 
 use super::SqliteStore;
 use super::relationships;
-use super::rows::{count, one};
+use super::rows::{count, many};
 use crate::bulk::Bulk;
+use crate::document::encode;
 use crate::error::StoreError;
 
 #[async_trait]
@@ -17,15 +18,14 @@ impl Bulk for SqliteStore {
         twins: &ResourceName,
         ids: &[String],
     ) -> Result<Vec<Option<String>>, StoreError> {
-        let (twins, ids) = (twins.clone(), ids.to_owned());
-        let sql = "SELECT model FROM digital_twins WHERE twins = ?1 AND id = ?2";
+        // One statement for all of them: each by itself would cost twice as much.
+        let sql =
+            "SELECT (SELECT model FROM digital_twins WHERE twins = ?1 AND id = value) FROM json_each(?2)
+            ORDER BY key";
+        let (twins, wanted) = (twins.clone(), encode(&ids)?);
         self.readers
             .list(move |connection| {
-                let snapshot = connection.unchecked_transaction()?;
-                let model = |id: &String| {
-                    one(&snapshot, sql, [twins.as_str(), id.as_str()], |row| Ok(row.get::<_, String>(0)?))
-                };
-                ids.iter().map(model).collect()
+                many(connection, sql, [twins.as_str(), &wanted], |row| Ok(row.get::<_, Option<String>>(0)?))
             })
             .await
     }

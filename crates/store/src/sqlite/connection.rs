@@ -34,10 +34,11 @@ pub(super) fn writer(path: &Path) -> rusqlite::Result<Connection> {
     if mode != "wal" {
         return Err(refused("write-ahead logging is not possible on this file system"));
     }
-    // A checkpoint every 16 MiB lets pages that change often be copied once instead of many times.
+    // The log is copied by `checkpoint`. Of its file as much is kept as it usually needs: to write over what is there is
+    // cheaper than to make a file longer.
     connection.execute_batch(
-        "PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA wal_autocheckpoint = 4096;
-         PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -32768;",
+        "PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA wal_autocheckpoint = 0;
+         PRAGMA journal_size_limit = 134217728; PRAGMA cache_size = -65536;",
     )?;
     set_durable(&connection, true)?;
     Ok(connection)
@@ -59,6 +60,16 @@ pub(super) fn set_durable(connection: &Connection, durable: bool) -> rusqlite::R
         return Ok(());
     }
     Err(refused("the setting PRAGMA synchronous was not accepted"))
+}
+
+/// The connection that copies the write-ahead log into the database.
+pub(super) fn checkpointer(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = open(path)?;
+    connection.execute_batch(
+        "PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA cache_size = -256;",
+    )?;
+    set_durable(&connection, true)?;
+    Ok(connection)
 }
 
 /// A connection that only reads.

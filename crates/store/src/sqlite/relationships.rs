@@ -1,5 +1,7 @@
 //! Table `relationships`, read along the source (the key) or along the target (an index).
 
+use std::collections::{HashMap, HashSet};
+
 use pollux_model::ResourceName;
 use pollux_model::digital_twin::Relationship;
 use rusqlite::{Connection, Row, params};
@@ -113,11 +115,33 @@ fn read(row: &Row<'_>) -> Result<Relationship, StoreError> {
     document(row, 0, "relationships")
 }
 
+/// Twins that a batch has found already: many relationships share an end.
+#[derive(Debug, Default)]
+pub(super) struct Ends(HashMap<ResourceName, HashSet<Box<str>>>);
+
+impl Ends {
+    fn exist(&mut self, connection: &Connection, twins: &ResourceName, id: &str) -> Result<bool, StoreError> {
+        if self.0.get(twins).is_some_and(|known| known.contains(id)) {
+            return Ok(true);
+        }
+        let exists = twins::exists(connection, twins, id)?;
+        if exists {
+            self.0.entry(twins.clone()).or_default().insert(id.into());
+        }
+        Ok(exists)
+    }
+
+    /// A twin was deleted, or an instance.
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
 pub(super) fn put(
     connection: &Connection,
     twins: &ResourceName,
     relationship: &Relationship,
-    text: &str,
+    (text, ends): (&str, &mut Ends),
     expect: &Expect,
 ) -> Result<(), Refusal> {
     let Relationship { id, source, target, name, etag, .. } = relationship;
@@ -129,10 +153,10 @@ pub(super) fn put(
     } else {
         require(connection, ETAG, [twins.as_str(), source, id], expect)?;
     }
-    if !twins::exists(connection, twins, source)? {
+    if !ends.exist(connection, twins, source)? {
         return Err(Mismatch::NoSource.into());
     }
-    if !twins::exists(connection, twins, target)? {
+    if !ends.exist(connection, twins, target)? {
         return Err(Mismatch::NoTarget.into());
     }
     if fresh {

@@ -66,15 +66,18 @@ pub(super) fn count(connection: &Connection, sql: &str, params: impl Params) -> 
 
 /// Runs a statement that writes.
 pub(super) fn execute(connection: &Connection, sql: &str, params: impl Params) -> Result<(), StoreError> {
-    connection.prepare_cached(sql)?.execute(params)?;
-    Ok(())
+    changed(connection, sql, params).map(drop)
+}
+
+/// Runs a statement that writes; whether it changed a row.
+pub(super) fn changed(connection: &Connection, sql: &str, params: impl Params) -> Result<bool, StoreError> {
+    Ok(connection.prepare_cached(sql)?.execute(params)? > 0)
 }
 
 /// Runs a statement that adds a row unless it is there: then that is refused. One look-up of the key less than asking
 /// first, which is felt where there are many.
 pub(super) fn insert(connection: &Connection, sql: &str, params: impl Params) -> Result<(), Refusal> {
-    let added = connection.prepare_cached(sql).and_then(|mut statement| statement.execute(params));
-    if added.map_err(StoreError::from)? == 0 { Err(Mismatch::Exists.into()) } else { Ok(()) }
+    if changed(connection, sql, params)? { Ok(()) } else { Err(Mismatch::Exists.into()) }
 }
 
 /// The JSON document in a column.

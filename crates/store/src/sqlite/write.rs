@@ -3,6 +3,7 @@
 use rusqlite::Connection;
 
 use super::failure::Refusal;
+use super::relationships::Ends;
 use super::{
     devices, enrollments, functions, history, jobs, leases, models, outbox, registrations, relationships,
     resources, secrets, twins,
@@ -12,14 +13,23 @@ use crate::prepared::{Documents, Prepared};
 
 /// Applies the writes in order; on a refusal names the write, and what was applied before it must be undone.
 pub(super) fn apply_all(batch: &Prepared, connection: &Connection) -> Result<(), (usize, Refusal)> {
+    let mut ends = Ends::default();
     for (index, (write, documents)) in batch.writes.iter().enumerate() {
-        apply(connection, write, documents).map_err(|refusal| (index, refusal))?;
+        apply(connection, write, documents, &mut ends).map_err(|refusal| (index, refusal))?;
     }
     Ok(())
 }
 
-fn apply(connection: &Connection, write: &Write, documents: &Documents) -> Result<(), Refusal> {
+fn apply(
+    connection: &Connection,
+    write: &Write,
+    documents: &Documents,
+    ends: &mut Ends,
+) -> Result<(), Refusal> {
     let text = documents.main.as_str();
+    if matches!(write, Write::DeleteTwin { .. } | Write::DeleteResource { .. }) {
+        ends.forget();
+    }
     match write {
         Write::PutResource { resource, expect } => resources::put(connection, resource, text, expect),
         Write::DeleteResource { kind, name, expect } => resources::delete(connection, *kind, name, expect),
@@ -47,7 +57,7 @@ fn apply(connection: &Connection, write: &Write, documents: &Documents) -> Resul
         Write::PutTwin { twins, twin, expect } => twins::put(connection, twins, twin, text, expect),
         Write::DeleteTwin { twins, id, expect } => twins::delete(connection, twins, id, expect),
         Write::PutRelationship { twins, relationship, expect } => {
-            relationships::put(connection, twins, relationship, text, expect)
+            relationships::put(connection, twins, relationship, (text, ends), expect)
         }
         Write::DeleteRelationship { twins, source, id, expect } => {
             relationships::delete(connection, twins, source, id, expect)

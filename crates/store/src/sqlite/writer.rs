@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::checkpoint::Checkpointer;
 use super::failure::Refusal;
 use super::lock::FileLock;
 use super::write::apply_all;
@@ -72,6 +73,7 @@ impl Writer {
     /// Starts the thread. `queue` jobs may wait, `group` are committed together at most.
     pub(super) fn start(
         connection: Connection,
+        checkpointer: Checkpointer,
         queue: usize,
         group: usize,
         lock: Arc<FileLock>,
@@ -80,7 +82,7 @@ impl Writer {
         let state = Arc::new(State::default());
         // What an earlier process left in the outbox is news to whoever waits first.
         state.outbox.notify_one();
-        let mut thread = Thread { connection, durable: true, state: Arc::clone(&state) };
+        let mut thread = Thread { checkpointer, connection, durable: true, state: Arc::clone(&state) };
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
             thread.run(queued, group.max(1));
             // The connection is closed before another process may open the file.
@@ -161,6 +163,13 @@ fn stopped() -> StoreError {
     StoreError::Unavailable("the thread that writes to the database has stopped".to_owned())
 }
 
+fn refused((index, refusal): (usize, Refusal)) -> CommitError {
+    match refusal {
+        Refusal::Mismatch(mismatch) => CommitError::Expectation { index, mismatch },
+        Refusal::Store(error) => error.into(),
+    }
+}
+
 fn store_only(answer: Answer) -> Result<(), StoreError> {
     match answer {
         Ok(()) => Ok(()),
@@ -171,6 +180,7 @@ fn store_only(answer: Answer) -> Result<(), StoreError> {
 
 /// The thread's own things.
 struct Thread {
+    checkpointer: Checkpointer,
     connection: Connection,
     /// Whether the connection is set to durable commits now.
     durable: bool,
@@ -179,9 +189,21 @@ struct Thread {
 
 impl Thread {
     fn run(&mut self, mut jobs: mpsc::Receiver<Job>, group: usize) {
-        let mut taken = Vec::with_capacity(group);
+        let (mut taken, mut last) = (Vec::with_capacity(group), 0);
         while jobs.blocking_recv_many(&mut taken, group) > 0 {
+            if taken.len() < last {
+                // Those who were answered last may be about to come again, and need this processor for it: together with
+                // them it is one sync in place of two.
+                std::thread::yield_now();
+                while taken.len() < group
+                    && let Ok(job) = jobs.try_recv()
+                {
+                    taken.push(job);
+                }
+            }
+            last = taken.len();
             self.commit_group(&mut taken);
+            self.checkpointer.after_commit(&self.connection);
         }
     }
 
@@ -235,6 +257,11 @@ impl Thread {
 
     /// Applies one job. The outer error means that the whole transaction is lost.
     fn apply(&self, work: &Work) -> Result<Answer, StoreError> {
+        if let Work::Commit(batch) = work
+            && batch.first_decides()
+        {
+            return self.apply_plain(batch);
+        }
         self.execute("SAVEPOINT batch")?;
         let applied = match work {
             Work::Commit(batch) => apply_all(batch, &self.connection),
@@ -251,10 +278,7 @@ impl Thread {
                 self.execute("UPDATE probe SET count = count + 1").map_err(|error| (0, error.into()))
             }
         };
-        let answer = applied.map_err(|(index, refusal)| match refusal {
-            Refusal::Mismatch(mismatch) => CommitError::Expectation { index, mismatch },
-            Refusal::Store(error) => error.into(),
-        });
+        let answer = applied.map_err(refused);
         if let Err(CommitError::Store(error)) = &answer
             && self.connection.is_autocommit()
         {
@@ -266,6 +290,19 @@ impl Thread {
         }
         self.execute("RELEASE batch")?;
         Ok(answer)
+    }
+
+    /// Applies a batch whose first write decides, without a savepoint, for which SQLite copies every page that it changes.
+    /// What is written behind the first can only fail together with the whole transaction.
+    fn apply_plain(&self, batch: &Prepared) -> Result<Answer, StoreError> {
+        match apply_all(batch, &self.connection) {
+            Err((0, refusal)) if !self.connection.is_autocommit() => Ok(Err(refused((0, refusal)))),
+            Err((_, Refusal::Store(error))) => Err(error),
+            Err((_, Refusal::Mismatch(mismatch))) => {
+                Err(StoreError::Corrupt(format!("{mismatch:?} where nothing could be refused")))
+            }
+            Ok(()) => Ok(Ok(())),
+        }
     }
 
     fn roll_back(&self) {

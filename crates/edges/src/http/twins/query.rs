@@ -31,7 +31,10 @@ pub(super) async fn run(State(services): State<Arc<Services>>, call: Call, body:
             .map_err(|error| Error::invalid(format!("Payload is invalid: {error}.")))?;
     let query = QueryTwins { query, paging: Paging { continuation: continuation_token, limit } };
     let page = services.twins.query(&call.caller, &call.instance, query).await?;
-    let mut text = String::from("{\"value\":[");
+    // Grown step by step it would be copied several times.
+    let room: usize = page.rows.iter().map(|row| row.text_len() + 1).sum();
+    let mut text = String::with_capacity(room + 128);
+    text.push_str("{\"value\":[");
     for (at, row) in page.rows.into_iter().enumerate() {
         if at > 0 {
             text.push(',');

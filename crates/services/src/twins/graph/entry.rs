@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use pollux_model::Etag;
 use pollux_model::digital_twin::{DigitalTwin, Relationship};
+use pollux_model::{Etag, Timestamp};
 use serde_json::Value;
 
 use super::super::document::{METADATA, shown_text};
 
 /// About what a twin takes beside its text and values: nodes of maps, allocations.
-const TWIN: usize = 320;
+const TWIN: usize = 384;
 /// The same of a relationship.
 const EDGE: usize = 180;
 /// A column beside the text it may have.
@@ -24,6 +24,9 @@ pub(crate) struct Twin {
     pub(crate) model: Arc<str>,
     /// The document as `twin_document` shows it.
     pub(crate) text: Arc<str>,
+    /// Where in it the contents begin.
+    contents: usize,
+    updated: Timestamp,
     /// All of its members but `$metadata`, by name. The graph makes names the same allocation for all twins.
     pub(super) columns: Box<[(Arc<str>, Scalar)]>,
 }
@@ -46,13 +49,31 @@ impl Twin {
     pub(super) fn new(twin: &DigitalTwin) -> Self {
         let members = twin.document.as_object();
         let columns = members.into_iter().flatten().filter(|(name, _)| *name != METADATA);
+        let (text, contents) = shown_text(twin);
         Self {
             id: twin.id.as_str().into(),
             etag: twin.etag.clone(),
             model: twin.model.as_str().into(),
-            text: shown_text(twin).into(),
+            text: text.into(),
+            contents,
+            updated: twin.updated,
             columns: columns.map(|(name, value)| (name.as_str().into(), Scalar::of(value))).collect(),
         }
+    }
+
+    /// The twin as it is stored; `None` if it cannot be read, which it always can: it was written here.
+    pub(crate) fn stored(&self) -> Option<DigitalTwin> {
+        let contents = self.text.get(self.contents..)?;
+        let mut text = String::with_capacity(contents.len() + 1);
+        text.push('{');
+        text.push_str(contents);
+        Some(DigitalTwin {
+            id: (*self.id).into(),
+            model: (*self.model).into(),
+            etag: self.etag.clone(),
+            document: serde_json::from_str(&text).ok()?,
+            updated: self.updated,
+        })
     }
 
     /// A member of the document; `None` if it has none of this name. `$metadata` is not among them.

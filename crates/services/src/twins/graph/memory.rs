@@ -20,7 +20,8 @@ pub(crate) struct Graph {
     edges: Vec<Option<Edge>>,
     free_nodes: Vec<u32>,
     free_edges: Vec<u32>,
-    by_id: BTreeMap<Arc<str>, u32>,
+    by_id: HashMap<Arc<str>, u32>,
+    in_order: BTreeMap<Arc<str>, u32>,
     by_model: BTreeMap<Arc<str>, BTreeMap<Arc<str>, u32>>,
     /// Names of relationships and properties, each once.
     names: HashMap<Arc<str>, Arc<str>>,
@@ -94,7 +95,7 @@ impl Graph {
         let Some(models) = models else {
             let there = |number: &&u32| self.node(**number).is_some_and(|node| node.twin.is_some());
             return self
-                .by_id
+                .in_order
                 .range::<str, _>(range)
                 .map(|(_, number)| number)
                 .filter(there)
@@ -148,17 +149,23 @@ impl Graph {
         self.version += 1;
         let number = self.enter(&twin.id);
         twin.id = Arc::clone(&self.nodes[number as usize].id);
-        self.leave_model(number);
-        let known = self.by_model.get_key_value(&*twin.model).map(|(model, _)| Arc::clone(model));
-        twin.model = known.unwrap_or(twin.model);
         for (name, _) in &mut twin.columns {
             *name = self.name(name);
         }
-        self.by_model.entry(Arc::clone(&twin.model)).or_default().insert(Arc::clone(&twin.id), number);
         self.bytes += twin.bytes();
-        for (property, index) in &mut self.indexes {
-            if let Some(value) = twin.column(property) {
-                index.put(value, &twin.id, number);
+        match self.nodes[number as usize].twin.take() {
+            Some(was) if was.model == twin.model => {
+                self.bytes = self.bytes.saturating_sub(was.bytes());
+                twin.model = Arc::clone(&was.model);
+                self.find_anew(number, Some(&was), Some(&twin));
+            }
+            was => {
+                self.leave_model(number, was);
+                let known = self.by_model.get_key_value(&*twin.model).map(|(model, _)| Arc::clone(model));
+                twin.model = known.unwrap_or(twin.model);
+                let of_model = self.by_model.entry(Arc::clone(&twin.model)).or_default();
+                of_model.insert(Arc::clone(&twin.id), number);
+                self.find_anew(number, None, Some(&twin));
             }
         }
         self.nodes[number as usize].twin = Some(Arc::new(twin));
@@ -167,7 +174,8 @@ impl Graph {
     pub(super) fn delete_twin(&mut self, id: &str) {
         self.version += 1;
         let Some(number) = self.by_id.get(id).copied() else { return };
-        self.leave_model(number);
+        let was = self.nodes[number as usize].twin.take();
+        self.leave_model(number, was);
         self.release(number);
     }
 
@@ -237,13 +245,33 @@ impl Graph {
                 u32::try_from(self.nodes.len() - 1).unwrap_or(NONE)
             }
         };
+        self.in_order.insert(Arc::clone(&id), number);
         self.by_id.insert(id, number);
         number
     }
 
-    /// Takes the twin of a node out of everything it is found by.
-    fn leave_model(&mut self, number: u32) {
-        let Some(twin) = self.nodes[number as usize].twin.take() else { return };
+    /// Moves a node in the indexes from the values of one twin to those of another. Most changes leave what is indexed as
+    /// it is, and finding a place in an index costs more than comparing.
+    fn find_anew(&mut self, number: u32, was: Option<&Twin>, is: Option<&Twin>) {
+        let Some(id) = was.or(is).map(|twin| Arc::clone(&twin.id)) else { return };
+        for (property, index) in &mut self.indexes {
+            let before = was.and_then(|twin| twin.column(property));
+            let after = is.and_then(|twin| twin.column(property));
+            if before == after {
+                continue;
+            }
+            if let Some(value) = before {
+                index.remove(value, &id, number);
+            }
+            if let Some(value) = after {
+                index.put(value, &id, number);
+            }
+        }
+    }
+
+    /// Takes what was the twin of a node out of everything it is found by.
+    fn leave_model(&mut self, number: u32, was: Option<Arc<Twin>>) {
+        let Some(twin) = was else { return };
         self.bytes = self.bytes.saturating_sub(twin.bytes());
         if let Some(list) = self.by_model.get_mut(&*twin.model) {
             list.remove(&*twin.id);
@@ -251,11 +279,7 @@ impl Graph {
                 self.by_model.remove(&*twin.model);
             }
         }
-        for (property, index) in &mut self.indexes {
-            if let Some(value) = twin.column(property) {
-                index.remove(value, &twin.id, number);
-            }
-        }
+        self.find_anew(number, Some(&twin), None);
     }
 
     /// Forgets a node that nothing is known of any more.
@@ -267,6 +291,7 @@ impl Graph {
         }
         let node = std::mem::take(&mut self.nodes[number as usize]);
         self.by_id.remove(&node.id);
+        self.in_order.remove(&node.id);
         self.free_nodes.push(number);
     }
 

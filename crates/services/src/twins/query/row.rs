@@ -47,6 +47,16 @@ impl Row {
         }
     }
 
+    /// How long its text is, as far as it is made: of a document not.
+    #[must_use]
+    pub fn text_len(&self) -> usize {
+        match self {
+            Self::Document(_) => 0,
+            Self::Text(text) => text.len(),
+            Self::Shared(text) => text.len(),
+        }
+    }
+
     /// How long its text is.
     pub(super) fn bytes(&self) -> usize {
         match self {

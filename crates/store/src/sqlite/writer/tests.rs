@@ -4,17 +4,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use pollux_model::ResourceName;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-use super::{Answer, Job, State, Thread, Work, Writer, connection, outbox};
+use super::{Answer, Checkpointer, Job, State, Thread, Work, Writer, connection, outbox};
 use crate::batch::{Batch, Expect, Write};
 use crate::error::{CommitError, Mismatch, StoreError};
+use crate::observer::Observer;
 use crate::prepared::Prepared;
+use crate::sqlite::checkpoint::Lengths;
 use crate::sqlite::lock::FileLock;
 use crate::sqlite::migrate::migrate;
-use crate::suite::fixtures::{device, name, put_device, tell};
+use crate::suite::fixtures::{self, device, etag, name, put_device, put_twin, tell};
 
 fn database() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -27,7 +30,8 @@ fn thread(path: &Path) -> Thread {
     connection::create_file(path).unwrap();
     let mut connection = connection::writer(path).unwrap();
     migrate(path, &mut connection).unwrap();
-    Thread { connection, durable: true, state: Arc::new(State::default()) }
+    let checkpointer = Checkpointer::start(path, &mut connection, Lengths::default()).unwrap();
+    Thread { checkpointer, connection, durable: true, state: Arc::new(State::default()) }
 }
 
 fn run(thread: &mut Thread, work: impl IntoIterator<Item = Work>) -> Vec<Answer> {
@@ -156,10 +160,10 @@ fn a_refused_batch_is_rolled_back_alone() {
 #[tokio::test]
 async fn a_sick_writer_says_so_and_recovers_when_asked() {
     let (_folder, path) = database();
-    let Thread { connection, .. } = thread(&path);
+    let Thread { connection, checkpointer, .. } = thread(&path);
     connection.busy_timeout(Duration::ZERO).unwrap();
     let lock = Arc::new(FileLock::take(&path).unwrap());
-    let writer = Writer::start(connection, 4, 4, lock).unwrap();
+    let writer = Writer::start(connection, checkpointer, 4, 4, lock).unwrap();
     writer.healthy().await.unwrap();
     // Someone with a tool of his own holds the write lock.
     let other = rusqlite::Connection::open(&path).unwrap();
@@ -173,4 +177,115 @@ async fn a_sick_writer_says_so_and_recovers_when_asked() {
     assert!(outbox::oldest(&other, 9).unwrap().is_empty());
     writer.commit(batch()).await.unwrap();
     assert_eq!(outbox::oldest(&other, 9).unwrap().len(), 1);
+}
+
+fn change(twin: &str, was: &str, is: &str) -> Work {
+    let mut twin = fixtures::twin(twin, "dtmi:a;1");
+    twin.etag = etag(is);
+    let write =
+        Write::PutTwin { twins: name("twins-one"), twin: Box::new(twin), expect: Expect::Etag(etag(was)) };
+    Work::Commit(Prepared::new(Batch::new().with(write).with(tell(5))).unwrap())
+}
+
+#[test]
+fn a_change_that_is_refused_at_once_leaves_the_others_of_its_group() {
+    let (_folder, path) = database();
+    let mut thread = thread(&path);
+    let made = Batch::from(put_twin("twins-one", fixtures::twin("t", "dtmi:b;1")));
+    let first = fixtures::twin("t", "dtmi:b;1").etag.to_string();
+    // The first of these changes the model too, which is another statement.
+    let works = [
+        Work::Commit(Prepared::new(made).unwrap()),
+        change("t", &first, "two"),
+        change("t", &first, "three"),
+        change("u", &first, "three"),
+        change("t", "two", "four"),
+    ];
+    let answers = run(&mut thread, works);
+    let found: Vec<_> = answers
+        .iter()
+        .map(|answer| match answer {
+            Ok(()) => None,
+            Err(CommitError::Expectation { index: 0, mismatch }) => Some(*mismatch),
+            Err(other) => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(found, [None, None, Some(Mismatch::OtherEtag), Some(Mismatch::Absent), None]);
+    let (etag, model): (String, String) = thread
+        .connection
+        .query_row("SELECT etag, model FROM digital_twins", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap();
+    assert_eq!((etag.as_str(), model.as_str(), rows(&thread, "outbox")), ("four", "dtmi:a;1", 2));
+}
+
+#[test]
+fn what_fails_behind_a_change_is_not_left_half_done() {
+    let (_folder, path) = database();
+    let mut thread = thread(&path);
+    let breaks = "CREATE TRIGGER breaks BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'no'); END";
+    thread.connection.execute_batch(breaks).unwrap();
+    let answers = run(&mut thread, [put("a"), put("b")]);
+    assert!(answers.iter().all(|answer| matches!(answer, Err(CommitError::Store(_)))), "{answers:?}");
+    assert_eq!((rows(&thread, "devices"), rows(&thread, "outbox")), (0, 0));
+    thread.connection.execute_batch("DROP TRIGGER breaks").unwrap();
+    assert!(run(&mut thread, [put("a")])[0].is_ok());
+}
+
+/// Notes which twins it is told of, and whether they could be read by then.
+#[derive(Debug)]
+struct Notes {
+    path: PathBuf,
+    told: Mutex<Vec<(String, bool)>>,
+}
+
+impl Observer for Notes {
+    fn committed(&self, writes: &mut dyn Iterator<Item = &Write>) {
+        let reader = rusqlite::Connection::open(&self.path).unwrap();
+        for write in writes {
+            let Write::PutTwin { twin, .. } = write else { continue };
+            let sql = "SELECT count(*) FROM digital_twins WHERE etag = ?1";
+            let there: i64 = reader.query_row(sql, [twin.etag.as_str()], |row| row.get(0)).unwrap();
+            self.told.lock().push((twin.etag.to_string(), there == 1));
+        }
+    }
+}
+
+#[test]
+fn observers_are_told_of_what_is_committed_in_order_and_of_nothing_else() {
+    let (_folder, path) = database();
+    let mut thread = thread(&path);
+    let notes = Arc::new(Notes { path: path.clone(), told: Mutex::default() });
+    let observer: Arc<dyn Observer> = Arc::clone(&notes) as _;
+    thread.state.observers.add(Arc::downgrade(&observer));
+    let make = |id: &str| {
+        let mut twin = fixtures::twin(id, "dtmi:a;1");
+        twin.etag = etag(id);
+        Work::Commit(Prepared::new(Batch::from(put_twin("twins-one", twin))).unwrap())
+    };
+    let answers = run(&mut thread, [make("a"), change("a", "other", "no"), make("b"), Work::Probe]);
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 3);
+    run(&mut thread, [change("a", "a", "c")]);
+    let told = std::mem::take(&mut *notes.told.lock());
+    let etags: Vec<&str> = told.iter().map(|(etag, _)| etag.as_str()).collect();
+    assert_eq!(etags, ["a", "b", "c"], "not of what was refused");
+    assert!(told.iter().all(|(_, there)| *there), "each is committed by then: {told:?}");
+    // A transaction that fails tells nothing; nor is told who is gone.
+    thread.connection.execute_batch("PRAGMA query_only = ON").unwrap();
+    assert!(run(&mut thread, [make("d")])[0].is_err());
+    assert!(notes.told.lock().is_empty());
+    thread.connection.execute_batch("PRAGMA query_only = OFF").unwrap();
+    drop((observer, notes));
+    assert!(run(&mut thread, [make("e")])[0].is_ok());
+    assert!(thread.state.observers.all().is_empty());
+}
+
+/// `.cargo/config.toml` tells SQLite's build that there is `fdatasync`, which it does not list; what it lists came with that.
+#[test]
+fn sqlite_is_built_as_the_workspace_says() {
+    let (_folder, path) = database();
+    let thread = thread(&path);
+    let mut statement = thread.connection.prepare("PRAGMA compile_options").unwrap();
+    let options: Vec<String> =
+        statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+    assert!(options.iter().any(|option| option == "DEFAULT_MEMSTATUS=0"), "{options:?}");
 }
