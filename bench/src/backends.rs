@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result};
 use pollux_client::Rest;
 use pollux_client::hub_device::HubDevice;
 
-use crate::registrations::{self, World};
+use crate::provisioning::{self, Transport, World};
 use crate::report::{Figure, Report, median};
 use crate::subject::{AT_ONCE, Cpu, Subject};
 use crate::telemetry::{self, SHAPES, total};
@@ -53,7 +53,7 @@ struct Found {
     base: f64,
     connection: f64,
     connecting: Cpu,
-    registrations: Vec<registrations::Sample>,
+    registrations: Vec<provisioning::Sample>,
     /// Bytes of the state that each registration left.
     device_bytes: Vec<f64>,
     telemetry: [Vec<Messages>; SHAPES.len()],
@@ -83,9 +83,9 @@ pub(crate) async fn measure(plan: Plan) -> Result<Report> {
     };
     let peers = Peers::new(&one).await?;
     let subjects = [
-        ("SQLite + segments", Subject::start(registrations::NO_WAIT)?),
-        ("PostgreSQL + JetStream", Subject::start_nodes(1, one, registrations::NO_WAIT)?),
-        ("the same, 3 nodes", Subject::start_nodes(3, three, registrations::NO_WAIT)?),
+        ("SQLite + segments", Subject::start(provisioning::NO_WAIT)?),
+        ("PostgreSQL + JetStream", Subject::start_nodes(1, one, provisioning::NO_WAIT)?),
+        ("the same, 3 nodes", Subject::start_nodes(3, three, provisioning::NO_WAIT)?),
     ];
     let mut trials = Vec::new();
     for (name, subject) in subjects {
@@ -132,7 +132,7 @@ impl Trial {
 
     async fn repetition(&mut self, plan: Plan) -> Result<()> {
         let before = servers::state_bytes(&self.subject)?;
-        let sample = self.world.registrations(&self.subject, plan.duration).await?;
+        let sample = self.world.registrations(&self.subject, Transport::Mqtt, plan.duration).await?;
         self.found.device_bytes.push((servers::state_bytes(&self.subject)? - before) / sample.count);
         self.found.registrations.push(sample);
         for (index, shape) in SHAPES.into_iter().enumerate() {
@@ -189,7 +189,7 @@ impl Trial {
             figure(&format!("connect{name}"), "CPU-µs", runs);
         }
         let runs = found.registrations.iter().map(|sample| sample.per_second).collect();
-        let clients = registrations::CLIENTS;
+        let clients = provisioning::CLIENTS;
         figure(&format!("registrations, {clients} at a time"), "registrations/s", runs);
         let each: Vec<_> =
             found.registrations.iter().map(|sample| sample.cpu.micros_each(sample.count)).collect();

@@ -6,14 +6,18 @@ use std::process::{Child, Stdio};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use rustls::{ClientConfig, ServerConfig};
-use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use pollux_client::tls;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use crate::pki::Authority;
 use crate::process;
 use crate::subject::beside;
 
@@ -22,10 +26,11 @@ const ECHO: [u8; 64] = [42; 64];
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
 
-/// Serves until killed; the first line of output says where, and what to trust.
-pub(crate) async fn serve() -> Result<()> {
+/// Serves until killed; the first line of output says where, and what to trust. With the key of an authority: those who
+/// show a certificate of it, verified, and nobody else.
+pub(crate) async fn serve(authority: Option<&str>) -> Result<()> {
     let listener = listen()?;
-    let acceptor = begin(listener.local_addr()?)?;
+    let acceptor = begin(listener.local_addr()?, authority)?;
     loop {
         let (stream, _) = listener.accept().await?;
         let acceptor = acceptor.clone();
@@ -35,31 +40,40 @@ pub(crate) async fn serve() -> Result<()> {
 }
 
 /// Makes a certificate, and says in a line of output where it serves and what to trust.
-pub(crate) fn begin(address: SocketAddr) -> Result<TlsAcceptor> {
+pub(crate) fn begin(address: SocketAddr, authority: Option<&str>) -> Result<TlsAcceptor> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder =
+        ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    let builder = match authority {
+        None => builder.with_no_client_auth(),
+        Some(key) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(CertificateDer::from_pem_slice(Authority::of(key)?.pem().as_bytes())?)?;
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let config = builder.with_single_cert(vec![made.cert.der().clone()], key)?;
     let ready = json!({ "port": address.port(), "ca": made.cert.pem() });
     writeln!(std::io::stdout(), "{ready}")?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Runs this program as such a server, pinned like the subject; gives where it serves and whom to trust.
-pub(crate) fn spawn(argument: &str) -> Result<(Child, SocketAddr, Arc<ClientConfig>)> {
+/// Runs this program as such a server, pinned like the subject; gives where it serves and whom to trust, in PEM.
+pub(crate) fn spawn(arguments: &[&str]) -> Result<(Child, SocketAddr, String)> {
     let own = std::env::current_exe()?;
     let name = own.file_name().and_then(|name| name.to_str()).context("this program has no name")?;
     let mut command = process::pinned(&beside(name)?);
-    let mut child = command.arg(argument).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let mut child = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let stdout = child.stdout.take().context("stdout was asked to be piped")?;
     let mut line = String::new();
     BufReader::new(stdout).read_line(&mut line)?;
     let ready: Value = serde_json::from_str(&line).context("the bare server did not start")?;
     let port = u16::try_from(ready["port"].as_u64().context("no port")?)?;
-    let config = pollux_client::tls::client_config(ready["ca"].as_str().context("no certificate")?)?;
-    Ok((child, SocketAddr::from((Ipv4Addr::LOCALHOST, port)), config))
+    let ca = ready["ca"].as_str().context("no certificate")?.to_owned();
+    Ok((child, SocketAddr::from((Ipv4Addr::LOCALHOST, port)), ca))
 }
 
 fn listen() -> Result<TcpListener> {
@@ -85,6 +99,14 @@ pub(crate) struct Bare {
     child: Child,
     address: SocketAddr,
     connector: Connector,
+    mutual: Option<Mutual>,
+}
+
+/// What it wants to see, and whom its clients trust.
+#[derive(Debug)]
+struct Mutual {
+    authority: Authority,
+    ca_pem: String,
 }
 
 /// How clients shake hands with it.
@@ -100,8 +122,17 @@ impl std::fmt::Debug for Connector {
 impl Bare {
     /// Starts it.
     pub(crate) fn start() -> Result<Self> {
-        let (child, address, config) = spawn("--bare-tls")?;
-        Ok(Self { child, address, connector: Connector(TlsConnector::from(config)) })
+        let (child, address, ca) = spawn(&["--bare-tls"])?;
+        let connector = Connector(TlsConnector::from(tls::client_config(&ca)?));
+        Ok(Self { child, address, connector, mutual: None })
+    }
+
+    /// Starts one that wants certificates; each connection shows one of its own.
+    pub(crate) fn start_mutual() -> Result<Self> {
+        let authority = Authority::new()?;
+        let (child, address, ca_pem) = spawn(&["--bare-mutual-tls", &authority.key_pem()])?;
+        let connector = Connector(TlsConnector::from(tls::client_config(&ca_pem)?));
+        Ok(Self { child, address, connector, mutual: Some(Mutual { authority, ca_pem }) })
     }
 
     /// Its process id.
@@ -114,7 +145,14 @@ impl Bare {
         let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
         let name = ServerName::try_from("localhost").context("a name")?;
-        let mut stream = self.connector.0.connect(name, stream).await?;
+        let connector = match &self.mutual {
+            None => self.connector.0.clone(),
+            Some(Mutual { authority, ca_pem }) => {
+                let (chain, key) = authority.leaf("bare")?;
+                TlsConnector::from(tls::client_config_with_identity(ca_pem, &chain, &key)?)
+            }
+        };
+        let mut stream = connector.connect(name, stream).await?;
         stream.write_all(&ECHO).await?;
         // Without it, the last of what was written may stay in the session.
         stream.flush().await?;

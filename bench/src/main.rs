@@ -7,8 +7,8 @@
 //! 4 ms in place of 0.15 for an fdatasync beside a compiler).
 //!
 //! ```text
-//!   subject.rs (pollux serve, pinned)  ◀── registrations.rs │ telemetry.rs │ twin_patch.rs │ idle.rs
-//!   bare.rs    (rustls and nothing else, pinned)  ◀── registrations.rs │ idle.rs
+//!   subject.rs (pollux serve, pinned)  ◀── provisioning.rs │ telemetry.rs │ twin_patch.rs │ idle.rs
+//!   bare.rs    (rustls and nothing else, pinned)  ◀── provisioning.rs │ idle.rs
 //!   fdatasync.rs (the disk and nothing else)
 //!   twins.rs   (pollux serve, PostgreSQL, SQLite, ladybug, axum and nothing else in turn)  ◀── twins/*.rs
 //!   events.rs  (pollux serve, redis-server, nats-server, rabbitmq-server in turn)  ◀── events/*.rs
@@ -20,8 +20,9 @@ mod bare;
 mod events;
 mod fdatasync;
 mod idle;
+mod pki;
 mod process;
-mod registrations;
+mod provisioning;
 mod report;
 mod subject;
 mod telemetry;
@@ -70,13 +71,16 @@ struct Arguments {
     /// Be the bare TLS server, for the generator
     #[arg(long, hide = true)]
     bare_tls: bool,
+    /// Be the bare TLS server that wants certificates of this authority, given as its key in PEM
+    #[arg(long, hide = true)]
+    bare_mutual_tls: Option<String>,
 }
 
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Name {
-    /// Complete registrations over MQTT with TLS, next to the bare TLS handshake
-    Registrations,
+    /// Complete registrations by key and by certificate, over MQTT and HTTPS, next to the bare handshake
+    Provisioning,
     /// Device-to-cloud messages, QoS 1, durable
     Telemetry,
     /// Changes of one property of a twin over HTTP, durable
@@ -95,7 +99,7 @@ enum Name {
 
 const ALL: [Name; 8] = [
     Name::Fdatasync,
-    Name::Registrations,
+    Name::Provisioning,
     Name::Telemetry,
     Name::TwinPatch,
     Name::Twins,
@@ -119,7 +123,9 @@ fn main() -> ExitCode {
     let done = if arguments.bare_http {
         runtime().and_then(|runtime| runtime.block_on(twins::serve_bare_http()))
     } else if arguments.bare_tls {
-        runtime().and_then(|runtime| runtime.block_on(bare::serve()))
+        runtime().and_then(|runtime| runtime.block_on(bare::serve(None)))
+    } else if let Some(key) = &arguments.bare_mutual_tls {
+        runtime().and_then(|runtime| runtime.block_on(bare::serve(Some(key))))
     } else {
         run(&arguments)
     };
@@ -162,7 +168,7 @@ fn run(arguments: &Arguments) -> Result<()> {
 
 async fn measure(name: Name, plan: Plan) -> Result<Report> {
     match name {
-        Name::Registrations => registrations::measure(plan).await,
+        Name::Provisioning => provisioning::measure(plan).await,
         Name::Telemetry => telemetry::measure(plan).await,
         Name::TwinPatch => twin_patch::measure(plan).await,
         Name::Twins => twins::measure(plan).await,

@@ -200,12 +200,16 @@ impl Subject {
         Ok(())
     }
 
-    /// Makes an enrollment group whose devices get twins; gives its key.
-    pub(crate) async fn with_group(&self, name: &str) -> Result<pollux_model::Key> {
-        let key = pollux_model::Key::generate(&pollux_model::SystemRandom);
+    /// The certificate of the authority that its servers' certificates are of, in PEM.
+    pub(crate) fn ca_pem(&self) -> Result<String> {
+        Ok(fs::read_to_string(text(&self.nodes[0].connections["ca"])?)?)
+    }
+
+    /// Makes an enrollment group whose devices get twins.
+    pub(crate) async fn with_group(&self, name: &str, attestation: Value) -> Result<()> {
         let body = json!({
             "enrollmentGroupId": name,
-            "attestation": { "type": "symmetricKey", "symmetricKey": { "primaryKey": key.reveal() } },
+            "attestation": attestation,
             "allocationPolicy": "custom",
             "customAllocationDefinition": { "webhookUrl": text(&self.nodes[0].connections["functions"][0]["allocateUrl"])? },
         });
@@ -215,7 +219,7 @@ impl Subject {
             .send()
             .await
             .context("cannot make the group")?;
-        Ok(key)
+        Ok(())
     }
 
     /// Makes devices in the hub, some at a time.

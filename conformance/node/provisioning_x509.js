@@ -3,12 +3,13 @@
 'use strict';
 
 const { execFileSync } = require('node:child_process');
+const path = require('node:path');
 const { Client, Message } = require('azure-iot-device');
 const { Mqtt } = require('azure-iot-device-mqtt');
 const { NoRetry } = require('azure-iot-common');
 const { ProvisioningDeviceClient } = require('azure-iot-provisioning-device');
 const { Http } = require('azure-iot-provisioning-device-http');
-const { Mqtt: ProvisioningMqtt, MqttWs } = require('azure-iot-provisioning-device-mqtt');
+const { Mqtt: ProvisioningMqtt } = require('azure-iot-provisioning-device-mqtt');
 const { ProvisioningServiceClient } = require('azure-iot-provisioning-service');
 const { X509Security } = require('azure-iot-security-x509');
 const { Registry } = require('azure-iothub');
@@ -19,7 +20,7 @@ const { assert, subject, THERMOSTAT } = lib;
 const [dps] = subject.dps;
 const service = ProvisioningServiceClient.fromConnectionString(dps.connectionString);
 const registry = Registry.fromConnectionString(subject.hub[0].connectionString);
-const TRANSPORTS = { MQTT: ProvisioningMqtt, 'MQTT over WebSocket': MqttWs, HTTPS: Http };
+const TRANSPORTS = { MQTT: ProvisioningMqtt, HTTPS: Http };
 const scenario = new lib.Scenario();
 const root = pki.root('Conformance Root');
 const factory = pki.intermediate(root, 'Factory A');
@@ -55,7 +56,8 @@ const group = (enrollmentGroupId, signers, more = {}) => service.createOrUpdateE
 }));
 
 function cli(...args) {
-  return JSON.parse(execFileSync(process.env.SUBJECT_BIN, ['dps', 'certificate', ...args, '--json'], { encoding: 'utf8' }));
+  const all = ['--json', '--data-dir', path.dirname(process.env.CONNECTIONS), 'dps', 'certificate', ...args];
+  return JSON.parse(execFileSync(process.env.SUBJECT_BIN, all, { encoding: 'utf8' }));
 }
 
 scenario.case('preparation: models', () => lib.uploadModels(lib.twinsClient()), { needed: true });

@@ -53,7 +53,7 @@ impl Listener for Tls {
 /// Serves until killed; the first line of output says where, and what to trust.
 pub(crate) async fn serve() -> Result<()> {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
-    let acceptor = bare::begin(listener.local_addr()?)?;
+    let acceptor = bare::begin(listener.local_addr()?, None)?;
     let document = json!({ "$dtId": "x".repeat(BODY) }).to_string();
     let answer = async move || ([(CONTENT_TYPE, "application/json; charset=utf-8")], document);
     let router = Router::new().route("/digitaltwins/{id}", get(answer));
@@ -70,8 +70,8 @@ pub(super) struct Bare {
 
 impl Bare {
     pub(super) fn start() -> Result<Self> {
-        let (child, address, tls) = bare::spawn("--bare-http")?;
-        Ok(Self { child, address, tls })
+        let (child, address, ca) = bare::spawn(&["--bare-http"])?;
+        Ok(Self { child, address, tls: pollux_client::tls::client_config(&ca)? })
     }
 
     /// As many answers as there is time for.

@@ -49,6 +49,8 @@ pub struct Config {
     pub resources: Resources,
     /// What is logged.
     pub log: Log,
+    /// For tests of what survives a crash.
+    pub faults: Faults,
 }
 
 /// Names and places.
@@ -146,6 +148,14 @@ pub struct Resources {
     pub twins: Vec<DeclaredTwins>,
     /// Function apps.
     pub functions: Vec<DeclaredFunctions>,
+}
+
+/// For tests of what survives a crash. A server that somebody relies on has none of it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Faults {
+    /// The step at which the process aborts when it first gets there; see [`pollux_services::steps`].
+    pub crash_at: Option<String>,
 }
 
 /// What is logged.

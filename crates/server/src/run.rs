@@ -15,6 +15,7 @@ use pollux_edges::accept::{self, Accepting, Gate, ServerCertificate};
 use pollux_edges::amqp::Amqp;
 use pollux_edges::http::{About, Http, Need, Readiness};
 use pollux_edges::mqtt::Mqtt;
+use pollux_services::steps::Step;
 use pollux_services::{Services, Settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
@@ -142,6 +143,10 @@ impl Signals {
 pub async fn start(config: Config) -> Result<Running, ServeError> {
     // Another part of the process may have done so: the provider is the same.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    if let Some(step) = config.faults.crash_at.as_deref().and_then(Step::named) {
+        tracing::warn!(step = step.as_str(), "this process will abort there: [faults] crash_at is set");
+        step.crash();
+    }
     let metrics = metrics();
     let data = DataDir::open(&config.server.data_dir)?;
     let backends = compose::open(&config, &data).await?;

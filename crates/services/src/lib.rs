@@ -19,6 +19,7 @@ pub mod lifecycle;
 pub mod limits;
 pub mod provisioning;
 pub mod resources;
+pub mod steps;
 pub mod twins;
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use pollux_services::steps::Step;
+
 use super::Config;
 use super::environment::Override;
 use super::error::{ConfigError, Place};
@@ -36,6 +38,9 @@ pub(super) fn accepted(key: &str) -> Option<&'static str> {
             "an https URL (http only on localhost), exactly as the tokens' iss says it"
         }
         "jobs.hosts" => "a list of host names and addresses, such as [\"127.0.0.1\", \"blobs.plant.lan\"]",
+        "faults.crash_at" => {
+            "a step of a device's life, such as registration/recorded; all of them are in docs/operations/faults.md"
+        }
         "jobs.folder" => "the absolute path of a folder",
         "limits.registration_retry_after_seconds" => "a whole number of seconds",
         "limits.dtdl_version" => "2, 3 or 4",
@@ -98,6 +103,9 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
         if !one.issuer.starts_with("https://") && !local.iter().any(|prefix| one.issuer.starts_with(prefix)) {
             return Err(problem("identity.issuers.issuer", format!("'{}' is no https URL", one.issuer)));
         }
+    }
+    if let Some(step) = config.faults.crash_at.as_ref().filter(|step| Step::named(step).is_none()) {
+        return Err(problem("faults.crash_at", format!("'{step}' is no step")));
     }
     check_backends(config)?;
     check_limits(config)

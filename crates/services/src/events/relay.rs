@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::Events;
+use crate::steps::Step;
 use crate::streams::Stream;
 
 /// Entries moved at once.
@@ -119,6 +120,7 @@ impl Events {
             }
         }
         if !done.is_empty() {
+            Step::Appended.reached();
             self.context.store.outbox_done(&done).await?;
         }
         Ok(moved)

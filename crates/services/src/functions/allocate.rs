@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::Functions;
 use super::twins_client::TwinsClient;
+use crate::steps::Step;
 
 /// Attempts against changes by others between reading and writing the twin.
 const ATTEMPTS: usize = 8;
@@ -34,6 +35,7 @@ impl Functions {
         };
         match self.find_or_create(app, registration_id, model).await {
             Ok(()) => {
+                Step::TwinMade.reached();
                 let twin =
                     json!({"tags": {"dtmi": model, "dtId": registration_id}, "properties": {"desired": {}}});
                 (200, json!({"iotHubHostName": hub, "initialTwin": twin}).to_string())

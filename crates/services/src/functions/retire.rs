@@ -12,6 +12,7 @@ use super::event::Event;
 use super::ingest::Effect;
 use super::twins_client::TwinsClient;
 use crate::lifecycle::{Standing, standing};
+use crate::steps::Step;
 
 impl Functions {
     pub(super) async fn retire(&self, app: &Resource, event: &Event) -> Result<Effect> {
@@ -45,8 +46,12 @@ impl Functions {
                 Standing::Absent => {}
             }
             remove_relationships(&*twins, &twin_id).await?;
+            Step::Unrelated.reached();
             match twins.delete_twin(&twin_id, &twin.etag).await {
-                Ok(()) => return Ok(Effect::Applied),
+                Ok(()) => {
+                    Step::Retired.reached();
+                    return Ok(Effect::Applied);
+                }
                 Err(error) if error.code == ErrorCode::TwinNotFound => return Ok(Effect::Applied),
                 // The twin or its relationships changed meanwhile: look again from the start.
                 Err(error)

@@ -20,6 +20,7 @@ use super::attest::tpm::hub_keys;
 use super::contract::EnrollmentRef;
 use crate::cluster::Holding;
 use crate::hub::RegisterDevice;
+use crate::steps::Step;
 
 /// Records read from the store at once when a start takes them up again.
 const PAGE: usize = 500;
@@ -144,6 +145,7 @@ impl Provisioning {
                 return Ok(());
             }
             let Some(record) = self.claimed(dps, record).await? else { return Ok(()) };
+            Step::Begun.reached();
             let expect = Expect::Etag(record.etag.clone());
             let batch = match self.assign(dps, &record).await {
                 Ok(batch) => batch,
@@ -153,8 +155,10 @@ impl Provisioning {
                 Err(Outcome::Interrupted(error)) => return Err(error),
             };
             let changed = devices_changed(&batch);
+            Step::Planned.reached();
             match self.context.store.commit(batch).await {
                 Ok(()) => {
+                    Step::Assigned.reached();
                     // Such a device may be connected: what it knows of itself may hold no longer.
                     for (hub, device) in changed {
                         self.hub.connections.look_after(&hub, &device).await;

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::Provisioning;
 use crate::caller::{Caller, Identity};
+use crate::steps::Step;
 
 /// What a device asks for.
 #[derive(Debug, Clone, Default)]
@@ -69,8 +70,10 @@ impl Provisioning {
                 registration: Box::new(record.clone()),
                 expect,
             };
+            Step::Admitted.reached();
             match self.context.store.commit(Batch::from(write)).await {
                 Ok(()) => {
+                    Step::Recorded.reached();
                     self.ensure_running(dps, id);
                     return Ok(status_of(record));
                 }

@@ -16,6 +16,7 @@ use super::allocate::{Allocated, Candidate};
 use super::contract;
 use super::operate::{Choice, Deciding, Outcome};
 use crate::forwarding::cause;
+use crate::steps::Step;
 
 /// Characters of a webhook's body that a failure repeats.
 const SHOWN: usize = 512;
@@ -42,11 +43,13 @@ impl Provisioning {
         })?;
         let request =
             contract::webhook_request(&call.deciding.reference, call.record, call.current, call.candidates);
+        Step::Allocating.reached();
         let limit = self.context.limits.webhook_timeout();
         let answer = tokio::time::timeout(limit, self.post(&url, &request))
             .await
             .unwrap_or_else(|_| Err(slow(limit)))
             .map_err(|why| Outcome::failed(400_207, format!("custom allocation failed: {why}")))?;
+        Step::Allocated.reached();
         if answer.status != 200 {
             let (status, body) = (answer.status, shown(&answer.body));
             let message =
