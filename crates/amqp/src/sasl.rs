@@ -24,6 +24,9 @@ pub const EXTERNAL: Symbol = Symbol::from_static("EXTERNAL");
 /// Microsoft's: CBS follows.
 pub const MSSBCBS: Symbol = Symbol::from_static("MSSBCBS");
 
+/// The provisioning service's: a TPM opens a key and signs with it.
+pub const TPM: Symbol = Symbol::from_static("TPM");
+
 /// A peer asks to be authenticated.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Init {

@@ -1,9 +1,10 @@
-//! AMQP 1.0: event hubs, for every client that speaks the standard or Azure's dialect of it.
+//! AMQP 1.0: event hubs, for every client that speaks the standard or Azure's dialect of it, and devices that register.
 //!
 //! ```text
 //!   TLS stream ─▶ connection (socket, protocol machine) ─▶ attach ─┬─▶ publisher ─▶ services::events
 //!                                                                  ├─▶ consumer  ◀─ services::events
-//!                                                                  └─▶ request ($cbs: cbs │ $management: management)
+//!                                                                  ├─▶ request ($cbs: cbs │ $management: management)
+//!                                                                  └─▶ registration ─▶ services::provisioning
 //! ```
 //!
 //! The protocol machine is `pollux_amqp::endpoint`; what is said on the links is Azure's ("AMQP 1.0 in Azure Service Bus
@@ -18,9 +19,11 @@ mod entity;
 mod management;
 mod position;
 mod publisher;
+mod registration;
 mod request;
 #[cfg(test)]
 mod tests;
+mod tpm;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,7 +74,7 @@ impl Amqp {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         metrics::counter!("pollux_amqp_connections_total").increment(1);
-        if let Err(error) = Connection::new(self, admission).run(stream, &shutdown).await {
+        if let Err(error) = Connection::new(self, peer.clone(), admission).run(stream, &shutdown).await {
             tracing::debug!(%peer, %error, "an AMQP connection ended badly");
         }
     }

@@ -40,12 +40,17 @@ use self::dispatch::Dispatcher;
 pub use self::health::{Need, Readiness};
 use crate::accept::Admission;
 use crate::amqp::Amqp;
+use crate::mqtt::Mqtt;
 use crate::peer::Peer;
 use crate::websocket::{self, Socket};
 
-/// Where AMQP is spoken in WebSockets, and what clients call it (`WEBSOCKET` constants of PyPI's azure-eventhub).
-const AMQP_PATH: &str = "/$servicebus/websocket";
+/// Where other protocols are spoken in WebSockets: to event hubs (`WEBSOCKET` constants of PyPI's azure-eventhub), and to hubs
+/// and provisioning services (`mqtt_ws.js` and `amqp_ws.js` of npm's device clients).
+const EVENTS_PATH: &str = "/$servicebus/websocket";
+const DEVICES_PATH: &str = "/$iothub/websocket";
+/// What clients call them (`Sec-WebSocket-Protocol`).
 const AMQP_PROTOCOL: &str = "AMQPWSB10";
+const MQTT_PROTOCOL: &str = "mqtt";
 /// How long a kept-alive connection may be idle, and how long a request's head may take.
 const HEAD_PATIENCE: Duration = Duration::from_secs(75);
 /// The most a request's head may take, in bytes.
@@ -75,15 +80,16 @@ impl fmt::Debug for About {
 pub struct Http {
     dispatcher: Dispatcher,
     amqp: Arc<Amqp>,
+    mqtt: Arc<Mqtt>,
     first_request: Duration,
 }
 
 impl Http {
-    /// Over the services; `amqp` serves what comes in WebSockets.
+    /// Over the services; `amqp` and `mqtt` serve what comes in WebSockets.
     #[must_use]
-    pub fn new(services: Arc<Services>, about: About, amqp: Arc<Amqp>) -> Arc<Self> {
+    pub fn new(services: Arc<Services>, about: About, amqp: Arc<Amqp>, mqtt: Arc<Mqtt>) -> Arc<Self> {
         let first_request = Duration::from_secs(services.context.limits.handshake_timeout_seconds);
-        Arc::new(Self { dispatcher: Dispatcher::new(services, about), amqp, first_request })
+        Arc::new(Self { dispatcher: Dispatcher::new(services, about), amqp, mqtt, first_request })
     }
 
     /// Serves one connection until it ends; after `shutdown` the request under way is finished and no other taken.
@@ -98,7 +104,7 @@ impl Http {
     {
         let arrived = Arc::new((AtomicBool::new(false), Notify::new()));
         let (http, seen) = (Arc::clone(&self), Arc::clone(&arrived));
-        let upgraded: Arc<Mutex<Option<OnUpgrade>>> = Arc::default();
+        let upgraded: Arc<Mutex<Option<(&'static str, OnUpgrade)>>> = Arc::default();
         let (upgrade, from) = (Arc::clone(&upgraded), peer.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             if !seen.0.swap(true, Ordering::Relaxed) {
@@ -106,14 +112,18 @@ impl Http {
             }
             let (http, upgrade, peer) = (Arc::clone(&http), Arc::clone(&upgrade), from.clone());
             async move {
-                let answer = if request.uri().path() == AMQP_PATH {
-                    websocket::accept(&request, AMQP_PROTOCOL)
-                        .inspect(|_| *upgrade.lock() = Some(hyper::upgrade::on(&mut request)))
-                        .unwrap_or_else(|refusal| *refusal)
-                } else {
-                    http.dispatcher.answer(request, peer).await
+                let protocols: &[&'static str] = match request.uri().path() {
+                    EVENTS_PATH => &[AMQP_PROTOCOL],
+                    DEVICES_PATH => &[MQTT_PROTOCOL, AMQP_PROTOCOL],
+                    _ => return Ok::<_, Infallible>(http.dispatcher.answer(request, peer).await),
                 };
-                Ok::<_, Infallible>(answer)
+                Ok(match websocket::accept(&request, protocols) {
+                    Ok((protocol, answer)) => {
+                        *upgrade.lock() = Some((protocol, hyper::upgrade::on(&mut request)));
+                        answer
+                    }
+                    Err(refusal) => *refusal,
+                })
             }
         });
         let mut connection = pin!(builder().serve_connection(TokioIo::new(stream), service).with_upgrades());
@@ -141,11 +151,14 @@ impl Http {
             tracing::debug!(%peer, %error, "a connection ended badly");
         }
         let upgrade = upgraded.lock().take();
-        if let Some(upgrade) = upgrade
+        if let Some((protocol, upgrade)) = upgrade
             && let Ok(stream) = upgrade.await
         {
             let socket = Socket::new(TokioIo::new(stream)).await;
-            Arc::clone(&self.amqp).serve(socket, peer, admission, shutdown).await;
+            match protocol {
+                MQTT_PROTOCOL => Arc::clone(&self.mqtt).serve(socket, peer, Some(admission), shutdown).await,
+                _ => Arc::clone(&self.amqp).serve(socket, peer, admission, shutdown).await,
+            }
         }
     }
 }

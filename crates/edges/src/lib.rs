@@ -16,4 +16,5 @@ pub mod http;
 pub mod mqtt;
 pub mod peer;
 pub(crate) mod provisioning_status;
+pub(crate) mod registering;
 pub(crate) mod websocket;

@@ -1,5 +1,5 @@
 //! The provisioning service's device API: one table from error codes to its statuses and six-digit codes, one envelope.
-//! MQTT and HTTPS share both.
+//! HTTPS, MQTT and AMQP share both.
 //!
 //! The envelope is what the SDKs for C, C# and FreeRTOS show of the real service:
 //! `{"errorCode":401002,"trackingId":"…","message":"…","timestampUtc":"…"}`. The first three digits of a code are the
@@ -8,6 +8,8 @@
 use pollux_model::{Error, ErrorCode};
 use pollux_services::Context;
 use serde_json::{Value, json};
+
+use crate::registering::Reply;
 
 /// HTTP status and error code.
 pub(crate) const fn status(code: ErrorCode) -> (u16, u32) {
@@ -79,6 +81,11 @@ pub(crate) fn envelope(context: &Context, error: &Error) -> Value {
         "message": error.message,
         "timestampUtc": context.clock.now(),
     })
+}
+
+/// What is answered to a device whose request was refused.
+pub(crate) fn refusal(context: &Context, error: &Error) -> Reply {
+    Reply { status: status(error.code).0, body: envelope(context, error) }
 }
 
 #[cfg(test)]

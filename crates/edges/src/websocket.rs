@@ -27,8 +27,12 @@ const LONGEST: usize = 1024 * 1024;
 /// Bytes gathered before they are written.
 const GATHERED: usize = 64 * 1024;
 
-/// The answer that turns an HTTP connection into a WebSocket, or the refusal. `protocol`: what the client must offer.
-pub(crate) fn accept<B>(request: &Request<B>, protocol: &'static str) -> Result<Response, Box<Response>> {
+/// The answer that turns an HTTP connection into a WebSocket and the protocol that is spoken in it, or the refusal.
+/// `protocols`: of which the client must offer one.
+pub(crate) fn accept<B>(
+    request: &Request<B>,
+    protocols: &[&'static str],
+) -> Result<(&'static str, Response), Box<Response>> {
     let headers = request.headers();
     let asks = has(headers, UPGRADE, "websocket") && has(headers, CONNECTION, "upgrade");
     if request.method() != Method::GET || !asks {
@@ -40,10 +44,11 @@ pub(crate) fn accept<B>(request: &Request<B>, protocol: &'static str) -> Result<
     if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         return Err(refusal(StatusCode::UPGRADE_REQUIRED, "Sec-WebSocket-Version must be 13"));
     }
-    if !has(headers, SEC_WEBSOCKET_PROTOCOL, protocol) {
-        let text = format!("Sec-WebSocket-Protocol must offer {protocol}");
+    let offered = protocols.iter().find(|protocol| has(headers, SEC_WEBSOCKET_PROTOCOL, protocol));
+    let Some(protocol) = offered.copied() else {
+        let text = format!("Sec-WebSocket-Protocol must offer {}", protocols.join(" or "));
         return Err(refusal(StatusCode::BAD_REQUEST, &text));
-    }
+    };
     let Some(key) = headers.get(SEC_WEBSOCKET_KEY) else {
         return Err(refusal(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is missing"));
     };
@@ -56,7 +61,7 @@ pub(crate) fn accept<B>(request: &Request<B>, protocol: &'static str) -> Result<
     if let Ok(accepted) = HeaderValue::try_from(derive_accept_key(key.as_bytes())) {
         said.insert(SEC_WEBSOCKET_ACCEPT, accepted);
     }
-    Ok(response)
+    Ok((protocol, response))
 }
 
 /// Whether a header's list has a word, without regard to case.
@@ -180,7 +185,8 @@ mod tests {
 
     #[test]
     fn accepts_as_rfc_6455_says() {
-        let response = accept(&request(&GOOD), "AMQPWSB10").unwrap();
+        let (protocol, response) = accept(&request(&GOOD), &["mqtt", "AMQPWSB10"]).unwrap();
+        assert_eq!(protocol, "AMQPWSB10");
         assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
         assert_eq!(response.headers()[SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(response.headers()[SEC_WEBSOCKET_PROTOCOL], "AMQPWSB10");
@@ -190,9 +196,9 @@ mod tests {
     fn refuses_what_is_missing_or_another() {
         for (left_out, _) in GOOD {
             let headers: Vec<_> = GOOD.into_iter().filter(|(name, _)| *name != left_out).collect();
-            let refused = accept(&request(&headers), "AMQPWSB10").unwrap_err();
+            let refused = accept(&request(&headers), &["AMQPWSB10"]).unwrap_err();
             assert!(refused.status().is_client_error(), "without {left_out}");
         }
-        assert!(accept(&request(&GOOD), "mqtt").is_err());
+        assert!(accept(&request(&GOOD), &["mqtt"]).is_err());
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::device::Status;
-use crate::{Etag, KeyPair, RegistrationId, Timestamp};
+use crate::{Etag, Key, KeyPair, RegistrationId, Timestamp};
 
 /// An entry for one device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,6 +71,16 @@ pub enum Attestation {
         /// Which.
         trust: CertificateTrust,
     },
+    /// By a TPM 2.0 that opens what is encrypted to its endorsement key; individual enrollments only.
+    Tpm {
+        /// The public part of the endorsement key, as the TPM writes it (`TPM2B_PUBLIC`): that is who the device is.
+        endorsement_key: Der,
+        /// That of the storage root key, where the operator has given it. The device brings its own, which changes with
+        /// its owner, and is not compared (Azure article "TPM attestation").
+        storage_root_key: Option<Der>,
+        /// What the keys are derived from that the device gets into its TPM. Never shown.
+        secret: Key,
+    },
 }
 
 /// Which certificates prove a device.
@@ -101,7 +111,7 @@ impl<T> Rollover<T> {
     }
 }
 
-/// A certificate as its issuer signed it; in JSON as base64.
+/// Bytes in a form of their own, such as a certificate as its issuer signed it; in JSON as base64.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Der(pub Vec<u8>);
 

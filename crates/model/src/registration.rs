@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::enrollment::Der;
 use crate::{Etag, RegistrationId, Timestamp};
 
 /// The record of one device in one provisioning service. It outlives the enrollment it came through.
@@ -116,6 +117,10 @@ pub struct Operation {
     /// The SHA-256 thumbprint of the certificate that the device proved itself with, where it was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
+    /// The public part of the storage root key of the device's TPM (`TPM2B_PUBLIC`), where it proved itself with one: what
+    /// it gets is wrapped for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_root_key: Option<Der>,
     /// The node that works on it, where there are several: others leave it alone while that one lives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,

@@ -222,9 +222,9 @@ impl Running {
         };
         background.tasks.spawn(fold_metrics(metrics.clone(), background.shutdown.clone()));
         let readiness = Readiness::new(needs, edges.shutdown.clone());
-        let amqp = Amqp::new(Arc::clone(&self.services));
+        let (amqp, mqtt) = (Amqp::new(Arc::clone(&self.services)), Mqtt::new(Arc::clone(&self.services)));
         let about = self.inside.about(metrics, readiness);
-        let http = Http::new(Arc::clone(&self.services), about, Arc::clone(&amqp));
+        let http = Http::new(Arc::clone(&self.services), about, Arc::clone(&amqp), Arc::clone(&mqtt));
         let https = accepting(&["http/1.1"])?;
         for listener in bound.https {
             let (http, shutdown) = (Arc::clone(&http), edges.shutdown.clone());
@@ -232,7 +232,6 @@ impl Running {
                 Arc::clone(&http).serve(stream, peer, admission, shutdown.clone())
             }));
         }
-        let mqtt = Mqtt::new(Arc::clone(&self.services));
         let mqtts = accepting(&["mqtt"])?;
         for listener in bound.mqtt {
             let (mqtt, shutdown) = (Arc::clone(&mqtt), edges.shutdown.clone());

@@ -31,6 +31,7 @@ use tokio::sync::Semaphore;
 /// What a change expects to find: the store's own word.
 pub use pollux_store::Expect;
 
+pub use attest::tpm::TpmKeys;
 pub use enrollment_input::{AttestationInput, CertificateKind, EnrollmentInput, GroupInput, IndividualInput};
 pub use register::{OperationStatus, RegisterRequest};
 

@@ -10,6 +10,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("pollux-query", &["pollux-model"]),
     ("pollux-mqtt", &["pollux-model"]),
     ("pollux-amqp", &["pollux-model"]),
+    ("pollux-x509", &["pollux-model"]),
+    ("pollux-tpm", &["pollux-model"]),
     ("pollux-store", &["pollux-model", "pollux-query"]),
     ("pollux-eventlog", &["pollux-model"]),
     ("pollux-bus", &["pollux-model"]),
@@ -23,11 +25,13 @@ const ARROWS: &[(&str, &[&str])] = &[
             "pollux-eventlog",
             "pollux-bus",
             "pollux-amqp",
+            "pollux-x509",
+            "pollux-tpm",
             // What a hub routes elsewhere.
             "pollux-client",
         ],
     ),
-    ("pollux-edges", &["pollux-model", "pollux-services", "pollux-mqtt", "pollux-amqp"]),
+    ("pollux-edges", &["pollux-model", "pollux-services", "pollux-mqtt", "pollux-amqp", "pollux-x509"]),
     (
         "pollux-server",
         &[

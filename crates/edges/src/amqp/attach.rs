@@ -16,6 +16,7 @@ use super::connection::{Connection, Done, Link};
 use super::consumer::{Consumer, position};
 use super::entity::Entity;
 use super::publisher::{CREDIT, Publisher};
+use super::registration::Place as Registration;
 use super::request::{self, Answers, Node};
 
 /// Links of a connection: more than any client makes; and before a token was put, the pairs of `$cbs` and `$management`.
@@ -40,10 +41,18 @@ impl Connection {
         let link = attached.link;
         self.links.insert(link, Link::Attaching);
         self.sessions.insert(link, attached.session);
+        let address = match attached.role {
+            Role::Receiver => attached.target.as_ref().and_then(|target| target.address.as_deref()),
+            Role::Sender => attached.source.as_ref().and_then(|source| source.address.as_deref()),
+        };
         let done = match attached.role {
             _ if self.links.len() > self.most_links() => {
                 let text = format!("the connection has {} links; detach some", self.most_links());
                 Err(AmqpError::new(condition::RESOURCE_LIMIT_EXCEEDED, text))
+            }
+            _ if let Some(place) = address.and_then(Registration::of) => {
+                self.attach_device(&attached, place);
+                Ok(())
             }
             Role::Receiver => self.attach_sending_peer(&attached),
             Role::Sender => self.attach_receiving_peer(&attached),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use pollux_amqp::endpoint::{DeliveryId, Endpoint, Event, LinkId, OpenOptions, SessionId};
+use pollux_amqp::endpoint::{Attached, DeliveryId, Endpoint, Event, LinkId, OpenOptions, SessionId};
 use pollux_amqp::performative::{Error as AmqpError, condition};
 use pollux_amqp::sasl::{self, Code};
 use pollux_amqp::{Annotations, Fields, Message, Symbol, Value};
@@ -24,9 +24,13 @@ use tokio_util::sync::CancellationToken;
 use super::cbs::Claims;
 use super::consumer::Consumer;
 use super::publisher::Publisher;
+use super::registration::Place;
 use super::request::{Answers, Node, Request};
+use super::tpm::Exchange;
 use super::{Amqp, LINKLESS, STRANGER};
 use crate::accept::Admission;
+use crate::peer::Peer;
+use crate::registering::Registering;
 
 /// Bytes read at once.
 const READ: usize = 64 * 1024;
@@ -45,6 +49,12 @@ pub(super) struct Connection {
     /// The host the client wants, as it says.
     pub(super) host: String,
     pub(super) claims: Claims,
+    /// Who is at the other end, as the network knows it.
+    pub(super) peer: Peer,
+    /// Who it is, once a registering device has proved that.
+    pub(super) device: Option<Arc<Registering>>,
+    /// What a device with a TPM and we have said so far.
+    pub(super) exchange: Option<Exchange>,
     pub(super) links: HashMap<LinkId, Link>,
     /// Which session each is part of.
     pub(super) sessions: HashMap<LinkId, SessionId>,
@@ -72,6 +82,8 @@ pub(super) enum Link {
     Requests(Node),
     /// The peer receives the answers.
     Answers(Answers),
+    /// A registering device sends requests.
+    Device(Arc<Registering>),
 }
 
 /// Work that has ended.
@@ -88,6 +100,14 @@ pub(super) enum Done {
     Redirected { link: LinkId, error: Box<AmqpError> },
     /// Work of a link that is gone.
     Nothing,
+    /// SASL: a device's credential was looked at.
+    Attested(Result<Arc<Registering>>),
+    /// SASL: there is a key for a device's TPM to open, or none.
+    Challenged { scope: String, id: String, challenged: Result<Vec<u8>> },
+    /// A link: a device's certificate was looked at.
+    Admitted { attached: Box<Attached>, attested: Result<Arc<Registering>> },
+    /// A device's request was answered, or refused.
+    Registered { link: LinkId, delivery: Option<DeliveryId>, answer: Result<Box<Message>> },
     /// A token was looked at.
     Claimed { request: Box<Request>, claim: Result<(String, Claim)> },
     /// A request was answered.
@@ -106,15 +126,18 @@ enum Woken {
 }
 
 impl Connection {
-    pub(super) fn new(edge: Arc<Amqp>, admission: Admission) -> Self {
+    pub(super) fn new(edge: Arc<Amqp>, peer: Peer, admission: Admission) -> Self {
         let started = Instant::now();
-        let mechanisms = vec![sasl::MSSBCBS, sasl::PLAIN, sasl::ANONYMOUS, sasl::EXTERNAL];
+        let mechanisms = vec![sasl::MSSBCBS, sasl::PLAIN, sasl::ANONYMOUS, sasl::EXTERNAL, sasl::TPM];
         let endpoint = Endpoint::server(Arc::clone(&edge.limits), mechanisms, false, started.into_std());
         Self {
             edge,
             endpoint,
             host: String::new(),
             claims: Claims::default(),
+            peer,
+            device: None,
+            exchange: None,
             links: HashMap::new(),
             sessions: HashMap::new(),
             work: FuturesUnordered::new(),
@@ -198,9 +221,7 @@ impl Connection {
     fn event(&mut self, event: Event) {
         match event {
             Event::Sasl(init) => self.authenticate(&init),
-            Event::SaslResponse(_) => {
-                self.endpoint.sasl_outcome(Code::Auth);
-            }
+            Event::SaslResponse(response) => self.tpm_answered(&response),
             Event::Opened(open) => {
                 if let Some(host) = open.hostname {
                     self.host = host;
@@ -230,9 +251,14 @@ impl Connection {
         }
     }
 
-    /// SASL: PLAIN is a policy and its key, or a hub's policy and a token; the other mechanisms say nothing, and tokens follow
-    /// on `$cbs`.
+    /// SASL: PLAIN is a policy and its key, a hub's policy and a token, or a registering device and its token; the other
+    /// mechanisms say nothing: tokens follow on `$cbs`, and a certificate is looked at when there is a link to be had for it.
     fn authenticate(&mut self, init: &sasl::Init) {
+        if init.mechanism == sasl::TPM {
+            // Its host name is where the device registers.
+            self.tpm_begun(init.response.as_deref().unwrap_or_default());
+            return;
+        }
         if let Some(host) = &init.hostname {
             self.host.clone_from(host);
         }
@@ -241,6 +267,10 @@ impl Connection {
             return;
         }
         let shown = sasl::Plain::parse(init.response.as_deref().unwrap_or_default());
+        if let Some((shown, place)) = shown.and_then(|shown| Some((shown, Place::of(shown.user)?))) {
+            self.attest_by_token(place, shown.password);
+            return;
+        }
         let events = &self.edge.services.events;
         let claims = shown.map(|shown| {
             let by_token = events.claim_by_password(&self.host, shown.user, shown.password).into_iter();
@@ -257,8 +287,8 @@ impl Connection {
     }
 
     /// Whether the peer has proved who it is may have changed.
-    fn known(&mut self) {
-        if !self.claims.is_empty() {
+    pub(super) fn known(&mut self) {
+        if !self.claims.is_empty() || self.device.is_some() {
             self.stranger = None;
             self.admission.settled();
         }
@@ -288,13 +318,18 @@ impl Connection {
                 }
             }
             Done::Nothing => {}
+            Done::Attested(attested) => self.attested(attested),
+            Done::Challenged { scope, id, challenged } => self.tpm_challenged(scope, id, challenged),
+            Done::Admitted { attached, attested } => self.admitted(&attached, attested),
+            Done::Registered { link, delivery, answer } => self.registered(link, delivery, answer),
         }
     }
 
     fn next_deadline(&self) -> Instant {
         let context = &self.edge.services.context;
         let now = context.clock.now();
-        let expiry = self.claims.all().filter_map(Claim::expires).min();
+        let device = self.device.as_ref().and_then(|device| device.caller.expires);
+        let expiry = self.claims.all().filter_map(Claim::expires).chain(device).min();
         let expiry = expiry.map(|at| Instant::now() + at.since(now));
         let stranger = self.stranger.map(|since| since + STRANGER);
         let linkless = self.linkless.map(|since| since + LINKLESS);
@@ -319,14 +354,20 @@ impl Connection {
             let error = AmqpError::new(condition::CONNECTION_FORCED, text);
             self.endpoint.close(Some(error), now.into_std());
         }
+        let at = self.edge.services.context.clock.now();
+        if self.device.as_ref().is_some_and(|device| device.caller.expires.is_some_and(|end| end <= at)) {
+            self.device = None;
+            let error = AmqpError::new(condition::UNAUTHORIZED_ACCESS, "the device's token has expired");
+            self.endpoint.close(Some(error), now.into_std());
+        }
         self.review();
     }
 
     /// Notes since when there is nothing that the connection is kept for.
     fn look_for_links(&mut self) {
         let serves = |link: &Link| match link {
-            Link::Publisher(_) | Link::Consumer(_) => true,
-            Link::Requests(node) | Link::Answers(Answers { node, .. }) => *node == Node::Management,
+            Link::Publisher(_) | Link::Consumer(_) | Link::Device(_) => true,
+            Link::Requests(node) | Link::Answers(Answers { node, .. }) => *node != Node::Cbs,
             Link::Attaching => false,
         };
         if self.links.values().any(serves) {

@@ -52,6 +52,10 @@ impl Connection {
                 }
                 self.request(node, link, delivery.payload);
             }
+            Some(Link::Device(device)) => {
+                let device = Arc::clone(device);
+                self.asked_by_device(device, delivery);
+            }
             _ => {}
         }
     }

@@ -28,6 +28,8 @@ pub(super) enum Node {
     Cbs,
     /// `$management`.
     Management,
+    /// Where a device registers: its requests go another way (see `registration.rs`), its answers this one.
+    Registration,
 }
 
 impl Node {
@@ -144,6 +146,7 @@ impl Connection {
                 let claim = cbs::claim(&services, &host, &request).await;
                 Done::Claimed { request, claim }
             })),
+            Node::Registration => self.asked -= 1,
             Node::Management => {
                 let claims: Vec<_> = self.claims.all().cloned().collect();
                 self.work.push(Box::pin(async move {

@@ -13,6 +13,8 @@ use tokio::time::Instant;
 use super::*;
 use crate::accept::Gate;
 
+mod registration;
+
 /// A client that does what the protocol asks of it, and nothing by itself.
 struct Peer {
     machine: Endpoint,
@@ -31,15 +33,27 @@ impl Peer {
         let policy = "RootManageSharedAccessKey";
         let password = namespace.policy(policy).unwrap().primary().reveal().to_owned();
         tokio::time::pause();
+        let credentials = match known {
+            true => Credentials::Plain { user: policy.to_owned(), password },
+            false => Credentials::Anonymous,
+        };
+        let mut peer = Self::connect(services, folder, credentials, limits);
+        peer.open().await;
+        peer
+    }
+
+    /// Connects, and says nothing yet.
+    fn connect(
+        services: Arc<Services>,
+        folder: tempfile::TempDir,
+        credentials: Credentials,
+        limits: Limits,
+    ) -> Self {
         let (ours, theirs) = tokio::io::duplex(1 << 16);
         let gate = Gate::new(10, 10);
         let admission = gate.admit(Ipv4Addr::LOCALHOST.into()).unwrap();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         tokio::spawn(Amqp::new(services).serve(theirs, address.into(), admission, CancellationToken::new()));
-        let credentials = match known {
-            true => Credentials::Plain { user: policy.to_owned(), password },
-            false => Credentials::Anonymous,
-        };
         let host = Some("localhost".to_owned());
         let now = Instant::now();
         let mut machine = Endpoint::client(Arc::new(limits), Some(credentials), host.clone(), now.into_std());
@@ -48,13 +62,14 @@ impl Peer {
             hostname: host,
             ..OpenOptions::default()
         });
-        let input = BytesMut::new();
-        let mut peer = Self { machine, stream: ours, input, began: now, session: None, _folder: folder };
-        assert!(matches!(peer.next().await, Some(Event::Opened(_))));
-        peer.machine.begin_session().unwrap();
-        let Some(Event::SessionBegun(session)) = peer.next().await else { panic!("no session") };
-        peer.session = Some(session);
-        peer
+        Self { machine, stream: ours, input: BytesMut::new(), began: now, session: None, _folder: folder }
+    }
+
+    async fn open(&mut self) {
+        assert!(matches!(self.next().await, Some(Event::Opened(_))));
+        self.machine.begin_session().unwrap();
+        let Some(Event::SessionBegun(session)) = self.next().await else { panic!("no session") };
+        self.session = Some(session);
     }
 
     /// The next that happens; `None` when the server has hung up.

@@ -9,18 +9,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use pollux_model::registration::RegistrationStatus;
 use pollux_model::resource::Resource;
-use pollux_model::{Error, RegistrationId, Result, Timestamp};
+use pollux_model::{Error, Result, Timestamp};
 use pollux_mqtt::ConnectRefusal;
-use pollux_services::caller::Identity;
-use pollux_services::provisioning::{OperationStatus, RegisterRequest, contract};
 use pollux_services::{Caller, Services};
-use serde_json::{Map, Value, json};
 
 use super::session::{BatchEnd, Close, Ending, Handling, Inbound, Outbound, Session};
 use super::topic;
 use crate::provisioning_status;
+use crate::registering::{Registering, Reply};
 
 const ANSWERS: &str = "$dps/registrations/res/#";
 const REGISTER: &str = "$dps/registrations/PUT/iotdps-register/";
@@ -28,15 +25,7 @@ const STATUS: &str = "$dps/registrations/GET/iotdps-get-operationstatus/";
 
 /// One registering device.
 #[derive(Debug)]
-pub(super) struct ProvisioningSession(Arc<Own>);
-
-#[derive(Debug)]
-struct Own {
-    services: Arc<Services>,
-    dps: Arc<Resource>,
-    caller: Caller,
-    id: RegistrationId,
-}
+pub(super) struct ProvisioningSession(Arc<Registering>);
 
 impl ProvisioningSession {
     /// A session of a device that has proved its registration id.
@@ -45,11 +34,8 @@ impl ProvisioningSession {
         dps: Arc<Resource>,
         caller: Caller,
     ) -> Result<Box<dyn Session>, ConnectRefusal> {
-        let Identity::Registration { id, .. } = &caller.identity else {
-            return Err(ConnectRefusal::NotAuthorized);
-        };
-        let id = id.clone();
-        Ok(Box::new(Self(Arc::new(Own { services, dps, caller, id }))))
+        let device = Registering::new(services, dps, caller).map_err(|_| ConnectRefusal::NotAuthorized)?;
+        Ok(Box::new(Self(Arc::new(device))))
     }
 
     fn request(&self, message: &Inbound) -> Result<Handling, Close> {
@@ -59,8 +45,8 @@ impl ProvisioningSession {
             let force = force.is_some_and(|value| value.eq_ignore_ascii_case("true"));
             let (own, body) = (Arc::clone(&self.0), message.payload.clone());
             return Ok(Handling::Request(Box::pin(async move {
-                let outcome = own.register(&body, force).await;
-                Ok(vec![own.answer(&rid, outcome)])
+                let outcome = register(&own, &body, force).await;
+                Ok(vec![answer(&own.services, &rid, outcome)])
             })));
         }
         if let Some(query) = message.topic.strip_prefix(STATUS) {
@@ -69,7 +55,7 @@ impl ProvisioningSession {
             let own = Arc::clone(&self.0);
             return Ok(Handling::Request(Box::pin(async move {
                 let outcome = own.status(&operation).await;
-                Ok(vec![own.answer(&rid, outcome)])
+                Ok(vec![answer(&own.services, &rid, outcome)])
             })));
         }
         Err(Close::because("a topic that the provisioning service does not have"))
@@ -98,61 +84,19 @@ impl Session for ProvisioningSession {
     }
 }
 
-impl Own {
-    async fn register(&self, body: &[u8], force: bool) -> Result<(u16, Value)> {
-        let payload = self.registration(body)?;
-        let request = RegisterRequest { payload, force };
-        let begun = self.services.provisioning.register(&self.caller, &self.dps, request).await?;
-        Ok((202, json!({"operationId": begun.operation_id, "status": "assigning"})))
+async fn register(own: &Registering, body: &[u8], force: bool) -> Result<Reply> {
+    let said = own.said(body)?;
+    if said.tpm.is_some() {
+        return Err(Error::invalid("TPM attestation does not work over MQTT: use HTTPS or AMQP"));
     }
+    own.register(said, force).await
+}
 
-    /// The payload of a registration's body (`DeviceRegistration` of the DPS device API; names without regard to case,
-    /// as the real service reads them).
-    fn registration(&self, body: &[u8]) -> Result<Option<Value>> {
-        let text = body.trim_ascii();
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let mut fields: Map<String, Value> = serde_json::from_slice(text)
-            .map_err(|error| Error::invalid(format!("the body must be a JSON object: {error}")))?;
-        let mut take = |name: &str| {
-            let key = fields.keys().find(|key| key.eq_ignore_ascii_case(name)).cloned()?;
-            fields.swap_remove(&key).filter(|value| !value.is_null())
-        };
-        match take("registrationId") {
-            None => {}
-            Some(Value::String(id)) if id.eq_ignore_ascii_case(&self.id) => {}
-            Some(_) => return Err(Error::invalid("registrationId must be that of the user name")),
-        }
-        if take("tpm").is_some() {
-            return Err(Error::invalid("TPM attestation does not work over MQTT: use HTTPS or AMQP"));
-        }
-        Ok(take("payload"))
+fn answer(services: &Services, rid: &str, outcome: Result<Reply>) -> Outbound {
+    let reply = outcome.unwrap_or_else(|error| provisioning_status::refusal(&services.context, &error));
+    let mut topic = format!("$dps/registrations/res/{}/?$rid={rid}", reply.status);
+    if let Some(seconds) = reply.retry_after(services) {
+        topic.push_str(&format!("&retry-after={seconds}"));
     }
-
-    async fn status(&self, operation_id: &str) -> Result<(u16, Value)> {
-        let provisioning = &self.services.provisioning;
-        let found = provisioning.operation_status(&self.caller, &self.dps, &self.id, operation_id).await?;
-        let OperationStatus { operation_id, registration } = found;
-        let status = if registration.status == RegistrationStatus::Assigning { 202 } else { 200 };
-        let state = contract::registration_state(&registration);
-        let body = json!({
-            "operationId": operation_id,
-            "status": registration.status.as_str(),
-            "registrationState": state,
-        });
-        Ok((status, body))
-    }
-
-    fn answer(&self, rid: &str, outcome: Result<(u16, Value)>) -> Outbound {
-        let context = &self.services.context;
-        let (status, body) = outcome.unwrap_or_else(|error| {
-            (provisioning_status::status(error.code).0, provisioning_status::envelope(context, &error))
-        });
-        let mut topic = format!("$dps/registrations/res/{status}/?$rid={rid}");
-        if matches!(status, 202 | 429 | 500..) {
-            topic.push_str(&format!("&retry-after={}", context.limits.registration_retry_after_seconds));
-        }
-        Outbound { topic, payload: Bytes::from(body.to_string()) }
-    }
+    Outbound { topic, payload: Bytes::from(reply.body.to_string()) }
 }

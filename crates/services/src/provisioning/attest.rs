@@ -14,6 +14,7 @@ use super::Provisioning;
 use crate::caller::{Caller, Identity};
 
 mod certificate;
+pub(super) mod tpm;
 
 /// Groups read from the store at once.
 const PAGE: usize = 100;
@@ -45,6 +46,12 @@ impl Provisioning {
             return match &enrollment.attestation {
                 Attestation::SymmetricKey { keys } if keys.signed(token) => {
                     self.admit(dps, proved(None, enrollment.rules.status))
+                }
+                Attestation::Tpm { secret, .. }
+                    if let Some(end) = self.signed_with_tpm(secret, &id, token) =>
+                {
+                    let proved = proved(None, enrollment.rules.status);
+                    self.admit(dps, Proved { until: end.min(until), ..proved })
                 }
                 _ => Err(refused(&id, "the token is not signed with a key of the individual enrollment")),
             };
@@ -84,7 +91,7 @@ impl Provisioning {
             let page = self.context.store.enrollment_groups(dps, after.as_deref(), PAGE).await?;
             let signed = |group: &EnrollmentGroup| match &group.attestation {
                 Attestation::SymmetricKey { keys } => keys.derive(displayed).signed(token),
-                Attestation::X509 { .. } => false,
+                Attestation::X509 { .. } | Attestation::Tpm { .. } => false,
             };
             if let Some(group) = page.items.into_iter().find(signed) {
                 return Ok(Some(group));

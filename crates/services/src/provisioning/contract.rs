@@ -3,6 +3,8 @@
 //! One form, two readers: the service API's answers and the body that a custom allocation webhook gets (Azure article
 //! "Understand custom allocation policies"). What is read from clients is parsed in `edges`.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use pollux_model::device::Status;
 use pollux_model::enrollment::{
     Allocation, Attestation, CertificateTrust, Der, EnrollmentGroup, EnrollmentRules, IndividualEnrollment,
@@ -13,6 +15,7 @@ use pollux_model::resource::Resource;
 use pollux_x509::Certificate;
 use serde_json::{Map, Value, json};
 
+use super::OperationStatus;
 use super::allocate::Candidate;
 
 /// The enrollment that decides for a device.
@@ -72,7 +75,20 @@ pub fn attestation(attestation: &Attestation, shown: Keys) -> Value {
             "symmetricKey": {"primaryKey": keys.primary.reveal(), "secondaryKey": keys.secondary.reveal()},
         }),
         (Attestation::X509 { trust }, _) => json!({"type": "x509", "x509": certificates(trust)}),
+        (Attestation::Tpm { endorsement_key, storage_root_key, .. }, _) => {
+            json!({"type": "tpm", "tpm": tpm(endorsement_key, storage_root_key.as_ref())})
+        }
     }
+}
+
+/// The public keys of a TPM, in base64.
+fn tpm(endorsement_key: &Der, storage_root_key: Option<&Der>) -> Value {
+    let mut out = Map::new();
+    out.insert("endorsementKey".into(), json!(endorsement_key));
+    if let Some(key) = storage_root_key {
+        out.insert("storageRootKey".into(), json!(key));
+    }
+    Value::Object(out)
 }
 
 /// Of certificates what they say is shown, as the real service does; of names the names.
@@ -175,6 +191,17 @@ pub fn registration_state(record: &Registration) -> Value {
     Value::Object(out)
 }
 
+/// The registration record as the device that polls for it sees it: with what its TPM is to open, where it has one
+/// (`tpm_registration.js` of npm's azure-iot-provisioning-device).
+#[must_use]
+pub fn operation_state(status: &OperationStatus) -> Value {
+    let mut state = registration_state(&status.registration);
+    if let Some(key) = &status.tpm_key {
+        state["tpm"] = json!({"authenticationKey": STANDARD.encode(key)});
+    }
+    state
+}
+
 /// The body that a custom allocation webhook gets.
 pub(super) fn webhook_request(
     enrollment: &EnrollmentRef,
@@ -188,7 +215,14 @@ pub(super) fn webhook_request(
         context.insert("currentIotHubHostName".into(), json!(hub.host_name));
         context.insert("currentDeviceId".into(), json!(device_id));
     }
-    context.insert("symmetricKey".into(), json!({}));
+    let (mechanism, shown) = match (enrollment, &record.operation.storage_root_key) {
+        (EnrollmentRef::Individual(one), key) => match &one.attestation {
+            Attestation::Tpm { endorsement_key, .. } => ("tpm", tpm(endorsement_key, key.as_ref())),
+            _ => ("symmetricKey", json!({})),
+        },
+        _ => ("symmetricKey", json!({})),
+    };
+    context.insert(mechanism.into(), shown);
     if let Some(payload) = &record.operation.payload {
         context.insert("payload".into(), payload.clone());
     }

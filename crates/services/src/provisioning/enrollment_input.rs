@@ -12,6 +12,7 @@ use url::Url;
 use super::Provisioning;
 
 mod certificates;
+mod tpm;
 
 /// An individual enrollment as a client writes it.
 #[derive(Debug, Clone)]
@@ -75,6 +76,13 @@ pub enum AttestationInput {
         /// The one to come.
         secondary: Option<String>,
     },
+    /// The public keys of a TPM, in base64.
+    Tpm {
+        /// The endorsement key.
+        endorsement_key: String,
+        /// The storage root key.
+        storage_root_key: Option<String>,
+    },
 }
 
 /// What the certificates of an enrollment are to its devices.
@@ -108,6 +116,10 @@ impl Provisioning {
             Some(AttestationInput::X509 { kind, primary, secondary }) => {
                 let given = Rollover { primary, secondary };
                 return Ok(Attestation::X509 { trust: certificates::trust(dps, kind, given, before)? });
+            }
+            Some(AttestationInput::Tpm { endorsement_key, storage_root_key }) => {
+                let given = tpm::keys(&endorsement_key, storage_root_key.as_deref())?;
+                return Ok(tpm::attestation(given, before, || Key::generate(&*self.context.random)));
             }
         };
         let made = match before {

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Provisioning;
 use super::allocate::Allocated;
+use super::attest::tpm::hub_keys;
 use super::contract::EnrollmentRef;
 use crate::cluster::Holding;
 use crate::hub::RegisterDevice;
@@ -238,6 +239,9 @@ impl Provisioning {
             let authentication = match &enrollment.attestation {
                 Attestation::SymmetricKey { keys } => Authentication::Sas { keys: keys.clone() },
                 Attestation::X509 { .. } => by_certificate(record)?,
+                Attestation::Tpm { secret, .. } => {
+                    Authentication::Sas { keys: hub_keys(secret, &enrollment.registration_id) }
+                }
             };
             let (rules, device_id) = (enrollment.rules.clone(), enrollment.device_id.clone());
             let reference = EnrollmentRef::Individual(Box::new(enrollment));
@@ -257,6 +261,7 @@ impl Provisioning {
                 Authentication::Sas { keys: keys.derive(&record.displayed_id) }
             }
             Attestation::X509 { .. } => by_certificate(record)?,
+            Attestation::Tpm { .. } => return Err(Outcome::failed(400_004, "a group knows no TPM")),
         };
         let rules = group.rules.clone();
         enabled(Deciding {

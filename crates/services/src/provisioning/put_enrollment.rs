@@ -79,6 +79,10 @@ impl Provisioning {
                 let message = "clientCertificates are for individual enrollments: a group has signingCertificates or caReferences";
                 return Err(Error::invalid(message));
             }
+            if matches!(&attestation, Attestation::Tpm { .. }) {
+                let message = "a TPM is one device's: TPM attestation is for individual enrollments";
+                return Err(Error::invalid(message));
+            }
             let rules = self.rules(dps, input.common.clone(), before.as_ref().map(|b| b.rules.created))?;
             let group = EnrollmentGroup { id: input.id.clone(), attestation, rules };
             let write =

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pollux_model::enrollment::Der;
 use pollux_model::registration::{Operation, Registration, RegistrationStatus};
 use pollux_model::resource::Resource;
 use pollux_model::{Error, ErrorCode, Etag, RegistrationId, Result};
@@ -19,6 +20,8 @@ pub struct RegisterRequest {
     pub payload: Option<Value>,
     /// Whether to be assigned anew whatever the reprovisioning policy says.
     pub force: bool,
+    /// The public part of the storage root key of the device's TPM, where it has one.
+    pub storage_root_key: Option<Vec<u8>>,
 }
 
 /// Where an operation stands.
@@ -28,6 +31,8 @@ pub struct OperationStatus {
     pub operation_id: String,
     /// The record as it stands.
     pub registration: Registration,
+    /// The key that its hub knows the device by, for its TPM to open: where it is assigned and proves itself with one.
+    pub tpm_key: Option<Vec<u8>>,
 }
 
 impl Provisioning {
@@ -46,6 +51,9 @@ impl Provisioning {
         };
         caller.require_registration(&dps.name, id)?;
         self.check_payload(request.payload.as_ref())?;
+        if let Some(key) = &request.storage_root_key {
+            pollux_tpm::Public::parse(key).map_err(|error| Error::invalid(error.to_string()))?;
+        }
         loop {
             let before = self.context.store.registration(&dps.name, id).await?;
             if let Some(running) =
@@ -101,7 +109,21 @@ impl Provisioning {
         if record.status == RegistrationStatus::Assigning {
             self.ensure_running(dps, registration_id);
         }
-        Ok(status_of(record))
+        let tpm_key = self.tpm_key(dps, &record).await?;
+        Ok(OperationStatus { tpm_key, ..status_of(record) })
+    }
+
+    async fn tpm_key(&self, dps: &Resource, record: &Registration) -> Result<Option<Vec<u8>>> {
+        let Some(storage_root) = record
+            .operation
+            .storage_root_key
+            .as_ref()
+            .filter(|_| record.status == RegistrationStatus::Assigned)
+        else {
+            return Ok(None);
+        };
+        let enrollment = self.context.store.enrollment(&dps.name, &record.registration_id).await?;
+        enrollment.map_or(Ok(None), |enrollment| self.tpm_hub_key(&enrollment, &storage_root.0))
     }
 
     fn check_payload(&self, payload: Option<&Value>) -> Result<()> {
@@ -129,6 +151,7 @@ impl Provisioning {
             payload: request.payload.clone(),
             force: request.force,
             certificate: certificate.cloned(),
+            storage_root_key: request.storage_root_key.clone().map(Der),
             node: self.context.cluster.node().map(str::to_owned),
         };
         let etag = Etag::fresh(&*self.context.random);
@@ -169,7 +192,7 @@ impl Provisioning {
 }
 
 fn status_of(registration: Registration) -> OperationStatus {
-    OperationStatus { operation_id: registration.operation.id.clone(), registration }
+    OperationStatus { operation_id: registration.operation.id.clone(), registration, tpm_key: None }
 }
 
 #[cfg(test)]
@@ -216,5 +239,26 @@ mod tests {
         for spelling in ["Dev1", "DEV1"] {
             assert_eq!(registered(&world, spelling, Some("g")).await.displayed_id, spelling);
         }
+    }
+
+    #[tokio::test]
+    async fn an_operation_id_is_known_after_a_restart() {
+        let world = World::new().await;
+        let operation = registered(&world, "Dev1", Some("g")).await.operation.id;
+        let world = world.restarted();
+        world.services.load(&[]).await.unwrap();
+        let dps = world.resource(ResourceKind::Dps, "dps1");
+        let id = RegistrationId::parse("dev1").unwrap();
+        let identity = Identity::Registration {
+            dps: dps.name.clone(),
+            id: id.clone(),
+            displayed: "Dev1".to_owned(),
+            group: Some("g".to_owned()),
+            certificate: None,
+        };
+        let provisioning = &world.services.provisioning;
+        let status =
+            provisioning.operation_status(&Caller::own(identity), &dps, &id, &operation).await.unwrap();
+        assert_eq!(status.operation_id, operation);
     }
 }

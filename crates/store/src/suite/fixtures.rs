@@ -251,6 +251,7 @@ pub fn registration(id: &str, group: Option<&str>, status: RegistrationStatus) -
             payload: Some(json!({"modelId": "dtmi:sample:Thermostat;1"})),
             force: true,
             certificate: None,
+            storage_root_key: None,
             node: None,
         },
         created: moment(5),

@@ -93,6 +93,7 @@ async fn a_request_is_carried_out_to_its_end_though_its_client_goes_away() {
         Arc::clone(&edge.services),
         about,
         crate::amqp::Amqp::new(Arc::clone(&edge.services)),
+        crate::mqtt::Mqtt::new(Arc::clone(&edge.services)),
     );
     let (mut client, server) = tokio::io::duplex(64 * 1024);
     let request = format!(

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
@@ -15,8 +17,8 @@ use pollux_model::registration::RegistrationStatus;
 use pollux_model::resource::{Properties, Resource};
 use pollux_model::sas::SasToken;
 use pollux_model::{Error, ErrorCode, RegistrationId, Result, ids};
-use pollux_services::provisioning::contract::registration_state;
-use pollux_services::provisioning::{OperationStatus, RegisterRequest};
+use pollux_services::provisioning::contract::{operation_state, registration_state};
+use pollux_services::provisioning::{OperationStatus, RegisterRequest, TpmKeys};
 use pollux_services::{Caller, Services};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -26,6 +28,11 @@ use crate::http::body;
 use crate::http::rest::Parameters;
 use crate::http::target::Target;
 use crate::peer::Peer;
+use crate::provisioning_status;
+use crate::registering::Tpm;
+
+/// Room for the keys of a TPM in a registration, in bytes.
+const TPM_ROOM: usize = 16 * 1024;
 
 /// A device that proved who it is.
 struct Device {
@@ -42,7 +49,7 @@ struct Device {
 struct RegisterBody {
     registration_id: Option<String>,
     payload: Option<Value>,
-    tpm: Option<Value>,
+    tpm: Option<Tpm>,
 }
 
 /// `PUT …/register`: begins a registration or joins the one that runs.
@@ -52,11 +59,17 @@ pub(super) async fn register(
     scope: &str,
     id: &str,
 ) -> Result<Response> {
+    let request = match challenge(services, request, scope, id).await? {
+        Challenged::Answered(response) => return Ok(response),
+        Challenged::No(request) => request,
+    };
     let device = attested(services, request, scope, id).await?;
     let force =
         device.parameters.get("forceRegistration").is_some_and(|text| text.eq_ignore_ascii_case("true"));
-    let RegisterBody { payload, .. } = read(services, device.body, id).await?;
-    let wanted = RegisterRequest { payload: payload.filter(|payload| !payload.is_null()), force };
+    let RegisterBody { payload, tpm, .. } = read(services, device.body, id).await?;
+    let storage_root_key = tpm.map(|tpm| tpm.storage_root()).transpose()?;
+    let payload = payload.filter(|payload| !payload.is_null());
+    let wanted = RegisterRequest { payload, force, storage_root_key };
     let status = services.provisioning.register(&device.caller, &device.dps, wanted).await?;
     let mut response = accepted(services, &status);
     // Whatever the operation came to meanwhile, a registration is polled for.
@@ -99,7 +112,7 @@ fn accepted(services: &Services, status: &OperationStatus) -> Response {
     out.insert("operationId".into(), json!(status.operation_id));
     out.insert("status".into(), json!(record.status.as_str()));
     if !running {
-        out.insert("registrationState".into(), registration_state(record));
+        out.insert("registrationState".into(), operation_state(status));
     }
     let mut response = document(&Value::Object(out));
     if running {
@@ -108,6 +121,44 @@ fn accepted(services: &Services, status: &OperationStatus) -> Response {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+/// What comes of a registration that may be a TPM's first.
+enum Challenged {
+    /// It is.
+    Answered(Response),
+    /// It is another one.
+    No(Request),
+}
+
+/// A device that shows nothing but the public keys of its TPM is told what to sign with: 401, and `authenticationKey` beside
+/// what any refusal says (`http.js` of npm's azure-iot-provisioning-device-http, `prov_transport_http_client.c` of the SDK
+/// for C). Whom no enrollment knows by these keys is refused like any other.
+async fn challenge(services: &Services, request: Request, scope: &str, id: &str) -> Result<Challenged> {
+    let (parts, body) = request.into_parts();
+    let shows = parts.extensions.get::<Peer>().is_some_and(|peer| peer.chain().is_some());
+    if shows || parts.headers.contains_key(AUTHORIZATION) {
+        return Ok(Challenged::No(Request::from_parts(parts, body)));
+    }
+    let dps = provisioning_service(&parts, scope)?;
+    // Nobody has proved anything yet: no more is read than a registration takes.
+    let most = services.context.limits.registration_payload + TPM_ROOM;
+    let bytes = body::read(body, most).await?;
+    let Some(tpm) = parsed(&bytes, id).ok().and_then(|body| body.tpm) else {
+        return Ok(Challenged::No(Request::from_parts(parts, Body::from(bytes))));
+    };
+    let (endorsement, storage_root) = (tpm.endorsement()?, tpm.storage_root()?);
+    let keys = TpmKeys { endorsement: &endorsement, storage_root: &storage_root };
+    let key = services.provisioning.tpm_challenge(&dps, id, keys).await?;
+    let message =
+        "sign a token with the key that the TPM makes of authenticationKey, and register again with it";
+    let mut said =
+        provisioning_status::envelope(&services.context, &Error::new(ErrorCode::Unauthorized, message));
+    said["authenticationKey"] = json!(STANDARD.encode(key));
+    said["keyName"] = json!("registration");
+    let mut response = document(&said);
+    *response.status_mut() = StatusCode::UNAUTHORIZED;
+    Ok(Challenged::Answered(response))
 }
 
 async fn attested(services: &Arc<Services>, request: Request, scope: &str, id: &str) -> Result<Device> {
@@ -153,17 +204,18 @@ fn token(headers: &HeaderMap) -> Result<SasToken> {
 /// Reads the body; an empty one counts as `{}`.
 async fn read(services: &Services, sent: Body, id: &str) -> Result<RegisterBody> {
     let bytes = body::read(sent, services.context.limits.request_body).await?;
+    parsed(&bytes, id)
+}
+
+fn parsed(bytes: &[u8], id: &str) -> Result<RegisterBody> {
     if bytes.is_empty() {
         return Ok(RegisterBody::default());
     }
-    let read: RegisterBody = serde_json::from_slice(&bytes)
+    let read: RegisterBody = serde_json::from_slice(bytes)
         .map_err(|error| Error::invalid(format!("the body is not the JSON expected: {error}")))?;
     if let Some(other) = read.registration_id.as_ref().filter(|said| !said.eq_ignore_ascii_case(id)) {
         let (said, path) = (ids::shown(other), ids::shown(id));
         return Err(Error::invalid(format!("the body's registrationId '{said}' is not the path's '{path}'")));
-    }
-    if read.tpm.as_ref().is_some_and(|tpm| !tpm.is_null()) {
-        return Err(Error::invalid("this version accepts symmetric key attestation only: leave 'tpm' out"));
     }
     Ok(read)
 }

@@ -52,6 +52,14 @@ struct AttestationBody {
     r#type: Option<String>,
     symmetric_key: Option<KeysBody>,
     x509: Option<X509Body>,
+    tpm: Option<TpmBody>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TpmBody {
+    endorsement_key: Option<String>,
+    storage_root_key: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -182,11 +190,18 @@ impl AttestationBody {
                 })
             }
             Some(kind) if kind.eq_ignore_ascii_case("x509") => self.x509.unwrap_or_default().input(),
+            Some(kind) if kind.eq_ignore_ascii_case("tpm") => {
+                let TpmBody { endorsement_key, storage_root_key } = self.tpm.unwrap_or_default();
+                let endorsement_key = endorsement_key.ok_or_else(|| {
+                    Error::invalid("attestation.tpm.endorsementKey is missing: it is who the device is")
+                })?;
+                Ok(AttestationInput::Tpm { endorsement_key, storage_root_key })
+            }
             Some(kind) => Err(Error::invalid(format!(
-                "attestation.type '{}' is not accepted by this version: use symmetricKey or x509",
+                "attestation.type '{}' is unknown: use symmetricKey, x509 or tpm",
                 ids::shown(kind)
             ))),
-            None => Err(Error::invalid("attestation.type is missing: use symmetricKey or x509")),
+            None => Err(Error::invalid("attestation.type is missing: use symmetricKey, x509 or tpm")),
         }
     }
 }

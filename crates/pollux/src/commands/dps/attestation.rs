@@ -29,6 +29,12 @@ pub(super) struct Attestation {
     /// The name of the one that is to follow it
     #[arg(long, visible_aliases = ["scn", "secondary-root-ca-name"])]
     secondary_ca_name: Option<String>,
+    /// The public endorsement key of the device's TPM, base64 of TPM2B_PUBLIC (tpm2_createek -f tss); of one device only
+    #[arg(long, visible_alias = "ek", conflicts_with_all = ["primary_key", "secondary_key", "certificate_path", "ca_name"])]
+    endorsement_key: Option<String>,
+    /// Its public storage root key; the device brings its own
+    #[arg(long, visible_alias = "srk", requires = "endorsement_key")]
+    storage_root_key: Option<String>,
 }
 
 /// Whose certificates they are.
@@ -68,6 +74,14 @@ impl Attestation {
                 }
             }
             *attestation = json!({ "type": "x509", "x509": { kind: trust } });
+            return Ok(());
+        }
+        if let Some(endorsement_key) = &self.endorsement_key {
+            let mut tpm = json!({ "endorsementKey": endorsement_key });
+            if let Some(storage_root_key) = &self.storage_root_key {
+                tpm["storageRootKey"] = json!(storage_root_key);
+            }
+            *attestation = json!({ "type": "tpm", "tpm": tpm });
             return Ok(());
         }
         let keys = [("primaryKey", &self.primary_key), ("secondaryKey", &self.secondary_key)];
@@ -113,6 +127,8 @@ mod tests {
         assert_eq!(applied(&[], Of::Group, x509.clone()), x509);
         let both = json!({"attestation": {"type": "x509", "x509": {"caReferences": {"primary": "a", "secondary": "b"}}}});
         assert_eq!(applied(&["--secondary-ca-name", "b"], Of::Group, x509), both);
+        let tpm = json!({"attestation": {"type": "tpm", "tpm": {"endorsementKey": "AAAA", "storageRootKey": "AAAB"}}});
+        assert_eq!(applied(&["--ek", "AAAA", "--srk", "AAAB"], Of::Individual, json!({})), tpm);
         let one = json!({"attestation": {"type": "symmetricKey", "symmetricKey": {"primaryKey": "a2V5"}}});
         assert_eq!(applied(&["--primary-key", "a2V5"], Of::Individual, both), one);
     }

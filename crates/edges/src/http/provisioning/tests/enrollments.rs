@@ -119,7 +119,7 @@ async fn bad_enrollments_are_refused_and_say_what_to_change() {
         (with("registrationId", json!("other")), "registrationId"),
         (with("attestation", json!({})), "attestation.type"),
         (with("attestation", json!({ "type": "x509", "x509": {} })), "clientCertificates"),
-        (with("attestation", json!({ "type": "tpm", "tpm": {} })), "symmetricKey"),
+        (with("attestation", json!({ "type": "tpm", "tpm": {} })), "endorsementKey"),
         (
             with("attestation", json!({ "type": "symmetricKey", "symmetricKey": { "primaryKey": "x" } })),
             "primaryKey",
