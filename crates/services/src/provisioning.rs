@@ -13,6 +13,7 @@ mod attest;
 pub mod contract;
 mod delete_enrollment;
 mod enrollment_input;
+mod explain;
 mod get_enrollment;
 mod operate;
 mod put_enrollment;
@@ -31,7 +32,9 @@ use tokio::sync::Semaphore;
 /// What a change expects to find: the store's own word.
 pub use pollux_store::Expect;
 
+pub use attest::decision::{Changes, Decision, Entry, Verdict, Vouching};
 pub use enrollment_input::{AttestationInput, CertificateKind, EnrollmentInput, GroupInput, IndividualInput};
+pub use explain::{ExplainRequest, Explanation};
 pub use register::{OperationStatus, RegisterRequest};
 
 use crate::context::Context;

@@ -6,6 +6,7 @@
 //! | `GET`, `PUT`, `DELETE /enrollments/{id}`, `POST /enrollments/query`, `POST /enrollments/{id}/attestationmechanism` | `enrollments` |
 //! | the same under `/enrollmentGroups` | `enrollment_groups` |
 //! | `GET`, `DELETE /registrations/{id}`, `POST /registrations/{group}/query` | `registrations` |
+//! | `POST /registrations/{id}/explain`, `POST /enrollmentGroups/{id}/explain` | `explain` |
 //!
 //! Words of paths compare without case (the Node client writes `enrollmentgroups`). Every request is authenticated
 //! before its body is read. Bodies are read in `enrollment_json`, errors worded in `status`.
@@ -15,6 +16,7 @@ mod device;
 mod enrollment_groups;
 mod enrollment_json;
 mod enrollments;
+mod explain;
 mod query;
 mod registrations;
 mod status;
@@ -47,6 +49,8 @@ enum Noun {
     GroupKeys(String),
     Registration(String),
     RegistrationQuery(String),
+    Explanation(String),
+    GroupExplanation(String),
 }
 
 /// All routes of a provisioning service. Requests must carry the extension [`Target`](super::target::Target).
@@ -103,6 +107,8 @@ async fn of_service(services: &Arc<Services>, call: Call, noun: Noun) -> Result<
         (Noun::Registration(id), Method::GET) => registrations::get(call, &id).await,
         (Noun::Registration(id), Method::DELETE) => registrations::delete(call, &id).await,
         (Noun::RegistrationQuery(group), Method::POST) => registrations::query(call, &group).await,
+        (Noun::GroupExplanation(id), Method::POST) => explain::explain_group(call, &id).await,
+        (Noun::Explanation(id), Method::POST) => explain::explain(call, id).await,
         _ => Ok(status::not_allowed(services)),
     }
 }
@@ -126,9 +132,15 @@ fn noun(path: &[String], method: &Method) -> Option<Noun> {
         [first, id, last] if is(first, "enrollmentGroups") && is(last, "attestationmechanism") => {
             Some(Noun::GroupKeys(id.clone()))
         }
+        [first, id, last] if is(first, "enrollmentGroups") && is(last, "explain") => {
+            Some(Noun::GroupExplanation(id.clone()))
+        }
         [first, id] if is(first, "registrations") => Some(Noun::Registration(id.clone())),
         [first, group, last] if is(first, "registrations") && is(last, "query") => {
             Some(Noun::RegistrationQuery(group.clone()))
+        }
+        [first, id, last] if is(first, "registrations") && is(last, "explain") => {
+            Some(Noun::Explanation(id.clone()))
         }
         [scope, second, rest @ ..] if is(second, "registrations") => of_device(scope, rest),
         _ => None,

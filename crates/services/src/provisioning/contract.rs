@@ -15,6 +15,10 @@ use serde_json::{Map, Value, json};
 
 use super::allocate::Candidate;
 
+mod explanation;
+
+pub use explanation::{entry, explanation, vouching};
+
 /// The enrollment that decides for a device.
 #[derive(Debug, Clone)]
 pub enum EnrollmentRef {
