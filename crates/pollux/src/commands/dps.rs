@@ -2,9 +2,11 @@
 
 mod attestation;
 mod certificate;
+mod deprovision;
 mod device_key;
 mod enrollment;
 mod enrollment_group;
+mod explain;
 mod registration;
 mod rules;
 
@@ -56,6 +58,10 @@ pub(crate) enum Command {
     /// Registration records: what became of each device
     #[command(subcommand)]
     Registration(registration::Command),
+    /// Shut a device, or all devices of a group, out: of the provisioning service and of its hub
+    Deprovision(deprovision::Deprovision),
+    /// Tell which entry would let a device in or refuse it, and why
+    Explain(explain::Explain),
     /// Shared access policies
     #[command(subcommand)]
     Policy(policies::Command<Target>),
@@ -165,6 +171,8 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<()> {
         Command::Enrollment(command) => enrollment::run(&session()?, command).await,
         Command::Certificate(command) => certificate::run(&session()?, command).await,
         Command::Registration(command) => registration::run(&session()?, command).await,
+        Command::Deprovision(args) => deprovision::run(&session()?, args).await,
+        Command::Explain(args) => explain::run(&session()?, args).await,
         Command::Policy(command) => policies::run(&session()?, command).await,
         Command::ComputeDeviceKey(args) => device_key::run(global, args).await,
     }
