@@ -10,6 +10,8 @@
 
 mod allocate;
 mod attest;
+mod audit;
+mod bulk;
 pub mod contract;
 mod delete_enrollment;
 mod enrollment_input;
@@ -17,6 +19,7 @@ mod explain;
 mod get_enrollment;
 mod operate;
 mod put_enrollment;
+mod quotas;
 mod register;
 mod registrations;
 mod webhook;
@@ -33,8 +36,11 @@ use tokio::sync::Semaphore;
 pub use pollux_store::Expect;
 
 pub use attest::decision::{Changes, Decision, Entry, Verdict, Vouching};
+pub use audit::{AuditAction, AuditPage, AuditQuery, AuditRecord, Decider};
+pub use bulk::{BulkErrors, BulkItem, BulkMode};
 pub use enrollment_input::{AttestationInput, CertificateKind, EnrollmentInput, GroupInput, IndividualInput};
 pub use explain::{ExplainRequest, Explanation};
+pub use quotas::Stats;
 pub use register::{OperationStatus, RegisterRequest};
 
 use crate::context::Context;
@@ -51,6 +57,9 @@ pub struct Provisioning {
     running: Mutex<HashMap<(ResourceName, RegistrationId), bool>>,
     /// Bounds the operations, and so the webhook calls, that run side by side.
     permits: Semaphore,
+    /// Refusals that the audit record has lately kept, by address.
+    refusals: Mutex<audit::Bound>,
+    counted: Mutex<quotas::Counted>,
 }
 
 /// Operations that run side by side.
@@ -66,6 +75,8 @@ impl Provisioning {
             functions,
             running: Mutex::default(),
             permits: Semaphore::new(OPERATIONS),
+            refusals: Mutex::default(),
+            counted: Mutex::default(),
         })
     }
 

@@ -135,7 +135,7 @@ impl Own {
         let found = provisioning.operation_status(&self.caller, &self.dps, &self.id, operation_id).await?;
         let OperationStatus { operation_id, registration } = found;
         let status = if registration.status == RegistrationStatus::Assigning { 202 } else { 200 };
-        let state = contract::registration_state(&registration);
+        let state = contract::device_registration_state(&registration);
         let body = json!({
             "operationId": operation_id,
             "status": registration.status.as_str(),

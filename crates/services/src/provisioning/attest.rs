@@ -3,6 +3,8 @@
 //! Who decides is in `decision`, for admission here and for `explain`. Every refusal looks the same from outside; the log
 //! knows more.
 
+use std::net::IpAddr;
+
 use pollux_model::resource::Resource;
 use pollux_model::sas::SasToken;
 use pollux_model::{Error, ErrorCode, RegistrationId, Result, Timestamp};
@@ -29,18 +31,29 @@ struct Claim<'a> {
     until: Timestamp,
     /// The SHA-256 thumbprint of its certificate, if it showed one.
     certificate: Option<String>,
+    /// From where it calls.
+    from: Option<IpAddr>,
 }
 
 impl Provisioning {
     /// Believes the token of a device that calls itself `displayed`, or refuses with [`ErrorCode::Unauthorized`] or
     /// [`ErrorCode::EnrollmentDisabled`].
-    pub async fn attest_by_token(&self, dps: &Resource, displayed: &str, token: &SasToken) -> Result<Caller> {
+    pub async fn attest_by_token(
+        &self,
+        dps: &Resource,
+        displayed: &str,
+        token: &SasToken,
+        from: Option<IpAddr>,
+    ) -> Result<Caller> {
         let id = RegistrationId::parse(displayed)?;
-        self.check_frame(dps, displayed, token)?;
-        let decision = self.entries(dps, &id, Proof::Token { displayed, token }, Groups::IfAsked).await?;
+        if let Err(error) = self.check_frame(dps, displayed, token) {
+            self.audit_refusal(dps, &id, from, (None, &error.message)).await;
+            return Err(error);
+        }
+        let entries = self.entries(dps, &id, Proof::Token { displayed, token }, Groups::IfAsked).await?;
         let until = Timestamp::from_secs(token.expiry);
-        let claim = Claim { id: &id, displayed, until, certificate: None };
-        admit(dps, claim, decision.decide(&Changes::default()))
+        let claim = Claim { id: &id, displayed, until, certificate: None, from };
+        self.admit(dps, claim, entries.decide(&Changes::default())).await
     }
 
     /// Believes the certificate of a device that calls itself `displayed`, or refuses with
@@ -51,17 +64,55 @@ impl Provisioning {
         dps: &Resource,
         displayed: &str,
         chain: &Chain,
+        from: Option<IpAddr>,
     ) -> Result<Caller> {
         let id = RegistrationId::parse(displayed)?;
         let leaf = chain.leaf();
         if let Err(why) = bears_its_name(chain, displayed) {
+            self.audit_refusal(dps, &id, from, (None, why)).await;
             return Err(refused(&id, why));
         }
         let proof = Proof::Certificate { chain, now: self.context.clock.now() };
         let entries = self.entries(dps, &id, proof, Groups::IfAsked).await?;
         let (until, certificate) = (leaf.not_after(), Some(leaf.sha256_thumbprint()));
-        let claim = Claim { id: &id, displayed, until, certificate };
-        admit(dps, claim, entries.decide(&Changes::default()))
+        let claim = Claim { id: &id, displayed, until, certificate, from };
+        self.admit(dps, claim, entries.decide(&Changes::default())).await
+    }
+
+    /// Makes the decision come true. What is refused is in the audit record; what is admitted, once it registers.
+    async fn admit(&self, dps: &Resource, claim: Claim<'_>, decision: Decision) -> Result<Caller> {
+        let Claim { id, displayed, until, certificate, from } = claim;
+        if decision.verdict != Verdict::Admitted {
+            self.audit_refusal(dps, id, from, (decision.by.as_ref(), &decision.reason)).await;
+        }
+        match decision.verdict {
+            Verdict::Admitted => {}
+            Verdict::Disabled => {
+                tracing::info!(dps = %dps.name, registration = %id, by = ?decision.by, "refused: the enrollment is disabled");
+                return Err(Error::new(
+                    ErrorCode::EnrollmentDisabled,
+                    "the enrollment of this device is disabled",
+                ));
+            }
+            Verdict::Refused => return Err(refused(id, &decision.reason)),
+        }
+        let group = match decision.by {
+            Some(Entry::Group(group)) => Some(group),
+            Some(Entry::Individual(_)) | None => None,
+        };
+        tracing::debug!(dps = %dps.name, registration = %id, ?group, "admitted");
+        let identity = Identity::Registration {
+            dps: dps.name.clone(),
+            id: id.clone(),
+            displayed: displayed.to_owned(),
+            group,
+            certificate,
+        };
+        let caller = Caller::own(identity).until(until);
+        Ok(match from {
+            Some(address) => caller.from_address(address),
+            None => caller,
+        })
     }
 
     /// The token's resource must be `{idScope}/registrations/{registrationId}`, and it must not be out of date.
@@ -121,34 +172,6 @@ pub(super) enum Groups {
 pub(super) fn bears_its_name(chain: &Chain, displayed: &str) -> Result<(), &'static str> {
     let named = chain.leaf().common_name().is_some_and(|name| name.eq_ignore_ascii_case(displayed));
     if named { Ok(()) } else { Err("the common name of the certificate is not the registration id") }
-}
-
-fn admit(dps: &Resource, claim: Claim<'_>, decision: Decision) -> Result<Caller> {
-    let Claim { id, displayed, until, certificate } = claim;
-    match decision.verdict {
-        Verdict::Admitted => {}
-        Verdict::Disabled => {
-            tracing::info!(dps = %dps.name, registration = %id, by = ?decision.by, "refused: the enrollment is disabled");
-            return Err(Error::new(
-                ErrorCode::EnrollmentDisabled,
-                "the enrollment of this device is disabled",
-            ));
-        }
-        Verdict::Refused => return Err(refused(id, &decision.reason)),
-    }
-    let group = match decision.by {
-        Some(Entry::Group(group)) => Some(group),
-        Some(Entry::Individual(_)) | None => None,
-    };
-    tracing::debug!(dps = %dps.name, registration = %id, ?group, "admitted");
-    let identity = Identity::Registration {
-        dps: dps.name.clone(),
-        id: id.clone(),
-        displayed: displayed.to_owned(),
-        group,
-        certificate,
-    };
-    Ok(Caller::own(identity).until(until))
 }
 
 fn refused(id: &RegistrationId, why: &str) -> Error {

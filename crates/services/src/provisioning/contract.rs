@@ -179,6 +179,19 @@ pub fn registration_state(record: &Registration) -> Value {
     Value::Object(out)
 }
 
+/// A registration record as its device sees it: beside the rest, how it proved itself and through which group (REST reference
+/// "Runtime Registration", `DeviceRegistrationResult`).
+#[must_use]
+pub fn device_registration_state(record: &Registration) -> Value {
+    let mut out = registration_state(record);
+    let proof = if record.operation.certificate.is_some() { "x509" } else { "symmetricKey" };
+    out[proof] = match &record.group {
+        Some(group) => json!({ "enrollmentGroupId": group }),
+        None => json!({}),
+    };
+    out
+}
+
 /// The body that a custom allocation webhook gets.
 pub(super) fn webhook_request(
     enrollment: &EnrollmentRef,
@@ -192,7 +205,9 @@ pub(super) fn webhook_request(
         context.insert("currentIotHubHostName".into(), json!(hub.host_name));
         context.insert("currentDeviceId".into(), json!(device_id));
     }
-    context.insert("symmetricKey".into(), json!({}));
+    // How it proved itself; a certificate's fields are not part of the record.
+    let proof = if record.operation.certificate.is_some() { "x509" } else { "symmetricKey" };
+    context.insert(proof.into(), json!({}));
     if let Some(payload) = &record.operation.payload {
         context.insert("payload".into(), payload.clone());
     }

@@ -148,7 +148,7 @@ async fn enroll(world: &World, entries: &Entries, authorities: &[Authority], lea
 
 async fn decided(world: &World, shown: &[Vec<u8>]) -> Decision {
     let chain = Chain::read(shown.iter().map(Vec::as_slice)).unwrap();
-    match world.services.provisioning.attest_by_certificate(&world.dps(), DEVICE, &chain).await {
+    match world.services.provisioning.attest_by_certificate(&world.dps(), DEVICE, &chain, None).await {
         Ok(caller) => match caller.identity {
             Identity::Registration { group: Some(group), .. } => Decision::Group(group),
             _ => Decision::Individual,
@@ -228,7 +228,7 @@ async fn without_its_certificate_its_record_speaks_and_groups_above_are_named() 
     }
     let chain = Chain::read([leaf.der.as_slice(), &line.der()]).unwrap();
     let caller =
-        world.services.provisioning.attest_by_certificate(&world.dps(), DEVICE, &chain).await.unwrap();
+        world.services.provisioning.attest_by_certificate(&world.dps(), DEVICE, &chain, None).await.unwrap();
     world.register(&caller, DEVICE, None).await;
     let changes = Changes { without_groups: vec!["line".into()], ..Changes::default() };
     let request = ExplainRequest { registration_id: DEVICE.into(), changes, ..ExplainRequest::default() };

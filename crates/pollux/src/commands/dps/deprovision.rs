@@ -17,13 +17,14 @@ mod individual;
 
 use std::collections::HashMap;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::{ArgGroup, Args};
 use pollux_client::Rest;
 use serde_json::{Value, json};
 
 use super::Target;
 use crate::input;
+use crate::retry::until_answered;
 use crate::session::Session;
 
 /// Shut a device, or all devices of a group, out: of the provisioning service and of its hub
@@ -134,7 +135,17 @@ impl Work<'_> {
         Ok(true)
     }
 
-    fn finished(&self, plan: &Plan, done: &Value) -> Result<()> {
+    /// Puts it into the audit record, and says what was done.
+    async fn finished(&self, plan: &Plan, done: &Value) -> Result<()> {
+        let how = if self.args.permanent { "permanently" } else { "temporarily" };
+        let mut note = json!({ "detail": format!("{how}: {}", plan.steps.join("; ")) });
+        for name in ["registrationId", "enrollmentGroupId"] {
+            if done[name].is_string() {
+                note[name] = done[name].clone();
+            }
+        }
+        let noted = until_answered(async || self.dps.post("/audit").json(note.clone()).send().await).await;
+        noted.context("all of it is done, but it is not in the audit record")?;
         self.session.output.document(&json!({ "plan": plan.json(), "done": done }))
     }
 }

@@ -74,7 +74,8 @@ pub(super) async fn run(work: &Work<'_>, group: &str) -> Result<()> {
             "failed": sum.failed,
             "records": if work.removes_records() { "deleted" } else { "kept" },
         }),
-    )?;
+    )
+    .await?;
     if sum.failed > 0 {
         bail!("{} devices could not be deprovisioned; the group is disabled: run it again", sum.failed);
     }

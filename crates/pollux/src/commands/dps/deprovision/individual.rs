@@ -74,6 +74,7 @@ pub(super) async fn run(work: &Work<'_>, id: &str) -> Result<()> {
             "record": if work.removes_records() { "deleted" } else { "kept" },
         }),
     )
+    .await
 }
 
 async fn look(work: &Work<'_>, id: &str) -> Result<Found> {
