@@ -77,7 +77,8 @@ text_id! {
 text_id! {
     /// Who keeps streams of events, places in them and dead letters: a namespace or a function app under its own name,
     /// a hub (its built-in endpoint, what is on its way to endpoints elsewhere) as `hub1.hub`, a digital twins instance
-    /// (what is on its way) as `twins1.twins`, so that none is taken for another.
+    /// (what is on its way) as `twins1.twins`, a provisioning service (its audit record) as `dps1.dps`, so that none is taken
+    /// for another.
     OwnerName
 }
 
@@ -128,9 +129,15 @@ impl OwnerName {
         Self(format!("{instance}{OF_TWINS}").into())
     }
 
+    /// A provisioning service as an owner.
+    #[must_use]
+    pub fn of_dps(dps: &ResourceName) -> Self {
+        Self(format!("{dps}{OF_DPS}").into())
+    }
+
     /// Reads what was kept.
     pub fn parse(text: &str) -> Result<Self> {
-        let owner = text.strip_suffix(OF_HUB).or_else(|| text.strip_suffix(OF_TWINS));
+        let owner = [OF_HUB, OF_TWINS, OF_DPS].into_iter().find_map(|of| text.strip_suffix(of));
         ResourceName::parse(owner.unwrap_or(text))?;
         Ok(Self(text.into()))
     }
@@ -146,11 +153,18 @@ impl OwnerName {
     pub fn twins(&self) -> Option<&str> {
         self.0.strip_suffix(OF_TWINS)
     }
+
+    /// The provisioning service's name; `None` where it is none.
+    #[must_use]
+    pub fn dps(&self) -> Option<&str> {
+        self.0.strip_suffix(OF_DPS)
+    }
 }
 
 /// No other resource's name has a full stop.
 const OF_HUB: &str = ".hub";
 const OF_TWINS: &str = ".twins";
+const OF_DPS: &str = ".dps";
 
 impl DeviceId {
     /// Checks the rules above.

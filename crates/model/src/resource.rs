@@ -168,6 +168,45 @@ pub struct Dps {
     /// Certificates of authorities that enrollments can name.
     #[serde(default)]
     pub certificates: Vec<CaCertificate>,
+    /// What enrollments get that name no allocation policy; `None`: `hashed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocation: Option<ServiceAllocation>,
+}
+
+/// The allocation policy of a provisioning service (ARM's `allocationPolicy`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServiceAllocation {
+    /// By a hash of the registration id, weighted.
+    Hashed,
+    /// To the hub with the lowest latency.
+    GeoLatency,
+    /// To the one hub that the enrollment names; by hash where it names none, or several.
+    Static,
+}
+
+impl ServiceAllocation {
+    /// ARM's word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hashed => "Hashed",
+            Self::GeoLatency => "GeoLatency",
+            Self::Static => "Static",
+        }
+    }
+}
+
+impl FromStr for ServiceAllocation {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        let all = [Self::Hashed, Self::GeoLatency, Self::Static];
+        all.into_iter().find(|one| one.as_str().eq_ignore_ascii_case(text)).ok_or_else(|| {
+            Error::invalid(format!(
+                "allocation policy '{}' is unknown: use hashed, geoLatency or static",
+                crate::ids::shown(text)
+            ))
+        })
+    }
 }
 
 impl Dps {
@@ -207,6 +246,10 @@ pub struct LinkedHub {
     pub allocation_weight: u32,
     /// Whether allocation policies may pick it.
     pub apply_allocation_policy: bool,
+    /// How far it is from this provisioning service's devices, in milliseconds, as the operator measured it: `geoLatency`
+    /// picks the nearest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<u32>,
 }
 
 /// An IoT hub.

@@ -1,7 +1,7 @@
 //! What comes in by the command line: JSON inline or from a file, and parts of addresses.
 
 use std::fs;
-use std::io::{self, Read as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
@@ -86,6 +86,17 @@ pub(crate) fn certificate(path: &Path) -> Result<String> {
     }
     let bytes = fs::read(path).with_context(|| format!("cannot read '{shown}'"))?;
     Ok(String::from_utf8(bytes).unwrap_or_else(|binary| STANDARD.encode(binary.as_bytes())))
+}
+
+/// Asks on standard error and reads the answer from standard input. Nobody there to answer is an error.
+pub(crate) fn confirmed(question: &str) -> Result<bool> {
+    writeln!(io::stderr().lock(), "{question}")?;
+    let mut answer = String::new();
+    io::stdin().lock().take(1024).read_line(&mut answer).context("cannot read the answer")?;
+    if answer.is_empty() && !io::stdin().is_terminal() {
+        bail!("nothing was done: nobody is there to say yes; use --yes");
+    }
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 fn standard_input(what: &str) -> Result<String> {

@@ -17,6 +17,7 @@ mod input;
 mod output;
 mod policies;
 mod resources;
+mod retry;
 mod session;
 
 use std::process::ExitCode;

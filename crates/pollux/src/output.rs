@@ -24,6 +24,11 @@ impl Output {
         Self { json, tables: !json && io::stdout().is_terminal() }
     }
 
+    /// Whether somebody reads it on a terminal.
+    pub(crate) const fn is_for_eyes(self) -> bool {
+        self.tables
+    }
+
     /// Prints one document.
     pub(crate) fn document(self, value: &Value) -> Result<()> {
         let text = serde_json::to_string_pretty(value)?;

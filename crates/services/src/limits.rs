@@ -76,6 +76,24 @@ pub struct Limits {
     /// Enrollment groups of one provisioning service: 100 ("Quotas and limits" in "What is DPS?"). Who a device is may
     /// have to be tried with each of them.
     pub enrollment_groups: usize,
+    /// Whether the three that follow bind; counted they are in any case (`pollux dps stats`).
+    pub provisioning_quotas: bool,
+    /// Registration records of one provisioning service: 1,000,000 (the same article, as the next four).
+    pub registrations: u64,
+    /// Individual enrollments: 1,000,000.
+    pub individual_enrollments: u64,
+    /// Hubs linked to it: 50.
+    pub linked_hubs: usize,
+    /// How often a device may ask what became of its registration: 5 times.
+    pub registration_polls: u32,
+    /// Within so many seconds: 10.
+    pub registration_poll_seconds: u64,
+    /// Enrollments in one bulk operation: 10 (REST reference, "Run Bulk Operation").
+    pub bulk_enrollments: usize,
+    /// Refusals of one address that the audit record keeps a minute. Ours: Azure names none.
+    pub audited_refusals_a_minute: u32,
+    /// Attempts of a custom allocation webhook that does not answer, or says that it failed (429, 5xx). Ours.
+    pub allocation_attempts: u32,
     /// Certificates of authorities that a provisioning service may have.
     pub ca_certificates: usize,
     /// How long a device waits between polls of its registration, in seconds (`retry-after`).
@@ -131,6 +149,15 @@ impl Default for Limits {
             event_routes: 6,
             registration_payload: 16 * 1024,
             enrollment_groups: 100,
+            provisioning_quotas: false,
+            registrations: 1_000_000,
+            individual_enrollments: 1_000_000,
+            linked_hubs: 50,
+            registration_polls: 5,
+            registration_poll_seconds: 10,
+            bulk_enrollments: 10,
+            audited_refusals_a_minute: 10,
+            allocation_attempts: 3,
             ca_certificates: 25,
             registration_retry_after_seconds: 1,
             event: 1024 * 1024,

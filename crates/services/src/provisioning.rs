@@ -10,12 +10,16 @@
 
 mod allocate;
 mod attest;
+mod audit;
+mod bulk;
 pub mod contract;
 mod delete_enrollment;
 mod enrollment_input;
+mod explain;
 mod get_enrollment;
 mod operate;
 mod put_enrollment;
+mod quotas;
 mod register;
 mod registrations;
 mod webhook;
@@ -32,7 +36,12 @@ use tokio::sync::Semaphore;
 pub use pollux_store::Expect;
 
 pub use attest::tpm::TpmKeys;
+pub use attest::decision::{Changes, Decision, Entry, Verdict, Vouching};
+pub use audit::{AuditAction, AuditPage, AuditQuery, AuditRecord, Decider};
+pub use bulk::{BulkErrors, BulkItem, BulkMode};
 pub use enrollment_input::{AttestationInput, CertificateKind, EnrollmentInput, GroupInput, IndividualInput};
+pub use explain::{ExplainRequest, Explanation};
+pub use quotas::Stats;
 pub use register::{OperationStatus, RegisterRequest};
 
 use crate::context::Context;
@@ -49,6 +58,9 @@ pub struct Provisioning {
     running: Mutex<HashMap<(ResourceName, RegistrationId), bool>>,
     /// Bounds the operations, and so the webhook calls, that run side by side.
     permits: Semaphore,
+    /// Refusals that the audit record has lately kept, by address.
+    refusals: Mutex<audit::Bound>,
+    counted: Mutex<quotas::Counted>,
 }
 
 /// Operations that run side by side.
@@ -64,6 +76,8 @@ impl Provisioning {
             functions,
             running: Mutex::default(),
             permits: Semaphore::new(OPERATIONS),
+            refusals: Mutex::default(),
+            counted: Mutex::default(),
         })
     }
 

@@ -1,11 +1,12 @@
-//! The streams of the event log that resources keep: event hubs, the built-in endpoint of each hub, and what is on its way
-//! to endpoints elsewhere, of hubs and of digital twins instances.
+//! The streams of the event log that resources keep: event hubs, the built-in endpoint of each hub, what is on its way
+//! to endpoints elsewhere, of hubs and of digital twins instances, and the audit record of each provisioning service.
 //!
 //! ```text
 //!   events1/deviceevents          an event hub of a namespace
 //!   hub1.hub/iothub-ehub-hub1     a hub's built-in endpoint
 //!   hub1.hub/to.<endpoint>        waits to be sent to an endpoint elsewhere
 //!   twins1.twins/to.<endpoint>    the same
+//!   dps1.dps/audit                who was let in or refused, who changed what
 //! ```
 
 use std::time::Duration;
@@ -20,6 +21,14 @@ use crate::resources::ResourceTable;
 const WAITING_PARTITIONS: u32 = 4;
 /// How long an event waits for an endpoint elsewhere, in hours.
 pub(crate) const WAITING_HOURS: u32 = 24 * 7;
+
+/// The stream of a provisioning service's audit record: one partition, so that all of it is in one order.
+pub(crate) const AUDIT: &str = "audit";
+/// How long audit records are kept, in hours: 90 days, as long as Azure keeps its activity log ("Azure Monitor activity
+/// log").
+const AUDIT_HOURS: u32 = 24 * 90;
+/// How many bytes of them: some 200,000 records.
+const AUDIT_BYTES: u64 = 64 << 20;
 
 /// A stream that a resource keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +70,17 @@ impl Stream {
         }
     }
 
+    /// The audit record of a provisioning service.
+    fn audit(dps: &ResourceName) -> Self {
+        Self {
+            owner: OwnerName::of_dps(dps),
+            event_hub: AUDIT.to_owned(),
+            partitions: 1,
+            retention_hours: AUDIT_HOURS,
+            retention_bytes: Some(AUDIT_BYTES),
+        }
+    }
+
     /// All that a resource keeps.
     pub(crate) fn all_of(resource: &Resource) -> Vec<Self> {
         match &resource.properties {
@@ -73,7 +93,8 @@ impl Stream {
                 std::iter::once(built_in).chain(Self::all_waiting(resource)).collect()
             }
             Properties::Twins(_) => Self::all_waiting(resource).collect(),
-            Properties::Dps(_) | Properties::Functions(_) => Vec::new(),
+            Properties::Dps(_) => vec![Self::audit(&resource.name)],
+            Properties::Functions(_) => Vec::new(),
         }
     }
 
@@ -85,10 +106,11 @@ impl Stream {
 
     /// The one of this name, as things are now.
     pub(crate) fn find(table: &ResourceTable, owner: &OwnerName, event_hub: &str) -> Option<Self> {
-        let keeper = match (owner.hub(), owner.twins()) {
-            (Some(hub), _) => table.named(ResourceKind::Hub, hub)?,
-            (None, Some(twins)) => table.named(ResourceKind::Twins, twins)?,
-            (None, None) => table.named(ResourceKind::Events, owner)?,
+        let keeper = match (owner.hub(), owner.twins(), owner.dps()) {
+            (Some(hub), _, _) => table.named(ResourceKind::Hub, hub)?,
+            (None, Some(twins), _) => table.named(ResourceKind::Twins, twins)?,
+            (None, None, Some(dps)) => table.named(ResourceKind::Dps, dps)?,
+            (None, None, None) => table.named(ResourceKind::Events, owner)?,
         };
         Self::all_of(&keeper).into_iter().find(|one| one.event_hub == event_hub)
     }
@@ -113,7 +135,8 @@ pub(crate) fn owner_of(resource: &Resource) -> OwnerName {
     match resource.kind() {
         ResourceKind::Hub => OwnerName::of_hub(&resource.name),
         ResourceKind::Twins => OwnerName::of_twins(&resource.name),
-        ResourceKind::Dps | ResourceKind::Events | ResourceKind::Functions => resource.name.clone().into(),
+        ResourceKind::Dps => OwnerName::of_dps(&resource.name),
+        ResourceKind::Events | ResourceKind::Functions => resource.name.clone().into(),
     }
 }
 

@@ -23,6 +23,8 @@ pub trait Enrollments {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<IndividualEnrollment>, StoreError>;
+    /// How many individual enrollments there are.
+    async fn count_enrollments(&self, dps: &ResourceName) -> Result<u64, StoreError>;
     /// One group.
     async fn enrollment_group(
         &self,

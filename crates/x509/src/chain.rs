@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use pollux_model::Timestamp;
+use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -77,6 +78,26 @@ impl Chain {
         let mut read = read.into_iter();
         let leaf = read.next().ok_or(ChainError::Empty)?;
         Ok(Self { leaf, others: read.map(|certificate| certificate.der().clone()).collect() })
+    }
+
+    /// Reads text: PEM of one or more, the device's own first, or base64 of one. Keys between them are not looked at.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub fn from_text(text: &str) -> Result<Self, ChainError> {
+        if !text.contains("-----BEGIN") {
+            let one = Certificate::from_text(text);
+            return one.map(Self::of).map_err(|error| ChainError::Certificate { at: 1, error });
+        }
+        let mut shown = Vec::new();
+        for (at, one) in (1..).zip(CertificateDer::pem_slice_iter(text.as_bytes())) {
+            if at > LONGEST {
+                return Err(ChainError::TooLong(at));
+            }
+            let unread = |_| ChainError::Certificate { at, error: CertificateError::NoText };
+            shown.push(one.map_err(unread)?);
+        }
+        Self::read(shown.iter().map(AsRef::as_ref))
     }
 
     /// One certificate alone.

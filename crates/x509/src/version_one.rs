@@ -15,6 +15,12 @@ impl Certificate {
         self.key().into()
     }
 
+    /// Whether that authority itself signed it; dates and path lengths are not looked at.
+    #[must_use]
+    pub fn is_signed_by(&self, authority: &Self) -> bool {
+        directly_below(self, authority).is_ok()
+    }
+
     /// Whether its key made the signature of a message, with one of these algorithms.
     #[must_use]
     pub fn signed(

@@ -69,8 +69,9 @@ async fn by_token(
     let dps = services.context.table.with_id_scope(&scope).ok_or_else(unknown)?;
     let token =
         SasToken::parse(&token).map_err(|error| Error::new(ErrorCode::Unauthorized, error.to_string()))?;
-    let caller = services.provisioning.attest_by_token(&dps, &id, &token).await?;
-    Registering::new(services, dps, caller.from_address(peer.address.ip()))
+    let from = Some(peer.address.ip());
+    let caller = services.provisioning.attest_by_token(&dps, &id, &token, from).await?;
+    Registering::new(services, dps, caller)
 }
 
 /// Believes the certificate that the connection began with.
@@ -79,8 +80,9 @@ async fn by_certificate(services: Arc<Services>, peer: Peer, place: (String, Str
     let dps = services.context.table.with_id_scope(&scope).ok_or_else(unknown)?;
     let chain = peer.chain().ok_or_else(unknown)?;
     let chain = chain.map_err(|error| Error::new(ErrorCode::Unauthorized, error.to_string()))?;
-    let caller = services.provisioning.attest_by_certificate(&dps, &id, &chain).await?;
-    Registering::new(services, dps, caller.from_address(peer.address.ip()))
+    let from = Some(peer.address.ip());
+    let caller = services.provisioning.attest_by_certificate(&dps, &id, &chain, from).await?;
+    Registering::new(services, dps, caller)
 }
 
 /// An unknown ID scope, an unknown device and no credential look alike.

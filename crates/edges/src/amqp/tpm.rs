@@ -103,12 +103,12 @@ impl Connection {
     }
 
     fn challenge_tpm(&mut self, scope: String, id: String, endorsement: Bytes, storage_root: Bytes) {
-        let services = Arc::clone(&self.edge.services);
+        let (services, from) = (Arc::clone(&self.edge.services), Some(self.peer.address.ip()));
         self.work.push(Box::pin(async move {
             let challenged = async {
                 let dps = services.context.table.with_id_scope(&scope).ok_or_else(unknown)?;
                 let keys = TpmKeys { endorsement: &endorsement, storage_root: &storage_root };
-                services.provisioning.tpm_challenge(&dps, &id, keys).await
+                services.provisioning.tpm_challenge(&dps, &id, keys, from).await
             };
             let challenged = challenged.await;
             Done::Challenged { scope, id, challenged }

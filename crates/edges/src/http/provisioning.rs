@@ -5,18 +5,25 @@
 //! | `PUT /{idScope}/registrations/{id}/register`, `POST /{idScope}/registrations/{id}`, `GET …/operations/{id}` | `device` |
 //! | `GET`, `PUT`, `DELETE /enrollments/{id}`, `POST /enrollments/query`, `POST /enrollments/{id}/attestationmechanism` | `enrollments` |
 //! | the same under `/enrollmentGroups` | `enrollment_groups` |
+//! | `POST /enrollments`, `POST /enrollmentGroups` | `bulk` |
+//! | `GET`, `POST /audit`; `GET /stats` | `audit`; `stats` |
 //! | `GET`, `DELETE /registrations/{id}`, `POST /registrations/{group}/query` | `registrations` |
+//! | `POST /registrations/{id}/explain`, `POST /enrollmentGroups/{id}/explain` | `explain` |
 //!
 //! Words of paths compare without case (the Node client writes `enrollmentgroups`). Every request is authenticated
 //! before its body is read. Bodies are read in `enrollment_json`, errors worded in `status`.
 
+mod audit;
+mod bulk;
 mod call;
 mod device;
 mod enrollment_groups;
 mod enrollment_json;
 mod enrollments;
+mod explain;
 mod query;
 mod registrations;
+mod stats;
 mod status;
 
 use std::sync::Arc;
@@ -40,6 +47,10 @@ enum Noun {
     Lookup { scope: String, id: String },
     Operation { scope: String, id: String, operation: String },
     Enrollment(String),
+    Audit,
+    Stats,
+    Enrollments,
+    Groups,
     EnrollmentQuery,
     EnrollmentKeys(String),
     Group(String),
@@ -47,6 +58,8 @@ enum Noun {
     GroupKeys(String),
     Registration(String),
     RegistrationQuery(String),
+    Explanation(String),
+    GroupExplanation(String),
 }
 
 /// All routes of a provisioning service. Requests must carry the extension [`Target`](super::target::Target).
@@ -93,6 +106,11 @@ async fn of_service(services: &Arc<Services>, call: Call, noun: Noun) -> Result<
         (Noun::Enrollment(id), Method::GET) => enrollments::get(call, &id).await,
         (Noun::Enrollment(id), Method::PUT) => enrollments::put(call, id).await,
         (Noun::Enrollment(id), Method::DELETE) => enrollments::delete(call, &id).await,
+        (Noun::Audit, Method::GET) => audit::query(call).await,
+        (Noun::Audit, Method::POST) => audit::note(call).await,
+        (Noun::Stats, Method::GET) => stats::stats(call).await,
+        (Noun::Enrollments, Method::POST) => bulk::enrollments(call).await,
+        (Noun::Groups, Method::POST) => bulk::groups(call).await,
         (Noun::EnrollmentQuery, Method::POST) => enrollments::query(call).await,
         (Noun::EnrollmentKeys(id), Method::POST) => enrollments::keys(call, &id).await,
         (Noun::Group(id), Method::GET) => enrollment_groups::get(call, &id).await,
@@ -103,6 +121,8 @@ async fn of_service(services: &Arc<Services>, call: Call, noun: Noun) -> Result<
         (Noun::Registration(id), Method::GET) => registrations::get(call, &id).await,
         (Noun::Registration(id), Method::DELETE) => registrations::delete(call, &id).await,
         (Noun::RegistrationQuery(group), Method::POST) => registrations::query(call, &group).await,
+        (Noun::GroupExplanation(id), Method::POST) => explain::explain_group(call, &id).await,
+        (Noun::Explanation(id), Method::POST) => explain::explain(call, id).await,
         _ => Ok(status::not_allowed(services)),
     }
 }
@@ -111,6 +131,10 @@ fn noun(path: &[String], method: &Method) -> Option<Noun> {
     let is = |word: &String, wanted: &str| word.eq_ignore_ascii_case(wanted);
     let post = method == Method::POST;
     match path {
+        [word] if is(word, "audit") => Some(Noun::Audit),
+        [word] if is(word, "stats") => Some(Noun::Stats),
+        [word] if is(word, "enrollments") => Some(Noun::Enrollments),
+        [word] if is(word, "enrollmentGroups") => Some(Noun::Groups),
         // An entry may bear the name `query`; only it is never posted to.
         [first, query] if is(first, "enrollments") && is(query, "query") && post => {
             Some(Noun::EnrollmentQuery)
@@ -126,9 +150,15 @@ fn noun(path: &[String], method: &Method) -> Option<Noun> {
         [first, id, last] if is(first, "enrollmentGroups") && is(last, "attestationmechanism") => {
             Some(Noun::GroupKeys(id.clone()))
         }
+        [first, id, last] if is(first, "enrollmentGroups") && is(last, "explain") => {
+            Some(Noun::GroupExplanation(id.clone()))
+        }
         [first, id] if is(first, "registrations") => Some(Noun::Registration(id.clone())),
         [first, group, last] if is(first, "registrations") && is(last, "query") => {
             Some(Noun::RegistrationQuery(group.clone()))
+        }
+        [first, id, last] if is(first, "registrations") && is(last, "explain") => {
+            Some(Noun::Explanation(id.clone()))
         }
         [scope, second, rest @ ..] if is(second, "registrations") => of_device(scope, rest),
         _ => None,

@@ -52,14 +52,14 @@ async fn registration(
     let credential = credential(connect, peer)?;
     let services = &edge.services;
     let dps = services.context.table.with_id_scope(id_scope).ok_or(ConnectRefusal::NotAuthorized)?;
+    let (provisioning, from) = (&services.provisioning, Some(peer.address.ip()));
     let caller = match &credential {
-        Credential::Token(token) => services.provisioning.attest_by_token(&dps, registration_id, token).await,
+        Credential::Token(token) => provisioning.attest_by_token(&dps, registration_id, token, from).await,
         Credential::Certificate(chain) => {
-            services.provisioning.attest_by_certificate(&dps, registration_id, chain).await
+            provisioning.attest_by_certificate(&dps, registration_id, chain, from).await
         }
     };
-    let caller =
-        caller.map_err(|error| refused(peer, registration_id, &error))?.from_address(peer.address.ip());
+    let caller = caller.map_err(|error| refused(peer, registration_id, &error))?;
     provisioning::ProvisioningSession::open(Arc::clone(services), dps, caller)
 }
 

@@ -1,12 +1,16 @@
 //! `pollux dps`: device provisioning services, and what is in them.
 
 mod attestation;
+mod audit;
 mod certificate;
+mod deprovision;
 mod device_key;
 mod enrollment;
 mod enrollment_group;
+mod explain;
 mod registration;
 mod rules;
+mod stats;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -56,6 +60,14 @@ pub(crate) enum Command {
     /// Registration records: what became of each device
     #[command(subcommand)]
     Registration(registration::Command),
+    /// Shut a device, or all devices of a group, out: of the provisioning service and of its hub
+    Deprovision(deprovision::Deprovision),
+    /// Tell which entry would let a device in or refuse it, and why
+    Explain(explain::Explain),
+    /// Who was let in or refused, by which entry, from where; who changed what
+    Audit(audit::Audit),
+    /// What it holds, beside the documented limits
+    Stats(stats::Stats),
     /// Shared access policies
     #[command(subcommand)]
     Policy(policies::Command<Target>),
@@ -75,6 +87,9 @@ pub(crate) struct CreateDps {
     /// A hub to link; may be repeated
     #[arg(long = "hub")]
     hubs: Vec<String>,
+    /// What enrollments get that name no allocation policy: hashed, geolatency or static [default: hashed]
+    #[arg(long)]
+    allocation_policy: Option<String>,
 }
 
 /// Link a hub
@@ -93,6 +108,9 @@ pub(crate) struct LinkHub {
     /// Whether allocation policies may pick it [default: true]
     #[arg(long)]
     apply_allocation_policy: Option<bool>,
+    /// How far it is from the devices, in milliseconds: the policy geolatency picks the nearest
+    #[arg(long)]
+    latency_ms: Option<u32>,
 }
 
 /// Unlink a hub
@@ -140,6 +158,9 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<()> {
             if !args.hubs.is_empty() {
                 more["linkedHubs"] = args.hubs.iter().map(|hub| json!({ "hub": hub })).collect();
             }
+            if let Some(policy) = args.allocation_policy {
+                more["allocationPolicy"] = json!(policy);
+            }
             if let Some(scope) = args.id_scope {
                 more["idScope"] = json!(scope);
             }
@@ -156,6 +177,9 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<()> {
             if let Some(apply) = args.apply_allocation_policy {
                 body["applyAllocationPolicy"] = json!(apply);
             }
+            if let Some(latency) = args.latency_ms {
+                body["latencyMs"] = json!(latency);
+            }
             resources::put_part(&session()?, KIND, &args.name, ("linked-hubs", &args.hub), body).await
         }
         Command::UnlinkHub(args) => {
@@ -165,6 +189,10 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<()> {
         Command::Enrollment(command) => enrollment::run(&session()?, command).await,
         Command::Certificate(command) => certificate::run(&session()?, command).await,
         Command::Registration(command) => registration::run(&session()?, command).await,
+        Command::Deprovision(args) => deprovision::run(&session()?, args).await,
+        Command::Audit(args) => audit::run(&session()?, args).await,
+        Command::Stats(args) => stats::run(&session()?, args).await,
+        Command::Explain(args) => explain::run(&session()?, args).await,
         Command::Policy(command) => policies::run(&session()?, command).await,
         Command::ComputeDeviceKey(args) => device_key::run(global, args).await,
     }

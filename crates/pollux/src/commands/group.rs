@@ -1,12 +1,10 @@
 //! `pollux group`: resource groups, which are deleted with everything in them.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
-
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use crate::input::segment;
+use crate::input::{self, segment};
 use crate::output::{Column, table};
 use crate::resources::values;
 use crate::session::Session;
@@ -79,7 +77,7 @@ async fn delete(session: &Session, args: &Delete) -> Result<()> {
     let contents = contents(session, &args.group).await?;
     session.output.note(&format!("The group '{}' holds:", args.group))?;
     session.output.note(list(&contents).trim_end())?;
-    if !args.yes && !confirmed(session)? {
+    if !args.yes && !input::confirmed("Delete all of this, for ever? [y/N]")? {
         bail!("nothing was deleted: say yes, or --yes");
     }
     let gone = session.admin()?.delete(&path(&args.group)).send().await;
@@ -102,14 +100,4 @@ fn list(contents: &[Value]) -> String {
         vec![kind.to_owned(), one["name"].as_str().unwrap_or_default().to_owned(), holds]
     };
     table(&["kind", "name", "with"], contents.iter().map(row).collect())
-}
-
-fn confirmed(session: &Session) -> Result<bool> {
-    session.output.note("Delete all of this, for ever? [y/N]")?;
-    let mut answer = String::new();
-    io::stdin().lock().take(1024).read_line(&mut answer).context("cannot read the answer")?;
-    if answer.is_empty() && !io::stdin().is_terminal() {
-        bail!("nothing was deleted: nobody is there to say yes; use --yes");
-    }
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }

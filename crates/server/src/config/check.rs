@@ -172,7 +172,7 @@ const LARGEST_EVENT: usize = 1024 * 1024;
 
 fn check_limits(config: &Config) -> Result<(), Problem> {
     let limits = &config.limits;
-    let sizes: [(&'static str, usize); 23] = [
+    let sizes: [(&'static str, usize); 25] = [
         ("limits.device_message", limits.device_message),
         ("limits.device_twin_properties", limits.device_twin_properties),
         ("limits.device_twin_tags", limits.device_twin_tags),
@@ -190,6 +190,8 @@ fn check_limits(config: &Config) -> Result<(), Problem> {
         ("limits.endpoints", limits.endpoints),
         ("limits.event_routes", limits.event_routes),
         ("limits.enrollment_groups", limits.enrollment_groups),
+        ("limits.linked_hubs", limits.linked_hubs),
+        ("limits.bulk_enrollments", limits.bulk_enrollments),
         ("limits.ca_certificates", limits.ca_certificates),
         ("limits.event", limits.event),
         ("limits.consumer_groups", limits.consumer_groups),
@@ -197,10 +199,15 @@ fn check_limits(config: &Config) -> Result<(), Problem> {
         ("limits.connections", limits.connections),
         ("limits.unauthenticated_connections", limits.unauthenticated_connections),
     ];
-    let times: [(&'static str, u64); 6] = [
+    let times: [(&'static str, u64); 11] = [
         ("limits.webhook_timeout_seconds", limits.webhook_timeout_seconds),
         ("limits.event_webhook_timeout_seconds", limits.event_webhook_timeout_seconds),
         ("limits.webhook_attempts", u64::from(limits.webhook_attempts)),
+        ("limits.registrations", limits.registrations),
+        ("limits.individual_enrollments", limits.individual_enrollments),
+        ("limits.registration_polls", u64::from(limits.registration_polls)),
+        ("limits.registration_poll_seconds", limits.registration_poll_seconds),
+        ("limits.allocation_attempts", u64::from(limits.allocation_attempts)),
         ("limits.handshake_timeout_seconds", limits.handshake_timeout_seconds),
         ("limits.function_attempts", u64::from(limits.function_attempts)),
         ("limits.dead_letters", u64::from(limits.dead_letters)),

@@ -1,8 +1,9 @@
 //! Which hub a device goes to.
 //!
 //! Azure article "How to use allocation policies across IoT hubs". Hubs are weighed by their `allocation_weight`;
-//! `hashed` and `geoLatency` leave out hubs whose `apply_allocation_policy` is off. Without measured or configured
-//! latencies every hub here is equally near, so `geoLatency` picks like `hashed`.
+//! `hashed` and `geoLatency` leave out hubs whose `apply_allocation_policy` is off. Azure measures latencies; here the
+//! operator says them, hub by hub (`pollux dps link-hub --latency-ms`). Of hubs equally near, and where none is said,
+//! `geoLatency` picks like `hashed`.
 
 use std::sync::Arc;
 
@@ -51,6 +52,8 @@ impl Provisioning {
                 )),
             },
             Allocation::Hashed | Allocation::GeoLatency => {
+                let nearest = deciding.rules.allocation == Allocation::GeoLatency;
+                let candidates = if nearest { nearest_of(candidates) } else { candidates };
                 pick(&candidates, &record.registration_id).map(plain).ok_or_else(|| {
                     Outcome::failed(400_208, "no linked hub takes part in allocation: link one or turn it on")
                 })
@@ -80,6 +83,13 @@ impl Provisioning {
 
 fn plain(hub: &Arc<Resource>) -> Allocated {
     Allocated { hub: Arc::clone(hub), initial_twin: None, payload: None }
+}
+
+/// Those that take part and are nearest; of those whose distance is not known none is, unless it is known of no one.
+fn nearest_of(candidates: Vec<Candidate>) -> Vec<Candidate> {
+    let taking: Vec<_> = candidates.into_iter().filter(|(_, link)| link.apply_allocation_policy).collect();
+    let nearest = taking.iter().filter_map(|(_, link)| link.latency_ms).min();
+    taking.into_iter().filter(|(_, link)| link.latency_ms == nearest).collect()
 }
 
 /// The same id goes to the same hub as long as hubs and weights stay.

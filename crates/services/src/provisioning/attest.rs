@@ -1,71 +1,125 @@
 //! Who is this device? What it shows against the enrollments.
 //!
-//! An individual enrollment, enabled or disabled, decides before any group (Azure article "How to disenroll a device");
-//! among groups the one whose certificate is nearest to the device's. Every refusal looks the same from outside; the log
+//! Who decides is in `decision`, for admission here and for `explain`. Every refusal looks the same from outside; the log
 //! knows more.
 
-use pollux_model::device::Status;
-use pollux_model::enrollment::{Attestation, EnrollmentGroup};
+use std::net::IpAddr;
+
 use pollux_model::resource::Resource;
 use pollux_model::sas::SasToken;
-use pollux_model::{Error, ErrorCode, RegistrationId, ResourceName, Result, Timestamp};
+use pollux_model::{Error, ErrorCode, RegistrationId, Result, Timestamp};
+use pollux_x509::Chain;
 
 use super::Provisioning;
 use crate::caller::{Caller, Identity};
 
 mod certificate;
+pub(super) mod decision;
+pub(super) mod hierarchy;
 pub(super) mod tpm;
+
+use self::decision::{Changes, Decision, Entries, Entry, Proof, Verdict};
 
 /// Groups read from the store at once.
 const PAGE: usize = 100;
 
-/// What a device has proved.
-struct Proved<'a> {
+/// A device that says who it is.
+struct Claim<'a> {
     id: &'a RegistrationId,
     /// The id as the device wrote it.
     displayed: &'a str,
-    /// The group it came through; `None`: its individual enrollment.
-    group: Option<String>,
-    /// That enrollment's.
-    status: Status,
-    /// Until when that holds.
+    /// Until when what it shows holds.
     until: Timestamp,
     /// The SHA-256 thumbprint of its certificate, if it showed one.
     certificate: Option<String>,
+    /// From where it calls.
+    from: Option<IpAddr>,
 }
 
 impl Provisioning {
     /// Believes the token of a device that calls itself `displayed`, or refuses with [`ErrorCode::Unauthorized`] or
     /// [`ErrorCode::EnrollmentDisabled`].
-    pub async fn attest_by_token(&self, dps: &Resource, displayed: &str, token: &SasToken) -> Result<Caller> {
+    pub async fn attest_by_token(
+        &self,
+        dps: &Resource,
+        displayed: &str,
+        token: &SasToken,
+        from: Option<IpAddr>,
+    ) -> Result<Caller> {
         let id = RegistrationId::parse(displayed)?;
-        self.check_frame(dps, displayed, token)?;
+        if let Err(error) = self.check_frame(dps, displayed, token) {
+            self.audit_refusal(dps, &id, from, (None, &error.message)).await;
+            return Err(error);
+        }
+        let proof = Proof::Token { displayed, token, now: self.context.clock.now() };
+        let entries = self.entries(dps, &id, proof, Groups::IfAsked).await?;
         let until = Timestamp::from_secs(token.expiry);
-        let proved = |group, status| Proved { id: &id, displayed, group, status, until, certificate: None };
-        if let Some(enrollment) = self.context.store.enrollment(&dps.name, &id).await? {
-            return match &enrollment.attestation {
-                Attestation::SymmetricKey { keys } if keys.signed(token) => {
-                    self.admit(dps, proved(None, enrollment.rules.status))
-                }
-                Attestation::Tpm { secret, .. }
-                    if let Some(end) = self.signed_with_tpm(secret, &id, token) =>
-                {
-                    let proved = proved(None, enrollment.rules.status);
-                    self.admit(dps, Proved { until: end.min(until), ..proved })
-                }
-                _ => Err(refused(&id, "the token is not signed with a key of the individual enrollment")),
-            };
+        let until = entries.until().map_or(until, |end| end.min(until));
+        let claim = Claim { id: &id, displayed, until, certificate: None, from };
+        self.admit(dps, claim, entries.decide(&Changes::default())).await
+    }
+
+    /// Believes the certificate of a device that calls itself `displayed`, or refuses with
+    /// [`ErrorCode::Unauthorized`] or [`ErrorCode::EnrollmentDisabled`]. That the device has the key of the leaf, the
+    /// handshake has shown.
+    pub async fn attest_by_certificate(
+        &self,
+        dps: &Resource,
+        displayed: &str,
+        chain: &Chain,
+        from: Option<IpAddr>,
+    ) -> Result<Caller> {
+        let id = RegistrationId::parse(displayed)?;
+        let leaf = chain.leaf();
+        if let Err(why) = bears_its_name(chain, displayed) {
+            self.audit_refusal(dps, &id, from, (None, why)).await;
+            return Err(refused(&id, why));
         }
-        match self.group_that_signed(&dps.name, displayed, token).await? {
-            Some(group) => self.admit(dps, proved(Some(group.id), group.rules.status)),
-            None => {
-                Err(refused(&id, "no individual enrollment, and no group's derived key signed the token"))
+        let proof = Proof::Certificate { chain, now: self.context.clock.now() };
+        let entries = self.entries(dps, &id, proof, Groups::IfAsked).await?;
+        let (until, certificate) = (leaf.not_after(), Some(leaf.sha256_thumbprint()));
+        let claim = Claim { id: &id, displayed, until, certificate, from };
+        self.admit(dps, claim, entries.decide(&Changes::default())).await
+    }
+
+    /// Makes the decision come true. What is refused is in the audit record; what is admitted, once it registers.
+    async fn admit(&self, dps: &Resource, claim: Claim<'_>, decision: Decision) -> Result<Caller> {
+        let Claim { id, displayed, until, certificate, from } = claim;
+        if decision.verdict != Verdict::Admitted {
+            self.audit_refusal(dps, id, from, (decision.by.as_ref(), &decision.reason)).await;
+        }
+        match decision.verdict {
+            Verdict::Admitted => {}
+            Verdict::Disabled => {
+                tracing::info!(dps = %dps.name, registration = %id, by = ?decision.by, "refused: the enrollment is disabled");
+                return Err(Error::new(
+                    ErrorCode::EnrollmentDisabled,
+                    "the enrollment of this device is disabled",
+                ));
             }
+            Verdict::Refused => return Err(refused(id, &decision.reason)),
         }
+        let group = match decision.by {
+            Some(Entry::Group(group)) => Some(group),
+            Some(Entry::Individual(_)) | None => None,
+        };
+        tracing::debug!(dps = %dps.name, registration = %id, ?group, "admitted");
+        let identity = Identity::Registration {
+            dps: dps.name.clone(),
+            id: id.clone(),
+            displayed: displayed.to_owned(),
+            group,
+            certificate,
+        };
+        let caller = Caller::own(identity).until(until);
+        Ok(match from {
+            Some(address) => caller.from_address(address),
+            None => caller,
+        })
     }
 
     /// The token's resource must be `{idScope}/registrations/{registrationId}`, and it must not be out of date.
-    fn check_frame(&self, dps: &Resource, displayed: &str, token: &SasToken) -> Result<()> {
+    pub(super) fn check_frame(&self, dps: &Resource, displayed: &str, token: &SasToken) -> Result<()> {
         let scope = &Self::dps(dps)?.id_scope;
         let resource = format!("{scope}/registrations/{displayed}");
         if !token.resource.trim_end_matches('/').eq_ignore_ascii_case(&resource) {
@@ -80,49 +134,47 @@ impl Provisioning {
         Ok(())
     }
 
-    async fn group_that_signed(
+    /// The entries that have a say in whether a device is who it says.
+    pub(super) async fn entries(
         &self,
-        dps: &ResourceName,
-        displayed: &str,
-        token: &SasToken,
-    ) -> Result<Option<EnrollmentGroup>> {
+        dps: &Resource,
+        id: &RegistrationId,
+        proof: Proof<'_>,
+        groups: Groups,
+    ) -> Result<Entries> {
+        let own = self.context.store.enrollment(&dps.name, id).await?;
+        let properties = Self::dps(dps)?;
+        let mut entries = Entries::of(id, properties, own.as_ref(), proof);
+        if groups == Groups::IfAsked && entries.are_decided() {
+            return Ok(entries);
+        }
         let mut after = None;
         loop {
-            let page = self.context.store.enrollment_groups(dps, after.as_deref(), PAGE).await?;
-            let signed = |group: &EnrollmentGroup| match &group.attestation {
-                Attestation::SymmetricKey { keys } => keys.derive(displayed).signed(token),
-                Attestation::X509 { .. } | Attestation::Tpm { .. } => false,
-            };
-            if let Some(group) = page.items.into_iter().find(signed) {
-                return Ok(Some(group));
+            let page = self.context.store.enrollment_groups(&dps.name, after.as_deref(), PAGE).await?;
+            for group in page.items {
+                entries.weigh(properties, group, proof);
             }
             after = page.next;
             if after.is_none() {
-                return Ok(None);
+                return Ok(entries);
             }
         }
     }
+}
 
-    fn admit(&self, dps: &Resource, proved: Proved<'_>) -> Result<Caller> {
-        let Proved { id, displayed, group, status, until, certificate } = proved;
-        if status == Status::Disabled {
-            tracing::info!(dps = %dps.name, registration = %id, ?group, "refused: the enrollment is disabled");
-            return Err(Error::new(
-                ErrorCode::EnrollmentDisabled,
-                "the enrollment of this device is disabled",
-            ));
-        }
-        let now = self.context.clock.now();
-        tracing::debug!(dps = %dps.name, registration = %id, ?group, %now, "admitted");
-        let identity = Identity::Registration {
-            dps: dps.name.clone(),
-            id: id.clone(),
-            displayed: displayed.to_owned(),
-            group,
-            certificate,
-        };
-        Ok(Caller::own(identity).until(until))
-    }
+/// Whether groups are looked at that have no say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Groups {
+    /// Only if they have one.
+    IfAsked,
+    /// In any case: they may come to have one.
+    All,
+}
+
+/// Azure article "X.509 certificate attestation": the registration id is the common name of the leaf's subject.
+pub(super) fn bears_its_name(chain: &Chain, displayed: &str) -> Result<(), &'static str> {
+    let named = chain.leaf().common_name().is_some_and(|name| name.eq_ignore_ascii_case(displayed));
+    if named { Ok(()) } else { Err("the common name of the certificate is not the registration id") }
 }
 
 fn refused(id: &RegistrationId, why: &str) -> Error {

@@ -18,6 +18,10 @@ use serde_json::{Map, Value, json};
 use super::OperationStatus;
 use super::allocate::Candidate;
 
+mod explanation;
+
+pub use explanation::{entry, explanation, vouching};
+
 /// The enrollment that decides for a device.
 #[derive(Debug, Clone)]
 pub enum EnrollmentRef {
@@ -191,11 +195,28 @@ pub fn registration_state(record: &Registration) -> Value {
     Value::Object(out)
 }
 
+/// A registration record as its device sees it: beside the rest, how it proved itself and through which group (REST reference
+/// "Runtime Registration", `DeviceRegistrationResult`).
+#[must_use]
+pub fn device_registration_state(record: &Registration) -> Value {
+    let mut out = registration_state(record);
+    let proof = match &record.operation {
+        operation if operation.certificate.is_some() => "x509",
+        operation if operation.storage_root_key.is_some() => "tpm",
+        _ => "symmetricKey",
+    };
+    out[proof] = match &record.group {
+        Some(group) => json!({ "enrollmentGroupId": group }),
+        None => json!({}),
+    };
+    out
+}
+
 /// The registration record as the device that polls for it sees it: with what its TPM is to open, where it has one
 /// (`tpm_registration.js` of npm's azure-iot-provisioning-device).
 #[must_use]
 pub fn operation_state(status: &OperationStatus) -> Value {
-    let mut state = registration_state(&status.registration);
+    let mut state = device_registration_state(&status.registration);
     if let Some(key) = &status.tpm_key {
         state["tpm"] = json!({"authenticationKey": STANDARD.encode(key)});
     }
@@ -215,7 +236,9 @@ pub(super) fn webhook_request(
         context.insert("currentIotHubHostName".into(), json!(hub.host_name));
         context.insert("currentDeviceId".into(), json!(device_id));
     }
+    // How it proved itself; a certificate's fields are not part of the record.
     let (mechanism, shown) = match (enrollment, &record.operation.storage_root_key) {
+        _ if record.operation.certificate.is_some() => ("x509", json!({})),
         (EnrollmentRef::Individual(one), key) => match &one.attestation {
             Attestation::Tpm { endorsement_key, .. } => ("tpm", tpm(endorsement_key, key.as_ref())),
             _ => ("symmetricKey", json!({})),

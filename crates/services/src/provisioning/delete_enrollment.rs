@@ -5,6 +5,7 @@ use pollux_model::{Error, ErrorCode, RegistrationId, Result};
 use pollux_store::{Batch, CommitError, Expect, Mismatch, Write};
 
 use super::Provisioning;
+use super::audit::AuditAction;
 use crate::caller::{Caller, Right};
 
 const WRITE: Right = Right::Policy(PolicyRight::EnrollmentWrite);
@@ -20,8 +21,10 @@ impl Provisioning {
     ) -> Result<()> {
         caller.require(ResourceKind::Dps, &dps.name, WRITE)?;
         let id = RegistrationId::parse(id)?;
+        let record = self.audited(caller, AuditAction::EnrollmentDeleted).of_registration(&id);
         let write = Write::DeleteEnrollment { dps: dps.name.clone(), id, expect: at_least_present(expect) };
-        self.delete(write, ErrorCode::EnrollmentNotFound, "there is no such individual enrollment").await
+        let batch = Batch::from(write).with(self.audit(dps, &record));
+        self.delete(batch, ErrorCode::EnrollmentNotFound, "there is no such individual enrollment").await
     }
 
     /// Deletes an enrollment group.
@@ -38,7 +41,9 @@ impl Provisioning {
             id: id.to_owned(),
             expect: at_least_present(expect),
         };
-        self.delete(write, ErrorCode::EnrollmentGroupNotFound, "there is no such enrollment group").await
+        let record = self.audited(caller, AuditAction::EnrollmentGroupDeleted).of_group(id);
+        let batch = Batch::from(write).with(self.audit(dps, &record));
+        self.delete(batch, ErrorCode::EnrollmentGroupNotFound, "there is no such enrollment group").await
     }
 
     /// Deletes a registration record; the device stays in its hub.
@@ -51,12 +56,14 @@ impl Provisioning {
     ) -> Result<()> {
         caller.require(ResourceKind::Dps, &dps.name, Right::Policy(PolicyRight::RegistrationStatusWrite))?;
         let id = RegistrationId::parse(id)?;
+        let record = self.audited(caller, AuditAction::RegistrationDeleted).of_registration(&id);
         let write = Write::DeleteRegistration { dps: dps.name.clone(), id, expect: at_least_present(expect) };
-        self.delete(write, ErrorCode::RegistrationNotFound, "there is no such registration record").await
+        let batch = Batch::from(write).with(self.audit(dps, &record));
+        self.delete(batch, ErrorCode::RegistrationNotFound, "there is no such registration record").await
     }
 
-    async fn delete(&self, write: Write, missing: ErrorCode, message: &str) -> Result<()> {
-        match self.context.store.commit(Batch::from(write)).await {
+    async fn delete(&self, batch: Batch, missing: ErrorCode, message: &str) -> Result<()> {
+        match self.context.store.commit(batch).await {
             Ok(()) => Ok(()),
             Err(CommitError::Expectation { mismatch: Mismatch::Absent, .. }) => {
                 Err(Error::new(missing, message))

@@ -4,7 +4,7 @@ use pollux_model::device::Status;
 use pollux_model::enrollment::{
     Allocation, Attestation, EnrollmentRules, InitialTwin, ReprovisionPolicy, Rollover, Webhook,
 };
-use pollux_model::resource::{Resource, ResourceKind};
+use pollux_model::resource::{Resource, ResourceKind, ServiceAllocation};
 use pollux_model::{Error, Etag, Key, KeyPair, Result, Timestamp};
 use serde_json::{Map, Value};
 use url::Url;
@@ -146,7 +146,10 @@ impl Provisioning {
         }
         Ok(EnrollmentRules {
             status: input.status.unwrap_or(Status::Enabled),
-            allocation: allocation(input.allocation_policy.as_deref(), input.webhook, &input.hubs)?,
+            allocation: match input.allocation_policy.as_deref() {
+                Some(policy) => allocation(policy, input.webhook, &input.hubs)?,
+                None => usual(Self::dps(dps)?.allocation, &input.hubs),
+            },
             hubs: input.hubs,
             initial_twin: input.initial_twin,
             reprovision: input.reprovision.unwrap_or_default(),
@@ -182,12 +185,20 @@ fn key(text: Option<String>, name: &str) -> Result<Option<Key>> {
         .ok_or_else(|| Error::invalid(format!("{name} must be base64 of 16 to 64 bytes")))
 }
 
+/// What the service gives to an enrollment that names no policy.
+fn usual(of_service: Option<ServiceAllocation>, hubs: &[String]) -> Allocation {
+    match of_service {
+        Some(ServiceAllocation::GeoLatency) => Allocation::GeoLatency,
+        Some(ServiceAllocation::Static) if hubs.len() == 1 => Allocation::Static,
+        None | Some(ServiceAllocation::Hashed | ServiceAllocation::Static) => Allocation::Hashed,
+    }
+}
+
 fn allocation(
-    policy: Option<&str>,
+    policy: &str,
     webhook: Option<(String, Option<String>)>,
     hubs: &[String],
 ) -> Result<Allocation> {
-    let Some(policy) = policy else { return Ok(Allocation::Hashed) };
     match policy.to_ascii_lowercase().as_str() {
         "hashed" => Ok(Allocation::Hashed),
         "geolatency" => Ok(Allocation::GeoLatency),

@@ -150,7 +150,9 @@ impl Provisioning {
             let batch = match self.assign(dps, &record).await {
                 Ok(batch) => batch,
                 Err(Outcome::Failed(failure)) => {
-                    Batch::from(self.put(dps, self.failed(record, failure), expect))
+                    let told = self.failure_record(&record, &failure);
+                    let write = self.put(dps, self.failed(record, failure), expect);
+                    Batch::from(write).with(self.audit(dps, &told))
                 }
                 Err(Outcome::Interrupted(error)) => return Err(error),
             };

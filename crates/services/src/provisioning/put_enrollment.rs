@@ -1,10 +1,13 @@
 //! Enrollments created and changed.
 
+use pollux_model::device::Status;
 use pollux_model::enrollment::{Attestation, CertificateTrust, EnrollmentGroup, IndividualEnrollment};
 use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
 use pollux_model::{DeviceId, Error, ErrorCode, Etag, RegistrationId, Result};
 use pollux_store::{Batch, CommitError, Expect, Mismatch, Write};
 
+use super::audit::AuditAction;
+use super::quotas::Rows;
 use super::{GroupInput, IndividualInput, Provisioning};
 use crate::caller::{Caller, Right};
 
@@ -25,6 +28,9 @@ impl Provisioning {
         }
         loop {
             let before = self.context.store.enrollment(&dps.name, &id).await?;
+            if before.is_none() {
+                self.check_quota(&dps.name, Rows::Enrollments).await?;
+            }
             let expect = expectation(before.as_ref().map(|before| &before.rules.etag), if_match.as_ref())?;
             let attestation = self.attestation(
                 dps,
@@ -48,7 +54,12 @@ impl Provisioning {
                 enrollment: Box::new(enrollment.clone()),
                 expect,
             };
-            if self.committed(write).await? {
+            let [made, changed] = [AuditAction::EnrollmentCreated, AuditAction::EnrollmentUpdated];
+            let action = if before.is_some() { changed } else { made };
+            let told =
+                status_told(before.as_ref().map(|before| before.rules.status), enrollment.rules.status);
+            let record = self.audited(caller, action).of_registration(&id).because(told);
+            if self.committed(Batch::from(write).with(self.audit(dps, &record))).await? {
                 return Ok(enrollment);
             }
         }
@@ -87,7 +98,11 @@ impl Provisioning {
             let group = EnrollmentGroup { id: input.id.clone(), attestation, rules };
             let write =
                 Write::PutEnrollmentGroup { dps: dps.name.clone(), group: Box::new(group.clone()), expect };
-            if self.committed(write).await? {
+            let [made, changed] = [AuditAction::EnrollmentGroupCreated, AuditAction::EnrollmentGroupUpdated];
+            let action = if before.is_some() { changed } else { made };
+            let told = status_told(before.as_ref().map(|before| before.rules.status), group.rules.status);
+            let record = self.audited(caller, action).of_group(&group.id).because(told);
+            if self.committed(Batch::from(write).with(self.audit(dps, &record))).await? {
                 return Ok(group);
             }
         }
@@ -104,9 +119,9 @@ impl Provisioning {
         Err(Error::new(ErrorCode::QuotaExceeded, message))
     }
 
-    /// Commits one write; `false` when the row moved under it and the caller should decide again.
-    async fn committed(&self, write: Write) -> Result<bool> {
-        match self.context.store.commit(Batch::from(write)).await {
+    /// Commits a batch; `false` when a row moved under it and the caller should decide again.
+    async fn committed(&self, batch: Batch) -> Result<bool> {
+        match self.context.store.commit(batch).await {
             Ok(()) => Ok(true),
             Err(CommitError::Expectation {
                 mismatch: Mismatch::OtherEtag | Mismatch::Exists | Mismatch::Absent,
@@ -114,6 +129,14 @@ impl Provisioning {
             }) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// What the audit record says of a change.
+fn status_told(before: Option<Status>, after: Status) -> String {
+    match before {
+        Some(before) if before != after => format!("{}, {} before", after.as_str(), before.as_str()),
+        _ => after.as_str().to_owned(),
     }
 }
 

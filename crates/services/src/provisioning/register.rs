@@ -10,6 +10,9 @@ use pollux_store::{Batch, CommitError, Expect, Write};
 use serde_json::Value;
 
 use super::Provisioning;
+use super::attest::decision::Entry;
+use super::audit::AuditAction;
+use super::quotas::Rows;
 use crate::caller::{Caller, Identity};
 use crate::steps::Step;
 
@@ -62,6 +65,9 @@ impl Provisioning {
                 self.ensure_running(dps, id);
                 return Ok(status_of(running.clone()));
             }
+            if before.is_none() {
+                self.check_quota(&dps.name, Rows::Registrations).await?;
+            }
             let expect = before.as_ref().map_or(Expect::Absent, |record| Expect::Etag(record.etag.clone()));
             let as_who = (id, displayed.as_str(), group.as_ref(), certificate.as_ref());
             let record = self.assigning(as_who, before, &request);
@@ -71,7 +77,10 @@ impl Provisioning {
                 expect,
             };
             Step::Admitted.reached();
-            match self.context.store.commit(Batch::from(write)).await {
+            let by = group.clone().map_or_else(|| Entry::Individual(id.clone()), Entry::Group);
+            let admitted = self.audited(caller, AuditAction::Admitted).of_registration(id).decided(Some(&by));
+            let batch = Batch::from(write).with(self.audit(dps, &admitted));
+            match self.context.store.commit(batch).await {
                 Ok(()) => {
                     Step::Recorded.reached();
                     self.ensure_running(dps, id);
@@ -93,6 +102,7 @@ impl Provisioning {
         operation_id: &str,
     ) -> Result<OperationStatus> {
         caller.require_registration(&dps.name, registration_id)?;
+        self.check_polls(&dps.name, registration_id)?;
         let record = self
             .context
             .store

@@ -20,6 +20,10 @@ use crate::steps::Step;
 
 /// Characters of a webhook's body that a failure repeats.
 const SHOWN: usize = 512;
+/// Before the second attempt; before the third twice that, and so on.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Names a request once and for all, however often it is sent (IETF draft "The Idempotency-Key HTTP Header Field").
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// What a call is made of.
 pub(super) struct Call<'a> {
@@ -28,6 +32,12 @@ pub(super) struct Call<'a> {
     pub(super) deciding: &'a Deciding,
     pub(super) current: Option<&'a Resource>,
     pub(super) candidates: &'a [Candidate],
+}
+
+/// Why nothing came back, and whether another attempt may help.
+struct Unanswered {
+    why: String,
+    passes: bool,
 }
 
 /// What came back.
@@ -44,11 +54,10 @@ impl Provisioning {
         let request =
             contract::webhook_request(&call.deciding.reference, call.record, call.current, call.candidates);
         Step::Allocating.reached();
-        let limit = self.context.limits.webhook_timeout();
-        let answer = tokio::time::timeout(limit, self.post(&url, &request))
-            .await
-            .unwrap_or_else(|_| Err(slow(limit)))
-            .map_err(|why| Outcome::failed(400_207, format!("custom allocation failed: {why}")))?;
+        let answered = self.post_patiently(&url, &request, &call.record.operation.id).await;
+        let answer = answered.map_err(|unanswered| {
+            Outcome::failed(400_207, format!("custom allocation failed: {}", unanswered.why))
+        })?;
         Step::Allocated.reached();
         if answer.status != 200 {
             let (status, body) = (answer.status, shown(&answer.body));
@@ -59,24 +68,51 @@ impl Provisioning {
         read(&answer.body, call.candidates)
     }
 
-    async fn post(&self, url: &Url, request: &Value) -> Result<Answer, String> {
+    /// Posts until there is an answer that another attempt would not change, or attempts are used up. Whoever takes too long
+    /// is not asked again: a device waits. The key is the same each time, also after a crash, so that the webhook can tell
+    /// a repeated request from a new one.
+    async fn post_patiently(&self, url: &Url, request: &Value, key: &str) -> Result<Answer, Unanswered> {
+        let (limit, most) = (self.context.limits.webhook_timeout(), self.context.limits.allocation_attempts);
+        let mut attempt = 1;
+        loop {
+            let answered = tokio::time::timeout(limit, self.post(url, request, key)).await;
+            let answered = answered.unwrap_or_else(|_| Err(Unanswered { why: slow(limit), passes: false }));
+            let passes = match &answered {
+                Ok(answer) => matches!(answer.status, 429 | 500..=599),
+                Err(unanswered) => unanswered.passes,
+            };
+            if !passes || attempt >= most {
+                return answered;
+            }
+            tracing::debug!(attempt, "the webhook is asked again");
+            tokio::time::sleep(PAUSE * attempt).await;
+            attempt += 1;
+        }
+    }
+
+    async fn post(&self, url: &Url, request: &Value, key: &str) -> Result<Answer, Unanswered> {
         if let Some(app) = self.own_function_app(url) {
             let code = url.query_pairs().find(|(name, _)| name == "code").map(|(_, code)| code.into_owned());
             let function = url.path().trim_start_matches("/api/");
             let (status, body) = self.functions.invoke(&app, function, code.as_deref(), request).await;
             return Ok(Answer { status, body: body.into_bytes() });
         }
-        let sent = self.context.http.post(url.clone()).json(request).send().await;
+        let passing = |why: String| Unanswered { why, passes: true };
+        let sent =
+            self.context.http.post(url.clone()).header(IDEMPOTENCY_KEY, key).json(request).send().await;
         let mut response =
-            sent.map_err(|error| format!("the webhook cannot be reached: {}", cause(error)))?;
+            sent.map_err(|error| passing(format!("the webhook cannot be reached: {}", cause(error))))?;
         let (status, mut body) = (response.status().as_u16(), Vec::new());
         let limit = self.context.limits.webhook_answer;
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| format!("the webhook broke off: {}", cause(error)))?
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| passing(format!("the webhook broke off: {}", cause(error))))?
         {
             body.extend_from_slice(&chunk);
             if body.len() > limit {
-                return Err(format!("the webhook's answer is larger than {limit} bytes"));
+                let why = format!("the webhook's answer is larger than {limit} bytes");
+                return Err(Unanswered { why, passes: false });
             }
         }
         Ok(Answer { status, body })

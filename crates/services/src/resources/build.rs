@@ -31,6 +31,7 @@ impl Resources {
                 policies: defaults::policies(kind, random),
                 linked_hubs: Vec::new(),
                 certificates: Vec::new(),
+                allocation: None,
             }),
             ResourceKind::Hub => Properties::Hub(Hub {
                 policies: defaults::policies(kind, random),
@@ -76,6 +77,9 @@ impl Resources {
             (Properties::Dps(dps), Declared::Dps(said)) => {
                 if let Some(id_scope) = &said.id_scope {
                     id_scope.clone_into(&mut dps.id_scope);
+                }
+                if let Some(policy) = &said.allocation_policy {
+                    dps.allocation = Some(policy.parse()?);
                 }
                 merge_policies(&mut dps.policies, &said.policies, random)?;
                 said.linked_hubs.iter().try_for_each(|link| merge_link(&mut dps.linked_hubs, link))
@@ -212,6 +216,7 @@ pub(super) fn merge_link(links: &mut Vec<LinkedHub>, said: &DeclaredLink) -> Res
             .apply_allocation_policy
             .or(present.map(|l| l.apply_allocation_policy))
             .unwrap_or(true),
+        latency_ms: said.latency_ms.or(present.and_then(|l| l.latency_ms)),
         hub,
     };
     put(links, link, |a, b| a.hub == b.hub);

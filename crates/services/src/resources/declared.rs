@@ -46,6 +46,9 @@ pub struct DeclaredDps {
     /// Hubs to link.
     #[serde(alias = "linkedHubs")]
     pub linked_hubs: Vec<DeclaredLink>,
+    /// What enrollments get that name no allocation policy: `hashed` when left out.
+    #[serde(alias = "allocationPolicy")]
+    pub allocation_policy: Option<String>,
 }
 
 /// A hub linked to a provisioning service.
@@ -60,6 +63,9 @@ pub struct DeclaredLink {
     /// Whether allocation policies may pick it; true when left out.
     #[serde(default, alias = "applyAllocationPolicy")]
     pub apply_allocation_policy: Option<bool>,
+    /// How far it is from the devices, in milliseconds; unknown when left out.
+    #[serde(default, alias = "latencyMs")]
+    pub latency_ms: Option<u32>,
 }
 
 /// A hub.

@@ -21,6 +21,12 @@ impl Resources {
         let mut resource = Resource::clone(&present);
         if let Properties::Dps(dps) = &mut resource.properties {
             build::merge_link(&mut dps.linked_hubs, link)?;
+            let limits = &self.context.limits;
+            if limits.provisioning_quotas && dps.linked_hubs.len() > limits.linked_hubs {
+                let message =
+                    format!("{} hubs are linked, which is the limit: unlink one first", limits.linked_hubs);
+                return Err(Error::new(ErrorCode::QuotaExceeded, message));
+            }
         }
         self.replace(&present, resource).await
     }

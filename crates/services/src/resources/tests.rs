@@ -40,7 +40,12 @@ async fn a_first_start_has_one_of_each_linked_with_each_other() {
     let streams: Vec<_> = streams.iter().map(|(name, config)| (name.as_str(), config.partitions)).collect();
     assert_eq!(
         streams,
-        [("events1/deviceevents", 4), ("events1/lifecycleevents", 4), ("hub1.hub/iothub-ehub-hub1", 4)]
+        [
+            ("dps1.dps/audit", 1),
+            ("events1/deviceevents", 4),
+            ("events1/lifecycleevents", 4),
+            ("hub1.hub/iothub-ehub-hub1", 4),
+        ]
     );
 }
 
@@ -125,7 +130,7 @@ async fn a_first_start_that_was_cut_off_is_taken_up_again() {
     world.services.load(&[]).await.unwrap();
     let Properties::Hub(hub) = &world.resource(ResourceKind::Hub, "hub1").properties else { panic!() };
     assert_eq!(hub.routes.len(), 2);
-    assert_eq!(world.services.context.log.streams().await.unwrap().len(), 3);
+    assert_eq!(world.services.context.log.streams().await.unwrap().len(), 4);
 }
 
 #[tokio::test]

@@ -9,7 +9,8 @@ use pollux_model::device::Status;
 use pollux_model::{ErrorCode, Random as _};
 use pollux_services::caller::Identity;
 use pollux_services::provisioning::{
-    AttestationInput, CertificateKind, EnrollmentInput, Expect, GroupInput, IndividualInput,
+    self, AttestationInput, CertificateKind, Changes, EnrollmentInput, Entry as Decider, Expect,
+    ExplainRequest, GroupInput, IndividualInput, Verdict,
 };
 use pollux_testkit::SeededRandom;
 use pollux_testkit::pki::{Authority, Leaf};
@@ -62,6 +63,34 @@ impl Entries {
             of_another_certificate: bytes[1] < 60,
             groups: std::array::from_fn(|at| entry(bytes[at + 2])),
         }
+    }
+
+    /// What is left of them when some are deleted and some disabled, and how to ask for that.
+    fn changed(&self, random: &SeededRandom) -> (Self, Changes) {
+        let mut bytes = [0_u8; LEVELS + 1];
+        random.fill(&mut bytes);
+        let (mut changes, mut groups) = (Changes::default(), self.groups);
+        for (at, entry) in groups.iter_mut().enumerate() {
+            let id = format!("LEVEL-{at}");
+            match bytes[at + 1] % 3 {
+                0 => changes.without_groups.push(id),
+                1 => changes.disable_groups.push(id),
+                _ => {}
+            }
+            match (bytes[at + 1] % 3, *entry) {
+                (0, _) => *entry = Entry::None,
+                (1, Entry::Enabled) => *entry = Entry::Disabled,
+                _ => {}
+            }
+        }
+        let (individual, of_another_certificate) = match bytes[0] % 4 {
+            0 => (Entry::None, self.of_another_certificate),
+            // One that is made to keep the device out is of its own certificate.
+            1 => (Entry::Disabled, self.of_another_certificate && self.individual != Entry::None),
+            _ => (self.individual, self.of_another_certificate),
+        };
+        (changes.without_enrollment, changes.disable_enrollment) = (bytes[0] % 4 == 0, bytes[0] % 4 == 1);
+        (Self { individual, of_another_certificate, groups }, changes)
     }
 
     /// The oracle: the device's own entry decides whatever it says, else the nearest authority that has one.
@@ -119,7 +148,7 @@ async fn enroll(world: &World, entries: &Entries, authorities: &[Authority], lea
 
 async fn decided(world: &World, shown: &[Vec<u8>]) -> Decision {
     let chain = Chain::read(shown.iter().map(Vec::as_slice)).unwrap();
-    match world.services.provisioning.attest_by_certificate(&world.dps(), DEVICE, &chain).await {
+    match world.services.provisioning.attest_by_certificate(&world.dps(), DEVICE, &chain, None).await {
         Ok(caller) => match caller.identity {
             Identity::Registration { group: Some(group), .. } => Decision::Group(group),
             _ => Decision::Individual,
@@ -130,6 +159,86 @@ async fn decided(world: &World, shown: &[Vec<u8>]) -> Decision {
             Decision::Unknown
         }
     }
+}
+
+fn told(decision: &provisioning::Decision) -> Decision {
+    match (decision.verdict, &decision.by) {
+        (Verdict::Admitted, Some(Decider::Group(group))) => Decision::Group(group.clone()),
+        (Verdict::Admitted, _) => Decision::Individual,
+        (Verdict::Disabled, _) => Decision::Disabled,
+        (Verdict::Refused, _) => Decision::Unknown,
+    }
+}
+
+/// What is said of the device now, and what would be of it after changes.
+async fn explained(world: &World, shown: &[Vec<u8>], changes: &Changes) -> (Decision, Option<Decision>) {
+    let request = ExplainRequest {
+        registration_id: DEVICE.into(),
+        chain: Some(Chain::read(shown.iter().map(Vec::as_slice)).unwrap()),
+        token: None,
+        changes: changes.clone(),
+    };
+    let said = world.services.provisioning.explain(&world.admin, &world.dps(), request).await.unwrap();
+    (told(&said.now), said.after.as_ref().map(told))
+}
+
+#[tokio::test]
+async fn who_lets_the_device_in_again_is_foretold() {
+    let world = World::new().await;
+    let random = SeededRandom::new(31);
+    let root = Authority::root("root", NOW, |_| {});
+    let high = root.intermediate("high", |_| {});
+    let middle = high.intermediate("middle", |_| {});
+    let low = middle.intermediate("low", |_| {});
+    let (leaf, other) = (low.leaf(DEVICE, |_| {}), low.leaf(DEVICE, |_| {}));
+    let shown = [leaf.der.clone(), low.der(), middle.der(), high.der()];
+    let authorities = [low, middle, high, root];
+    let mut again = 0;
+    for round in 0..150 {
+        let entries = Entries::drawn(&random);
+        enroll(&world, &entries, &authorities, &leaf, &other).await;
+        let (left, changes) = entries.changed(&random);
+        let (now, after) = explained(&world, &shown, &changes).await;
+        assert_eq!(now, entries.decision(), "round {round}: {entries:?}");
+        if let Some(after) = after {
+            assert_eq!(after, left.decision(), "round {round}: {entries:?} {changes:?}");
+            again += usize::from(now != after && matches!(after, Decision::Group(_)));
+        }
+        enroll(&world, &left, &authorities, &leaf, &other).await;
+        assert_eq!(decided(&world, &shown).await, left.decision(), "round {round}: {left:?}");
+    }
+    assert!(again > 5, "another group lets the device in again {again} times only");
+}
+
+#[tokio::test]
+async fn without_its_certificate_its_record_speaks_and_groups_above_are_named() {
+    let world = World::new().await;
+    let root = Authority::root("root", NOW, |_| {});
+    let (line, beside) = (root.intermediate("line", |_| {}), Authority::root("beside", NOW, |_| {}));
+    let leaf = line.leaf(DEVICE, |_| {});
+    for (id, authority) in [("line", &line), ("root", &root), ("root-again", &root), ("beside", &beside)] {
+        let common = x509(CertificateKind::Signing, &authority.der(), Entry::Enabled);
+        let input = GroupInput { id: id.into(), common };
+        world
+            .services
+            .provisioning
+            .put_enrollment_group(&world.admin, &world.dps(), input, None)
+            .await
+            .unwrap();
+    }
+    let chain = Chain::read([leaf.der.as_slice(), &line.der()]).unwrap();
+    let caller =
+        world.services.provisioning.attest_by_certificate(&world.dps(), DEVICE, &chain, None).await.unwrap();
+    world.register(&caller, DEVICE, None).await;
+    let changes = Changes { without_groups: vec!["line".into()], ..Changes::default() };
+    let request = ExplainRequest { registration_id: DEVICE.into(), changes, ..ExplainRequest::default() };
+    let said = world.services.provisioning.explain(&world.admin, &world.dps(), request).await.unwrap();
+    assert_eq!((said.by, told(&said.now)), ("record", Decision::Group("line".into())));
+    assert_eq!(said.after.as_ref().map(told), Some(Decision::Group("root".into())));
+    let groups: Vec<_> = said.groups.iter().map(|one| (one.entry.clone(), one.distance)).collect();
+    let group = |id: &str| Decider::Group(id.into());
+    assert_eq!(groups, [(group("line"), 0), (group("root"), 1), (group("root-again"), 1)]);
+    assert!(said.uncertain, "of 'beside' it cannot be told");
 }
 
 #[tokio::test]

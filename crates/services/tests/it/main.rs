@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests; clippy knows only the test functions themselves")]
 
+mod audits;
 mod functions;
 mod hierarchies;
 mod hub;
@@ -10,6 +11,7 @@ mod hub_twins;
 mod lifecycle;
 mod provisioning;
 mod registering;
+mod reprovisioning;
 mod webhook;
 mod webhooks;
 mod world;

@@ -58,7 +58,8 @@ async fn an_individual_enrollment_names_the_device_and_what_it_starts_with() {
     })
     .await;
     let token = world.device_token("single", &key);
-    let caller = world.services.provisioning.attest_by_token(&world.dps(), "single", &token).await.unwrap();
+    let caller =
+        world.services.provisioning.attest_by_token(&world.dps(), "single", &token, None).await.unwrap();
     let record = world.register(&caller, "single", None).await;
     assert_eq!(record.device_id.as_deref(), Some("Named"));
     let device = world.device("Named").await.unwrap();
@@ -98,7 +99,7 @@ async fn who_is_let_in() {
     ];
     for (id, key, expected) in table {
         let token = world.device_token(id, &key);
-        let answer = world.services.provisioning.attest_by_token(&world.dps(), id, &token).await;
+        let answer = world.services.provisioning.attest_by_token(&world.dps(), id, &token, None).await;
         assert_eq!(answer.err().map(|error| error.code), expected, "{id}");
     }
 }
@@ -126,7 +127,7 @@ async fn a_token_is_for_one_device_of_one_scope_and_ends() {
     ] {
         let text = pollux_model::sas::sign(&resource, &key.bytes(), expiry, None);
         let token = SasToken::parse(&text).unwrap();
-        let answer = world.services.provisioning.attest_by_token(&world.dps(), "dev", &token).await;
+        let answer = world.services.provisioning.attest_by_token(&world.dps(), "dev", &token, None).await;
         assert_eq!(answer.is_ok(), good, "{resource} {expiry}");
     }
 }
@@ -327,7 +328,7 @@ async fn keys_of_an_entry_can_be_rolled_and_the_device_follows() {
     let caller = world
         .services
         .provisioning
-        .attest_by_token(&world.dps(), "dev", &world.device_token("dev", &old))
+        .attest_by_token(&world.dps(), "dev", &world.device_token("dev", &old), None)
         .await;
     world.register(&caller.unwrap(), "dev", None).await;
     let before = world.device("dev").await.unwrap();
@@ -339,7 +340,7 @@ async fn keys_of_an_entry_can_be_rolled_and_the_device_follows() {
     let caller = world
         .services
         .provisioning
-        .attest_by_token(&world.dps(), "dev", &world.device_token("dev", &new))
+        .attest_by_token(&world.dps(), "dev", &world.device_token("dev", &new), None)
         .await;
     world.register(&caller.unwrap(), "dev", None).await;
     let after = world.device("dev").await.unwrap();

@@ -152,7 +152,7 @@ impl World {
     /// A device that proved it belongs to the group.
     pub(crate) async fn attested(&self, id: &str, group: &EnrollmentGroup) -> Caller {
         let token = self.device_token(id, &keys_of(group).primary.derive(id));
-        self.services.provisioning.attest_by_token(&self.dps(), id, &token).await.unwrap()
+        self.services.provisioning.attest_by_token(&self.dps(), id, &token, None).await.unwrap()
     }
 
     /// Registers and waits for the end.

@@ -7,7 +7,7 @@ use pollux_model::{RegistrationId, ResourceName};
 use tokio_postgres::Row;
 
 use super::PostgresStore;
-use super::rows::{document, one, page};
+use super::rows::{count, document, one, page};
 use super::text::text;
 use crate::enrollments::Enrollments;
 use crate::error::StoreError;
@@ -39,6 +39,10 @@ impl Enrollments for PostgresStore {
         let mark = |enrollment: &IndividualEnrollment| enrollment.registration_id.to_string();
         let read = |row: &Row| document(row, 0, TABLE);
         page(&self.pool, sql, &[&dps.as_str(), &text(&after), &fetch(limit)], limit, read, mark).await
+    }
+
+    async fn count_enrollments(&self, dps: &ResourceName) -> Result<u64, StoreError> {
+        count(&self.pool, "SELECT count(*) FROM enrollments WHERE dps = $1", &[&dps.as_str()]).await
     }
 
     async fn enrollment_group(

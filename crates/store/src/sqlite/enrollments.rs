@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 
 use super::SqliteStore;
 use super::failure::Refusal;
-use super::rows::{document, execute, one, page, require};
+use super::rows::{count, document, execute, one, page, require};
 use crate::batch::Expect;
 use crate::enrollments::Enrollments;
 use crate::error::StoreError;
@@ -47,6 +47,12 @@ impl Enrollments for SqliteStore {
                 page(connection, sql, key, limit, |row| document(row, 0, TABLE), mark)
             })
             .await
+    }
+
+    async fn count_enrollments(&self, dps: &ResourceName) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM enrollments WHERE dps = ?1";
+        let dps = dps.clone();
+        self.readers.list(move |connection| count(connection, sql, [dps.as_str()])).await
     }
 
     async fn enrollment_group(

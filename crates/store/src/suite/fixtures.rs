@@ -78,7 +78,9 @@ pub fn resources(suffix: &str) -> Vec<Resource> {
             "provisioningserviceowner",
             &[PolicyRight::ServiceConfig, PolicyRight::DeviceConnect],
         )],
+        allocation: None,
         linked_hubs: vec![LinkedHub {
+            latency_ms: None,
             hub: name("hub-one"),
             allocation_weight: 1000,
             apply_allocation_policy: true,

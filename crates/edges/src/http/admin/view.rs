@@ -3,6 +3,7 @@
 use pollux_model::KeyPair;
 use pollux_model::resource::{
     EndpointTarget, EventHub, EventRoute, Policy, Properties, Resource, Route, RoutingEndpoint,
+    ServiceAllocation,
 };
 use serde_json::{Map, Value, json};
 
@@ -51,10 +52,16 @@ fn own(name: &str, properties: &Properties) -> Value {
                     "hub": link.hub,
                     "allocationWeight": link.allocation_weight,
                     "applyAllocationPolicy": link.apply_allocation_policy,
+                    "latencyMs": link.latency_ms,
                 })
             };
             let links: Vec<_> = dps.linked_hubs.iter().map(link).collect();
-            json!({ "idScope": dps.id_scope, "linkedHubs": links, "policies": policies(&dps.policies) })
+            json!({
+                "idScope": dps.id_scope,
+                "linkedHubs": links,
+                "allocationPolicy": dps.allocation.unwrap_or(ServiceAllocation::Hashed).as_str(),
+                "policies": policies(&dps.policies),
+            })
         }
         Properties::Hub(hub) => {
             json!({

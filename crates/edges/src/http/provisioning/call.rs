@@ -25,6 +25,7 @@ pub(super) struct Call {
     pub(super) dps: Arc<Resource>,
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
+    pub(super) parameters: Parameters,
     body: Body,
 }
 
@@ -39,13 +40,15 @@ impl Call {
         };
         let peer = parts.extensions.get::<Peer>().ok_or_else(Error::internal)?.address;
         let caller = crate::authenticate::service(services, &dps, &parts.headers, peer).await?;
-        Parameters::of(&parts.uri).check_version()?;
+        let parameters = Parameters::of(&parts.uri);
+        parameters.check_version()?;
         Ok(Self {
             services: Arc::clone(services),
             caller,
             dps,
             method: parts.method,
             headers: parts.headers,
+            parameters,
             body,
         })
     }

@@ -17,7 +17,7 @@ use pollux_model::registration::RegistrationStatus;
 use pollux_model::resource::{Properties, Resource};
 use pollux_model::sas::SasToken;
 use pollux_model::{Error, ErrorCode, RegistrationId, Result, ids};
-use pollux_services::provisioning::contract::{operation_state, registration_state};
+use pollux_services::provisioning::contract::{device_registration_state, operation_state};
 use pollux_services::provisioning::{OperationStatus, RegisterRequest, TpmKeys};
 use pollux_services::{Caller, Services};
 use serde::Deserialize;
@@ -101,7 +101,7 @@ pub(super) async fn look_up(
     let device = attested(services, request, scope, id).await?;
     read(services, device.body, id).await?;
     let record = services.provisioning.own_registration(&device.caller, &device.dps, &device.id).await?;
-    Ok(tagged(&registration_state(&record), &record.etag))
+    Ok(tagged(&device_registration_state(&record), &record.etag))
 }
 
 /// 202 with `Retry-After` while the operation runs, else 200.
@@ -149,7 +149,8 @@ async fn challenge(services: &Services, request: Request, scope: &str, id: &str)
     };
     let (endorsement, storage_root) = (tpm.endorsement()?, tpm.storage_root()?);
     let keys = TpmKeys { endorsement: &endorsement, storage_root: &storage_root };
-    let key = services.provisioning.tpm_challenge(&dps, id, keys).await?;
+    let from = parts.extensions.get::<Peer>().map(|peer| peer.address.ip());
+    let key = services.provisioning.tpm_challenge(&dps, id, keys, from).await?;
     let message =
         "sign a token with the key that the TPM makes of authenticationKey, and register again with it";
     let mut said =
@@ -166,14 +167,12 @@ async fn attested(services: &Arc<Services>, request: Request, scope: &str, id: &
     let dps = provisioning_service(&parts, scope)?;
     let peer = parts.extensions.get::<Peer>();
     let shown = peer.and_then(Peer::chain).filter(|_| !parts.headers.contains_key(AUTHORIZATION));
-    let mut caller = match shown {
-        Some(Ok(chain)) => services.provisioning.attest_by_certificate(&dps, id, &chain).await?,
+    let (provisioning, from) = (&services.provisioning, peer.map(|peer| peer.address.ip()));
+    let caller = match shown {
+        Some(Ok(chain)) => provisioning.attest_by_certificate(&dps, id, &chain, from).await?,
         Some(Err(error)) => return Err(Error::new(ErrorCode::Unauthorized, error.to_string())),
-        None => services.provisioning.attest_by_token(&dps, id, &token(&parts.headers)?).await?,
+        None => provisioning.attest_by_token(&dps, id, &token(&parts.headers)?, from).await?,
     };
-    if let Some(peer) = peer {
-        caller = caller.from_address(peer.address.ip());
-    }
     let parameters = Parameters::of(&parts.uri);
     parameters.check_version()?;
     Ok(Device { dps, caller, id: RegistrationId::parse(id)?, parameters, body })

@@ -18,14 +18,11 @@ use tokio::time::Instant;
 
 use super::Target;
 use super::graph_file::{self, Portion};
+use crate::retry::until_answered;
 use crate::session::Session;
 
 /// Portions under way: while one is written the next are read and checked.
 const AT_ONCE: usize = 3;
-/// How often a portion is sent that nobody answered.
-const ATTEMPTS: u32 = 8;
-/// The pause before it is sent again.
-const PAUSE: Duration = Duration::from_secs(1);
 /// For one portion; models may be many.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Failed items that are shown.
@@ -226,25 +223,11 @@ impl Importing {
 
 /// Sends a portion, again where nobody answered: whoever has it already leaves it as it is.
 async fn send(rest: &Rest, portion: Portion) -> (Portion, Result<Value, RestError>) {
-    let mut attempt = 1;
-    loop {
-        let request = rest.post("/graph").query("before", &portion.before.to_string());
-        let answer = request.ndjson(portion.text.clone()).timeout(PATIENCE).send().await;
-        match answer {
-            Ok(answer) => return (portion, Ok(answer.body)),
-            Err(error) if attempt < ATTEMPTS && passes(&error) => {
-                attempt += 1;
-                tokio::time::sleep(PAUSE).await;
-            }
-            Err(error) => return (portion, Err(error)),
-        }
-    }
-}
-
-/// Whether trying again may help.
-fn passes(error: &RestError) -> bool {
-    match error {
-        RestError::Transport { .. } => true,
-        other => matches!(other.status(), Some(429 | 502 | 503 | 504)),
-    }
+    let before = portion.before.to_string();
+    let post = async || {
+        let request = rest.post("/graph").query("before", &before);
+        request.ndjson(portion.text.clone()).timeout(PATIENCE).send().await
+    };
+    let answer = until_answered(post).await.map(|answer| answer.body);
+    (portion, answer)
 }

@@ -12,6 +12,8 @@
 //!
 //! Azure articles "TPM attestation" and "Understand the TPM attestation flow"; WIRE.md 4.4.
 
+use std::net::IpAddr;
+
 use aws_lc_rs::constant_time;
 use pollux_model::enrollment::{Attestation, IndividualEnrollment};
 use pollux_model::resource::Resource;
@@ -19,6 +21,7 @@ use pollux_model::sas::SasToken;
 use pollux_model::{Error, Key, KeyPair, RegistrationId, Result, Timestamp};
 use pollux_tpm::{Public, activation};
 
+use super::decision::Entry;
 use super::refused;
 use crate::provisioning::Provisioning;
 
@@ -38,17 +41,33 @@ impl Provisioning {
     /// What a device must open with its TPM before it signs: see `pollux_tpm` for its form. Refuses with
     /// [`pollux_model::ErrorCode::Unauthorized`] whom no enrollment knows by this key, and tells no more: a disabled one is
     /// found out about by who has proved that it is the device.
-    pub async fn tpm_challenge(&self, dps: &Resource, displayed: &str, keys: TpmKeys<'_>) -> Result<Vec<u8>> {
+    pub async fn tpm_challenge(
+        &self,
+        dps: &Resource,
+        displayed: &str,
+        keys: TpmKeys<'_>,
+        from: Option<IpAddr>,
+    ) -> Result<Vec<u8>> {
         let id = RegistrationId::parse(displayed)?;
         let storage_root = read(keys.storage_root, "storage root key")?;
         let enrollment = self.context.store.enrollment(&dps.name, &id).await?;
-        let Some(Attestation::Tpm { endorsement_key, secret, .. }) = enrollment.map(|one| one.attestation)
-        else {
-            return Err(refused(&id, "no individual enrollment wants a TPM of it"));
+        let by = enrollment.as_ref().map(|_| Entry::Individual(id.clone()));
+        let known = match enrollment.map(|one| one.attestation) {
+            Some(Attestation::Tpm { endorsement_key, secret, .. })
+                if constant_time::verify_slices_are_equal(&endorsement_key.0, keys.endorsement).is_ok() =>
+            {
+                Ok((endorsement_key, secret))
+            }
+            Some(Attestation::Tpm { .. }) => Err("the endorsement key is not that of its enrollment"),
+            _ => Err("no individual enrollment wants a TPM of it"),
         };
-        if constant_time::verify_slices_are_equal(&endorsement_key.0, keys.endorsement).is_err() {
-            return Err(refused(&id, "the endorsement key is not that of its enrollment"));
-        }
+        let (endorsement_key, secret) = match known {
+            Ok(known) => known,
+            Err(why) => {
+                self.audit_refusal(dps, &id, from, (by.as_ref(), why)).await;
+                return Err(refused(&id, why));
+            }
+        };
         let endorsement = read(&endorsement_key.0, "endorsement key")?;
         let period = self.context.clock.now().as_secs() / PERIOD;
         let key = session_key(&secret, &id, period);
@@ -72,21 +91,16 @@ impl Provisioning {
             .map(Some)
             .map_err(|error| Error::invalid(error.to_string()))
     }
+}
 
-    /// Until when the token proves that its signer opened a challenge; `None`: it does not.
-    pub(super) fn signed_with_tpm(
-        &self,
-        secret: &Key,
-        id: &RegistrationId,
-        token: &SasToken,
-    ) -> Option<Timestamp> {
-        let now = self.context.clock.now().as_secs() / PERIOD;
-        let signed = |period: i64| token.signed_by(&session_key(secret, id, period).bytes());
-        // Both are always tried.
-        let (present, past) = (signed(now), signed(now.saturating_sub(1)));
-        let last = if present { now + 1 } else { now };
-        (present | past).then(|| Timestamp::from_secs((last + 1) * PERIOD))
-    }
+/// Until when the token proves that its signer opened a challenge; `None`: it does not.
+pub(super) fn signed(secret: &Key, id: &RegistrationId, token: &SasToken, now: Timestamp) -> Option<Timestamp> {
+    let now = now.as_secs() / PERIOD;
+    let signed = |period: i64| token.signed_by(&session_key(secret, id, period).bytes());
+    // Both are always tried.
+    let (present, past) = (signed(now), signed(now.saturating_sub(1)));
+    let last = if present { now + 1 } else { now };
+    (present | past).then(|| Timestamp::from_secs((last + 1) * PERIOD))
 }
 
 /// The keys of the device in its hub.
@@ -168,13 +182,13 @@ mod tests {
             let expiry = self.world.clock.now().as_secs() + 100_000;
             let token = sas::sign(&format!("{scope}/registrations/{id}"), &key.bytes(), expiry, None);
             let token = SasToken::parse(&token).unwrap();
-            self.world.services.provisioning.attest_by_token(&self.dps, id, &token).await
+            self.world.services.provisioning.attest_by_token(&self.dps, id, &token, None).await
         }
 
         async fn challenge(&self, id: &str, endorsement: &[u8]) -> Result<Vec<u8>> {
             let own = STANDARD.decode(KEY).unwrap();
             let keys = TpmKeys { endorsement, storage_root: &own };
-            self.world.services.provisioning.tpm_challenge(&self.dps, id, keys).await
+            self.world.services.provisioning.tpm_challenge(&self.dps, id, keys, None).await
         }
     }
 

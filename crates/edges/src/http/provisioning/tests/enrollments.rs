@@ -3,7 +3,7 @@
 use super::*;
 
 /// Every route of the service API.
-const SURFACE: [(&str, &str); 13] = [
+const SURFACE: [(&str, &str); 20] = [
     ("GET", "/enrollments/e"),
     ("PUT", "/enrollments/e"),
     ("DELETE", "/enrollments/e"),
@@ -17,6 +17,13 @@ const SURFACE: [(&str, &str); 13] = [
     ("GET", "/registrations/r"),
     ("DELETE", "/registrations/r"),
     ("POST", "/registrations/g/query"),
+    ("POST", "/enrollments"),
+    ("POST", "/enrollmentGroups"),
+    ("POST", "/registrations/r/explain"),
+    ("POST", "/enrollmentGroups/g/explain"),
+    ("GET", "/audit"),
+    ("POST", "/audit"),
+    ("GET", "/stats"),
 ];
 
 fn individual(id: &str) -> Value {

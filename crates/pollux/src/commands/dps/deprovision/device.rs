@@ -1,0 +1,154 @@
+//! One device: its registration comes to an end, its hub shuts it out, its record goes.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use pollux_client::Rest;
+use pollux_client::rest::RestError;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::Work;
+use crate::input::segment;
+use crate::retry::until_answered;
+
+/// How long a registration that was under way may take: longer than any webhook.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Between two looks at it.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Changes by others under which ours is tried again.
+const ATTEMPTS: u32 = 20;
+
+/// What became of a device in its hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum InHub {
+    Disabled,
+    Deleted,
+    /// It was so before, or there is no such device.
+    Before,
+}
+
+impl InHub {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::Deleted => "deleted",
+            Self::Before => "unchanged",
+        }
+    }
+}
+
+/// Whether what was asked for does not exist.
+pub(super) fn is_missing(error: &RestError) -> bool {
+    error.status() == Some(404)
+}
+
+/// What is there, if it is.
+pub(super) async fn find(rest: &Rest, path: &str) -> Result<Option<Value>, RestError> {
+    match until_answered(async || rest.get(path).send().await).await {
+        Ok(found) => Ok(Some(found.body)),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl Work<'_> {
+    /// Shuts out the device that a registration record tells of. The entry that would let it in is disabled already.
+    pub(super) async fn retire(&self, mut record: Value) -> Result<InHub> {
+        let id = record["registrationId"].as_str().unwrap_or_default().to_owned();
+        let path = format!("/registrations/{}", segment(&id));
+        for _ in 0..ATTEMPTS {
+            let Some(settled) = self.settled(&path, record).await? else { return Ok(InHub::Before) };
+            let in_hub = match (settled["assignedHub"].as_str(), settled["deviceId"].as_str()) {
+                (Some(host), Some(device)) => self.shut_out(self.hub(host)?, device).await?,
+                _ => InHub::Before,
+            };
+            if !self.removes_records() {
+                return Ok(in_hub);
+            }
+            let etag = settled["etag"].as_str().unwrap_or("*");
+            let gone = until_answered(async || self.dps.delete(&path).if_match(etag).send().await).await;
+            match gone {
+                Ok(_) => return Ok(in_hub),
+                Err(error) if is_missing(&error) => return Ok(in_hub),
+                // It tells of something else now: look again.
+                Err(error) if error.status() == Some(412) => {}
+                Err(error) => return Err(error).context("cannot delete its registration record"),
+            }
+            let Some(now) = find(&self.dps, &path).await? else { return Ok(in_hub) };
+            record = now;
+        }
+        bail!("its registration record changes all the time")
+    }
+
+    /// The record once nothing is under way.
+    async fn settled(&self, path: &str, mut record: Value) -> Result<Option<Value>> {
+        let begun = Instant::now();
+        while record["status"] == "assigning" {
+            if begun.elapsed() > PATIENCE {
+                bail!("its registration has been under way for {} s", PATIENCE.as_secs());
+            }
+            tokio::time::sleep(PAUSE).await;
+            match find(&self.dps, path).await? {
+                Some(now) => record = now,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(record))
+    }
+
+    /// Disables or deletes a device in its hub.
+    pub(super) async fn shut_out(&self, hub: &Rest, device: &str) -> Result<InHub> {
+        let path = format!("/devices/{}", segment(device));
+        if self.args.permanent {
+            return match until_answered(async || hub.delete(&path).if_match("*").send().await).await {
+                Ok(_) => Ok(InHub::Deleted),
+                Err(error) if is_missing(&error) => Ok(InHub::Before),
+                Err(error) => Err(error).context("cannot delete it in its hub"),
+            };
+        }
+        for _ in 0..ATTEMPTS {
+            let Some(mut found) = find(hub, &path).await? else { return Ok(InHub::Before) };
+            if found["status"] == "disabled" {
+                return Ok(InHub::Before);
+            }
+            (found["status"], found["statusReason"]) = (json!("disabled"), json!("deprovisioned"));
+            let etag = found["etag"].as_str().unwrap_or("*").to_owned();
+            let put = async || hub.put(&path).if_match(&etag).json(found.clone()).send().await;
+            match until_answered(put).await {
+                Ok(_) => return Ok(InHub::Disabled),
+                Err(error) if error.status() == Some(412) || is_missing(&error) => {}
+                Err(error) => return Err(error).context("cannot disable it in its hub"),
+            }
+        }
+        bail!("its identity in the hub changes all the time")
+    }
+
+    /// Disables an entry; whether it was enabled. `None`: there is none.
+    pub(super) async fn disable_entry(&self, path: &str) -> Result<Option<bool>> {
+        for _ in 0..ATTEMPTS {
+            let Some(mut found) = find(&self.dps, path).await? else { return Ok(None) };
+            if found["provisioningStatus"] == "disabled" {
+                return Ok(Some(false));
+            }
+            found["provisioningStatus"] = json!("disabled");
+            let etag = found["etag"].as_str().unwrap_or("*").to_owned();
+            let put = async || self.dps.put(path).if_match(&etag).json(found.clone()).send().await;
+            match until_answered(put).await {
+                Ok(_) => return Ok(Some(true)),
+                Err(error) if error.status() == Some(412) || is_missing(&error) => {}
+                Err(error) => return Err(error).context("cannot disable the entry"),
+            }
+        }
+        bail!("the entry changes all the time")
+    }
+
+    /// Deletes an entry; whether there was one.
+    pub(super) async fn delete_entry(&self, path: &str) -> Result<bool> {
+        match until_answered(async || self.dps.delete(path).if_match("*").send().await).await {
+            Ok(_) => Ok(true),
+            Err(error) if is_missing(&error) => Ok(false),
+            Err(error) => Err(error).context("cannot delete the entry"),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! How much a provisioning service holds, beside how much it may (Azure article "What is DPS?", "Quotas and limits").
+//!
+//! What there is can always be asked for. The quotas bind where `limits.provisioning_quotas` is on; groups and certificates
+//! of authorities are bounded in any case, because who a device is may have to be tried with each of them. Counting a
+//! million rows takes a while, so a count is used again for some seconds: a quota may be passed by as many devices as
+//! register meanwhile.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use pollux_model::enrollment::Attestation;
+use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
+use pollux_model::{Error, ErrorCode, RegistrationId, ResourceName, Result, Timestamp};
+
+use super::Provisioning;
+use crate::caller::{Caller, Right};
+
+/// Groups read from the store at once.
+const PAGE: usize = 100;
+/// How long a count is used again.
+const FRESH: Duration = Duration::from_secs(10);
+/// Devices whose polls are counted; beyond that counting starts over.
+const POLLERS: usize = 100_000;
+
+/// What a provisioning service holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Registration records, those of deleted groups included.
+    pub registrations: u64,
+    /// Individual enrollments.
+    pub enrollments: u64,
+    /// Enrollment groups that admit by certificate.
+    pub x509_groups: u64,
+    /// Enrollment groups that admit by derived key.
+    pub symmetric_key_groups: u64,
+    /// Certificates of authorities.
+    pub ca_certificates: u64,
+    /// Linked hubs.
+    pub linked_hubs: u64,
+}
+
+/// What is counted in memory.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    rows: HashMap<(ResourceName, Rows), (Timestamp, u64)>,
+    polls: HashMap<(ResourceName, RegistrationId), (Timestamp, u32)>,
+}
+
+/// What is counted in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Rows {
+    Registrations,
+    Enrollments,
+}
+
+impl Provisioning {
+    /// What there is now.
+    pub async fn stats(&self, caller: &Caller, dps: &Resource) -> Result<Stats> {
+        caller.require(ResourceKind::Dps, &dps.name, Right::Policy(PolicyRight::EnrollmentRead))?;
+        let (store, properties) = (&self.context.store, Self::dps(dps)?);
+        let mut stats = Stats {
+            registrations: store.count_registrations(&dps.name).await?,
+            enrollments: store.count_enrollments(&dps.name).await?,
+            ca_certificates: properties.certificates.len() as u64,
+            linked_hubs: properties.linked_hubs.len() as u64,
+            ..Stats::default()
+        };
+        let mut after = None;
+        loop {
+            let page = store.enrollment_groups(&dps.name, after.as_deref(), PAGE).await?;
+            for group in &page.items {
+                match group.attestation {
+                    Attestation::X509 { .. } => stats.x509_groups += 1,
+                    _ => stats.symmetric_key_groups += 1,
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(stats);
+            }
+        }
+    }
+
+    /// [`ErrorCode::QuotaExceeded`] where one row more would be too many.
+    pub(super) async fn check_quota(&self, dps: &ResourceName, rows: Rows) -> Result<()> {
+        let limits = &self.context.limits;
+        if !limits.provisioning_quotas {
+            return Ok(());
+        }
+        let (most, noun) = match rows {
+            Rows::Registrations => (limits.registrations, "registration records"),
+            Rows::Enrollments => (limits.individual_enrollments, "individual enrollments"),
+        };
+        let (now, key) = (self.context.clock.now(), (dps.clone(), rows));
+        let known = self.counted.lock().rows.get(&key).copied();
+        let known = known.filter(|(at, count)| now.since(*at) < FRESH && *count < most);
+        let (at, count) = match known {
+            Some(known) => known,
+            None => match rows {
+                Rows::Registrations => (now, self.context.store.count_registrations(dps).await?),
+                Rows::Enrollments => (now, self.context.store.count_enrollments(dps).await?),
+            },
+        };
+        self.counted.lock().rows.insert(key, (at, count + 1));
+        if count < most {
+            return Ok(());
+        }
+        let message = format!("'{dps}' has {count} {noun}, which is the limit: delete some first");
+        Err(Error::new(ErrorCode::QuotaExceeded, message))
+    }
+
+    /// [`ErrorCode::Throttled`] where a device asks too often what became of its registration.
+    pub(super) fn check_polls(&self, dps: &ResourceName, id: &RegistrationId) -> Result<()> {
+        let limits = &self.context.limits;
+        if !limits.provisioning_quotas {
+            return Ok(());
+        }
+        let (now, window) = (self.context.clock.now(), Duration::from_secs(limits.registration_poll_seconds));
+        let mut counted = self.counted.lock();
+        if counted.polls.len() >= POLLERS {
+            counted.polls.clear();
+        }
+        let polls = counted.polls.entry((dps.clone(), id.clone())).or_insert((now, 0));
+        if now.since(polls.0) >= window {
+            *polls = (now, 0);
+        }
+        polls.1 += 1;
+        if polls.1 <= limits.registration_polls {
+            return Ok(());
+        }
+        let most = limits.registration_polls;
+        let message = format!("a device may ask {most} times in {} seconds: wait", window.as_secs());
+        Err(Error::new(ErrorCode::Throttled, message))
+    }
+}
