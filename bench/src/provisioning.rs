@@ -86,7 +86,7 @@ pub(crate) async fn measure(plan: Plan) -> Result<Report> {
             runs(samples, Sample::cpu_seconds_each),
         ));
         let bare = if world.proof.is_certificate() { mutual_cost } else { tls_cost };
-        report.ratio(&format!("  {name}: per CPU-second, as a part of bare handshakes"), bare / cost);
+        report.ratio(format!("  {name}: per CPU-second, as a part of bare handshakes"), bare / cost);
     }
     report
         .note(format!("resident memory of the server at the end: {:.0} MB", subject.resident_bytes()? / 1e6));

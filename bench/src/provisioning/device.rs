@@ -1,13 +1,13 @@
 //! One device that registers: what it shows, and how it speaks.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use pollux_client::provisioning_device::{Registration, register};
 use pollux_client::rest::{Request, RestOptions};
 use pollux_client::{Credential, Rest, tls};
-use pollux_model::{Key, sas};
+use pollux_model::{Clock as _, Key, SystemClock, sas};
 use rustls::ClientConfig;
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ pub(super) enum Proof {
     /// By certificates that their group's authority signed; each is made when it is needed.
     Certificates {
         /// Their group's.
-        authority: Authority,
+        authority: Box<Authority>,
         /// Whom devices trust.
         ca_pem: String,
     },
@@ -49,7 +49,7 @@ impl Proof {
         let trusted = json!({ "primary": { "certificate": authority.pem() } });
         let attestation = json!({ "type": "x509", "x509": { "signingCertificates": trusted } });
         subject.with_group("bench-x509", attestation).await?;
-        Ok(Self::Certificates { authority, ca_pem: subject.ca_pem()? })
+        Ok(Self::Certificates { authority: Box::new(authority), ca_pem: subject.ca_pem()? })
     }
 
     pub(super) const fn is_certificate(&self) -> bool {
@@ -111,9 +111,9 @@ impl Proof {
         let token = match self {
             Self::Certificates { .. } => None,
             Self::Keys(key) => {
-                let expiry = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs() + 3600;
+                let expiry = SystemClock.now().as_secs() + 3600;
                 let key = key.derive(id).bytes();
-                Some(sas::sign(&path[1..], &key, i64::try_from(expiry)?, Some("registration")))
+                Some(sas::sign(&path[1..], &key, expiry, Some("registration")))
             }
         };
         let body = json!({ "registrationId": id, "payload": { "modelId": MODEL } });

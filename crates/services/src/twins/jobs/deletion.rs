@@ -118,7 +118,7 @@ impl Work {
         let (instance, kept) = (&self.resource.name, self.twins.ended(&self.resource, &changes));
         let mut writes = self.writes(next.clone(), &self.job.etag);
         let others = writes.len();
-        let gone = changes.iter().map(|change| change.write(instance));
+        let gone = changes.into_iter().map(|change| change.into_write(instance));
         match kept.is_empty() {
             true => writes.extend(gone.map(whatever_it_is)),
             false => writes.extend(gone.chain(kept)),
