@@ -11,10 +11,10 @@ const scenario = new lib.Scenario();
 const ids = Array.from({ length: 10 }, (_, n) => `bulk-${n}`);
 const enrollment = (registrationId, more = {}) => ({ registrationId, attestation: { type: 'symmetricKey' }, ...more });
 
-async function bulk(mode, enrollments) {
-  const { responseBody } = await service.runBulkEnrollmentOperation({ mode, enrollments });
-  return responseBody;
-}
+/** The client answers through a callback only: its promise is never kept. */
+const bulk = (mode, enrollments) => new Promise((resolve, reject) => {
+  service.runBulkEnrollmentOperation({ mode, enrollments }, (error, result) => (error ? reject(error) : resolve(result)));
+});
 
 const read = async (id) => (await service.getIndividualEnrollment(id)).responseBody;
 const codes = (result) => result.errors.map(({ registrationId, errorCode }) => [registrationId, errorCode]);

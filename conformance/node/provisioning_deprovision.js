@@ -38,8 +38,9 @@ const byCertificate = (id, { chain, key }, Transport = ProvisioningMqtt) =>
   provisioning(new X509Security(id, { cert: chain, key }), Transport);
 const byKey = (id, key, Transport = Http) => provisioning(new SymmetricKeySecurityClient(id, key), Transport);
 
-const cli = (...args) => JSON.parse(execFileSync(process.env.SUBJECT_BIN, ['dps', ...args, '--json'], { encoding: 'utf8' }));
-const exitCode = (...args) => spawnSync(process.env.SUBJECT_BIN, ['dps', ...args, '--json']).status;
+const options = { encoding: 'utf8', env: { ...process.env, POLLUX_DATA_DIR: subject.dataDir } };
+const cli = (...args) => JSON.parse(execFileSync(process.env.SUBJECT_BIN, ['dps', ...args, '--json'], options));
+const exitCode = (...args) => spawnSync(process.env.SUBJECT_BIN, ['dps', ...args, '--json'], options).status;
 const explain = (...args) => cli('explain', '--registration-id', 'dep-1', ...args);
 const status = async (id) => (await registry.get(id)).responseBody.status;
 const gone = async (id) => assert.equal(await lib.refused(() => registry.get(id)), 404);
@@ -149,7 +150,7 @@ scenario.case('a group for good: devices, twins, records and the group go', asyn
 
 scenario.case('what was cut off is taken up by running it again', async () => {
   const { devices } = await keyGroup('dep-cut', 60);
-  const run = spawn(process.env.SUBJECT_BIN, ['dps', 'deprovision', '--group', 'dep-cut', '--permanent', '--yes', '--json']);
+  const run = spawn(process.env.SUBJECT_BIN, ['dps', 'deprovision', '--group', 'dep-cut', '--permanent', '--yes', '--json'], options);
   const ended = lib.once(run, 'exit');
   // Some devices are gone, not all: unless it was too fast for us.
   await lib.eventually(async () => (await lib.refused(() => registry.get(devices[0]))) === 404);

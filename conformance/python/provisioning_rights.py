@@ -26,16 +26,21 @@ READS = [
 WRITES = [
     ("PUT", "/enrollments/rights-1", BODY),
     ("POST", "/enrollments", {"mode": "update", "enrollments": [BODY]}),
-    ("POST", "/enrollments/rights-1/attestationmechanism", None),
     ("PUT", "/enrollmentGroups/rights-group", GROUP),
     ("POST", "/enrollmentGroups", {"mode": "update", "enrollmentGroups": [GROUP]}),
-    ("POST", "/enrollmentGroups/rights-group/attestationmechanism", None),
     ("POST", "/audit", {"registrationId": "rights-1", "detail": "a note"}),
     ("DELETE", "/enrollments/rights-none", None),
 ]
+# Keys are told to those only who may read enrollments and write keys.
+KEYS = [
+    ("POST", "/enrollments/rights-1/attestationmechanism", None),
+    ("POST", "/enrollmentGroups/rights-group/attestationmechanism", None),
+]
 RECORD_READS = [("GET", "/registrations/rights-1", None), ("POST", "/registrations/rights-group/query", QUERY)]
 RECORD_WRITES = [("DELETE", "/registrations/rights-1", None)]
-ALL = READS + WRITES + RECORD_READS + RECORD_WRITES
+# The audit record tells of enrollments and of registrations.
+AUDIT = [("GET", "/audit", None)]
+ALL = READS + WRITES + KEYS + RECORD_READS + RECORD_WRITES + AUDIT
 POLICIES = {
     "EnrollmentRead": READS,
     "EnrollmentWrite": WRITES,
@@ -71,6 +76,16 @@ for name, wanted in POLICIES.items():
     def _(name=name, wanted=wanted):
         made = admin("PUT", f"{PLACE}/only{name.lower()}", {"rights": [name]})
         opens(token(row["hostName"], made["keys"]["primary"], f"only{name.lower()}"), wanted)
+
+
+@rights.case("keys need the rights to read and to write enrollments, the audit record those to read both")
+def _():
+    for name, held, wanted in (
+        ("both", ["EnrollmentRead", "EnrollmentWrite"], READS + WRITES + KEYS),
+        ("reader", ["EnrollmentRead", "RegistrationStatusRead"], READS + RECORD_READS + AUDIT),
+    ):
+        made = admin("PUT", f"{PLACE}/{name}", {"rights": held})
+        opens(token(row["hostName"], made["keys"]["primary"], name), wanted)
 
 
 @rights.case("the role Data Contributor opens everything, no role at all nothing")

@@ -1,5 +1,7 @@
 //! Resources: the instances of each service that live side by side, in groups, with their own names, keys and data.
 
+mod dps;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -7,9 +9,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::enrollment::Der;
 use crate::error::{Error, Result};
 use crate::{Etag, Key, KeyPair, ResourceName, Timestamp};
+
+pub use dps::{CaCertificate, Dps, LinkedHub, ServiceAllocation};
 
 /// The five kinds of resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -154,102 +157,6 @@ pub enum Properties {
     Twins(Twins),
     /// Of a function app.
     Functions(Functions),
-}
-
-/// A device provisioning service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dps {
-    /// `0ne` and 8 upper-case hex digits; unique; what devices know.
-    pub id_scope: String,
-    /// Shared access policies.
-    pub policies: Vec<Policy>,
-    /// Hubs that devices can be assigned to, in the order they were linked.
-    pub linked_hubs: Vec<LinkedHub>,
-    /// Certificates of authorities that enrollments can name.
-    #[serde(default)]
-    pub certificates: Vec<CaCertificate>,
-    /// What enrollments get that name no allocation policy; `None`: `hashed`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub allocation: Option<ServiceAllocation>,
-}
-
-/// The allocation policy of a provisioning service (ARM's `allocationPolicy`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ServiceAllocation {
-    /// By a hash of the registration id, weighted.
-    Hashed,
-    /// To the hub with the lowest latency.
-    GeoLatency,
-    /// To the one hub that the enrollment names; by hash where it names none, or several.
-    Static,
-}
-
-impl ServiceAllocation {
-    /// ARM's word.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Hashed => "Hashed",
-            Self::GeoLatency => "GeoLatency",
-            Self::Static => "Static",
-        }
-    }
-}
-
-impl FromStr for ServiceAllocation {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Self> {
-        let all = [Self::Hashed, Self::GeoLatency, Self::Static];
-        all.into_iter().find(|one| one.as_str().eq_ignore_ascii_case(text)).ok_or_else(|| {
-            Error::invalid(format!(
-                "allocation policy '{}' is unknown: use hashed, geoLatency or static",
-                crate::ids::shown(text)
-            ))
-        })
-    }
-}
-
-impl Dps {
-    /// The certificate that enrollments name so, if somebody has proved to have its key.
-    #[must_use]
-    pub fn trusted_certificate(&self, name: &str) -> Option<&Der> {
-        let found = self.certificates.iter().find(|one| one.name.eq_ignore_ascii_case(name))?;
-        found.verified.then_some(&found.certificate)
-    }
-}
-
-/// The certificate of an authority (Azure article "How to verify X.509 CA certificates").
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CaCertificate {
-    /// Its name; names compare without case.
-    pub name: String,
-    /// The certificate.
-    pub certificate: Der,
-    /// Whether somebody has proved to have its key.
-    pub verified: bool,
-    /// What a certificate that proves it has as its subject's common name; made anew when asked for.
-    pub verification_code: Option<String>,
-    /// When it was added.
-    pub created: Timestamp,
-    /// When it was last changed.
-    pub updated: Timestamp,
-    /// Changes with every change.
-    pub etag: Etag,
-}
-
-/// A hub linked to a provisioning service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LinkedHub {
-    /// The hub's resource name.
-    pub hub: ResourceName,
-    /// 1 to 1000; more devices go to the heavier hub.
-    pub allocation_weight: u32,
-    /// Whether allocation policies may pick it.
-    pub apply_allocation_policy: bool,
-    /// How far it is from this provisioning service's devices, in milliseconds, as the operator measured it: `geoLatency`
-    /// picks the nearest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub latency_ms: Option<u32>,
 }
 
 /// An IoT hub.

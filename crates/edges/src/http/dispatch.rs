@@ -193,7 +193,9 @@ fn place(path: &str) -> Place {
         Place::Service(ResourceKind::Twins)
     } else if any(&["devices", "twins", "statistics", "jobs", "configurations", "messages", "$iothub"]) {
         Place::Service(ResourceKind::Hub)
-    } else if any(&["enrollments", "enrollmentGroups", "registrations"]) || id_scope(path).is_some() {
+    } else if any(&["enrollments", "enrollmentGroups", "registrations", "audit", "stats"])
+        || id_scope(path).is_some()
+    {
         Place::Service(ResourceKind::Dps)
     } else if is("api") {
         Place::Service(ResourceKind::Functions)

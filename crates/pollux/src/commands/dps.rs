@@ -61,7 +61,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Registration(registration::Command),
     /// Shut a device, or all devices of a group, out: of the provisioning service and of its hub
-    Deprovision(deprovision::Deprovision),
+    Deprovision(Box<deprovision::Deprovision>),
     /// Tell which entry would let a device in or refuse it, and why
     Explain(explain::Explain),
     /// Who was let in or refused, by which entry, from where; who changed what
@@ -189,7 +189,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<()> {
         Command::Enrollment(command) => enrollment::run(&session()?, command).await,
         Command::Certificate(command) => certificate::run(&session()?, command).await,
         Command::Registration(command) => registration::run(&session()?, command).await,
-        Command::Deprovision(args) => deprovision::run(&session()?, args).await,
+        Command::Deprovision(args) => deprovision::run(&session()?, *args).await,
         Command::Audit(args) => audit::run(&session()?, args).await,
         Command::Stats(args) => stats::run(&session()?, args).await,
         Command::Explain(args) => explain::run(&session()?, args).await,
