@@ -84,6 +84,8 @@ pub(super) enum Link {
     Answers(Answers),
     /// A registering device sends requests.
     Device(Arc<Registering>),
+    /// Somebody does who is no such device.
+    Refused(Arc<Error>),
 }
 
 /// Work that has ended.
@@ -286,9 +288,14 @@ impl Connection {
         self.endpoint.sasl_outcome(code);
     }
 
+    /// Whether the peer has proved nothing.
+    pub(super) fn is_stranger(&self) -> bool {
+        self.claims.is_empty() && self.device.is_none()
+    }
+
     /// Whether the peer has proved who it is may have changed.
     pub(super) fn known(&mut self) {
-        if !self.claims.is_empty() || self.device.is_some() {
+        if !self.is_stranger() {
             self.stranger = None;
             self.admission.settled();
         }
@@ -368,7 +375,7 @@ impl Connection {
         let serves = |link: &Link| match link {
             Link::Publisher(_) | Link::Consumer(_) | Link::Device(_) => true,
             Link::Requests(node) | Link::Answers(Answers { node, .. }) => *node != Node::Cbs,
-            Link::Attaching => false,
+            Link::Attaching | Link::Refused(_) => false,
         };
         if self.links.values().any(serves) {
             self.linkless = None;

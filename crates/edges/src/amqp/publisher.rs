@@ -56,6 +56,10 @@ impl Connection {
                 let device = Arc::clone(device);
                 self.asked_by_device(device, delivery);
             }
+            Some(Link::Refused(error)) => {
+                let error = Arc::clone(error);
+                self.refuse_request(&error, &delivery);
+            }
             _ => {}
         }
     }

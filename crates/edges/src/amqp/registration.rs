@@ -22,7 +22,6 @@ use pollux_amqp::{ApplicationProperties, Body, Message, Properties, Symbol, Valu
 use pollux_model::sas::SasToken;
 use pollux_model::{Error, ErrorCode, Result, ids};
 use pollux_services::Services;
-use tokio::time::Instant;
 
 use super::connection::{Connection, Done, Link};
 use super::request::{Answers, Node};
@@ -123,7 +122,7 @@ impl Connection {
     /// A device asks for one of its two links; agreed to at once where it has proved who it is.
     pub(super) fn attach_device(&mut self, attached: &Attached, place: Place<'_>) {
         if let Some(device) = self.device.clone().filter(|device| device.is(place.scope, place.id)) {
-            self.accept_device(attached, device);
+            self.accept_device(attached, Link::Device(device));
             return;
         }
         let (services, peer) = (Arc::clone(&self.edge.services), self.peer.clone());
@@ -144,39 +143,43 @@ impl Connection {
             Ok(device) => {
                 self.device = Some(Arc::clone(&device));
                 self.known();
-                self.accept_device(attached, device);
+                self.accept_device(attached, Link::Device(device));
+            }
+            // It hears so when it asks. npm's client takes a refused link for an open one for a moment, in which it may come to
+            // wait for ever.
+            Err(error) if self.is_stranger() && self.peer.chain().is_some() => {
+                self.accept_device(attached, Link::Refused(Arc::new(error)));
             }
             Err(error) => {
                 self.leave(attached.link);
                 let error = rejection(&self.edge.services, &error);
-                if self.claims.is_empty() && self.device.is_none() {
-                    // Nothing else can be wanted on this connection. npm's client takes a refused link for an open one for a
-                    // moment, in which it may come to wait for ever.
-                    self.endpoint.close(Some(error), Instant::now().into_std());
-                } else {
-                    self.endpoint.refuse_attach(attached.link, error);
-                }
+                self.endpoint.refuse_attach(attached.link, error);
             }
         }
     }
 
-    fn accept_device(&mut self, attached: &Attached, device: Arc<Registering>) {
+    /// Agrees to a link of a device; `asking` is what becomes of it where the device sends.
+    fn accept_device(&mut self, attached: &Attached, asking: Link) {
         let mut options = attached.agreed();
         let bound = self.edge.services.context.limits.registration_payload + ROOM;
         options.max_message_size = Some(bound as u64);
         options.properties = attached.properties.clone();
         self.endpoint.accept_attach(attached.link, options);
-        let link = match attached.role {
-            // The roles are ours: where we receive, the device asks.
-            Role::Receiver => Link::Device(device),
-            Role::Sender => {
-                Link::Answers(Answers { node: Node::Registration, reply_to: None, waiting: VecDeque::new() })
-            }
-        };
-        let asks = matches!(link, Link::Device(_));
-        self.links.insert(attached.link, link);
-        if asks {
+        // The roles are ours: where we receive, the device asks.
+        if attached.role == Role::Receiver {
+            self.links.insert(attached.link, asking);
             self.endpoint.grant(attached.link, CREDIT);
+        } else {
+            let answers = Answers { node: Node::Registration, reply_to: None, waiting: VecDeque::new() };
+            self.links.insert(attached.link, Link::Answers(answers));
+        }
+    }
+
+    /// Somebody asks who is no device that is enrolled. There is no credit for more than a few such requests.
+    pub(super) fn refuse_request(&mut self, error: &Error, delivery: &Delivery) {
+        if !delivery.settled {
+            let rejection = DeliveryState::rejected(rejection(&self.edge.services, error));
+            self.endpoint.settle(delivery.link, delivery.id, rejection);
         }
     }
 

@@ -124,7 +124,7 @@ mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use pollux_model::resource::ResourceKind;
-    use pollux_model::{ErrorCode, sas};
+    use pollux_model::{Clock as _, ErrorCode, sas};
 
     use super::*;
     use crate::caller::Caller;
