@@ -8,8 +8,9 @@ const { Client, Message } = require('azure-iot-device');
 const { Mqtt } = require('azure-iot-device-mqtt');
 const { NoRetry } = require('azure-iot-common');
 const { ProvisioningDeviceClient } = require('azure-iot-provisioning-device');
+const { Amqp, AmqpWs } = require('azure-iot-provisioning-device-amqp');
 const { Http } = require('azure-iot-provisioning-device-http');
-const { Mqtt: ProvisioningMqtt } = require('azure-iot-provisioning-device-mqtt');
+const { Mqtt: ProvisioningMqtt, MqttWs } = require('azure-iot-provisioning-device-mqtt');
 const { ProvisioningServiceClient } = require('azure-iot-provisioning-service');
 const { X509Security } = require('azure-iot-security-x509');
 const { Registry } = require('azure-iothub');
@@ -20,7 +21,9 @@ const { assert, subject, THERMOSTAT } = lib;
 const [dps] = subject.dps;
 const service = ProvisioningServiceClient.fromConnectionString(dps.connectionString);
 const registry = Registry.fromConnectionString(subject.hub[0].connectionString);
-const TRANSPORTS = { MQTT: ProvisioningMqtt, HTTPS: Http };
+const TRANSPORTS = {
+  MQTT: ProvisioningMqtt, 'MQTT over WebSocket': MqttWs, AMQP: Amqp, 'AMQP over WebSocket': AmqpWs, HTTPS: Http,
+};
 const scenario = new lib.Scenario();
 const root = pki.root('Conformance Root');
 const factory = pki.intermediate(root, 'Factory A');

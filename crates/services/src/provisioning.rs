@@ -35,8 +35,8 @@ use tokio::sync::Semaphore;
 /// What a change expects to find: the store's own word.
 pub use pollux_store::Expect;
 
-pub use attest::tpm::TpmKeys;
 pub use attest::decision::{Changes, Decision, Entry, Verdict, Vouching};
+pub use attest::tpm::TpmKeys;
 pub use audit::{AuditAction, AuditPage, AuditQuery, AuditRecord, Decider};
 pub use bulk::{BulkErrors, BulkItem, BulkMode};
 pub use enrollment_input::{AttestationInput, CertificateKind, EnrollmentInput, GroupInput, IndividualInput};

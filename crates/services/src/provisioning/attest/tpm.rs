@@ -94,7 +94,12 @@ impl Provisioning {
 }
 
 /// Until when the token proves that its signer opened a challenge; `None`: it does not.
-pub(super) fn signed(secret: &Key, id: &RegistrationId, token: &SasToken, now: Timestamp) -> Option<Timestamp> {
+pub(super) fn signed(
+    secret: &Key,
+    id: &RegistrationId,
+    token: &SasToken,
+    now: Timestamp,
+) -> Option<Timestamp> {
     let now = now.as_secs() / PERIOD;
     let signed = |period: i64| token.signed_by(&session_key(secret, id, period).bytes());
     // Both are always tried.
