@@ -6,10 +6,10 @@ import threading
 
 
 class Webhook:
-    """Answers every POST with `answer(body) -> (status, JSON or text)`; keeps the bodies it got."""
+    """Answers every POST with `answer(body) -> (status, JSON or text)`; keeps the bodies it got, and the idempotency keys."""
 
     def __init__(self, answer):
-        self.seen = []
+        self.seen, self.keys = [], []
         webhook = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -18,6 +18,7 @@ class Webhook:
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))) or b"null")
                 webhook.seen.append(body)
+                webhook.keys.append(self.headers.get("idempotency-key"))
                 status, result = answer(body)
                 data = (result if isinstance(result, str) else json.dumps(result)).encode()
                 self.send_response(status)
