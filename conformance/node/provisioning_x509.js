@@ -55,7 +55,9 @@ const group = (enrollmentGroupId, signers, more = {}) => service.createOrUpdateE
 }));
 
 function cli(...args) {
-  return JSON.parse(execFileSync(process.env.SUBJECT_BIN, ['dps', 'certificate', ...args, '--json'], { encoding: 'utf8' }));
+  return JSON.parse(execFileSync(process.env.SUBJECT_BIN, ['dps', 'certificate', ...args, '--json'], {
+    encoding: 'utf8', env: { ...process.env, POLLUX_DATA_DIR: subject.dataDir },
+  }));
 }
 
 scenario.case('preparation: models', () => lib.uploadModels(lib.twinsClient()), { needed: true });
