@@ -255,6 +255,9 @@ mod tests {
     async fn an_operation_id_is_known_after_a_restart() {
         let world = World::new().await;
         let operation = registered(&world, "Dev1", Some("g")).await.operation.id;
+        while !world.services.provisioning.running.lock().is_empty() {
+            tokio::task::yield_now().await;
+        }
         let world = world.restarted();
         world.services.load(&[]).await.unwrap();
         let dps = world.resource(ResourceKind::Dps, "dps1");

@@ -15,6 +15,7 @@ use super::*;
 struct Device {
     peer: Peer,
     scope: String,
+    answers: Option<LinkId>,
 }
 
 impl Device {
@@ -34,10 +35,10 @@ impl Device {
         let expiry = services.context.clock.now().as_secs() + 3600;
         let password = sas::sign(&user, &key.bytes(), expiry, Some("registration"));
         let credentials = Credentials::Plain { user, password };
-        Self { peer: Peer::connect(services, folder, credentials, Limits::default()), scope }
+        Self { peer: Peer::connect(services, folder, credentials, Limits::default()), scope, answers: None }
     }
 
-    async fn links(&mut self, id: &str) -> (LinkId, LinkId) {
+    async fn links(&mut self, id: &str) -> LinkId {
         self.peer.open().await;
         let place = format!("{}/registrations/{id}", self.scope);
         let session = self.peer.session.unwrap();
@@ -49,8 +50,8 @@ impl Device {
         let answers = self.peer.machine.attach_receiver(session, "answers", options).unwrap();
         while !matches!(self.peer.next().await, Some(Event::Attached(attached)) if attached.link == answers) {
         }
-        self.peer.machine.grant(answers, 100);
-        (self.peer.attach_sender(&place).await, answers)
+        self.answers = Some(answers);
+        self.peer.attach_sender(&place).await
     }
 
     /// Asks, and gives the answer, or the condition and description of the rejection.
@@ -71,6 +72,7 @@ impl Device {
         for (name, value) in said {
             message.application_properties.push(*name, value.clone());
         }
+        self.peer.machine.grant(self.answers.unwrap(), 1);
         while self.peer.machine.credit(link) == 0 {
             self.peer.next().await.unwrap();
         }
@@ -97,7 +99,7 @@ fn document(message: &Message) -> serde_json::Value {
 #[tokio::test]
 async fn a_device_registers_and_polls() {
     let mut device = Device::connect("Dev-1", "Dev-1").await;
-    let (link, _) = device.links("Dev-1").await;
+    let link = device.links("Dev-1").await;
     let register = [
         ("iotdps-operation-type", Value::from("iotdps-register")),
         ("iotdps-forceRegistration", Value::Bool(false)),
