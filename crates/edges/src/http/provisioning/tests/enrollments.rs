@@ -125,7 +125,7 @@ async fn bad_enrollments_are_refused_and_say_what_to_change() {
         (json!([]), "JSON"),
         (with("registrationId", json!("other")), "registrationId"),
         (with("attestation", json!({})), "attestation.type"),
-        (with("attestation", json!({ "type": "x509", "x509": {} })), "symmetricKey"),
+        (with("attestation", json!({ "type": "x509", "x509": {} })), "caReferences"),
         (with("attestation", json!({ "type": "tpm", "tpm": {} })), "symmetricKey"),
         (
             with("attestation", json!({ "type": "symmetricKey", "symmetricKey": { "primaryKey": "x" } })),
