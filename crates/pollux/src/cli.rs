@@ -65,7 +65,7 @@ pub(crate) enum Command {
     Connections(connections::Args),
     /// Device provisioning services, enrollments and registration records
     #[command(subcommand)]
-    Dps(dps::Command),
+    Dps(Box<dps::Command>),
     /// IoT hubs, device identities, device twins and routes
     #[command(subcommand)]
     Hub(hub::Command),

@@ -27,7 +27,7 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Serve(args) => serve::run(&cli.global, args).await,
         Command::Demo(args) => demo::run(&cli.global, args).await,
         Command::Connections(args) => connections::run(&cli.global, args),
-        Command::Dps(command) => dps::run(&cli.global, command).await,
+        Command::Dps(command) => dps::run(&cli.global, *command).await,
         Command::Hub(command) => hub::run(&session()?, command).await,
         Command::Events(command) => events::run(&session()?, command).await,
         Command::Twin(command) => twin::run(&cli.global, command).await,
