@@ -112,7 +112,11 @@ async fn a_delete_event_waits_for_a_registration_under_way() {
     let gate = Arc::new(Semaphore::new(0));
     hook.set(Behaviour::AllocateWhen(Arc::clone(&gate), world.services.clone()));
     let caller = world.attested("dev", &group).await;
-    let request = RegisterRequest { payload: Some(json!({ "modelId": THERMOSTAT })), force: false };
+    let request = RegisterRequest {
+        payload: Some(json!({ "modelId": THERMOSTAT })),
+        force: false,
+        ..RegisterRequest::default()
+    };
     world.services.provisioning.register(&caller, &world.dps(), request).await.unwrap();
     hook.called(2).await;
     assert_eq!(world.standing("dev").await, Standing::Assigning);

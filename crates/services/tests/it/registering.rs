@@ -202,7 +202,13 @@ async fn what_registering_again_does_is_the_entrys_policy() {
         assert!(new.twin.desired.version >= old.twin.desired.version, "{name}: versions never go back");
         if name == "stays" {
             let caller = world.attested(name, &group).await;
-            world.register_as(&caller, name, RegisterRequest { payload: None, force: true }).await;
+            world
+                .register_as(
+                    &caller,
+                    name,
+                    RegisterRequest { payload: None, force: true, ..RegisterRequest::default() },
+                )
+                .await;
             assert_eq!(hook.calls().len() - before, 2, "a forced registration asks again");
         }
     }
@@ -313,7 +319,11 @@ async fn a_payload_has_a_bound() {
     let world = World::new().await;
     let group = world.group("line", |_| {}).await;
     let caller = world.attested("dev", &group).await;
-    let request = RegisterRequest { payload: Some(json!("x".repeat(16 * 1024))), force: false };
+    let request = RegisterRequest {
+        payload: Some(json!("x".repeat(16 * 1024))),
+        force: false,
+        ..RegisterRequest::default()
+    };
     let error = world.services.provisioning.register(&caller, &world.dps(), request).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::TooLarge);
     assert!(world.record("dev").await.is_none());

@@ -142,7 +142,11 @@ fn crash_while(hook: &Hook, behaviour: impl FnOnce(&World) -> Behaviour) -> temp
         hook.set(behaviour(&world));
         let group = world.custom_group("line", &hook.url).await;
         let caller = world.attested("dev", &group).await;
-        let request = RegisterRequest { payload: Some(json!({ "modelId": THERMOSTAT })), force: false };
+        let request = RegisterRequest {
+            payload: Some(json!({ "modelId": THERMOSTAT })),
+            force: false,
+            ..RegisterRequest::default()
+        };
         let begun = world.services.provisioning.register(&caller, &world.dps(), request).await.unwrap();
         assert_eq!(begun.registration.status, RegistrationStatus::Assigning);
         hook.called(1).await;

@@ -157,7 +157,8 @@ impl World {
 
     /// Registers and waits for the end.
     pub(crate) async fn register(&self, caller: &Caller, id: &str, payload: Option<Value>) -> Registration {
-        self.register_as(caller, id, RegisterRequest { payload, force: false }).await
+        self.register_as(caller, id, RegisterRequest { payload, force: false, ..RegisterRequest::default() })
+            .await
     }
 
     pub(crate) async fn register_as(
