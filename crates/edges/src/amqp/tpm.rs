@@ -150,7 +150,7 @@ mod tests {
     fn the_first_message_is_taken_apart() {
         let begun = Exchange::begin(b"\x000ne1\0dev-1\0\x01\0\x02").unwrap();
         assert_eq!((begun.scope.as_str(), begun.id.as_str()), ("0ne1", "dev-1"));
-        assert!(matches!(begun.next, Next::StorageRootKey(key) if key == &b"\x01\0\x02"[..]));
+        assert!(matches!(begun.next, Next::StorageRootKey(key) if key == b"\x01\0\x02"[..]));
         for bad in [
             &b""[..],
             b"\0",
