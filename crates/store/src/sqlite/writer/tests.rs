@@ -254,7 +254,7 @@ impl Observer for Notes {
 fn observers_are_told_of_what_is_committed_in_order_and_of_nothing_else() {
     let (_folder, path) = database();
     let mut thread = thread(&path);
-    let notes = Arc::new(Notes { path: path.clone(), told: Mutex::default() });
+    let notes = Arc::new(Notes { path, told: Mutex::default() });
     let observer: Arc<dyn Observer> = Arc::clone(&notes) as _;
     thread.state.observers.add(Arc::downgrade(&observer));
     let make = |id: &str| {
