@@ -43,6 +43,8 @@ pub(crate) struct Device {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) life: Life,
+    /// How often its delete or its disable was asked for.
+    pub(crate) leaves: u64,
     pub(crate) telemetry: Numbers,
     /// Sent and not acknowledged: its number and the time it bears.
     pub(crate) pending: Option<(u64, String)>,
@@ -70,6 +72,7 @@ impl Device {
     pub(crate) fn new(id: String, key: Vec<u8>, mortal: bool) -> Self {
         let state = State {
             life: Life::Alive,
+            leaves: 0,
             telemetry: Numbers::default(),
             pending: None,
             settled: 0,
@@ -85,6 +88,19 @@ impl Device {
             told: None,
         };
         Self { id, key, mortal, state: Mutex::new(state), wake: Notify::new() }
+    }
+
+    /// In which of its lives it should be connected, if it should be. What a node says of one life may arrive in the next.
+    pub(crate) fn alive(&self) -> Option<u64> {
+        let state = self.state.lock();
+        (state.life == Life::Alive).then_some(state.leaves)
+    }
+
+    /// Its delete or its disable is asked for.
+    pub(crate) fn leaves(&self) {
+        let mut state = self.state.lock();
+        state.life = Life::Leaving;
+        state.leaves += 1;
     }
 }
 

@@ -79,12 +79,12 @@ async fn attempt(load: &Load, device: &Device, node: usize) -> Result<Link> {
         keep_alive: KEEP_ALIVE,
         ..HubOptions::new(&load.targets.hub_host, &device.id, credential)
     };
-    let was_alive = device.state.lock().life == Life::Alive;
+    let alive = device.alive();
     let connected = HubDevice::connect(&load.targets.all[node].mqtt, options).await;
     if let Err(ConnectError::Refused(code @ (RefusalCode::NotAuthorized | RefusalCode::UserNameOrPassword))) =
         &connected
-        && was_alive
-        && device.state.lock().life == Life::Alive
+        && alive.is_some()
+        && device.alive() == alive
     {
         let text =
             format!("node-{} refuses {}, which is registered and enabled: {code}", node + 1, device.id);

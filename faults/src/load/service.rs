@@ -138,7 +138,7 @@ async fn leave_and_return(load: &Load, device: &Device) {
     let delete = load.below(2) == 0;
     {
         let _under_way = load.begin();
-        device.state.lock().life = Life::Leaving;
+        device.leaves();
         if delete {
             deleted(load, device).await;
             load.ledger.counts.deletes.fetch_add(1, Ordering::Relaxed);

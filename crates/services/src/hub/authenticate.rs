@@ -133,11 +133,14 @@ impl Hub {
         let entering = Entering { hub: hub.name.clone(), device, generation };
         let connection = self.connections.enter(entering, link, self.context.clock.now()).await?;
         let device = self.existing(hub, id).await?;
-        if device.identity.status == Status::Disabled || device.identity.generation_id != *generation_id {
-            return Err(Error::new(
-                ErrorCode::DeviceDisabled,
-                format!("the device '{id}' was disabled or replaced just now"),
-            ));
+        if device.identity.status == Status::Disabled {
+            let text = format!("the device '{id}' was disabled just now");
+            return Err(Error::new(ErrorCode::DeviceDisabled, text));
+        }
+        // A device takes "not authorized" for the last word; what is registered now may know the same key.
+        if device.identity.generation_id != *generation_id {
+            let text = format!("the device '{id}' was replaced just now: connect again");
+            return Err(Error::new(ErrorCode::Unavailable, text));
         }
         connection.knows(device.twin.desired.version);
         Ok(connection)
