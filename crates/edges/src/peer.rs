@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use pollux_x509::{Certificate, Chain, ChainError};
 use rustls::client::danger::HandshakeSignatureValid;
@@ -100,23 +100,44 @@ fn first_version(leaf: &CertificateDer<'_>) -> Option<Certificate> {
 pub struct Peer {
     /// Where it is.
     pub address: SocketAddr,
-    /// What it showed when the connection began, its own certificate first; shared by all that comes over it.
-    shown: Option<Arc<[CertificateDer<'static>]>>,
+    /// What it showed when the connection began; shared by all that comes over it.
+    shown: Option<Arc<Shown>>,
+}
+
+/// Certificates, the peer's own first, and what they are once somebody has asked.
+#[derive(Debug)]
+struct Shown {
+    certificates: Vec<CertificateDer<'static>>,
+    read: OnceLock<Result<Chain, ChainError>>,
 }
 
 impl Peer {
     /// Of a connection whose handshake is done.
     pub(crate) fn of(address: SocketAddr, connection: &rustls::ServerConnection) -> Self {
         let certificates = connection.peer_certificates().filter(|shown| !shown.is_empty());
-        Self {
-            address,
-            shown: certificates.map(|shown| shown.iter().map(|one| one.clone().into_owned()).collect()),
-        }
+        let shown = certificates.map(|shown| Shown {
+            certificates: shown.iter().map(|one| one.clone().into_owned()).collect(),
+            read: OnceLock::new(),
+        });
+        Self { address, shown: shown.map(Arc::new) }
+    }
+
+    /// One that showed these, its own first.
+    #[cfg(test)]
+    pub(crate) fn showing(address: SocketAddr, certificates: Vec<Vec<u8>>) -> Self {
+        let certificates = certificates.into_iter().map(CertificateDer::from).collect();
+        Self { address, shown: Some(Arc::new(Shown { certificates, read: OnceLock::new() })) }
+    }
+
+    /// Whether it showed anything.
+    pub(crate) const fn shows(&self) -> bool {
+        self.shown.is_some()
     }
 
     /// What it showed, if it showed anything.
-    pub(crate) fn chain(&self) -> Option<Result<Chain, ChainError>> {
-        self.shown.as_ref().map(|shown| Chain::read(shown.iter().map(AsRef::as_ref)))
+    pub(crate) fn chain(&self) -> Option<&Result<Chain, ChainError>> {
+        let shown = self.shown.as_ref()?;
+        Some(shown.read.get_or_init(|| Chain::read(shown.certificates.iter().map(AsRef::as_ref))))
     }
 }
 

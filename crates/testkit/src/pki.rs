@@ -51,6 +51,16 @@ impl Authority {
         Self { issuer, moment: self.moment }
     }
 
+    /// DER of a certificate of this authority for another's key and name.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn cross_sign(&self, other: &Self, name: &str) -> Vec<u8> {
+        let params = authority(name, self.moment, |_| {});
+        params.signed_by(other.issuer.key(), self.issuer()).expect("a certificate").der().to_vec()
+    }
+
     /// A device's certificate.
     ///
     /// # Panics

@@ -4,6 +4,7 @@
 //! extensions, extended key usage, no SHA-1 (RFC 5280, section 6). Beside it: the trusted certificate may be any
 //! authority, not only a root, and its own dates count too, for its owner put it there to be valid.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use pollux_model::Timestamp;
@@ -77,7 +78,8 @@ impl Chain {
         }
         let mut read = read.into_iter();
         let leaf = read.next().ok_or(ChainError::Empty)?;
-        Ok(Self { leaf, others: read.map(|certificate| certificate.der().clone()).collect() })
+        let others = leading(&leaf, read.collect());
+        Ok(Self { leaf, others: others.into_iter().map(|certificate| certificate.der().clone()).collect() })
     }
 
     /// Reads text: PEM of one or more, the device's own first, or base64 of one. Keys between them are not looked at.
@@ -156,6 +158,25 @@ impl Chain {
         may_sign(authority.der())?;
         Ok(between)
     }
+}
+
+/// Of what came along with a leaf each once. Where several bear one name, of all of them those whose keys signed what is below:
+/// from names alone a stranger could make more paths than anybody can follow.
+fn leading(leaf: &Certificate, others: Vec<Certificate>) -> Vec<Certificate> {
+    let (mut names, mut seen) =
+        (HashSet::from([leaf.raw_subject().to_vec()]), HashSet::from([leaf.der().to_vec()]));
+    let mut left: Vec<_> = others.into_iter().filter(|one| seen.insert(one.der().to_vec())).collect();
+    if left.iter().all(|one| names.insert(one.raw_subject().to_vec())) {
+        return left;
+    }
+    let (mut found, mut below) = (Vec::new(), vec![leaf.clone()]);
+    while !below.is_empty() {
+        let (above, others): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|one| below.iter().any(|below| below.is_signed_by(one)));
+        found.extend(above.iter().cloned());
+        (below, left) = (above, others);
+    }
+    found
 }
 
 /// webpki asks whether an issuer is an authority (basic constraints), not what its key is for.

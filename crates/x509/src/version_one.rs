@@ -45,27 +45,33 @@ pub(crate) fn directly_below(leaf: &Certificate, authority: &Certificate) -> Res
     if !authority.is_authority() {
         return Err(refused("the enrolled certificate is not that of an authority (basic constraints)"));
     }
-    let algorithm = identifier(&parsed).ok_or_else(|| refused("the signature's algorithm has parameters"))?;
+    let (message, signature) = (parsed.tbs_certificate.as_ref(), &parsed.signature_value.data);
+    let algorithm = identifier(leaf.der(), message).ok_or_else(|| refused("it has no signature"))?;
     let same = |known: &&&dyn SignatureVerificationAlgorithm| *known.signature_alg_id() == *algorithm;
     let algorithms: Vec<_> = ALL_VERIFICATION_ALGS.iter().filter(same).copied().collect();
-    let (message, signature) = (parsed.tbs_certificate.as_ref(), &parsed.signature_value.data);
     if authority.signed(&algorithms, message, signature) {
         return Ok(());
     }
     Err(refused("the enrolled certificate did not sign it, or with an algorithm that is not taken"))
 }
 
-/// The content of the signature's `AlgorithmIdentifier`: the OID, and NULL where that is its parameter.
-fn identifier(parsed: &X509Certificate<'_>) -> Option<Vec<u8>> {
-    const OID: u8 = 6;
-    const NULL: [u8; 2] = [5, 0];
-    let oid = parsed.signature_algorithm.algorithm.as_bytes();
-    let mut content = vec![OID, u8::try_from(oid.len()).ok().filter(|length| *length < 128)?];
-    content.extend_from_slice(oid);
-    match &parsed.signature_algorithm.parameters {
-        None => {}
-        Some(parameters) if parameters.data.is_empty() => content.extend_from_slice(&NULL),
-        Some(_) => return None,
-    }
-    Some(content)
+/// The content of the signature's `AlgorithmIdentifier`, as it is written: it stands behind what is signed.
+fn identifier<'d>(der: &'d [u8], signed: &[u8]) -> Option<&'d [u8]> {
+    let rest = content(der)?.get(signed.len()..)?;
+    content(rest)
+}
+
+/// The content of the DER value that begins here.
+fn content(der: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = der.split_first()?;
+    let (first, rest) = rest.split_first()?;
+    let (length, rest) = match usize::from(*first) {
+        short @ ..0x80 => (short, rest),
+        long => {
+            let (digits, rest) = rest.split_at_checked(long & 0x7f)?;
+            let digit = |length: usize, digit: &u8| length.checked_mul(256)?.checked_add(usize::from(*digit));
+            (digits.iter().try_fold(0, digit)?, rest)
+        }
+    };
+    rest.get(..length)
 }

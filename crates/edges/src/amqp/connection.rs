@@ -53,6 +53,8 @@ pub(super) struct Connection {
     pub(super) peer: Peer,
     /// Who it is, once a registering device has proved that.
     pub(super) device: Option<Arc<Registering>>,
+    /// Why the certificate that the connection began with makes nobody a device.
+    pub(super) refused: Option<Arc<Error>>,
     /// What a device with a TPM and we have said so far.
     pub(super) exchange: Option<Exchange>,
     pub(super) links: HashMap<LinkId, Link>,
@@ -139,6 +141,7 @@ impl Connection {
             claims: Claims::default(),
             peer,
             device: None,
+            refused: None,
             exchange: None,
             links: HashMap::new(),
             sessions: HashMap::new(),

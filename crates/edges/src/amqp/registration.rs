@@ -78,10 +78,15 @@ async fn by_certificate(services: Arc<Services>, peer: Peer, place: (String, Str
     let (scope, id) = place;
     let dps = services.context.table.with_id_scope(&scope).ok_or_else(unknown)?;
     let chain = peer.chain().ok_or_else(unknown)?;
-    let chain = chain.map_err(|error| Error::new(ErrorCode::Unauthorized, error.to_string()))?;
+    let chain = chain.as_ref().map_err(|error| Error::new(ErrorCode::Unauthorized, error.to_string()))?;
     let from = Some(peer.address.ip());
-    let caller = services.provisioning.attest_by_certificate(&dps, &id, &chain, from).await?;
+    let caller = services.provisioning.attest_by_certificate(&dps, &id, chain, from).await?;
     Registering::new(services, dps, caller)
+}
+
+/// Whether it is no fault of the device: it may be let in the next time.
+const fn is_ours(error: &Error) -> bool {
+    matches!(error.code, ErrorCode::Unavailable | ErrorCode::Internal)
 }
 
 /// An unknown ID scope, an unknown device and no credential look alike.
@@ -113,8 +118,7 @@ impl Connection {
             }
             Err(error) => {
                 tracing::info!(peer = %self.peer, "a device is refused: {error}");
-                let ours = matches!(error.code, ErrorCode::Unavailable | ErrorCode::Internal);
-                self.endpoint.sasl_outcome(if ours { Code::SystemTemporary } else { Code::Auth });
+                self.endpoint.sasl_outcome(if is_ours(&error) { Code::SystemTemporary } else { Code::Auth });
             }
         }
     }
@@ -123,6 +127,11 @@ impl Connection {
     pub(super) fn attach_device(&mut self, attached: &Attached, place: Place<'_>) {
         if let Some(device) = self.device.clone().filter(|device| device.is(place.scope, place.id)) {
             self.accept_device(attached, Link::Device(device));
+            return;
+        }
+        // What it showed is looked at once: a refusal that could be asked for again and again would cost us, not the peer.
+        if let Some(error) = self.refused.clone() {
+            self.accept_device(attached, Link::Refused(error));
             return;
         }
         let (services, peer) = (Arc::clone(&self.edge.services), self.peer.clone());
@@ -147,8 +156,12 @@ impl Connection {
             }
             // It hears so when it asks. npm's client takes a refused link for an open one for a moment, in which it may come to
             // wait for ever.
-            Err(error) if self.is_stranger() && self.peer.chain().is_some() => {
-                self.accept_device(attached, Link::Refused(Arc::new(error)));
+            Err(error) if self.is_stranger() && self.peer.shows() => {
+                let error = Arc::new(error);
+                if !is_ours(&error) {
+                    self.refused = Some(Arc::clone(&error));
+                }
+                self.accept_device(attached, Link::Refused(error));
             }
             Err(error) => {
                 self.leave(attached.link);

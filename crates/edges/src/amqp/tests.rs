@@ -49,11 +49,27 @@ impl Peer {
         credentials: Credentials,
         limits: Limits,
     ) -> Self {
+        Self::connect_from(
+            SocketAddr::from((Ipv4Addr::LOCALHOST, 1)).into(),
+            services,
+            folder,
+            credentials,
+            limits,
+        )
+    }
+
+    /// The same as somebody.
+    fn connect_from(
+        who: crate::peer::Peer,
+        services: Arc<Services>,
+        folder: tempfile::TempDir,
+        credentials: Credentials,
+        limits: Limits,
+    ) -> Self {
         let (ours, theirs) = tokio::io::duplex(1 << 16);
         let gate = Gate::new(10, 10);
         let admission = gate.admit(Ipv4Addr::LOCALHOST.into()).unwrap();
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        tokio::spawn(Amqp::new(services).serve(theirs, address.into(), admission, CancellationToken::new()));
+        tokio::spawn(Amqp::new(services).serve(theirs, who, admission, CancellationToken::new()));
         let host = Some("localhost".to_owned());
         let now = Instant::now();
         let mut machine = Endpoint::client(Arc::new(limits), Some(credentials), host.clone(), now.into_std());

@@ -17,7 +17,16 @@ const THROWN_AWAY: usize = 8 * 1024 * 1024;
 
 /// Reads a body of at most `limit` bytes. [`ErrorCode::TooLarge`] beyond it.
 pub(crate) async fn read(body: Body, limit: usize) -> Result<Bytes> {
-    match tokio::time::timeout(PATIENCE, collect(body, limit)).await {
+    within(body, limit, THROWN_AWAY).await
+}
+
+/// The same of somebody who has proved nothing yet: nothing is taken beyond the limit.
+pub(crate) async fn of_stranger(body: Body, limit: usize) -> Result<Bytes> {
+    within(body, limit, 0).await
+}
+
+async fn within(body: Body, limit: usize, thrown_away: usize) -> Result<Bytes> {
+    match tokio::time::timeout(PATIENCE, collect(body, limit, thrown_away)).await {
         Ok(collected) => collected,
         Err(_) => {
             Err(Error::invalid(format!("the body did not arrive within {} seconds", PATIENCE.as_secs())))
@@ -25,7 +34,7 @@ pub(crate) async fn read(body: Body, limit: usize) -> Result<Bytes> {
     }
 }
 
-async fn collect(mut body: Body, limit: usize) -> Result<Bytes> {
+async fn collect(mut body: Body, limit: usize, thrown_away: usize) -> Result<Bytes> {
     // Most bodies come in one part, which need not be copied; many small ones must not take more than their bytes.
     let (mut first, mut whole, mut size) = (None, Vec::new(), 0_usize);
     while let Some(frame) = body.frame().await {
@@ -33,7 +42,7 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes> {
         size = size.saturating_add(data.len());
         if size > limit {
             (first, whole) = (None, Vec::new());
-            if size - limit > THROWN_AWAY {
+            if size - limit > thrown_away {
                 break;
             }
         } else if first.is_none() && whole.is_empty() {
@@ -92,5 +101,8 @@ mod tests {
         let (sent, taken) = body(vec![vec![0; 1024 * 1024]; 100]);
         assert_eq!(read(sent, 10).await.unwrap_err().code, ErrorCode::TooLarge);
         assert!(taken.load(Ordering::Relaxed) < 15);
+        let (sent, taken) = body(vec![vec![0; 4]; 100]);
+        assert_eq!(of_stranger(sent, 10).await.unwrap_err().code, ErrorCode::TooLarge);
+        assert_eq!(taken.load(Ordering::Relaxed), 3, "of a stranger no more than shows that it is too much");
     }
 }

@@ -48,7 +48,7 @@ async fn token(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let form = match body::read(body, MAX_FORM).await {
+    let form = match body::of_stranger(body, MAX_FORM).await {
         Ok(form) => form,
         Err(error) => return oauth(StatusCode::BAD_REQUEST, "invalid_request", 900_144, &error.message),
     };

@@ -100,17 +100,17 @@ async fn device(
 }
 
 /// What a device proves itself with.
-enum Credential {
+enum Credential<'p> {
     /// The token in the password.
     Token(SasToken),
     /// The certificate that the connection began with, where there is no password (WIRE.md 4.2).
-    Certificate(Box<Chain>),
+    Certificate(&'p Chain),
 }
 
-fn credential(connect: &Connect, peer: &Peer) -> Result<Credential, ConnectRefusal> {
+fn credential<'p>(connect: &Connect, peer: &'p Peer) -> Result<Credential<'p>, ConnectRefusal> {
     let Some(password) = connect.password.as_deref().filter(|password| !password.is_empty()) else {
         return match peer.chain() {
-            Some(Ok(chain)) => Ok(Credential::Certificate(Box::new(chain))),
+            Some(Ok(chain)) => Ok(Credential::Certificate(chain)),
             Some(Err(error)) => {
                 tracing::info!(%peer, %error, "CONNECT refused: what was shown is no certificate");
                 Err(ConnectRefusal::NotAuthorized)

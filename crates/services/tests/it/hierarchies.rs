@@ -121,6 +121,11 @@ fn x509(kind: CertificateKind, der: &[u8], entry: Entry) -> EnrollmentInput {
     }
 }
 
+async fn put_group(world: &World, id: &str, authority: &Authority, entry: Entry) {
+    let input = GroupInput { id: id.into(), common: x509(CertificateKind::Signing, &authority.der(), entry) };
+    world.services.provisioning.put_enrollment_group(&world.admin, &world.dps(), input, None).await.unwrap();
+}
+
 async fn enroll(world: &World, entries: &Entries, authorities: &[Authority], leaf: &Leaf, other: &Leaf) {
     let (provisioning, admin, dps) = (&world.services.provisioning, &world.admin, world.dps());
     if entries.individual == Entry::None {
@@ -141,8 +146,7 @@ async fn enroll(world: &World, entries: &Entries, authorities: &[Authority], lea
             let _ = provisioning.delete_enrollment_group(admin, &dps, &id, Expect::Any).await;
             continue;
         }
-        let common = x509(CertificateKind::Signing, &authorities[at].der(), entry);
-        provisioning.put_enrollment_group(admin, &dps, GroupInput { id, common }, None).await.unwrap();
+        put_group(world, &id, &authorities[at], entry).await;
     }
 }
 
@@ -217,14 +221,7 @@ async fn without_its_certificate_its_record_speaks_and_groups_above_are_named() 
     let (line, beside) = (root.intermediate("line", |_| {}), Authority::root("beside", NOW, |_| {}));
     let leaf = line.leaf(DEVICE, |_| {});
     for (id, authority) in [("line", &line), ("root", &root), ("root-again", &root), ("beside", &beside)] {
-        let common = x509(CertificateKind::Signing, &authority.der(), Entry::Enabled);
-        let input = GroupInput { id: id.into(), common };
-        world
-            .services
-            .provisioning
-            .put_enrollment_group(&world.admin, &world.dps(), input, None)
-            .await
-            .unwrap();
+        put_group(&world, id, authority, Entry::Enabled).await;
     }
     let chain = Chain::read([leaf.der.as_slice(), &line.der()]).unwrap();
     let caller =
@@ -272,23 +269,13 @@ async fn an_authority_beside_the_way_decides_nothing() {
     let leaf = line.leaf(DEVICE, |_| {});
     let shown = [leaf.der.clone(), line.der()];
     let groups = [("twin", &twin, Entry::Enabled), ("beside", &beside, Entry::Disabled)];
-    let put = async |id: &str, authority: &Authority, entry| {
-        let common = x509(CertificateKind::Signing, &authority.der(), entry);
-        let input = GroupInput { id: id.into(), common };
-        world
-            .services
-            .provisioning
-            .put_enrollment_group(&world.admin, &world.dps(), input, None)
-            .await
-            .unwrap();
-    };
     for (id, authority, entry) in groups {
-        put(id, authority, entry).await;
+        put_group(&world, id, authority, entry).await;
     }
     assert_eq!(decided(&world, &shown).await, Decision::Unknown, "names alone prove nothing");
-    put("root", &root, Entry::Enabled).await;
+    put_group(&world, "root", &root, Entry::Enabled).await;
     assert_eq!(decided(&world, &shown).await, Decision::Group("root".into()));
     // Of two for the same certificate the disabled one decides.
-    put("root-again", &root, Entry::Disabled).await;
+    put_group(&world, "root-again", &root, Entry::Disabled).await;
     assert_eq!(decided(&world, &shown).await, Decision::Disabled);
 }

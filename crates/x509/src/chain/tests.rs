@@ -148,3 +148,38 @@ fn a_leaf_of_version_one_is_below_who_signed_it_and_nobody_else() {
     assert!(matches!(chain.below(&namesake, now), Err(Refusal::Path(_))));
     assert!(matches!(chain.below(&root, Timestamp::from_secs(0)), Err(Refusal::Dates { .. })));
 }
+
+#[test]
+fn of_many_that_bear_one_name_those_count_that_signed() {
+    let root = root("root");
+    let low = root.intermediate("ca", |_| {});
+    let leaf = leaf_of(&low, "device-1", |_| {});
+    // Each could be above each, and above the leaf, by its name.
+    let strangers: Vec<_> = (0..7).map(|_| Authority::root("ca", NOW, |_| {}).der()).collect();
+    let shown: Vec<_> = [leaf.clone()].into_iter().chain(strangers).chain([low.der(), low.der()]).collect();
+    let chain = Chain::read(shown.iter().map(Vec::as_slice)).unwrap();
+    assert_eq!(chain.others, [low.der().into()]);
+    assert_eq!(chain.below(&certificate(&root), Timestamp::from_secs(NOW)), Ok(1));
+    // Of different names all are kept, in any order, each once.
+    let shown = [leaf, root.der(), low.der(), root.der()];
+    let chain = Chain::read(shown.iter().map(Vec::as_slice)).unwrap();
+    assert_eq!(chain.others, [root.der().into(), low.der().into()]);
+}
+
+/// The same subject and key certified by two: either way up is found.
+#[test]
+fn a_cross_signed_authority_leads_both_ways() {
+    let (one, other) = (root("one"), root("other"));
+    let shared = one.intermediate("shared", |_| {});
+    let crossed = other.cross_sign(&shared, "shared");
+    let shown = [leaf_of(&shared, "device-1", |_| {}), shared.der(), crossed];
+    assert_eq!(below(&shown, &one).unwrap(), 1);
+    assert_eq!(below(&shown, &other).unwrap(), 1);
+}
+
+#[test]
+fn a_signature_is_checked_whatever_parameters_its_algorithm_has() {
+    let root = Certificate::from_text(include_str!("fixtures/pss-root.pem")).unwrap();
+    let leaf = Certificate::from_text(include_str!("fixtures/pss-leaf.pem")).unwrap();
+    assert!(leaf.is_signed_by(&root) && root.is_signed_by(&root) && !root.is_signed_by(&leaf));
+}

@@ -7,7 +7,8 @@ use pollux_amqp::{Body, Message, MessageId, Properties, Value};
 use pollux_model::resource::Properties as Of;
 use pollux_model::{Key, sas};
 use pollux_services::Caller;
-use pollux_services::provisioning::{EnrollmentInput, GroupInput};
+use pollux_services::provisioning::{AuditQuery, EnrollmentInput, GroupInput};
+use pollux_testkit::pki::Authority;
 
 use super::*;
 
@@ -166,4 +167,26 @@ async fn a_device_does_not_get_another_ones_place() {
             _ => {}
         }
     }
+}
+
+/// Were it looked at again for each link, a stranger could have us follow certificates all day.
+#[tokio::test]
+async fn a_certificate_that_makes_nobody_a_device_is_looked_at_once() {
+    let (services, folder) = crate::fixture::services().await;
+    let dps = services.context.table.serving(ResourceKind::Dps, "localhost").unwrap();
+    let Of::Dps(own) = &dps.properties else { panic!("no provisioning service") };
+    let place = format!("{}/registrations/dev-1", own.id_scope);
+    let now = services.context.clock.now().as_secs();
+    let leaf = Authority::root("nobody's", now, |_| {}).leaf("dev-1", |_| {});
+    let who = crate::peer::Peer::showing(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), vec![leaf.der]);
+    let (services, kept) = (Arc::clone(&services), services);
+    let mut peer = Peer::connect_from(who, services, folder, Credentials::Anonymous, Limits::default());
+    peer.open().await;
+    for _ in 0..5 {
+        let link = peer.attach_sender(&place).await;
+        peer.machine.detach(link, None);
+    }
+    let asked = AuditQuery::default();
+    let refusals = kept.provisioning.audit_records(&Caller::admin(), &dps, &asked, 100).await.unwrap();
+    assert_eq!(refusals.records.len(), 1);
 }

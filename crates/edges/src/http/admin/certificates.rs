@@ -9,7 +9,7 @@ use http::HeaderMap;
 use http::header::ETAG;
 use pollux_model::enrollment::Der;
 use pollux_model::resource::CaCertificate;
-use pollux_model::{ResourceName, Result};
+use pollux_model::{Error, ErrorCode, ResourceName, Result};
 use pollux_services::Caller;
 use pollux_services::provisioning::{Expect, contract};
 use serde::Deserialize;
@@ -25,9 +25,8 @@ const ALL: &str = "/admin/resources/dps/{name}/certificates";
 pub(super) fn routes() -> Router<Admin> {
     Router::new()
         .route(ALL, get(list))
-        .route(&format!("{ALL}/{{certificate}}"), get(show).put(put).delete(delete))
-        .route(&format!("{ALL}/{{certificate}}/verification-code"), post(make_code))
-        .route(&format!("{ALL}/{{certificate}}/verify"), post(verify))
+        .route(&format!("{ALL}/{{certificate}}"), get(show).put(change).delete(delete))
+        .route(&format!("{ALL}/{{certificate}}/{{deed}}"), post(change))
 }
 
 /// What stands in the path.
@@ -36,6 +35,8 @@ struct Place {
     name: String,
     #[serde(default)]
     certificate: String,
+    /// What is done with one that is there.
+    deed: Option<String>,
 }
 
 impl Place {
@@ -71,20 +72,31 @@ async fn show(
     shown(place.dps().and_then(|dps| admin.services.resources.certificate(&caller, &dps, &place.certificate)))
 }
 
-async fn put(
+/// Adds or replaces one; or asks for the code that proves possession; or proves it.
+async fn change(
     State(admin): State<Admin>,
     Path(place): Path<Place>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let made = async {
-        let Said { certificate, is_verified } = read(&admin, body).await?;
-        let (dps, expect) = (place.dps()?, expected(&headers)?);
+    let changed = async {
+        let (dps, name, expect) = (place.dps()?, &*place.certificate, expected(&headers)?);
         let resources = &admin.services.resources;
-        resources.put_certificate(&caller, &dps, &place.certificate, &certificate, is_verified, expect).await
+        match place.deed.as_deref() {
+            None => {
+                let Said { certificate, is_verified } = read(&admin, body).await?;
+                resources.put_certificate(&caller, &dps, name, &certificate, is_verified, expect).await
+            }
+            Some("verification-code") => resources.make_verification_code(&caller, &dps, name, expect).await,
+            Some("verify") => {
+                let Said { certificate, .. } = read(&admin, body).await?;
+                resources.verify_certificate(&caller, &dps, name, &certificate, expect).await
+            }
+            Some(_) => Err(Error::new(ErrorCode::NotFound, "use verification-code or verify")),
+        }
     };
-    shown(made.await)
+    shown(changed.await)
 }
 
 async fn delete(
@@ -98,35 +110,6 @@ async fn delete(
         admin.services.resources.delete_certificate(&caller, &dps, &place.certificate, expect).await
     };
     nothing(gone.await)
-}
-
-async fn make_code(
-    State(admin): State<Admin>,
-    Path(place): Path<Place>,
-    Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
-) -> Response {
-    let made = async {
-        let (dps, expect) = (place.dps()?, expected(&headers)?);
-        admin.services.resources.make_verification_code(&caller, &dps, &place.certificate, expect).await
-    };
-    shown(made.await)
-}
-
-async fn verify(
-    State(admin): State<Admin>,
-    Path(place): Path<Place>,
-    Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let verified = async {
-        let Said { certificate, .. } = read(&admin, body).await?;
-        let (dps, expect) = (place.dps()?, expected(&headers)?);
-        let resources = &admin.services.resources;
-        resources.verify_certificate(&caller, &dps, &place.certificate, &certificate, expect).await
-    };
-    shown(verified.await)
 }
 
 async fn read(admin: &Admin, sent: Body) -> Result<Said> {

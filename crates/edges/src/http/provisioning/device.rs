@@ -136,14 +136,14 @@ enum Challenged {
 /// for C). Whom no enrollment knows by these keys is refused like any other.
 async fn challenge(services: &Services, request: Request, scope: &str, id: &str) -> Result<Challenged> {
     let (parts, body) = request.into_parts();
-    let shows = parts.extensions.get::<Peer>().is_some_and(|peer| peer.chain().is_some());
+    let shows = parts.extensions.get::<Peer>().is_some_and(Peer::shows);
     if shows || parts.headers.contains_key(AUTHORIZATION) {
         return Ok(Challenged::No(Request::from_parts(parts, body)));
     }
     let dps = provisioning_service(&parts, scope)?;
     // Nobody has proved anything yet: no more is read than a registration takes.
     let most = services.context.limits.registration_payload + TPM_ROOM;
-    let bytes = body::read(body, most).await?;
+    let bytes = body::of_stranger(body, most).await?;
     let Some(tpm) = parsed(&bytes, id).ok().and_then(|body| body.tpm) else {
         return Ok(Challenged::No(Request::from_parts(parts, Body::from(bytes))));
     };
@@ -169,7 +169,7 @@ async fn attested(services: &Arc<Services>, request: Request, scope: &str, id: &
     let shown = peer.and_then(Peer::chain).filter(|_| !parts.headers.contains_key(AUTHORIZATION));
     let (provisioning, from) = (&services.provisioning, peer.map(|peer| peer.address.ip()));
     let caller = match shown {
-        Some(Ok(chain)) => provisioning.attest_by_certificate(&dps, id, &chain, from).await?,
+        Some(Ok(chain)) => provisioning.attest_by_certificate(&dps, id, chain, from).await?,
         Some(Err(error)) => return Err(Error::new(ErrorCode::Unauthorized, error.to_string())),
         None => provisioning.attest_by_token(&dps, id, &token(&parts.headers)?, from).await?,
     };

@@ -19,6 +19,7 @@ async fn a_certificate_is_added_proved_shown_and_deleted() {
     assert_eq!(made["thumbprint"].as_str().map(str::len), Some(40));
     let code = operator.call("POST", &format!("{one}/verification-code"), json!({})).await.is(200).json();
     let code = code["verificationCode"].as_str().unwrap().to_owned();
+    operator.call("POST", &format!("{one}/other"), json!({})).await.is(404);
     let verify = format!("{one}/verify");
     operator.call("POST", &verify, json!({ "certificate": root.pem() })).await.is(400);
     operator.call("POST", &verify, json!({})).await.is(400);
