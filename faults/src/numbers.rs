@@ -37,6 +37,11 @@ impl Numbers {
         self.open.insert(number);
     }
 
+    /// Whether nobody waits for its answer any more. A node may carry it out still, also after what was asked for later.
+    pub(crate) fn is_given_up(&self, number: u64) -> bool {
+        self.open.contains(&number)
+    }
+
     fn times(&self, number: u64) -> u32 {
         self.again.get(&number).copied().unwrap_or(1)
     }

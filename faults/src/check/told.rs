@@ -176,7 +176,8 @@ async fn desired(subject: Subject<'_>) -> Result<String, String> {
         }
         let desired = twins.get(&device.id).map_or(&Value::Null, |twin| &twin["properties"]["desired"]);
         let (version, number) = (desired["$version"].as_u64().unwrap_or(0), number_of(desired));
-        if number < state.desired_number || number > state.desired.sent || version < state.desired_version {
+        let lost = number < state.desired_number && !state.desired.is_given_up(number);
+        if lost || number > state.desired.sent || version < state.desired_version {
             let (acked, sent) = (state.desired_number, state.desired.sent);
             wrong.push(format!(
                 "the hub has {number} for {}, acknowledged was {acked}, sent {sent}",
