@@ -22,6 +22,7 @@ READS = [
     ("POST", "/registrations/rights-1/explain", {}),
     ("POST", "/enrollmentGroups/rights-group/explain", {}),
     ("GET", "/stats", None),
+    ("GET", "/revocations", None),
 ]
 WRITES = [
     ("PUT", "/enrollments/rights-1", BODY),
@@ -40,7 +41,9 @@ RECORD_READS = [("GET", "/registrations/rights-1", None), ("POST", "/registratio
 RECORD_WRITES = [("DELETE", "/registrations/rights-1", None)]
 # The audit record tells of enrollments and of registrations.
 AUDIT = [("GET", "/audit", None)]
-ALL = READS + WRITES + KEYS + RECORD_READS + RECORD_WRITES + AUDIT
+# What was issued to a device lets it in, and stands in its record.
+REVOKING = [("POST", "/revocations", {"registrationId": "rights-none"})]
+ALL = READS + WRITES + KEYS + RECORD_READS + RECORD_WRITES + AUDIT + REVOKING
 POLICIES = {
     "EnrollmentRead": READS,
     "EnrollmentWrite": WRITES,

@@ -25,7 +25,7 @@ function read(base, above) {
 function root(name) {
   const base = file(`${(count += 1)}`);
   openssl('req', '-x509', ...EC, '-keyout', `${base}.key`, '-out', `${base}.pem`, '-subj', `/CN=${name}`, '-days', '2',
-    '-addext', 'keyUsage=critical,keyCertSign');
+    '-addext', 'keyUsage=critical,keyCertSign,cRLSign');
   return read(base);
 }
 
@@ -44,7 +44,7 @@ function issue(above, name, extensions, days = 1) {
 }
 
 /** An authority below another. */
-const intermediate = (above, name) => issue(above, name, ['basicConstraints=critical,CA:TRUE', 'keyUsage=critical,keyCertSign']);
+const intermediate = (above, name) => issue(above, name, ['basicConstraints=critical,CA:TRUE', 'keyUsage=critical,keyCertSign,cRLSign']);
 
 /** A device's certificate, with the intermediates that lead to the root. */
 const leaf = (above, name, days) => issue(above, name, ['basicConstraints=CA:FALSE', 'extendedKeyUsage=clientAuth'], days);
@@ -60,4 +60,19 @@ function selfSigned(name) {
   return read(base);
 }
 
-module.exports = { root, intermediate, leaf, plainLeaf, selfSigned };
+/** A certificate signing request with its key: `csr` is base64 of DER, `pem` the same as PEM. */
+function request(name, newKey = EC) {
+  const base = file(`${(count += 1)}`);
+  openssl('req', '-new', ...newKey, '-keyout', `${base}.key`, '-out', `${base}.csr`, '-subj', `/CN=${name}`);
+  const pem = fs.readFileSync(`${base}.csr`, 'utf8');
+  const csr = pem.split('\n').filter((line) => line && !line.startsWith('-----')).join('');
+  return { csr, pem, key: fs.readFileSync(`${base}.key`, 'utf8') };
+}
+
+/** The serial numbers in a revocation list. */
+function revokedIn(crl) {
+  const text = execFileSync('openssl', ['crl', '-noout', '-text'], { input: crl, encoding: 'utf8' });
+  return [...text.matchAll(/Serial Number: ([0-9A-F]+)/g)].map(([, serial]) => serial);
+}
+
+module.exports = { request, revokedIn, root, intermediate, leaf, plainLeaf, selfSigned };

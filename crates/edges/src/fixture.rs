@@ -12,9 +12,13 @@ use pollux_testkit::SeededRandom;
 
 /// The folder goes when the services have gone.
 pub(crate) async fn services() -> (Arc<Services>, tempfile::TempDir) {
+    services_at(Arc::new(ManualClock::new(Timestamp::from_secs(1_700_000_000)))).await
+}
+
+/// The same with a clock that the test moves.
+pub(crate) async fn services_at(clock: Arc<ManualClock>) -> (Arc<Services>, tempfile::TempDir) {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_700_000_000)));
     let store = SqliteStore::open(&folder.path().join("state.db"), SqliteOptions::default()).unwrap();
     let log = SegmentLog::open(&folder.path().join("log"), SegmentOptions::default(), clock.clone()).unwrap();
     let context = Context {

@@ -13,6 +13,7 @@ use pollux_model::{Error, ErrorCode, RegistrationId, Result};
 use pollux_services::caller::Identity;
 use pollux_services::provisioning::{RegisterRequest, contract};
 use pollux_services::{Caller, Services};
+use pollux_x509::SigningRequest;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -38,6 +39,18 @@ pub(crate) struct Said {
     pub(crate) payload: Option<Value>,
     /// Its TPM's public keys.
     pub(crate) tpm: Option<Tpm>,
+    /// What it wants a certificate made of.
+    pub(crate) signing_request: Option<Vec<u8>>,
+}
+
+/// Names of a certificate signing request in a registration: of api-version 2025-07-01-preview (base64 of DER), and of
+/// 2021-11-01-preview (PEM; `az_iot_provisioning_client.c` of the SDK for C). Either form is taken under either.
+pub(crate) const SIGNING_REQUEST: [&str; 2] = ["csr", "clientCertificateCsr"];
+
+/// The DER of a certificate signing request, whose maker has the key.
+pub(crate) fn signing_request(text: &str) -> Result<Vec<u8>> {
+    let read = SigningRequest::from_text(text).map_err(|error| Error::invalid(format!("csr: {error}")))?;
+    Ok(read.der().to_vec())
 }
 
 /// The public keys of a TPM, as a device sends them: base64 of `TPM2B_PUBLIC`.
@@ -91,8 +104,9 @@ impl Registering {
 
     /// Begins a registration, or joins the one that runs: 202.
     pub(crate) async fn register(&self, said: Said, force: bool) -> Result<Reply> {
-        let storage_root_key = said.tpm.map(|tpm| tpm.storage_root()).transpose()?;
-        let request = RegisterRequest { payload: said.payload, force, storage_root_key };
+        let storage_root_key = said.tpm.as_ref().map(Tpm::storage_root).transpose()?;
+        let Said { payload, signing_request, .. } = said;
+        let request = RegisterRequest { payload, force, storage_root_key, signing_request };
         let begun = self.services.provisioning.register(&self.caller, &self.dps, request).await?;
         Ok(Reply { status: 202, body: json!({"operationId": begun.operation_id, "status": "assigning"}) })
     }
@@ -116,7 +130,7 @@ impl Registering {
     pub(crate) fn said(&self, body: &[u8]) -> Result<Said> {
         let text = body.trim_ascii();
         if text.is_empty() {
-            return Ok(Said { payload: None, tpm: None });
+            return Ok(Said { payload: None, tpm: None, signing_request: None });
         }
         let mut fields: Map<String, Value> = serde_json::from_slice(text)
             .map_err(|error| Error::invalid(format!("the body must be a JSON object: {error}")))?;
@@ -130,8 +144,13 @@ impl Registering {
             Some(_) => return Err(Error::invalid("registrationId must be that of the user name")),
         }
         let payload = take("payload");
+        let signing_request = match SIGNING_REQUEST.into_iter().find_map(&mut take) {
+            None => None,
+            Some(Value::String(text)) => Some(signing_request(&text)?),
+            Some(_) => return Err(Error::invalid("csr must be text: base64 of DER, or PEM")),
+        };
         let tpm = take("tpm").map(serde_json::from_value).transpose();
         let tpm = tpm.map_err(|error| Error::invalid(format!("tpm is not what was expected: {error}")))?;
-        Ok(Said { payload, tpm })
+        Ok(Said { payload, tpm, signing_request })
     }
 }

@@ -27,6 +27,10 @@ pub struct Registration {
     pub failure: Option<Failure>,
     /// What the webhook gave back for the device.
     pub payload: Option<Value>,
+    /// Certificates made of its requests that its hub knows it by: the newest, and the one before, which it may use until it
+    /// has the newest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issued: Vec<IssuedCertificate>,
     /// The operation that runs now, or the last one.
     pub operation: Operation,
     /// When the record was made.
@@ -35,6 +39,21 @@ pub struct Registration {
     pub updated: Timestamp,
     /// Changes with every change.
     pub etag: Etag,
+}
+
+/// A certificate that was made of a device's request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuedCertificate {
+    /// The certificate, then those above it.
+    pub chain: Vec<Der>,
+    /// Whose it is: the subject of its authority, as text.
+    pub issuer: String,
+    /// In upper-case hexadecimal digits.
+    pub serial_number: String,
+    /// Its SHA-256 thumbprint.
+    pub thumbprint: String,
+    /// Until when it holds.
+    pub not_after: Timestamp,
 }
 
 /// Where a registration stands (names as in the DPS API).
@@ -121,6 +140,9 @@ pub struct Operation {
     /// it gets is wrapped for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_root_key: Option<Der>,
+    /// What the device wants a certificate made of (PKCS#10).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signing_request: Option<Der>,
     /// The node that works on it, where there are several: others leave it alone while that one lives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,

@@ -1,5 +1,6 @@
 //! Resources: the instances of each service that live side by side, in groups, with their own names, keys and data.
 
+mod certificate_issuer;
 mod dps;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::{Etag, Key, KeyPair, ResourceName, Timestamp};
 
+pub use certificate_issuer::{CertificateIssuer, PrivateKey, Revocation};
 pub use dps::{CaCertificate, Dps, LinkedHub, ServiceAllocation};
 
 /// The five kinds of resource.

@@ -21,6 +21,7 @@ pub mod telemetry;
 mod twin_merge;
 mod twin_rules;
 mod update_device;
+mod without_certificates;
 
 use std::sync::Arc;
 

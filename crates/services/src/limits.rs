@@ -96,6 +96,8 @@ pub struct Limits {
     pub allocation_attempts: u32,
     /// Certificates of authorities that a provisioning service may have.
     pub ca_certificates: usize,
+    /// Revoked certificates that a provisioning service remembers until they end. Ours.
+    pub revocations: usize,
     /// How long a device waits between polls of its registration, in seconds (`retry-after`).
     pub registration_retry_after_seconds: u32,
     /// A message to an event hub, batches too: 1 MiB ("Azure Event Hubs quotas and limits", standard tier).
@@ -159,6 +161,7 @@ impl Default for Limits {
             audited_refusals_a_minute: 10,
             allocation_attempts: 3,
             ca_certificates: 25,
+            revocations: 10_000,
             registration_retry_after_seconds: 1,
             event: 1024 * 1024,
             consumer_groups: 20,

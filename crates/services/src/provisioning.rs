@@ -17,11 +17,13 @@ mod delete_enrollment;
 mod enrollment_input;
 mod explain;
 mod get_enrollment;
+mod issue;
 mod operate;
 mod put_enrollment;
 mod quotas;
 mod register;
 mod registrations;
+mod revoke;
 mod webhook;
 
 use std::collections::HashMap;
@@ -47,11 +49,13 @@ pub use register::{OperationStatus, RegisterRequest};
 use crate::context::Context;
 use crate::functions::Functions;
 use crate::hub::Hub;
+use crate::resources::Resources;
 
 /// The provisioning service of a deployment: all its instances.
 #[derive(Debug)]
 pub struct Provisioning {
     context: Arc<Context>,
+    resources: Arc<Resources>,
     hub: Arc<Hub>,
     functions: Arc<Functions>,
     /// Registrations that a task of this node is working on, and whether to look once more when it is done.
@@ -69,9 +73,15 @@ const OPERATIONS: usize = 256;
 impl Provisioning {
     /// Makes the service. `hub` is where devices are registered, `functions` answers webhooks that lead to ourselves.
     #[must_use]
-    pub fn new(context: Arc<Context>, hub: Arc<Hub>, functions: Arc<Functions>) -> Arc<Self> {
+    pub fn new(
+        context: Arc<Context>,
+        resources: Arc<Resources>,
+        hub: Arc<Hub>,
+        functions: Arc<Functions>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             context,
+            resources,
             hub,
             functions,
             running: Mutex::default(),

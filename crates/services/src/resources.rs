@@ -4,6 +4,7 @@
 //! ([`Resources::watch`]) are told. Devices, enrollments, twins and events of a resource belong to its own service.
 
 mod build;
+mod certificate_issuer;
 mod certificates;
 mod check;
 mod consumer_groups;
@@ -31,6 +32,7 @@ use crate::caller::{Caller, Identity};
 use crate::cluster::{Alone, Change};
 use crate::context::Context;
 
+pub use certificate_issuer::CertificateIssuerInput;
 pub use consumer_groups::GroupsOf;
 pub use declared::Declared;
 pub(crate) use failure::{commit_failed, store_failed};
@@ -194,7 +196,7 @@ impl Resources {
         let resource = self.built(name, declared)?;
         self.checked(&resource)?;
         self.make_streams(&resource, None).await?;
-        self.put(resource, Expect::Absent, None).await
+        self.put(resource, Expect::Absent, Vec::new()).await
     }
 
     async fn adopt(&self, present: &Resource, declared: &Declared) -> Result<Resource> {
@@ -205,7 +207,7 @@ impl Resources {
 
     /// Commits a changed resource, unless nothing changed.
     async fn replace(&self, present: &Resource, resource: Resource) -> Result<Resource> {
-        self.replace_and(present, resource, None).await
+        self.replace_and(present, resource, Vec::new()).await
     }
 
     /// The same, with what must be written together with it.
@@ -213,9 +215,9 @@ impl Resources {
         &self,
         present: &Resource,
         mut resource: Resource,
-        also: Option<Write>,
+        also: Vec<Write>,
     ) -> Result<Resource> {
-        if *present == resource {
+        if *present == resource && also.is_empty() {
             return Ok(resource);
         }
         self.checked(&resource)?;
@@ -226,7 +228,7 @@ impl Resources {
         Ok(resource)
     }
 
-    async fn put(&self, resource: Resource, expect: Expect, also: Option<Write>) -> Result<Resource> {
+    async fn put(&self, resource: Resource, expect: Expect, also: Vec<Write>) -> Result<Resource> {
         let write = Write::PutResource { resource: Box::new(resource.clone()), expect };
         let batch = also.into_iter().fold(Batch::from(write), Batch::with);
         self.context.store.commit(batch).await.map_err(commit_failed)?;

@@ -90,7 +90,12 @@ impl Services {
         let hub = Hub::new(Arc::clone(&context));
         let forwarding = Forwarding::new(Arc::clone(&context));
         let functions = Functions::new(Arc::clone(&context), Arc::clone(&twins));
-        let provisioning = Provisioning::new(Arc::clone(&context), Arc::clone(&hub), Arc::clone(&functions));
+        let provisioning = Provisioning::new(
+            Arc::clone(&context),
+            Arc::clone(&resources),
+            Arc::clone(&hub),
+            Arc::clone(&functions),
+        );
         let changes = Mutex::default();
         Arc::new(Self {
             context,

@@ -84,6 +84,12 @@ impl Authority {
         self.issuer.key().serialize_der()
     }
 
+    /// The same in PEM.
+    #[must_use]
+    pub fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     /// PEM of its own certificate.
     #[must_use]
     pub fn pem(&self) -> String {
@@ -95,10 +101,29 @@ impl Authority {
     }
 }
 
+/// DER of a certificate signing request for a new key.
+///
+/// # Panics
+/// When no key can be made.
+#[must_use]
+pub fn signing_request(name: &str) -> Vec<u8> {
+    let key = KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.serialize_request(&key).expect("a request").der().to_vec()
+}
+
 /// Makes parameters those of an authority.
 pub fn may_sign(params: &mut CertificateParams) {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+}
+
+/// The same, and of one that signs lists of what it revoked.
+pub fn may_revoke(params: &mut CertificateParams) {
+    may_sign(params);
+    params.key_usages.push(KeyUsagePurpose::CrlSign);
 }
 
 fn authority(

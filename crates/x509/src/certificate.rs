@@ -13,6 +13,8 @@ use x509_parser::x509::X509Name;
 
 /// Most bytes of one certificate; those of devices have a few hundred.
 const LARGEST: usize = 16 * 1024;
+/// Characters of a line of PEM (RFC 7468).
+const LINE: usize = 64;
 
 /// A certificate, and what attestation asks of it.
 #[derive(Clone, PartialEq, Eq)]
@@ -176,6 +178,22 @@ impl Certificate {
     pub fn sha256_thumbprint(&self) -> String {
         hex(digest::digest(&digest::SHA256, &self.der).as_ref())
     }
+}
+
+/// DER of a certificate as PEM.
+#[must_use]
+pub fn pem(der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, behind) = rest.split_at(rest.len().min(LINE));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = behind;
+    }
+    pem.push_str("-----END CERTIFICATE-----\n");
+    pem
 }
 
 impl fmt::Debug for Certificate {

@@ -114,6 +114,11 @@ impl Chain {
         &self.leaf
     }
 
+    /// The DER of each, the device's own first.
+    pub fn certificates(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(self.leaf.der()).chain(&self.others).map(AsRef::as_ref)
+    }
+
     /// Whether the leaf is that certificate, and holds now.
     ///
     /// # Errors

@@ -30,6 +30,7 @@ const RSA: usize = 2048;
 pub struct SigningRequest {
     request: CertificateSigningRequestParams,
     common_name: Option<String>,
+    der: Vec<u8>,
 }
 
 /// Why nothing is issued.
@@ -60,6 +61,19 @@ impl SigningRequest {
             let bytes = STANDARD.decode(packed).map_err(|_| bad(&"write PEM, or base64 of DER"))?;
             CertificateSigningRequestDer::from(bytes)
         };
+        Self::from_der(&der)
+    }
+
+    /// Reads DER, and checks the same.
+    ///
+    /// # Errors
+    /// [`IssueError::Request`].
+    pub fn from_der(der: &[u8]) -> Result<Self, IssueError> {
+        let bad = |what: &dyn std::fmt::Display| IssueError::Request(what.to_string());
+        if der.len() > LARGEST {
+            return Err(bad(&format!("it is longer than {LARGEST} bytes")));
+        }
+        let der = CertificateSigningRequestDer::from(der);
         let (rest, parsed) = X509CertificationRequest::from_der(&der).map_err(|error| bad(&error))?;
         if !rest.is_empty() {
             return Err(bad(&"bytes follow it"));
@@ -74,7 +88,13 @@ impl SigningRequest {
         }
         // It checks the signature too.
         let request = CertificateSigningRequestParams::from_der(&der).map_err(|error| bad(&error))?;
-        Ok(Self { request, common_name })
+        Ok(Self { request, common_name, der: der.to_vec() })
+    }
+
+    /// The DER it was read from.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
     }
 
     /// The common name of its subject.
@@ -82,6 +102,18 @@ impl SigningRequest {
     pub fn common_name(&self) -> Option<&str> {
         self.common_name.as_deref()
     }
+}
+
+/// A private key of PEM, in DER: PKCS#8, SEC 1 or PKCS#1.
+///
+/// # Errors
+/// [`IssueError::Issuer`]. It says nothing of what was read.
+pub fn private_key(text: &str) -> Result<Vec<u8>, IssueError> {
+    let read = PrivateKeyDer::from_pem_slice(text.as_bytes());
+    let read = read.map_err(|_| {
+        IssueError::Issuer("the key must be PEM and not encrypted (-----BEGIN PRIVATE KEY-----)".to_owned())
+    })?;
+    Ok(read.secret_der().to_vec())
 }
 
 /// An authority with its key.
@@ -97,7 +129,7 @@ impl std::fmt::Debug for Issuer {
 }
 
 impl Issuer {
-    /// Of a certificate in DER and its key in PKCS#8.
+    /// Of a certificate in DER and its key in DER (PKCS#8, SEC 1 or PKCS#1).
     ///
     /// # Errors
     /// [`IssueError::Issuer`]: it is no authority's, the key is another's, or of a kind that is not known here.

@@ -12,6 +12,6 @@ mod chain;
 mod issue;
 mod version_one;
 
-pub use certificate::{Certificate, CertificateError};
+pub use certificate::{Certificate, CertificateError, pem};
 pub use chain::{Chain, ChainError, Refusal};
-pub use issue::{IssueError, Issuer, SigningRequest};
+pub use issue::{IssueError, Issuer, SigningRequest, private_key};

@@ -6,6 +6,7 @@
 //!   PUT    /admin/resources/dps/{name}/linked-hubs/{hub}        DELETE
 //!   GET    /admin/resources/dps/{name}/certificates             GET, PUT, DELETE …/{certificate}
 //!   POST   …/certificates/{certificate}/verification-code       POST …/verify {"certificate": "…"}
+//!   GET    /admin/resources/dps/{name}/issuer                   PUT {"certificate", "key", "days"}, DELETE
 //!   PUT    /admin/resources/hub/{name}/endpoints/{endpoint}     DELETE
 //!   PUT    /admin/resources/hub/{name}/routes/{route}           DELETE
 //!   GET    /admin/resources/events/{name}/event-hubs            GET, PUT, DELETE …/{hub}
@@ -22,6 +23,7 @@
 //!
 //! Keys are in what answers for one resource or one policy, and in no list.
 
+mod certificate_issuer;
 mod certificates;
 mod consumer_groups;
 mod dead_letters;
@@ -68,6 +70,7 @@ pub(super) fn router(services: Arc<Services>, about: About) -> Router {
         .route("/admin/health", get(health))
         .merge(resources::routes())
         .merge(event_hubs::routes())
+        .merge(certificate_issuer::routes())
         .merge(certificates::routes())
         .merge(consumer_groups::routes())
         .merge(policies::routes())

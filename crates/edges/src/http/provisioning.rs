@@ -6,7 +6,7 @@
 //! | `GET`, `PUT`, `DELETE /enrollments/{id}`, `POST /enrollments/query`, `POST /enrollments/{id}/attestationmechanism` | `enrollments` |
 //! | the same under `/enrollmentGroups` | `enrollment_groups` |
 //! | `POST /enrollments`, `POST /enrollmentGroups` | `bulk` |
-//! | `GET`, `POST /audit`; `GET /stats` | `audit`; `stats` |
+//! | `GET`, `POST /audit`; `GET`, `POST /revocations`; `GET /stats` | `audit`; `revocations`; `stats` |
 //! | `GET`, `DELETE /registrations/{id}`, `POST /registrations/{group}/query` | `registrations` |
 //! | `POST /registrations/{id}/explain`, `POST /enrollmentGroups/{id}/explain` | `explain` |
 //!
@@ -23,6 +23,7 @@ mod enrollments;
 mod explain;
 mod query;
 mod registrations;
+mod revocations;
 mod stats;
 mod status;
 
@@ -49,6 +50,7 @@ enum Noun {
     Enrollment(String),
     Audit,
     Stats,
+    Revocations,
     Enrollments,
     Groups,
     EnrollmentQuery,
@@ -108,6 +110,8 @@ async fn of_service(services: &Arc<Services>, call: Call, noun: Noun) -> Result<
         (Noun::Enrollment(id), Method::DELETE) => enrollments::delete(call, &id).await,
         (Noun::Audit, Method::GET) => audit::query(call).await,
         (Noun::Audit, Method::POST) => audit::note(call).await,
+        (Noun::Revocations, Method::GET) => revocations::list(&call),
+        (Noun::Revocations, Method::POST) => revocations::revoke(call).await,
         (Noun::Stats, Method::GET) => stats::stats(call).await,
         (Noun::Enrollments, Method::POST) => bulk::enrollments(call).await,
         (Noun::Groups, Method::POST) => bulk::groups(call).await,
@@ -132,6 +136,7 @@ fn noun(path: &[String], method: &Method) -> Option<Noun> {
     let post = method == Method::POST;
     match path {
         [word] if is(word, "audit") => Some(Noun::Audit),
+        [word] if is(word, "revocations") => Some(Noun::Revocations),
         [word] if is(word, "stats") => Some(Noun::Stats),
         [word] if is(word, "enrollments") => Some(Noun::Enrollments),
         [word] if is(word, "enrollmentGroups") => Some(Noun::Groups),

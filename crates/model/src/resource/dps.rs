@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Policy;
+use super::{CertificateIssuer, Policy, Revocation};
 use crate::enrollment::Der;
 use crate::error::{Error, Result};
 use crate::{Etag, ResourceName, Timestamp};
@@ -24,6 +24,12 @@ pub struct Dps {
     /// What enrollments get that name no allocation policy; `None`: `hashed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allocation: Option<ServiceAllocation>,
+    /// What makes certificates of devices' requests; `None`: such requests are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<CertificateIssuer>,
+    /// Certificates it made that hold no more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revocations: Vec<Revocation>,
 }
 
 /// The allocation policy of a provisioning service (ARM's `allocationPolicy`).
@@ -68,6 +74,12 @@ impl Dps {
     pub fn trusted_certificate(&self, name: &str) -> Option<&Der> {
         let found = self.certificates.iter().find(|one| one.name.eq_ignore_ascii_case(name))?;
         found.verified.then_some(&found.certificate)
+    }
+
+    /// Whether the certificate of that issuer (its subject, as text) and serial number was revoked.
+    #[must_use]
+    pub fn has_revoked(&self, issuer: &str, serial_number: &str) -> bool {
+        self.revocations.iter().any(|one| one.serial_number == serial_number && one.issuer == issuer)
     }
 }
 

@@ -8,6 +8,7 @@ mod device_key;
 mod enrollment;
 mod enrollment_group;
 mod explain;
+mod issuer;
 mod registration;
 mod rules;
 mod stats;
@@ -57,6 +58,9 @@ pub(crate) enum Command {
     /// Certificates of authorities that enrollments can name
     #[command(subcommand)]
     Certificate(certificate::Command),
+    /// The authority that issues certificates to devices which ask for one
+    #[command(subcommand)]
+    Issuer(issuer::Command),
     /// Registration records: what became of each device
     #[command(subcommand)]
     Registration(registration::Command),
@@ -188,6 +192,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<()> {
         Command::EnrollmentGroup(command) => enrollment_group::run(&session()?, command).await,
         Command::Enrollment(command) => enrollment::run(&session()?, command).await,
         Command::Certificate(command) => certificate::run(&session()?, command).await,
+        Command::Issuer(command) => issuer::run(&session()?, command).await,
         Command::Registration(command) => registration::run(&session()?, command).await,
         Command::Deprovision(args) => deprovision::run(&session()?, *args).await,
         Command::Audit(args) => audit::run(&session()?, args).await,

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use pollux_model::resource::Resource;
+use pollux_model::resource::{Dps, Resource};
 use pollux_model::sas::SasToken;
 use pollux_model::{Error, ErrorCode, RegistrationId, Result, Timestamp};
 use pollux_x509::Chain;
@@ -71,7 +71,7 @@ impl Provisioning {
     ) -> Result<Caller> {
         let id = RegistrationId::parse(displayed)?;
         let leaf = chain.leaf();
-        if let Err(why) = bears_its_name(chain, displayed) {
+        if let Err(why) = in_order(dps, chain, displayed) {
             self.audit_refusal(dps, &id, from, (None, why)).await;
             return Err(refused(&id, why));
         }
@@ -171,10 +171,18 @@ pub(super) enum Groups {
     All,
 }
 
-/// Azure article "X.509 certificate attestation": the registration id is the common name of the leaf's subject.
-pub(super) fn bears_its_name(chain: &Chain, displayed: &str) -> Result<(), &'static str> {
-    let named = chain.leaf().common_name().is_some_and(|name| name.eq_ignore_ascii_case(displayed));
-    if named { Ok(()) } else { Err("the common name of the certificate is not the registration id") }
+/// What is asked of a certificate whoever trusts it. Azure article "X.509 certificate attestation": the registration id is the
+/// common name of the leaf's subject. And it must not be one that was issued here and revoked.
+pub(super) fn in_order(dps: &Resource, chain: &Chain, displayed: &str) -> Result<(), &'static str> {
+    let leaf = chain.leaf();
+    if !leaf.common_name().is_some_and(|name| name.eq_ignore_ascii_case(displayed)) {
+        return Err("the common name of the certificate is not the registration id");
+    }
+    let revoked = |dps: &Dps| dps.has_revoked(leaf.issuer(), leaf.serial_number());
+    if Provisioning::dps(dps).is_ok_and(revoked) {
+        return Err("the certificate was revoked");
+    }
+    Ok(())
 }
 
 fn refused(id: &RegistrationId, why: &str) -> Error {

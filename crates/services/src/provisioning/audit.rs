@@ -14,7 +14,7 @@ use std::net::IpAddr;
 
 use pollux_eventlog::{NewRecord, PartitionInfo, ReadFrom, ReadLimit, Record};
 use pollux_model::event::OutboxEntry;
-use pollux_model::registration::{Failure, Registration};
+use pollux_model::registration::{Failure, IssuedCertificate, Registration};
 use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
 use pollux_model::{Error, ErrorCode, OwnerName, RegistrationId, Result, Timestamp};
 use pollux_store::Write;
@@ -61,6 +61,10 @@ pub enum AuditAction {
     EnrollmentGroupDeleted,
     /// A registration record was deleted.
     RegistrationDeleted,
+    /// A device was issued a certificate that it asked for.
+    CertificateIssued,
+    /// A certificate that was issued to a device holds no more.
+    CertificateRevoked,
     /// A device, or a group's, was deprovisioned: an operator's tool says so when it is done.
     Deprovisioned,
 }
@@ -213,19 +217,30 @@ impl Provisioning {
 
     /// A record of a registration that failed.
     pub(super) fn failure_record(&self, record: &Registration, failure: &Failure) -> AuditRecord {
+        let detail = format!("{}: {}", failure.code, failure.message);
+        self.of_device(record, AuditAction::RegistrationFailed, detail)
+    }
+
+    /// A record of a certificate that was made for a device.
+    pub(super) fn issue_record(&self, record: &Registration, issued: &IssuedCertificate) -> AuditRecord {
+        let detail = format!("serial number {}, until {}", issued.serial_number, issued.not_after);
+        self.of_device(record, AuditAction::CertificateIssued, detail)
+    }
+
+    fn of_device(&self, record: &Registration, action: AuditAction, detail: String) -> AuditRecord {
         let by = match &record.group {
             Some(group) => Decider::EnrollmentGroup(group.clone()),
             None => Decider::IndividualEnrollment(record.registration_id.to_string()),
         };
         AuditRecord {
             time: self.context.clock.now(),
-            action: AuditAction::RegistrationFailed,
+            action,
             registration_id: Some(record.registration_id.to_string()),
             enrollment_group_id: None,
             decided_by: Some(by),
             who: format!("device {}", record.displayed_id),
             address: None,
-            detail: Some(format!("{}: {}", failure.code, failure.message)),
+            detail: Some(detail),
             left_out: None,
         }
     }

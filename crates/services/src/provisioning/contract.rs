@@ -192,6 +192,17 @@ pub fn registration_state(record: &Registration) -> Value {
     if let Some(payload) = &record.payload {
         out.insert("payload".into(), payload.clone());
     }
+    // Ours: what can be revoked.
+    if !record.issued.is_empty() {
+        let issued = record.issued.iter().map(|one| {
+            json!({
+                "serialNumber": one.serial_number,
+                "sha256Thumbprint": one.thumbprint,
+                "notAfterUtc": one.not_after,
+            })
+        });
+        out.insert("issuedCertificates".into(), issued.collect());
+    }
     Value::Object(out)
 }
 
@@ -219,6 +230,13 @@ pub fn operation_state(status: &OperationStatus) -> Value {
     let mut state = device_registration_state(&status.registration);
     if let Some(key) = &status.tpm_key {
         state["tpm"] = json!({"authenticationKey": STANDARD.encode(key)});
+    }
+    let record = &status.registration;
+    let asked = record.status == RegistrationStatus::Assigned && record.operation.signing_request.is_some();
+    if let Some(issued) = record.issued.first().filter(|_| asked) {
+        state["issuedCertificateChain"] = json!(issued.chain);
+        let leaf = issued.chain.first().map(|Der(der)| pollux_x509::pem(der));
+        state["issuedClientCertificate"] = json!(leaf);
     }
     state
 }

@@ -13,7 +13,7 @@ use pollux_x509::Chain;
 use super::Provisioning;
 use super::attest::decision::{Changes, Decision, Entries, Entry, Proof, Verdict, Vouching};
 use super::attest::hierarchy::Hierarchy;
-use super::attest::{Groups, bears_its_name};
+use super::attest::{self, Groups};
 use crate::caller::{Caller, Right};
 
 /// Groups read from the store at once.
@@ -101,7 +101,9 @@ impl Provisioning {
     /// What is asked of the proof itself, before any entry is.
     fn in_order(&self, dps: &Resource, displayed: &str, proof: Proof<'_>) -> Result<(), String> {
         match proof {
-            Proof::Certificate { chain, .. } => bears_its_name(chain, displayed).map_err(str::to_owned),
+            Proof::Certificate { chain, .. } => {
+                attest::in_order(dps, chain, displayed).map_err(str::to_owned)
+            }
             Proof::Token { token, .. } => {
                 self.check_frame(dps, displayed, token).map_err(|error| error.message)
             }

@@ -18,6 +18,7 @@ use super::Provisioning;
 use super::allocate::Allocated;
 use super::attest::tpm::hub_keys;
 use super::contract::EnrollmentRef;
+use super::issue::credential;
 use crate::cluster::Holding;
 use crate::hub::RegisterDevice;
 use crate::steps::Step;
@@ -206,31 +207,55 @@ impl Provisioning {
         let device_id = self.device_id(&deciding, record)?;
         let current = self.current_hub(record, &device_id).await?;
         let expect = Expect::Etag(record.etag.clone());
+        let issued = self.issued(dps, record).await?;
+        let plan = RegisterDevice {
+            id: device_id.clone(),
+            authentication: credential(&deciding.authentication, &issued),
+            iot_edge: deciding.rules.iot_edge,
+            dps: dps.name.to_string(),
+            registration_id: record.registration_id.to_string(),
+            initial_twin: None,
+            reset: false,
+            initial_overrides: false,
+            moved_from: None,
+        };
         if let Some(hub) = &current
             && !deciding.rules.reprovision.update_hub_assignment
             && !record.operation.force
         {
+            let mut batch = Batch::new();
+            if record.operation.signing_request.is_some() {
+                batch = self.hub.plan_registration(hub, plan).await.map_err(Outcome::of)?;
+            }
             let done = self.assigned(record, hub, &device_id, record.substatus, record.payload.clone());
-            return Ok(Batch::from(self.put(dps, done, expect)));
+            self.conclude(dps, &mut batch, expect, Registration { issued, ..done });
+            return Ok(batch);
         }
         let allocated = self.allocate(dps, record, &deciding, current.as_deref()).await?;
         let substatus = substatus(record, &deciding, current.as_deref(), &allocated.hub);
         let initial = allocated.initial_twin.clone().or_else(|| deciding.rules.initial_twin.clone());
         let plan = RegisterDevice {
-            id: device_id.clone(),
-            authentication: deciding.authentication.clone(),
-            iot_edge: deciding.rules.iot_edge,
-            dps: dps.name.to_string(),
-            registration_id: record.registration_id.to_string(),
             initial_twin: initial,
             reset: substatus == Substatus::DeviceDataReset,
             initial_overrides: allocated.initial_twin.is_some(),
             moved_from: current.filter(|hub| hub.name != allocated.hub.name),
+            ..plan
         };
         let mut batch = self.hub.plan_registration(&allocated.hub, plan).await.map_err(Outcome::of)?;
         let done = self.assigned(record, &allocated.hub, &device_id, Some(substatus), allocated.payload);
-        batch.writes.push(self.put(dps, done, expect));
+        self.conclude(dps, &mut batch, expect, Registration { issued, ..done });
         Ok(batch)
+    }
+
+    /// The record as it is to be, in place of the one that `done` was made of.
+    fn conclude(&self, dps: &Resource, batch: &mut Batch, expect: Expect, done: Registration) {
+        if done.operation.signing_request.is_some()
+            && let Some(newest) = done.issued.first()
+        {
+            let note = self.issue_record(&done, newest);
+            batch.writes.push(self.audit(dps, &note));
+        }
+        batch.writes.push(self.put(dps, done, expect));
     }
 
     /// The enrollment that decides for this device now; it may have changed since the device was admitted.
@@ -450,7 +475,9 @@ mod tests {
             trust: crate::SystemTrust::default(),
         });
         let hub = crate::hub::Hub::new(Arc::clone(&context));
-        let provisioning = Provisioning::new(context, hub, Arc::clone(&world.services.functions));
+        let (resources, functions) =
+            (Arc::clone(&world.services.resources), Arc::clone(&world.services.functions));
+        let provisioning = Provisioning::new(context, resources, hub, functions);
         let dps = world.resource(ResourceKind::Dps, "dps1");
         let id = RegistrationId::parse("dev1").unwrap();
         let identity = Identity::Registration {

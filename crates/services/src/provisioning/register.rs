@@ -25,6 +25,8 @@ pub struct RegisterRequest {
     pub force: bool,
     /// The public part of the storage root key of the device's TPM, where it has one.
     pub storage_root_key: Option<Vec<u8>>,
+    /// What a certificate is wanted of: a certificate signing request in DER.
+    pub signing_request: Option<Vec<u8>>,
 }
 
 /// Where an operation stands.
@@ -56,6 +58,9 @@ impl Provisioning {
         self.check_payload(request.payload.as_ref())?;
         if let Some(key) = &request.storage_root_key {
             pollux_tpm::Public::parse(key).map_err(|error| Error::invalid(error.to_string()))?;
+        }
+        if let Some(wanted) = &request.signing_request {
+            Self::check_signing_request(dps, id, wanted)?;
         }
         loop {
             let before = self.context.store.registration(&dps.name, id).await?;
@@ -162,6 +167,7 @@ impl Provisioning {
             force: request.force,
             certificate: certificate.cloned(),
             storage_root_key: request.storage_root_key.clone().map(Der),
+            signing_request: request.signing_request.clone().map(Der),
             node: self.context.cluster.node().map(str::to_owned),
         };
         let etag = Etag::fresh(&*self.context.random);
@@ -176,6 +182,7 @@ impl Provisioning {
                 device_id: None,
                 failure: None,
                 payload: None,
+                issued: Vec::new(),
                 operation,
                 created: now,
                 updated: now,

@@ -31,6 +31,8 @@ impl Resources {
                 policies: defaults::policies(kind, random),
                 linked_hubs: Vec::new(),
                 certificates: Vec::new(),
+                issuer: None,
+                revocations: Vec::new(),
                 allocation: None,
             }),
             ResourceKind::Hub => Properties::Hub(Hub {

@@ -73,7 +73,7 @@ impl Resources {
         };
         let gone = groups.remove(at);
         let forgotten = Write::DeleteCheckpoints { namespace: owner, event_hub, consumer_group: Some(gone) };
-        self.replace_and(&present, resource, Some(forgotten)).await
+        self.replace_and(&present, resource, vec![forgotten]).await
     }
 }
 

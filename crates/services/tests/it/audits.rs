@@ -11,7 +11,7 @@ use pollux_services::provisioning::{BulkItem, BulkMode, EnrollmentInput, Explain
 use crate::world::{World, keys_of};
 
 /// Waits until the newest record is of this action; all records then.
-async fn audited(world: &World, query: AuditQuery, newest: AuditAction) -> Vec<AuditRecord> {
+pub(crate) async fn audited(world: &World, query: AuditQuery, newest: AuditAction) -> Vec<AuditRecord> {
     world
         .until(async || {
             let found =

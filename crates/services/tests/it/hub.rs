@@ -25,7 +25,7 @@ impl Link {
         std::mem::take(&mut self.0.lock())
     }
 
-    fn closed(&self) -> bool {
+    pub(crate) fn closed(&self) -> bool {
         matches!(self.taken().as_slice(), [.., DeviceCommand::Close { .. }])
     }
 }

@@ -8,6 +8,7 @@ mod functions;
 mod hierarchies;
 mod hub;
 mod hub_twins;
+mod issuing;
 mod lifecycle;
 mod provisioning;
 mod registering;

@@ -86,6 +86,8 @@ pub fn resources(suffix: &str) -> Vec<Resource> {
             apply_allocation_policy: true,
         }],
         certificates: Vec::new(),
+        issuer: None,
+        revocations: Vec::new(),
     };
     let hub = Hub {
         policies: vec![policy("iothubowner", &[PolicyRight::RegistryWrite, PolicyRight::ServiceConnect])],
@@ -247,6 +249,7 @@ pub fn registration(id: &str, group: Option<&str>, status: RegistrationStatus) -
         device_id: Some(id.to_owned()),
         failure: Some(Failure { code: 400_207, message: "the webhook said 500: oh".to_owned() }),
         payload: Some(json!({"from": "webhook", "n": 1.25})),
+        issued: Vec::new(),
         operation: Operation {
             id: "5.1234.abcd".to_owned(),
             started: moment(4),
@@ -254,6 +257,7 @@ pub fn registration(id: &str, group: Option<&str>, status: RegistrationStatus) -
             force: true,
             certificate: None,
             storage_root_key: None,
+            signing_request: None,
             node: None,
         },
         created: moment(5),

@@ -5,24 +5,29 @@ use pollux_amqp::endpoint::Outgoing;
 use pollux_amqp::performative::DeliveryState;
 use pollux_amqp::{Body, Message, MessageId, Properties, Value};
 use pollux_model::resource::Properties as Of;
-use pollux_model::{Key, sas};
+use pollux_model::{Clock as _, Key, ManualClock, Timestamp, sas};
 use pollux_services::Caller;
 use pollux_services::provisioning::{AuditQuery, EnrollmentInput, GroupInput};
 use pollux_testkit::pki::Authority;
 
 use super::*;
 
+/// Seconds that a device's token holds.
+const HOLDS: i64 = 3600;
+
 /// A device of a new group, over a connection of its own.
 struct Device {
     peer: Peer,
     scope: String,
     answers: Option<LinkId>,
+    clock: Arc<ManualClock>,
 }
 
 impl Device {
     /// Shows a token that is signed with the key derived for `signer`.
     async fn connect(id: &str, signer: &str) -> Self {
-        let (services, folder) = crate::fixture::services().await;
+        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_700_000_000)));
+        let (services, folder) = crate::fixture::services_at(clock.clone()).await;
         let dps = services.context.table.serving(ResourceKind::Dps, "localhost").unwrap();
         let Of::Dps(own) = &dps.properties else { panic!("no provisioning service") };
         let scope = own.id_scope.clone();
@@ -33,10 +38,11 @@ impl Device {
         };
         let key: Key = keys.derive(signer).primary;
         let user = format!("{scope}/registrations/{id}");
-        let expiry = services.context.clock.now().as_secs() + 3600;
+        let expiry = clock.now().as_secs() + HOLDS;
         let password = sas::sign(&user, &key.bytes(), expiry, Some("registration"));
         let credentials = Credentials::Plain { user, password };
-        Self { peer: Peer::connect(services, folder, credentials, Limits::default()), scope, answers: None }
+        let peer = Peer::connect(services, folder, credentials, Limits::default());
+        Self { peer, scope, answers: None, clock }
     }
 
     async fn links(&mut self, id: &str) -> LinkId {
@@ -189,4 +195,13 @@ async fn a_certificate_that_makes_nobody_a_device_is_looked_at_once() {
     let asked = AuditQuery::default();
     let refusals = kept.provisioning.audit_records(&Caller::admin(), &dps, &asked, 100).await.unwrap();
     assert_eq!(refusals.records.len(), 1);
+}
+
+/// Azure closes a device's connection when what it proved itself with holds no more.
+#[tokio::test]
+async fn a_token_that_runs_out_ends_the_connection() {
+    let mut device = Device::connect("dev-1", "dev-1").await;
+    device.links("dev-1").await;
+    device.clock.advance(Duration::from_secs(u64::try_from(HOLDS).unwrap()));
+    assert_eq!(device.peer.closed().await.0, condition::UNAUTHORIZED_ACCESS.as_str());
 }

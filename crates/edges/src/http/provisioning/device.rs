@@ -29,7 +29,7 @@ use crate::http::rest::Parameters;
 use crate::http::target::Target;
 use crate::peer::Peer;
 use crate::provisioning_status;
-use crate::registering::Tpm;
+use crate::registering::{Tpm, signing_request};
 
 /// Room for the keys of a TPM in a registration, in bytes.
 const TPM_ROOM: usize = 16 * 1024;
@@ -50,6 +50,9 @@ struct RegisterBody {
     registration_id: Option<String>,
     payload: Option<Value>,
     tpm: Option<Tpm>,
+    /// See [`signing_request`].
+    #[serde(alias = "clientCertificateCsr")]
+    csr: Option<String>,
 }
 
 /// `PUT …/register`: begins a registration or joins the one that runs.
@@ -66,10 +69,11 @@ pub(super) async fn register(
     let device = attested(services, request, scope, id).await?;
     let force =
         device.parameters.get("forceRegistration").is_some_and(|text| text.eq_ignore_ascii_case("true"));
-    let RegisterBody { payload, tpm, .. } = read(services, device.body, id).await?;
+    let RegisterBody { payload, tpm, csr, .. } = read(services, device.body, id).await?;
     let storage_root_key = tpm.map(|tpm| tpm.storage_root()).transpose()?;
     let payload = payload.filter(|payload| !payload.is_null());
-    let wanted = RegisterRequest { payload, force, storage_root_key };
+    let signing_request = csr.as_deref().map(signing_request).transpose()?;
+    let wanted = RegisterRequest { payload, force, storage_root_key, signing_request };
     let status = services.provisioning.register(&device.caller, &device.dps, wanted).await?;
     let mut response = accepted(services, &status);
     // Whatever the operation came to meanwhile, a registration is polled for.

@@ -7,7 +7,7 @@
 //!   1  the entry is disabled: from here nobody registers through it
 //!   2  a registration that was under way comes to its end (it asks the entry once more, and fails)
 //!   3  the device is disabled in its hub, or deleted: it is cut off, and with it goes its digital twin
-//!   4  its registration record goes, if it is to
+//!   4  what was issued to it is revoked, and its registration record goes, if it is to
 //!   5  the entry is deleted, if it is to be, and nobody else would let the device in again
 //! ```
 

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Every route of the service API.
-const SURFACE: [(&str, &str); 20] = [
+const SURFACE: [(&str, &str); 22] = [
     ("GET", "/enrollments/e"),
     ("PUT", "/enrollments/e"),
     ("DELETE", "/enrollments/e"),
@@ -24,6 +24,8 @@ const SURFACE: [(&str, &str); 20] = [
     ("GET", "/audit"),
     ("POST", "/audit"),
     ("GET", "/stats"),
+    ("GET", "/revocations"),
+    ("POST", "/revocations"),
 ];
 
 fn individual(id: &str) -> Value {

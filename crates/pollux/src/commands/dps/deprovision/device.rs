@@ -59,6 +59,13 @@ impl Work<'_> {
         let path = format!("/registrations/{}", segment(&id));
         for _ in 0..ATTEMPTS {
             let Some(settled) = self.settled(&path, record).await? else { return Ok(InHub::Before) };
+            // With its record goes what is known of them.
+            if self.args.permanent && settled["issuedCertificates"].is_array() {
+                self.revoke(&id).await?;
+                let Some(now) = find(&self.dps, &path).await? else { return Ok(InHub::Before) };
+                record = now;
+                continue;
+            }
             let in_hub = match (settled["assignedHub"].as_str(), settled["deviceId"].as_str()) {
                 (Some(host), Some(device)) => self.shut_out(self.hub(host)?, device).await?,
                 _ => InHub::Before,
@@ -79,6 +86,17 @@ impl Work<'_> {
             record = now;
         }
         bail!("its registration record changes all the time")
+    }
+
+    /// Revokes what was issued to a device.
+    async fn revoke(&self, id: &str) -> Result<()> {
+        let body = json!({ "registrationId": id });
+        let post = async || self.dps.post("/revocations").json(body.clone()).send().await;
+        match until_answered(post).await {
+            Ok(_) => Ok(()),
+            Err(error) if is_missing(&error) => Ok(()),
+            Err(error) => Err(error).context("cannot revoke the certificates that were issued to it"),
+        }
     }
 
     /// The record once nothing is under way.

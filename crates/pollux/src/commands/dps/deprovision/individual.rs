@@ -115,6 +115,10 @@ fn plan(work: &Work<'_>, id: &str, found: &Found) -> (Plan, bool) {
         None => plan
             .step(format!("{verb} the device that has its id, in whichever hub it is: there is no record")),
     }
+    let issued = found.record.as_ref().is_some_and(|record| record["issuedCertificates"].is_array());
+    if work.args.permanent && issued {
+        plan.step("revoke the certificates that were issued to it");
+    }
     if work.args.permanent {
         plan.step("its digital twin is retired by the event that tells of the deletion");
     }
