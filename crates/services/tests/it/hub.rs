@@ -10,9 +10,12 @@ use pollux_model::sas::{self, SasToken};
 use pollux_model::{DeviceId, ErrorCode, Etag, Key};
 use pollux_services::caller::Identity;
 use pollux_services::hub::telemetry::Telemetry;
-use pollux_services::hub::{AuthenticationInput, DeviceCommand, DeviceInput, DeviceLink, DeviceRow};
+use pollux_services::hub::{
+    AuthenticationInput, DeviceCommand, DeviceInput, DeviceLink, DeviceRow, MethodAnswer, MethodCall, MethodFailure,
+};
 use pollux_store::{Batch, Write};
 use serde_json::json;
+use tokio::sync::oneshot;
 
 use crate::world::{World, declared, device_keys, json_message};
 
@@ -33,6 +36,10 @@ impl Link {
 impl DeviceLink for Link {
     fn deliver(&self, command: DeviceCommand) {
         self.0.lock().push(command);
+    }
+
+    fn invoke(&self, _call: MethodCall) -> Result<oneshot::Receiver<MethodAnswer>, MethodFailure> {
+        Err(MethodFailure::NotOnline)
     }
 }
 

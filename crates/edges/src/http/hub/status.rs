@@ -65,6 +65,7 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         E::DeviceExists => (StatusCode::CONFLICT, "DeviceAlreadyExists"),
         E::DeviceDisabled => (StatusCode::FORBIDDEN, "DeviceDisabled"),
         E::DeviceNotOnline => (StatusCode::NOT_FOUND, "DeviceNotOnline"),
+        E::DeviceTimeout => (StatusCode::GATEWAY_TIMEOUT, "GatewayTimeout"),
 
         // What no route of this edge asks for.
         E::EnrollmentNotFound
