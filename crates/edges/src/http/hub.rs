@@ -2,6 +2,7 @@
 //!
 //! | path | file |
 //! |---|---|
+//! | `POST /devices` | `bulk` |
 //! | `GET /devices?top=`, `GET`, `PUT`, `DELETE /devices/{id}` | `devices`, bodies in `device_json` |
 //! | `GET`, `PATCH`, `PUT /twins/{id}` | `device_twins` |
 //! | `POST /twins/{id}/methods` | `methods` |
@@ -10,6 +11,7 @@
 //!
 //! Words of paths compare without case, ids with it. Every request is authenticated before anything else is looked at.
 
+mod bulk;
 mod call;
 mod device_json;
 mod device_twins;
@@ -66,6 +68,7 @@ async fn routed(services: &Arc<Services>, request: Request) -> Result<Response> 
     let method = call.method.clone();
     match (noun, method) {
         (Noun::Devices, Method::GET) => devices::list(call).await,
+        (Noun::Devices, Method::POST) => bulk::run(call).await,
         (Noun::Device(id), Method::GET) => devices::get(call, &id).await,
         (Noun::Device(id), Method::PUT) => devices::put(call, id).await,
         (Noun::Device(id), Method::DELETE) => devices::delete(call, &id).await,

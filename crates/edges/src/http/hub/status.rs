@@ -46,6 +46,11 @@ fn refused(services: &Services, status: StatusCode, name: &'static str, message:
     response
 }
 
+/// What an error is called.
+pub(super) const fn name(code: ErrorCode) -> &'static str {
+    of(code).1
+}
+
 /// Status and name.
 const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
     use ErrorCode as E;
