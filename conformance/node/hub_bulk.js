@@ -52,9 +52,7 @@ scenario.case('changed with and without their etags', async () => {
   assert.equal((await failed(registry.updateDevices([{ deviceId: 'bulk-none' }], true))).errors[0].errorCode, 'DeviceNotFound');
 });
 
-scenario.case('refused whole: more than a hundred, none, one of them twice', async () => {
-  assert.equal(await lib.refused(() => registry.addDevices([...ids, 'x'].map((deviceId) => ({ deviceId: `more-${deviceId}` })))), 400);
-  assert.equal(await lib.refused(() => registry.addDevices([])), 400);
+scenario.case('refused whole: one of them twice', async () => {
   assert.equal(await lib.refused(() => registry.addDevices([{ deviceId: 'twice' }, { deviceId: 'twice' }])), 400);
   assert.equal(await lib.refused(() => registry.get('twice')), 404);
 });
