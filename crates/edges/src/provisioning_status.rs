@@ -36,6 +36,7 @@ pub(crate) const fn status(code: ErrorCode) -> (u16, u32) {
         | ErrorCode::ResourceNotFound
         | ErrorCode::DeviceNotFound
         | ErrorCode::DeviceNotOnline
+        | ErrorCode::DeviceTimeout
         | ErrorCode::EventHubNotFound
         | ErrorCode::ReceiverDisplaced
         | ErrorCode::ModelNotFound

@@ -65,6 +65,8 @@ pub enum ErrorCode {
     DeviceDisabled,
     /// The device is not connected.
     DeviceNotOnline,
+    /// The device did not answer in time.
+    DeviceTimeout,
 
     // Events.
     /// No such namespace, event hub, consumer group or partition.

@@ -94,6 +94,8 @@ pub struct Limits {
     pub audited_refusals_a_minute: u32,
     /// Attempts of a custom allocation webhook that does not answer, or says that it failed (429, 5xx). Ours.
     pub allocation_attempts: u32,
+    /// What goes along with a direct method, in bytes: 128 KiB ("Understand and invoke direct methods from IoT Hub").
+    pub method_payload: usize,
     /// Certificates of authorities that a provisioning service may have.
     pub ca_certificates: usize,
     /// Revoked certificates that a provisioning service remembers until they end. Ours.
@@ -160,6 +162,7 @@ impl Default for Limits {
             bulk_enrollments: 10,
             audited_refusals_a_minute: 10,
             allocation_attempts: 3,
+            method_payload: 128 * 1024,
             ca_certificates: 25,
             revocations: 10_000,
             registration_retry_after_seconds: 1,

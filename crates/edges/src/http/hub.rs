@@ -2,17 +2,21 @@
 //!
 //! | path | file |
 //! |---|---|
+//! | `POST /devices` | `bulk` |
 //! | `GET /devices?top=`, `GET`, `PUT`, `DELETE /devices/{id}` | `devices`, bodies in `device_json` |
 //! | `GET`, `PATCH`, `PUT /twins/{id}` | `device_twins` |
+//! | `POST /twins/{id}/methods` | `methods` |
 //! | `POST /devices/query` | `query` |
 //! | `GET /statistics/devices`, `GET /statistics/service` | `statistics` |
 //!
 //! Words of paths compare without case, ids with it. Every request is authenticated before anything else is looked at.
 
+mod bulk;
 mod call;
 mod device_json;
 mod device_twins;
 mod devices;
+mod methods;
 mod query;
 mod statistics;
 mod status;
@@ -38,6 +42,7 @@ enum Noun {
     Device(String),
     Query,
     Twin(String),
+    Methods(String),
     DeviceStatistics,
     ServiceStatistics,
 }
@@ -63,6 +68,7 @@ async fn routed(services: &Arc<Services>, request: Request) -> Result<Response> 
     let method = call.method.clone();
     match (noun, method) {
         (Noun::Devices, Method::GET) => devices::list(call).await,
+        (Noun::Devices, Method::POST) => bulk::run(call).await,
         (Noun::Device(id), Method::GET) => devices::get(call, &id).await,
         (Noun::Device(id), Method::PUT) => devices::put(call, id).await,
         (Noun::Device(id), Method::DELETE) => devices::delete(call, &id).await,
@@ -70,6 +76,7 @@ async fn routed(services: &Arc<Services>, request: Request) -> Result<Response> 
         (Noun::Twin(id), Method::GET) => device_twins::get(call, &id).await,
         (Noun::Twin(id), Method::PATCH) => device_twins::patch(call, &id).await,
         (Noun::Twin(id), Method::PUT) => device_twins::replace(call, &id).await,
+        (Noun::Methods(id), Method::POST) => methods::invoke(call, &id).await,
         (Noun::DeviceStatistics, Method::GET) => statistics::devices(call).await,
         (Noun::ServiceStatistics, Method::GET) => statistics::service(call).await,
         _ => Ok(status::not_allowed(services)),
@@ -86,6 +93,9 @@ fn noun(path: &[String], method: &Method) -> Option<Noun> {
         }
         [devices, id] if is(devices, "devices") => Some(Noun::Device(id.clone())),
         [twins, id] if is(twins, "twins") => Some(Noun::Twin(id.clone())),
+        [twins, id, methods] if is(twins, "twins") && is(methods, "methods") => {
+            Some(Noun::Methods(id.clone()))
+        }
         [statistics, of] if is(statistics, "statistics") && is(of, "devices") => Some(Noun::DeviceStatistics),
         [statistics, of] if is(statistics, "statistics") && is(of, "service") => {
             Some(Noun::ServiceStatistics)

@@ -6,9 +6,11 @@
 //!   $iothub/twin/GET/?$rid=R                      ─▶ $iothub/twin/res/200/?$rid=R
 //!   $iothub/twin/PATCH/properties/reported/?$rid=R ─▶ $iothub/twin/res/204/?$rid=R&$version=N
 //!   $iothub/twin/PATCH/properties/desired/?$version=N  ◀─ the service side changed desired properties
+//!   $iothub/methods/POST/{name}/?$rid=R           ◀─ the service side asks; $iothub/methods/res/{status}/?$rid=R answers
 //! ```
 
 mod link;
+mod method;
 mod telemetry;
 mod twin;
 
@@ -32,8 +34,8 @@ const TWIN_GET: &str = "$iothub/twin/GET/";
 const TWIN_REPORT: &str = "$iothub/twin/PATCH/properties/reported/";
 const METHOD_ANSWER: &str = "$iothub/methods/res/";
 /// What every device may subscribe to, beside its own messages from the cloud.
-const FILTERS: [&str; 3] =
-    ["$iothub/twin/res/#", "$iothub/twin/PATCH/properties/desired/#", "$iothub/methods/POST/#"];
+const FILTERS: [&str; 3] = ["$iothub/twin/res/#", "$iothub/twin/PATCH/properties/desired/#", METHODS];
+const METHODS: &str = "$iothub/methods/POST/#";
 
 /// Who the device is, for all that it asks for.
 #[derive(Debug)]
@@ -51,17 +53,29 @@ pub(super) struct Own {
 pub(super) struct HubSession {
     own: Arc<Own>,
     place: Connection,
+    link: Ours,
     messages: Vec<Telemetry>,
     will: Option<Box<Telemetry>>,
+}
+
+/// The link of this connection; whoever waits for an answer hears when it is over.
+#[derive(Debug)]
+struct Ours(Arc<HubLink>);
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 impl HubSession {
     /// Takes the device's place among the live connections; the one that had it is closed.
     pub(super) async fn enter(own: Own, will: Option<&Will>, mailbox: Arc<Mailbox>) -> Result<Self> {
         let link = Arc::new(HubLink::new(mailbox));
-        let place = own.services.hub.connect_device(&own.caller, &own.hub, &own.id, link).await?;
+        let (hub, ours) = (&own.services.hub, Arc::clone(&link));
+        let place = hub.connect_device(&own.caller, &own.hub, &own.id, ours).await?;
         let will = will.and_then(|will| own.will(will)).map(Box::new);
-        Ok(Self { own: Arc::new(own), place, messages: Vec::new(), will })
+        Ok(Self { own: Arc::new(own), place, link: Ours(link), messages: Vec::new(), will })
     }
 
     fn accept(&mut self, message: Inbound) -> Result<Handling, Close> {
@@ -78,8 +92,9 @@ impl HubSession {
             let rid = topic::request_id(query)?.to_owned();
             return Ok(twin::handle(Arc::clone(&self.own), rid, Request::Report(message.payload)));
         }
-        if message.topic.starts_with(METHOD_ANSWER) {
-            // An answer that nobody waits for (any more).
+        if let Some(rest) = message.topic.strip_prefix(METHOD_ANSWER) {
+            let (id, answer) = method::answer(rest, &message.payload)?;
+            self.link.0.answered(id, answer);
             return Ok(Handling::Done);
         }
         Err(Close::because(format!(
@@ -101,10 +116,19 @@ impl Session for HubSession {
 
     fn subscribe(&mut self, filter: &str) -> bool {
         if FILTERS.contains(&filter) {
+            if filter == METHODS {
+                self.link.0.listens(true);
+            }
             return true;
         }
         let own = filter.strip_prefix("devices/").and_then(|rest| rest.strip_prefix(&*self.own.id));
         matches!(own, Some("/messages/devicebound/#"))
+    }
+
+    fn unsubscribe(&mut self, filter: &str) {
+        if filter == METHODS {
+            self.link.0.listens(false);
+        }
     }
 
     fn expires(&self) -> Option<Timestamp> {

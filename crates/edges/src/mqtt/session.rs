@@ -119,6 +119,9 @@ pub trait Session: Send + Debug {
     /// A SUBSCRIBE: whether the filter is granted.
     fn subscribe(&mut self, filter: &str) -> bool;
 
+    /// An UNSUBSCRIBE of a filter that was granted.
+    fn unsubscribe(&mut self, _filter: &str) {}
+
     /// When the credential runs out.
     fn expires(&self) -> Option<Timestamp>;
 

@@ -34,6 +34,7 @@ pub(super) const fn refusal(code: ErrorCode) -> ConnectRefusal {
         | ErrorCode::DeviceNotFound
         | ErrorCode::DeviceDisabled
         | ErrorCode::DeviceNotOnline
+        | ErrorCode::DeviceTimeout
         | ErrorCode::EventHubNotFound
         | ErrorCode::ReceiverDisplaced
         | ErrorCode::ModelNotFound
@@ -93,6 +94,7 @@ pub(super) const fn twin(code: ErrorCode) -> u16 {
         | ErrorCode::OperationNotFound
         | ErrorCode::DeviceNotFound
         | ErrorCode::DeviceNotOnline
+        | ErrorCode::DeviceTimeout
         | ErrorCode::EventHubNotFound
         | ErrorCode::ReceiverDisplaced
         | ErrorCode::ModelNotFound

@@ -1,9 +1,10 @@
 //! Telemetry, twin, subscriptions.
 
 use bytes::Bytes;
+use pollux_model::ErrorCode;
 use pollux_model::resource::ResourceKind;
 use pollux_services::Caller;
-use pollux_services::hub::TwinInput;
+use pollux_services::hub::{MethodAnswer, MethodInput, TwinInput};
 use rmqtt_codec::v3::Packet;
 use serde_json::json;
 
@@ -197,4 +198,42 @@ async fn the_model_a_device_announces_is_kept() {
     device.forget(EVENTS, "x").await;
     eventually(|| async { world.events().await.len() == 1 }).await;
     assert!(holds(&world.events().await[0], "dtmi:com:example:Thermostat;1"));
+}
+
+#[tokio::test]
+async fn a_method_is_asked_of_those_who_listen_and_its_answer_comes_back() {
+    let world = World::new().await;
+    let mut device = world.connected(&world.device("d1").await).await;
+    let hub = world.resource(ResourceKind::Hub);
+    let invoke = async |name: &str, response: u64| {
+        let input = MethodInput {
+            name: name.to_owned(),
+            payload: Some(json!({ "on": true })),
+            response_timeout: Some(response),
+            connect_timeout: None,
+        };
+        let answer = world.services.hub.invoke_method(&Caller::admin(), &hub, "d1", input).await;
+        answer.map_err(|error| error.code)
+    };
+    assert_eq!(invoke("early", 5).await.unwrap_err(), ErrorCode::DeviceNotOnline);
+    assert_eq!(invoke("none", 4).await.unwrap_err(), ErrorCode::InvalidArgument);
+    assert_eq!(invoke("", 5).await.unwrap_err(), ErrorCode::InvalidArgument);
+    assert!(device.subscribe("$iothub/methods/POST/#").await);
+    let answering = async {
+        let (topic, payload) = device.message().await;
+        let id = topic.strip_prefix("$iothub/methods/POST/a%2Fb/?$rid=").unwrap().to_owned();
+        assert_eq!(payload, json!({ "on": true }).to_string());
+        device.acknowledged("$iothub/methods/res/200/?$rid=999", "{}").await;
+        device.acknowledged(&format!("$iothub/methods/res/207/?$rid={id}"), r#"{"done":1}"#).await;
+    };
+    let (answer, ()) = tokio::join!(invoke("a/b", 30), answering);
+    assert_eq!(answer.unwrap(), MethodAnswer { status: 207, payload: json!({ "done": 1 }) });
+    // It goes away while it is asked.
+    let leaving = async {
+        device.message().await;
+        device.send([Packet::Disconnect]).await;
+        device.closed().await;
+    };
+    let (answer, ()) = tokio::join!(invoke("late", 30), leaving);
+    assert_eq!(answer.unwrap_err(), ErrorCode::DeviceNotOnline);
 }

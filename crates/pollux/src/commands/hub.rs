@@ -3,6 +3,7 @@
 mod consumer_group;
 mod device;
 mod device_twin;
+mod invoke_method;
 mod query;
 mod route;
 
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     /// Device twins: tags, desired and reported properties
     #[command(subcommand)]
     DeviceTwin(device_twin::Command),
+    /// Ask a connected device, and wait for its answer: a direct method
+    InvokeDeviceMethod(invoke_method::InvokeMethod),
     /// Query devices by their twins
     Query(query::Query),
     /// Message routes
@@ -122,6 +125,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Update(args) => update(session, args).await,
         Command::Device(command) => device::run(session, command).await,
         Command::DeviceTwin(command) => device_twin::run(session, command).await,
+        Command::InvokeDeviceMethod(args) => invoke_method::run(session, args).await,
         Command::Query(args) => query::run(session, args).await,
         Command::Route(command) => route::run(session, command).await,
         Command::Endpoint(command) => endpoint::run(session, command).await,

@@ -2,6 +2,7 @@
 //! and the one way to a device wherever it is; how nodes reach each other is in `elsewhere.rs`.
 
 mod elsewhere;
+mod methods;
 mod order;
 mod watch;
 
@@ -17,10 +18,13 @@ use pollux_model::device::Device;
 use pollux_model::{DeviceId, ResourceName, Result, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
+pub use self::methods::OpenMethods;
 use self::order::Order;
 use self::watch::Unsaid;
+use super::{MethodAnswer, MethodCall, MethodFailure};
 use crate::context::Context;
 
 /// What a service wants of a live connection. Neutral: an edge turns it into its protocol's words.
@@ -45,6 +49,18 @@ pub enum DeviceCommand {
 pub trait DeviceLink: Send + Sync + Debug {
     /// Hands over a command.
     fn deliver(&self, command: DeviceCommand);
+
+    /// Hands over a method; the answer comes later, and never where the connection ends before.
+    ///
+    /// # Errors
+    /// [`MethodFailure::NotOnline`] where the device listens to no methods, and unless an edge says
+    /// otherwise; [`MethodFailure::Busy`].
+    fn invoke(
+        &self,
+        _call: MethodCall,
+    ) -> std::result::Result<oneshot::Receiver<MethodAnswer>, MethodFailure> {
+        Err(MethodFailure::NotOnline)
+    }
 }
 
 type Key = (ResourceName, DeviceId);

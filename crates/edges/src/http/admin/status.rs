@@ -44,6 +44,7 @@ const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::OperationNotFound
         | ErrorCode::DeviceNotFound
         | ErrorCode::DeviceNotOnline
+        | ErrorCode::DeviceTimeout
         | ErrorCode::EventHubNotFound
         | ErrorCode::ReceiverDisplaced
         | ErrorCode::ModelNotFound

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DeviceBody {
+    /// `id` where several are written at once.
+    #[serde(alias = "id")]
     device_id: String,
     status: Option<String>,
     status_reason: Option<String>,
@@ -47,6 +49,11 @@ struct CapabilitiesBody {
 }
 
 impl DeviceBody {
+    /// Whose identity it is.
+    pub(super) fn id(&self) -> &str {
+        &self.device_id
+    }
+
     /// What the service is told; `id` is the path's.
     pub(super) fn input(self, id: String) -> Result<DeviceInput> {
         if self.device_id != id {

@@ -46,6 +46,11 @@ fn refused(services: &Services, status: StatusCode, name: &'static str, message:
     response
 }
 
+/// What an error is called.
+pub(super) const fn name(code: ErrorCode) -> &'static str {
+    of(code).1
+}
+
 /// Status and name.
 const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
     use ErrorCode as E;
@@ -65,6 +70,7 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         E::DeviceExists => (StatusCode::CONFLICT, "DeviceAlreadyExists"),
         E::DeviceDisabled => (StatusCode::FORBIDDEN, "DeviceDisabled"),
         E::DeviceNotOnline => (StatusCode::NOT_FOUND, "DeviceNotOnline"),
+        E::DeviceTimeout => (StatusCode::GATEWAY_TIMEOUT, "GatewayTimeout"),
 
         // What no route of this edge asks for.
         E::EnrollmentNotFound

@@ -8,8 +8,10 @@ use super::router;
 use crate::http::rest::fixture::{Answer, Edge};
 
 /// Every route of the hub's service API.
-const SURFACE: [(&str, &str); 11] = [
+const SURFACE: [(&str, &str); 13] = [
     ("GET", "/devices"),
+    ("POST", "/devices"),
+    ("POST", "/twins/d/methods"),
     ("GET", "/devices/d"),
     ("PUT", "/devices/d"),
     ("DELETE", "/devices/d"),
@@ -292,4 +294,63 @@ async fn statistics_count_devices() {
     assert_eq!(counts, json!({ "totalDeviceCount": 2, "enabledDeviceCount": 1, "disabledDeviceCount": 1 }));
     let live = hub.call("GET", "/statistics/service", &[], None).await.is(200).json();
     assert_eq!(live, json!({ "connectedDeviceCount": 0 }));
+}
+
+#[tokio::test]
+async fn many_devices_at_once_are_done_each_for_itself() {
+    let hub = Hub::new().await;
+    let post = async |body: Value| hub.call("POST", "/devices", &[], Some(body)).await;
+    let item = |id: &str, mode: &str| json!({ "id": id, "importMode": mode });
+    for wrong in [
+        json!([]),
+        json!({}),
+        json!([{ "importMode": "create" }]),
+        json!([item("a", "create"), item("a", "update")]),
+        Value::Array((0..101).map(|number| item(&format!("d{number}"), "create")).collect()),
+    ] {
+        refused(&post(wrong).await, 400, "ArgumentInvalid");
+    }
+    let mut with_twin = item("a", "create");
+    with_twin["tags"] = json!({ "floor": 1 });
+    with_twin["properties"] = json!({ "desired": { "rate": 5 } });
+    let done = post(json!([with_twin, item("b", "createOrUpdate"), { "id": "c" }])).await.is(200).json();
+    assert_eq!(done, json!({ "isSuccessful": true, "errors": [], "warnings": [] }));
+    let twin = hub.call("GET", "/twins/a", &[], None).await.is(200).json();
+    assert_eq!((&twin["tags"]["floor"], &twin["properties"]["desired"]["rate"]), (&json!(1), &json!(5)));
+    let etag = hub.call("GET", "/devices/b", &[], None).await.is(200).json()["etag"].clone();
+    let mut guarded = item("b", "updateIfMatchETag");
+    (guarded["eTag"], guarded["status"]) = (etag, json!("disabled"));
+    let some = json!([
+        item("a", "create"),
+        guarded,
+        item("none", "delete"),
+        item("c", "deleteIfMatchETag"),
+        item("c2", "other"),
+    ]);
+    let answer = post(some).await.is(400).json();
+    let told: Vec<_> = answer["errors"].as_array().unwrap().iter().map(|one| &one["errorCode"]).collect();
+    assert_eq!(told, ["DeviceAlreadyExists", "DeviceNotFound", "ArgumentInvalid", "ArgumentInvalid"]);
+    assert_eq!(hub.call("GET", "/devices/b", &[], None).await.is(200).json()["status"], "disabled");
+}
+
+#[tokio::test]
+async fn a_method_of_a_device_that_is_not_there_has_no_answer() {
+    let hub = Hub::new().await;
+    let ask = async |id: &str, body: Value| {
+        hub.call("POST", &format!("/twins/{id}/methods"), &[], Some(body)).await
+    };
+    let reboot = json!({ "methodName": "reboot" });
+    refused(&ask("none", reboot.clone()).await, 404, "DeviceNotFound");
+    hub.created("d").await;
+    refused(&ask("d", reboot).await, 404, "DeviceNotOnline");
+    for wrong in [
+        json!({}),
+        json!({ "methodName": "" }),
+        json!({ "methodName": "a", "responseTimeoutInSeconds": 4 }),
+        json!({ "methodName": "a", "connectTimeoutInSeconds": -1 }),
+    ] {
+        refused(&ask("d", wrong).await, 400, "ArgumentInvalid");
+    }
+    let large = json!({ "methodName": "a", "payload": "x".repeat(128 * 1024) });
+    refused(&ask("d", large).await, 413, "MessageTooLarge");
 }

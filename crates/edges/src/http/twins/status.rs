@@ -62,8 +62,10 @@ pub(super) const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         E::ResourceExists | E::ResourceInUse | E::EnrollmentExists | E::DeviceExists => {
             (StatusCode::CONFLICT, "Conflict")
         }
-        E::EnrollmentDisabled | E::AllocationFailed | E::DeviceDisabled | E::DeviceNotOnline => {
-            (StatusCode::BAD_REQUEST, "BadRequest")
-        }
+        E::EnrollmentDisabled
+        | E::AllocationFailed
+        | E::DeviceDisabled
+        | E::DeviceNotOnline
+        | E::DeviceTimeout => (StatusCode::BAD_REQUEST, "BadRequest"),
     }
 }

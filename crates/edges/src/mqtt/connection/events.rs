@@ -50,6 +50,9 @@ impl<S> Driver<S> {
             }
             Event::Unsubscribe { packet_id, filters } => {
                 self.subscriptions.retain(|(filter, _)| !filters.contains(filter));
+                if let Some(session) = &mut self.session {
+                    filters.iter().for_each(|filter| session.unsubscribe(filter));
+                }
                 self.machine.unsuback(packet_id);
             }
             Event::Disconnect => self.end(Ending::Goodbye, "goodbye"),

@@ -1,30 +1,67 @@
-//! The hub's end of a live connection: its commands in MQTT's words.
+//! The hub's end of a live connection: its commands and methods in MQTT's words.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use pollux_services::hub::{DeviceCommand, DeviceLink};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use pollux_services::hub::{DeviceCommand, DeviceLink, MethodAnswer, MethodCall, MethodFailure, OpenMethods};
 use serde_json::Value;
+use tokio::sync::oneshot;
 
 use crate::mqtt::mailbox::Mailbox;
 use crate::mqtt::session::{Close, Command, Outbound};
 
+/// What stands in a topic as it is: a method's name has no slash, and no wildcard, in it.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
 /// Hands commands to the connection's mailbox.
-#[derive(Debug)]
-pub(super) struct HubLink(Arc<Mailbox>);
+#[derive(Debug, Default)]
+pub(super) struct HubLink {
+    mailbox: Arc<Mailbox>,
+    /// Whether the device listens to methods.
+    listens: AtomicBool,
+    open: OpenMethods,
+}
 
 impl HubLink {
-    pub(super) const fn new(mailbox: Arc<Mailbox>) -> Self {
-        Self(mailbox)
+    pub(super) fn new(mailbox: Arc<Mailbox>) -> Self {
+        Self { mailbox, ..Self::default() }
+    }
+
+    /// Whether the device listens to methods from now on.
+    pub(super) fn listens(&self, listens: bool) {
+        self.listens.store(listens, Ordering::Release);
+    }
+
+    /// The connection is over.
+    pub(super) fn end(&self) {
+        self.open.end();
+    }
+
+    /// The device answers a method.
+    pub(super) fn answered(&self, id: u64, answer: MethodAnswer) {
+        self.open.answer(id, answer);
     }
 }
 
 impl DeviceLink for HubLink {
     fn deliver(&self, command: DeviceCommand) {
-        self.0.put(match command {
+        self.mailbox.put(match command {
             DeviceCommand::Desired { patch, version } => Command::Send(desired(patch, version)),
             DeviceCommand::Close { reason } => Command::Close(Close::because(reason)),
         });
+    }
+
+    fn invoke(&self, call: MethodCall) -> Result<oneshot::Receiver<MethodAnswer>, MethodFailure> {
+        if !self.listens.load(Ordering::Acquire) {
+            return Err(MethodFailure::NotOnline);
+        }
+        let (id, waits) = self.open.ask()?;
+        let name = utf8_percent_encode(&call.name, PLAIN);
+        let topic = format!("$iothub/methods/POST/{name}/?$rid={id:x}");
+        self.mailbox.put(Command::Send(Outbound { topic, payload: Bytes::from(call.payload.to_string()) }));
+        Ok(waits)
     }
 }
 

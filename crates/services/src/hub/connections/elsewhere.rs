@@ -21,8 +21,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-use super::{Connections, DeviceCommand, Key, Live, Map};
+use super::{Connections, DeviceCommand, Key, Live, Map, methods};
 use crate::cluster::{Shared, away};
+use crate::hub::{MethodAnswer, MethodCall, MethodFailure};
 
 /// How long another node may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -37,6 +38,8 @@ const FEW: usize = 4;
 enum Said {
     /// Asked: hand it this.
     Command(DeviceCommand),
+    /// Asked: have it answer this.
+    Invoke { call: MethodCall, patience: Duration },
     /// Asked: since when is it connected?
     Since,
     /// Asked: it connects to this node now; close what you have.
@@ -117,6 +120,24 @@ impl Connections {
 
     pub(super) async fn deliver_elsewhere(&self, key: &Key, command: DeviceCommand) -> bool {
         self.ask_about(key, &Said::Command(command)).await
+    }
+
+    pub(super) async fn invoke_elsewhere(
+        &self,
+        key: &Key,
+        call: MethodCall,
+        patience: Duration,
+    ) -> std::result::Result<MethodAnswer, MethodFailure> {
+        let Some(shared) = self.context.cluster.others() else { return Err(MethodFailure::NotOnline) };
+        let asked = bytes(&Said::Invoke { call, patience });
+        match shared.bus.request(&subject(key), asked, patience + PATIENCE).await {
+            Ok(Some(answer)) => serde_json::from_slice(&answer).unwrap_or(Err(MethodFailure::Late)),
+            Ok(None) => Err(MethodFailure::NotOnline),
+            Err(error) => {
+                tracing::warn!(hub = %key.0, device = %key.1, %error, "a method has no answer");
+                Err(MethodFailure::Late)
+            }
+        }
     }
 
     pub(super) async fn look_elsewhere(&self, key: &Key) {
@@ -233,6 +254,17 @@ impl Ear {
                 self.live.deliver(command);
                 self.reply(heard, Bytes::from_static(b"1")).await;
             }
+            Said::Invoke { call, patience } if self.is_current() => {
+                let (live, bus) = (Arc::clone(&self.live), Arc::clone(&self.shared));
+                let Some(reply) = heard.reply.clone() else { return };
+                // What else is said to the device does not wait for its answer.
+                tokio::spawn(async move {
+                    let outcome = methods::encoded(&live.invoke(call, patience).await);
+                    if let Err(error) = bus.bus.publish(&reply, outcome).await {
+                        tracing::debug!(%error, "an answer to another node is lost");
+                    }
+                });
+            }
             Said::Since if self.is_current() => {
                 let since = serde_json::to_vec(&self.live.since).unwrap_or_default();
                 self.reply(heard, since.into()).await;
@@ -270,6 +302,7 @@ impl Ear {
                 self.reply(heard, Bytes::from_static(b"1")).await;
             }
             Said::Command(_)
+            | Said::Invoke { .. }
             | Said::Since
             | Said::Look
             | Said::Claim { .. }

@@ -18,12 +18,27 @@ use crate::fixture::World;
 struct Link {
     got: Mutex<Vec<DeviceCommand>>,
     news: Notify,
+    open: OpenMethods,
 }
 
 impl DeviceLink for Link {
     fn deliver(&self, command: DeviceCommand) {
         self.got.lock().push(command);
         self.news.notify_one();
+    }
+
+    /// Answers at once with what it is asked, unless it is asked to be silent or deaf.
+    fn invoke(
+        &self,
+        call: MethodCall,
+    ) -> std::result::Result<oneshot::Receiver<MethodAnswer>, MethodFailure> {
+        let (id, waits) = self.open.ask()?;
+        match call.name.as_str() {
+            "deaf" => return Err(MethodFailure::NotOnline),
+            "silent" => {}
+            _ => self.open.answer(id, MethodAnswer { status: 200, payload: call.payload }),
+        }
+        Ok(waits)
     }
 }
 
@@ -236,4 +251,31 @@ async fn a_command_that_was_lost_unnoticed_is_made_up_for() {
             task.await.unwrap();
         }
     }
+}
+
+#[tokio::test]
+async fn a_method_finds_the_device_on_whatever_node() {
+    let (world, exchange) = (World::new().await, Exchange::new());
+    let now = world.clock.now();
+    let ((a, _), (b, _)) = (node(&world, "a", &exchange), node(&world, "b", &exchange));
+    let (connection, link) = connect(&a, "d", now).await;
+    let Entering { hub, device, .. } = who("d");
+    let call = |name: &str| MethodCall { name: name.to_owned(), payload: json!({ "n": 1 }) };
+    for asker in [&a, &b] {
+        let ask = async |name: &str, millis: u64| {
+            asker.invoke(&hub, &device, call(name), Duration::from_millis(millis)).await
+        };
+        assert_eq!(ask("echo", 20_000).await, Ok(MethodAnswer { status: 200, payload: json!({ "n": 1 }) }));
+        assert_eq!(ask("deaf", 20_000).await, Err(MethodFailure::NotOnline));
+        assert_eq!(ask("silent", 20).await, Err(MethodFailure::Late));
+    }
+    // The connection ends while somebody waits, or before.
+    let asked = b.invoke(&hub, &device, call("silent"), Duration::from_secs(20));
+    let (answer, ()) = tokio::join!(asked, async { link.open.end() });
+    assert_eq!(answer, Err(MethodFailure::NotOnline));
+    drop(connection);
+    assert_eq!(
+        b.invoke(&hub, &device, call("echo"), Duration::from_secs(20)).await,
+        Err(MethodFailure::NotOnline)
+    );
 }

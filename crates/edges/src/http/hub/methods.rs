@@ -1,0 +1,33 @@
+//! `POST /twins/{id}/methods`: a direct method.
+
+use axum::response::Response;
+use pollux_model::Result;
+use pollux_services::hub::MethodInput;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::call::Call;
+use super::json as document;
+
+/// `CloudToDeviceMethod` of the REST API.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MethodBody {
+    method_name: String,
+    payload: Option<Value>,
+    response_timeout_in_seconds: Option<u64>,
+    connect_timeout_in_seconds: Option<u64>,
+}
+
+/// 200 with the device's own status and payload.
+pub(super) async fn invoke(mut call: Call, id: &str) -> Result<Response> {
+    let body: MethodBody = call.json().await?;
+    let input = MethodInput {
+        name: body.method_name,
+        payload: body.payload,
+        response_timeout: body.response_timeout_in_seconds,
+        connect_timeout: body.connect_timeout_in_seconds,
+    };
+    let answer = call.services.hub.invoke_method(&call.caller, &call.hub, id, input).await?;
+    Ok(document(&json!({ "status": answer.status, "payload": answer.payload })))
+}
