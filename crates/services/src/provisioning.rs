@@ -17,6 +17,7 @@ mod delete_enrollment;
 mod enrollment_input;
 mod explain;
 mod get_enrollment;
+mod groups;
 mod operate;
 mod put_enrollment;
 mod quotas;
@@ -54,13 +55,14 @@ pub struct Provisioning {
     context: Arc<Context>,
     hub: Arc<Hub>,
     functions: Arc<Functions>,
-    /// Registrations that a task of this node is working on, and whether to look once more when it is done.
-    running: Mutex<HashMap<(ResourceName, RegistrationId), bool>>,
+    /// Registrations that a task of this node is working on.
+    running: Mutex<HashMap<(ResourceName, RegistrationId), operate::Running>>,
     /// Bounds the operations, and so the webhook calls, that run side by side.
     permits: Semaphore,
     /// Refusals that the audit record has lately kept, by address.
     refusals: Mutex<audit::Bound>,
     counted: Mutex<quotas::Counted>,
+    groups: groups::Groups,
 }
 
 /// Operations that run side by side.
@@ -70,6 +72,7 @@ impl Provisioning {
     /// Makes the service. `hub` is where devices are registered, `functions` answers webhooks that lead to ourselves.
     #[must_use]
     pub fn new(context: Arc<Context>, hub: Arc<Hub>, functions: Arc<Functions>) -> Arc<Self> {
+        let groups = groups::Groups::new(Arc::clone(&context.store));
         Arc::new(Self {
             context,
             hub,
@@ -78,6 +81,7 @@ impl Provisioning {
             permits: Semaphore::new(OPERATIONS),
             refusals: Mutex::default(),
             counted: Mutex::default(),
+            groups,
         })
     }
 
