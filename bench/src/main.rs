@@ -68,6 +68,9 @@ struct Arguments {
     /// Of the graph, only these questions
     #[arg(long, value_enum, value_delimiter = ',')]
     questions: Vec<twins::Question>,
+    /// Of the registrations, only these
+    #[arg(long, value_enum, value_delimiter = ',')]
+    kinds: Vec<provisioning::Kind>,
     /// Be the bare HTTP server, for the generator
     #[arg(long, hide = true)]
     bare_http: bool,
@@ -155,9 +158,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     let mut reports = Vec::new();
     for name in names {
         let before = process::Cores::now()?;
-        let mut report = runtime
-            .block_on(measure(name, plan, &arguments.questions))
-            .with_context(|| format!("{name:?}"))?;
+        let mut report =
+            runtime.block_on(measure(name, plan, arguments)).with_context(|| format!("{name:?}"))?;
         report.disturbed_by(process::Cores::now()?.to_others_since(before));
         if !arguments.json {
             report::say(&report.text())?;
@@ -171,12 +173,12 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
-async fn measure(name: Name, plan: Plan, questions: &[twins::Question]) -> Result<Report> {
+async fn measure(name: Name, plan: Plan, arguments: &Arguments) -> Result<Report> {
     match name {
-        Name::Provisioning => provisioning::measure(plan).await,
+        Name::Provisioning => provisioning::measure(plan, &arguments.kinds).await,
         Name::Telemetry => telemetry::measure(plan).await,
         Name::TwinPatch => twin_patch::measure(plan).await,
-        Name::Twins => twins::measure(plan, questions).await,
+        Name::Twins => twins::measure(plan, &arguments.questions).await,
         Name::Events => events::measure(plan).await,
         Name::Idle => idle::measure(plan).await,
         Name::Fdatasync => fdatasync::measure(plan).await,

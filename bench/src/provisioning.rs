@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use clap::ValueEnum;
 use futures_util::future::try_join_all;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
@@ -39,6 +40,41 @@ impl Sample {
     }
 }
 
+/// Which registrations are measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// Derived keys, over MQTT
+    KeyMqtt,
+    /// Derived keys, over HTTPS
+    KeyHttps,
+    /// Certificates, over MQTT
+    X509Mqtt,
+    /// Certificates, over HTTPS
+    X509Https,
+}
+
+impl Kind {
+    const fn title(self) -> &'static str {
+        match self {
+            Self::KeyMqtt => "symmetric key, MQTT",
+            Self::KeyHttps => "symmetric key, HTTPS",
+            Self::X509Mqtt => "X.509, MQTT",
+            Self::X509Https => "X.509, HTTPS",
+        }
+    }
+
+    const fn transport(self) -> Transport {
+        match self {
+            Self::KeyMqtt | Self::X509Mqtt => Transport::Mqtt,
+            Self::KeyHttps | Self::X509Https => Transport::Https,
+        }
+    }
+
+    const fn by_certificate(self) -> bool {
+        matches!(self, Self::X509Mqtt | Self::X509Https)
+    }
+}
+
 /// How devices speak to the provisioning service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Transport {
@@ -48,23 +84,19 @@ pub(crate) enum Transport {
     Https,
 }
 
-/// Measures.
-pub(crate) async fn measure(plan: Plan) -> Result<Report> {
+/// Measures these, or all of them where none is named.
+pub(crate) async fn measure(plan: Plan, kinds: &[Kind]) -> Result<Report> {
+    let kinds = if kinds.is_empty() { Kind::value_variants() } else { kinds };
     let subject = Subject::start(NO_WAIT)?;
     let (tls, mutual) = (Bare::start()?, Bare::start_mutual()?);
     let (by_key, by_certificate) =
         (World::new(&subject, plan).await?, World::by_certificate(&subject, plan).await?);
-    let kinds = [
-        ("symmetric key, MQTT", &by_key, Transport::Mqtt, &tls),
-        ("symmetric key, HTTPS", &by_key, Transport::Https, &tls),
-        ("X.509, MQTT", &by_certificate, Transport::Mqtt, &mutual),
-        ("X.509, HTTPS", &by_certificate, Transport::Https, &mutual),
-    ];
+    let world = |kind: Kind| if kind.by_certificate() { &by_certificate } else { &by_key };
     let mut ours = vec![Vec::new(); kinds.len()];
     let (mut limit, mut mutual_limit) = (Vec::new(), Vec::new());
     for _ in 0..plan.repetitions {
-        for ((_, world, transport, _), samples) in kinds.iter().zip(&mut ours) {
-            samples.push(world.registrations(&subject, *transport, plan.duration).await?);
+        for (kind, samples) in kinds.iter().zip(&mut ours) {
+            samples.push(world(*kind).registrations(&subject, kind.transport(), plan.duration).await?);
         }
         limit.push(handshakes(&tls, plan.duration / 2).await?);
         mutual_limit.push(handshakes(&mutual, plan.duration / 2).await?);
@@ -77,7 +109,8 @@ pub(crate) async fn measure(plan: Plan) -> Result<Report> {
     };
     let tls_cost = bare("bare TLS: accept, handshake, echo, close", &limit);
     let mutual_cost = bare("bare mTLS: the same, the client's certificate verified", &mutual_limit);
-    for ((name, world, ..), samples) in kinds.iter().zip(&ours) {
+    for (kind, samples) in kinds.iter().zip(&ours) {
+        let name = kind.title();
         let title = format!("registrations, {name}, {CLIENTS} at a time");
         report.figure(Figure::new(&title, "registrations/s", runs(samples, |s| s.per_second)));
         let cost = report.figure(Figure::new(
@@ -85,7 +118,7 @@ pub(crate) async fn measure(plan: Plan) -> Result<Report> {
             "CPU-s/registration",
             runs(samples, Sample::cpu_seconds_each),
         ));
-        let bare = if world.proof.is_certificate() { mutual_cost } else { tls_cost };
+        let bare = if kind.by_certificate() { mutual_cost } else { tls_cost };
         report.ratio(format!("  {name}: per CPU-second, as a part of bare handshakes"), bare / cost);
     }
     report

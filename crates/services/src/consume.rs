@@ -14,6 +14,7 @@ use pollux_model::event::Checkpoint;
 use pollux_model::{Error, ErrorCode, Result};
 use pollux_store::functions::ConsumerKey;
 use pollux_store::{Batch, Write};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,6 +26,11 @@ use crate::supervise::supervise;
 const BATCH: ReadLimit = ReadLimit { records: 256, bytes: 1 << 20 };
 /// The pause after a failure.
 const PAUSE: Duration = Duration::from_secs(2);
+/// Events that come within this time of each other may be worked on together. What comes after a silence is worked on at
+/// once; where many come, their place is kept a hundred times a second and not for each.
+const GATHER: Duration = Duration::from_millis(10);
+/// Where so many were there at once, more may be.
+const MANY: usize = 64;
 
 /// What is done with events.
 #[async_trait]
@@ -125,17 +131,22 @@ impl Consumer {
         loop {
             let from =
                 last.map_or(ReadFrom::Earliest, |number| ReadFrom::Sequence { number, inclusive: false });
+            let begun = Instant::now();
             let records =
                 context.log.read(&self.stream, partition, &from, BATCH).await.map_err(unavailable)?;
             let Some(end) = records.last() else {
                 self.wait_for_more(last).await?;
                 continue;
             };
+            let count = records.len();
             let checkpoint = Checkpoint { sequence_number: end.sequence_number, offset: end.offset };
             self.work.work(fence, records).await?;
             let write = Write::PutCheckpoint { key: self.key.clone(), partition, checkpoint };
             context.store.commit(held(fence).with(write)).await?;
             last = Some(checkpoint.sequence_number);
+            if count < MANY {
+                tokio::time::sleep_until(begun + GATHER).await;
+            }
         }
     }
 

@@ -17,6 +17,7 @@ mod delete_enrollment;
 mod enrollment_input;
 mod explain;
 mod get_enrollment;
+mod groups;
 mod issue;
 mod operate;
 mod put_enrollment;
@@ -58,13 +59,14 @@ pub struct Provisioning {
     resources: Arc<Resources>,
     hub: Arc<Hub>,
     functions: Arc<Functions>,
-    /// Registrations that a task of this node is working on, and whether to look once more when it is done.
-    running: Mutex<HashMap<(ResourceName, RegistrationId), bool>>,
+    /// Registrations that a task of this node is working on.
+    running: Mutex<HashMap<(ResourceName, RegistrationId), operate::Running>>,
     /// Bounds the operations, and so the webhook calls, that run side by side.
     permits: Semaphore,
     /// Refusals that the audit record has lately kept, by address.
     refusals: Mutex<audit::Bound>,
     counted: Mutex<quotas::Counted>,
+    groups: groups::Groups,
 }
 
 /// Operations that run side by side.
@@ -79,6 +81,7 @@ impl Provisioning {
         hub: Arc<Hub>,
         functions: Arc<Functions>,
     ) -> Arc<Self> {
+        let groups = groups::Groups::new(Arc::clone(&context.store));
         Arc::new(Self {
             context,
             resources,
@@ -88,6 +91,7 @@ impl Provisioning {
             permits: Semaphore::new(OPERATIONS),
             refusals: Mutex::default(),
             counted: Mutex::default(),
+            groups,
         })
     }
 

@@ -30,7 +30,10 @@ impl Prepared {
     pub(crate) fn first_decides(&self) -> bool {
         let mut writes = self.writes.iter().map(|(write, _)| write);
         // These are one statement that writes, behind all they may be refused for.
-        let first = matches!(writes.next(), Some(Write::PutTwin { .. } | Write::PutDevice { .. }));
+        let first = matches!(
+            writes.next(),
+            Some(Write::PutTwin { .. } | Write::PutDevice { .. } | Write::PutRegistration { .. })
+        );
         first && writes.all(|write| matches!(write, Write::PutVersion { .. } | Write::Outbox(_)))
     }
 

@@ -12,6 +12,7 @@ use pollux_model::event::OutboxEntry;
 use pollux_model::partition_key::partition_of;
 use pollux_model::{Error, ErrorCode, Result};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Events;
@@ -22,6 +23,9 @@ use crate::streams::Stream;
 const BATCH: usize = 512;
 /// How long to wait when the store or the log is away.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Entries that come within this time of each other may move together. What comes after a silence moves at once; where
+/// many come, reading, appending and forgetting them is done a hundred times a second and not for each.
+const GATHER: Duration = Duration::from_millis(10);
 
 /// Payload bytes of one append of more than one record: well below what any log takes at once.
 const APPEND: usize = 256 << 10;
@@ -55,6 +59,7 @@ impl Events {
 
     async fn relay_until(&self, shard: u32, wake: &Notify, stop: &CancellationToken) {
         loop {
+            let begun = Instant::now();
             let moved = tokio::select! {
                 () = stop.cancelled() => return,
                 moved = self.relay(shard) => moved,
@@ -62,7 +67,8 @@ impl Events {
             let next = async {
                 match moved {
                     Ok(0) => wake.notified().await,
-                    Ok(_) => {}
+                    Ok(BATCH..) => {}
+                    Ok(_) => tokio::time::sleep_until(begun + GATHER).await,
                     Err(error) => {
                         tracing::warn!(%error, shard, "the outbox relay pauses");
                         tokio::time::sleep(PAUSE).await;

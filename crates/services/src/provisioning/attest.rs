@@ -20,9 +20,6 @@ pub(super) mod tpm;
 
 use self::decision::{Changes, Decision, Entries, Entry, Proof, Verdict};
 
-/// Groups read from the store at once.
-const PAGE: usize = 100;
-
 /// A device that says who it is.
 struct Claim<'a> {
     id: &'a RegistrationId,
@@ -148,17 +145,10 @@ impl Provisioning {
         if groups == Groups::IfAsked && entries.are_decided() {
             return Ok(entries);
         }
-        let mut after = None;
-        loop {
-            let page = self.context.store.enrollment_groups(&dps.name, after.as_deref(), PAGE).await?;
-            for group in page.items {
-                entries.weigh(properties, group, proof);
-            }
-            after = page.next;
-            if after.is_none() {
-                return Ok(entries);
-            }
+        for group in self.groups.all(&dps.name).await?.iter() {
+            entries.weigh(properties, group, proof);
         }
+        Ok(entries)
     }
 }
 

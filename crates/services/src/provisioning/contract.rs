@@ -3,6 +3,8 @@
 //! One form, two readers: the service API's answers and the body that a custom allocation webhook gets (Azure article
 //! "Understand custom allocation policies"). What is read from clients is parsed in `edges`.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pollux_model::device::Status;
@@ -28,7 +30,7 @@ pub enum EnrollmentRef {
     /// Its own.
     Individual(Box<IndividualEnrollment>),
     /// Its group's.
-    Group(Box<EnrollmentGroup>),
+    Group(Arc<EnrollmentGroup>),
 }
 
 /// Whether secrets are part of an answer.

@@ -16,9 +16,6 @@ use super::attest::hierarchy::Hierarchy;
 use super::attest::{self, Groups};
 use crate::caller::{Caller, Right};
 
-/// Groups read from the store at once.
-const PAGE: usize = 100;
-
 /// What is asked.
 #[derive(Debug, Default)]
 pub struct ExplainRequest {
@@ -127,18 +124,12 @@ impl Provisioning {
         recorded: Option<&str>,
     ) -> Result<(Vec<Vouching>, bool)> {
         let properties = Self::dps(dps)?;
-        let (mut hierarchy, mut after) = (Hierarchy::of(properties, own), None);
-        loop {
-            let page = self.context.store.enrollment_groups(&dps.name, after.as_deref(), PAGE).await?;
-            for group in page.items {
-                let is_recorded = recorded.is_some_and(|id| id.eq_ignore_ascii_case(&group.id));
-                hierarchy.add(properties, &group, is_recorded);
-            }
-            after = page.next;
-            if after.is_none() {
-                return Ok(hierarchy.groups());
-            }
+        let mut hierarchy = Hierarchy::of(properties, own);
+        for group in self.groups.all(&dps.name).await?.iter() {
+            let is_recorded = recorded.is_some_and(|id| id.eq_ignore_ascii_case(&group.id));
+            hierarchy.add(properties, group, is_recorded);
         }
+        Ok(hierarchy.groups())
     }
 }
 

@@ -5,6 +5,7 @@
 //! when the device polls.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pollux_model::device::{Authentication, Status};
 use pollux_model::enrollment::{Attestation, EnrollmentRules};
@@ -12,6 +13,7 @@ use pollux_model::registration::{Failure, Registration, RegistrationStatus, Subs
 use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{DeviceId, Error, ErrorCode, Etag, RegistrationId, ResourceName, Result};
 use pollux_store::{Batch, CommitError, Expect, Write};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Provisioning;
@@ -25,6 +27,17 @@ use crate::steps::Step;
 
 /// Records read from the store at once when a start takes them up again.
 const PAGE: usize = 500;
+/// How long a device that asks what became of its registration is kept waiting for the end.
+const HOLD: Duration = Duration::from_millis(500);
+
+/// What is known of a task that works on a registration.
+#[derive(Debug, Default)]
+pub(super) struct Running {
+    /// Whether to look once more when it is done.
+    again: bool,
+    /// The record as it was committed, told to those who wait for it; closed when the task has ended.
+    end: watch::Sender<Option<Box<Registration>>>,
+}
 
 /// A task's place among those that run. Given up even if the task panics: nobody could take its place otherwise.
 struct Place<'p> {
@@ -38,7 +51,7 @@ impl Place<'_> {
         let Some(key) = &self.key else { return };
         let mut running = self.provisioning.running.lock();
         match running.get_mut(key) {
-            Some(again) if *again => *again = false,
+            Some(task) if task.again => task.again = false,
             _ => {
                 running.remove(key);
                 drop(running);
@@ -116,21 +129,31 @@ impl Provisioning {
 
     /// Makes sure that a task of this node works on the operation.
     pub(super) fn ensure_running(self: &Arc<Self>, dps: &Resource, id: &RegistrationId) {
+        self.run(dps, id, None);
+    }
+
+    /// The same, of a record as it was just committed.
+    pub(super) fn begin(self: &Arc<Self>, dps: &Resource, record: Registration) {
+        let id = record.registration_id.clone();
+        self.run(dps, &id, Some(record));
+    }
+
+    fn run(self: &Arc<Self>, dps: &Resource, id: &RegistrationId, mut known: Option<Registration>) {
         let key = (dps.name.clone(), id.clone());
         let mut running = self.running.lock();
-        if let Some(again) = running.get_mut(&key) {
+        if let Some(task) = running.get_mut(&key) {
             // The task may be past its last look: a new operation must not wait for the device to poll.
-            *again = true;
+            task.again = true;
             return;
         }
-        running.insert(key.clone(), false);
+        running.insert(key.clone(), Running::default());
         drop(running);
         let (this, dps) = (Arc::clone(self), dps.clone());
         tokio::spawn(async move {
             let _permit = this.permits.acquire().await;
             let mut place = Place { provisioning: &this, key: Some(key) };
             while let Some((_, id)) = &place.key {
-                if let Err(error) = this.operate(&dps, id).await {
+                if let Err(error) = this.operate(&dps, id, known.take()).await {
                     // The record stays in "assigning": the next poll, registration or start takes it up.
                     tracing::warn!(dps = %dps.name, registration = %id, %error, "the registration is interrupted");
                 }
@@ -139,9 +162,19 @@ impl Provisioning {
         });
     }
 
-    async fn operate(&self, dps: &Resource, id: &RegistrationId) -> Result<()> {
+    /// `known`: the record, if it is at hand. That it is still so, the commit expects.
+    async fn operate(
+        &self,
+        dps: &Resource,
+        id: &RegistrationId,
+        mut known: Option<Registration>,
+    ) -> Result<()> {
         loop {
-            let Some(record) = self.context.store.registration(&dps.name, id).await? else { return Ok(()) };
+            let record = match known.take() {
+                Some(record) => Some(record),
+                None => self.context.store.registration(&dps.name, id).await?,
+            };
+            let Some(record) = record else { return Ok(()) };
             if record.status != RegistrationStatus::Assigning {
                 return Ok(());
             }
@@ -157,11 +190,12 @@ impl Provisioning {
                 }
                 Err(Outcome::Interrupted(error)) => return Err(error),
             };
-            let changed = devices_changed(&batch);
+            let (changed, ended) = (devices_changed(&batch), ended(&batch));
             Step::Planned.reached();
             match self.context.store.commit(batch).await {
                 Ok(()) => {
                     Step::Assigned.reached();
+                    self.tell(dps, id, ended);
                     // Such a device may be connected: what it knows of itself may hold no longer.
                     for (hub, device) in changed {
                         self.hub.connections.look_after(&hub, &device).await;
@@ -178,6 +212,31 @@ impl Provisioning {
                 }
             }
         }
+    }
+
+    /// Tells those who wait for the end of an operation.
+    fn tell(&self, dps: &Resource, id: &RegistrationId, ended: Option<Box<Registration>>) {
+        if let Some(task) = self.running.lock().get(&(dps.name.clone(), id.clone())) {
+            task.end.send_replace(ended);
+        }
+    }
+
+    /// Waits for the end of an operation that this node works on, not long: whoever asks at once need not ask again. Gives
+    /// the record as it was committed; `None`: the store knows.
+    pub(super) async fn ended(
+        &self,
+        dps: &Resource,
+        id: &RegistrationId,
+        operation: &str,
+    ) -> Option<Registration> {
+        let key = (dps.name.clone(), id.clone());
+        let mut end = self.running.lock().get(&key)?.end.subscribe();
+        let ended = async {
+            let ended =
+                end.wait_for(|ended| ended.as_ref().is_some_and(|record| record.operation.id == operation));
+            Some(Registration::clone(ended.await.ok()?.as_ref()?))
+        };
+        tokio::time::timeout(HOLD, ended).await.unwrap_or(None)
     }
 
     /// The record, if this node is the one to work on it: nobody does, or whoever did is gone.
@@ -277,7 +336,7 @@ impl Provisioning {
         let Some(group) = &record.group else {
             return Err(Outcome::failed(404_201, "the individual enrollment of this device was deleted"));
         };
-        let Some(group) = store.enrollment_group(&dps.name, group).await.map_err(Outcome::of)? else {
+        let Some(group) = self.groups.one(&dps.name, group).await.map_err(Outcome::of)? else {
             return Err(Outcome::failed(
                 404_201,
                 format!("the enrollment group '{group}' of this device was deleted"),
@@ -291,12 +350,7 @@ impl Provisioning {
             Attestation::Tpm { .. } => return Err(Outcome::failed(400_004, "a group knows no TPM")),
         };
         let rules = group.rules.clone();
-        enabled(Deciding {
-            reference: EnrollmentRef::Group(Box::new(group)),
-            rules,
-            device_id: None,
-            authentication,
-        })
+        enabled(Deciding { reference: EnrollmentRef::Group(group), rules, device_id: None, authentication })
     }
 
     fn device_id(&self, deciding: &Deciding, record: &Registration) -> Result<DeviceId, Outcome> {
@@ -353,6 +407,14 @@ impl Provisioning {
             ..record
         }
     }
+}
+
+/// The record that the batch ends an operation with.
+fn ended(batch: &Batch) -> Option<Box<Registration>> {
+    batch.writes.iter().find_map(|write| match write {
+        Write::PutRegistration { registration, .. } => Some(registration.clone()),
+        _ => None,
+    })
 }
 
 /// The devices that were there before the batch.

@@ -15,8 +15,6 @@ use pollux_model::{Error, ErrorCode, RegistrationId, ResourceName, Result, Times
 use super::Provisioning;
 use crate::caller::{Caller, Right};
 
-/// Groups read from the store at once.
-const PAGE: usize = 100;
 /// How long a count is used again.
 const FRESH: Duration = Duration::from_secs(10);
 /// Devices whose polls are counted; beyond that counting starts over.
@@ -65,20 +63,13 @@ impl Provisioning {
             linked_hubs: properties.linked_hubs.len() as u64,
             ..Stats::default()
         };
-        let mut after = None;
-        loop {
-            let page = store.enrollment_groups(&dps.name, after.as_deref(), PAGE).await?;
-            for group in &page.items {
-                match group.attestation {
-                    Attestation::X509 { .. } => stats.x509_groups += 1,
-                    _ => stats.symmetric_key_groups += 1,
-                }
-            }
-            after = page.next;
-            if after.is_none() {
-                return Ok(stats);
+        for group in self.groups.all(&dps.name).await?.iter() {
+            match group.attestation {
+                Attestation::X509 { .. } => stats.x509_groups += 1,
+                _ => stats.symmetric_key_groups += 1,
             }
         }
+        Ok(stats)
     }
 
     /// [`ErrorCode::QuotaExceeded`] where one row more would be too many.

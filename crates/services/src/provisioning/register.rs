@@ -88,7 +88,7 @@ impl Provisioning {
             match self.context.store.commit(batch).await {
                 Ok(()) => {
                     Step::Recorded.reached();
-                    self.ensure_running(dps, id);
+                    self.begin(dps, record.clone());
                     return Ok(status_of(record));
                 }
                 // Another connection of the same device was faster: join it.
@@ -98,7 +98,8 @@ impl Provisioning {
         }
     }
 
-    /// What became of an operation. An operation that a crash interrupted is taken up again.
+    /// What became of an operation; one that is about to end is waited for. An operation that a crash interrupted is taken
+    /// up again.
     pub async fn operation_status(
         self: &Arc<Self>,
         caller: &Caller,
@@ -108,19 +109,17 @@ impl Provisioning {
     ) -> Result<OperationStatus> {
         caller.require_registration(&dps.name, registration_id)?;
         self.check_polls(&dps.name, registration_id)?;
-        let record = self
-            .context
-            .store
-            .registration(&dps.name, registration_id)
-            .await?
-            .filter(|record| record.operation.id == operation_id)
-            .ok_or_else(|| {
-                let shown = pollux_model::ids::shown(operation_id);
-                Error::new(
-                    ErrorCode::OperationNotFound,
-                    format!("there is no operation '{shown}': register again"),
-                )
-            })?;
+        let record = match self.ended(dps, registration_id, operation_id).await {
+            Some(record) => Some(record),
+            None => self.context.store.registration(&dps.name, registration_id).await?,
+        };
+        let record = record.filter(|record| record.operation.id == operation_id).ok_or_else(|| {
+            let shown = pollux_model::ids::shown(operation_id);
+            Error::new(
+                ErrorCode::OperationNotFound,
+                format!("there is no operation '{shown}': register again"),
+            )
+        })?;
         if record.status == RegistrationStatus::Assigning {
             self.ensure_running(dps, registration_id);
         }

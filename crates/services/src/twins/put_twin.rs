@@ -46,14 +46,21 @@ impl Twins {
         // Stamped behind whoever was before it: of two states of a twin the later has the later time.
         let twin = self.make(put.id, body, &models)?;
         for _ in 0..ATTEMPTS {
-            let before = self.context.store.twin(instance, &twin.id).await.map_err(refusal::store)?;
+            // Where none may be there, the commit finds it.
+            let before = match put.if_none_match {
+                true => None,
+                false => self.context.store.twin(instance, &twin.id).await.map_err(refusal::store)?,
+            };
             let after = Box::new(twin.clone());
             let change = match before {
                 None => {
-                    self.make_room(instance, Noun::Twin, 1).await?;
+                    let room = self.make_room(instance, Noun::Twin, 1).await;
+                    if room.is_err() && put.if_none_match && self.is_there(instance, &twin.id).await? {
+                        return Err(refusal::already_there("twin", &twin.id));
+                    }
+                    room?;
                     Change::TwinCreated(after)
                 }
-                Some(_) if put.if_none_match => return Err(refusal::already_there("twin", &twin.id)),
                 Some(before) => {
                     let patch = difference::of_twins(&before, &after);
                     let was = before.etag.clone();
@@ -62,10 +69,17 @@ impl Twins {
             };
             match self.commit(&resource, vec![change]).await? {
                 Outcome::Done => return Ok(twin),
+                Outcome::Refused(_) if put.if_none_match => {
+                    return Err(refusal::already_there("twin", &twin.id));
+                }
                 Outcome::Refused(_) => {} // made, changed or deleted meanwhile
             }
         }
         Err(too_contended())
+    }
+
+    async fn is_there(&self, instance: &ResourceName, id: &str) -> Result<bool> {
+        Ok(self.context.store.twin(instance, id).await.map_err(refusal::store)?.is_some())
     }
 
     pub(super) fn make(&self, id: String, body: Map<String, Value>, models: &Models) -> Result<DigitalTwin> {

@@ -46,6 +46,41 @@ async fn a_device_of_a_group_is_put_into_its_hub_with_its_derived_key() {
 }
 
 #[tokio::test]
+async fn who_asks_while_it_runs_is_told_what_is_kept() {
+    let world = World::new().await;
+    let group = world.group("line", |_| {}).await;
+    let (provisioning, dps) = (&world.services.provisioning, world.dps());
+    for round in 0..2 {
+        let caller = world.attested("dev-1", &group).await;
+        let begun = provisioning.register(&caller, &dps, RegisterRequest::default()).await.unwrap();
+        let (id, operation) = (&begun.registration.registration_id, &begun.operation_id);
+        let ended = loop {
+            let told = provisioning.operation_status(&caller, &dps, id, operation).await.unwrap();
+            if told.registration.status != RegistrationStatus::Assigning {
+                break told.registration;
+            }
+        };
+        assert_eq!(Some(ended), world.record("dev-1").await, "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn who_asks_while_it_runs_is_not_kept_for_ever() {
+    let world = World::new().await;
+    let hook = Hook::new(Behaviour::Hang);
+    let group = world.custom_group("line", &hook.url).await;
+    let (provisioning, dps) = (&world.services.provisioning, world.dps());
+    let caller = world.attested("dev-1", &group).await;
+    let begun = provisioning.register(&caller, &dps, RegisterRequest::default()).await.unwrap();
+    hook.called(1).await;
+    let (id, operation) = (&begun.registration.registration_id, &begun.operation_id);
+    let told = provisioning.operation_status(&caller, &dps, id, operation).await.unwrap();
+    assert_eq!(told.registration.status, RegistrationStatus::Assigning);
+    let other = provisioning.operation_status(&caller, &dps, id, "another").await.unwrap_err();
+    assert_eq!(other.code, ErrorCode::OperationNotFound);
+}
+
+#[tokio::test]
 async fn an_individual_enrollment_names_the_device_and_what_it_starts_with() {
     let world = World::new().await;
     let key = individual(&world, "single", |input| {

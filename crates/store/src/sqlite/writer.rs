@@ -24,6 +24,11 @@ use crate::error::{CommitError, StoreError};
 use crate::observer::{Observer, Observers};
 use crate::prepared::Prepared;
 
+/// How often in a row the writer gives way in vain before it no longer does.
+const PATIENCE: u32 = 4;
+/// After so many groups it tries again.
+const ASK: u32 = 64;
+
 type Answer = Result<(), CommitError>;
 
 /// The writer as the store sees it: a bounded queue. Dropping it finishes what is queued.
@@ -189,11 +194,12 @@ struct Thread {
 
 impl Thread {
     fn run(&mut self, mut jobs: mpsc::Receiver<Job>, group: usize) {
-        let (mut taken, mut last) = (Vec::with_capacity(group), 0);
+        let (mut taken, mut last, mut in_vain) = (Vec::with_capacity(group), 0, 0_u32);
         while jobs.blocking_recv_many(&mut taken, group) > 0 {
-            if taken.len() < last {
-                // Those who were answered last may be about to come again, and need this processor for it: together with
-                // them it is one sync in place of two.
+            let came = taken.len();
+            if came < last || in_vain % ASK < PATIENCE {
+                // Those who were answered last may be about to come again, and whoever woke this thread may have more for
+                // it; they need this processor for it: together with them it is one sync in place of two.
                 std::thread::yield_now();
                 while taken.len() < group
                     && let Ok(job) = jobs.try_recv()
@@ -201,6 +207,7 @@ impl Thread {
                     taken.push(job);
                 }
             }
+            in_vain = if taken.len() > came { 0 } else { in_vain.wrapping_add(1) };
             last = taken.len();
             self.commit_group(&mut taken);
             self.checkpointer.after_commit(&self.connection);

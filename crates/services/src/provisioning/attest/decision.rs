@@ -156,7 +156,7 @@ impl Entries {
     }
 
     /// Takes a group in, if it speaks for the device.
-    pub(super) fn weigh(&mut self, dps: &Dps, group: EnrollmentGroup, proof: Proof<'_>) {
+    pub(super) fn weigh(&mut self, dps: &Dps, group: &EnrollmentGroup, proof: Proof<'_>) {
         let distance = match (proof, &group.attestation) {
             // Who speaks for it then is found by `hierarchy`.
             (Proof::Record, _) => None,
@@ -170,7 +170,7 @@ impl Entries {
         };
         if let Some(distance) = distance {
             self.groups.push(Vouching {
-                entry: Entry::Group(group.id),
+                entry: Entry::Group(group.id.clone()),
                 status: group.rules.status,
                 distance,
             });
