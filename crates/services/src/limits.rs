@@ -57,6 +57,13 @@ pub struct Limits {
     /// Bytes that all twin graphs held in memory may take together (about 1.5 kB for a twin with its relationships); one
     /// that does not fit is read from the store by each query. 0: none is held.
     pub graph_memory: usize,
+    /// Indexes on properties of twins that one digital twins instance may have in a store of many nodes, adopted for what
+    /// its queries ask often: 8. Ours, as the next two: each costs every change of a twin. 0: none.
+    pub property_indexes: usize,
+    /// Those of all instances: 32.
+    pub property_indexes_in_all: usize,
+    /// Days after which one that no query used is dropped: 7.
+    pub property_index_days: u64,
     /// A webhook's answer: 64 KiB.
     pub webhook_answer: usize,
     /// How long a custom allocation webhook may take, in seconds: 5 ("Use custom allocation policies").
@@ -141,6 +148,9 @@ impl Default for Limits {
             query_memory: 64 * 1024 * 1024,
             query_page_seconds: 10,
             graph_memory: 512 * 1024 * 1024,
+            property_indexes: 8,
+            property_indexes_in_all: 32,
+            property_index_days: 7,
             webhook_answer: 64 * 1024,
             webhook_timeout_seconds: 5,
             event_webhook_timeout_seconds: 30,

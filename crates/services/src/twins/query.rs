@@ -17,6 +17,7 @@ use std::time::Duration;
 use pollux_model::resource::Resource;
 use pollux_model::{Error, ErrorCode, ResourceName, Result, Timestamp};
 use pollux_query::twins::{ModelTree, Moment, Query};
+use pollux_store::twins::TwinFilter;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -37,7 +38,8 @@ mod source;
 mod walk;
 
 use answer::{Behind, Ordered};
-use plan::Plan;
+pub(super) use plan::LONGEST_LIST;
+use plan::{Plan, Roots};
 pub use row::Row;
 use rows::{Next, Rows};
 use source::Source;
@@ -118,9 +120,16 @@ impl Twins {
             Some(_) => Presence::Off,
             None => self.graphs.want(&self.context.store, instance),
         };
-        let mut source = Source::new((&*self.context.store, &self.graphs), instance, work, ends, as_of);
+        let mut source =
+            Source::new((&self.context, &self.graphs, &self.indexes), instance, work, ends, as_of);
         let plan = Plan::make(&parsed, &models, &mut source, position.start).await?;
         position.start = Some(plan.start);
+        if let (Presence::Off, None, Roots::Twins(TwinFilter { ids: None, .. })) =
+            (presence, as_of, &plan.roots)
+        {
+            let store = &*self.context.store;
+            source.by_value = self.indexes.find(store, instance, &plan.predicates).await;
+        }
         let rows = Rows::of((&parsed, &plan, &models), source, presence, position.place.clone());
         let run = Run { query: &parsed, rows, limits };
         let limit = query.paging.limit();

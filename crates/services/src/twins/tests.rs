@@ -19,6 +19,7 @@ mod continuation;
 mod event_routes;
 mod graph_file;
 mod history;
+mod indexes;
 mod jobs;
 mod models;
 mod patch_fuzz;
