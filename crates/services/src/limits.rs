@@ -17,7 +17,7 @@ pub struct Limits {
     /// A body on a service's REST API unless another bound is named: 1 MiB.
     pub request_body: usize,
     /// A digital twin or relationship without its metadata, and the body of each request about one: 32 KiB ("Azure
-    /// Digital Twins service limits", as the next seven).
+    /// Digital Twins service limits", as the next nine).
     pub digital_twin: usize,
     /// A string in a digital twin or relationship: 4 KiB.
     pub digital_twin_string: usize,
@@ -27,6 +27,31 @@ pub struct Limits {
     pub twins: u64,
     /// Relationships of one digital twins instance: 20,000,000. 0: any number.
     pub relationships: u64,
+    /// Relationships that start at one twin: 50,000. 0: any number.
+    pub outgoing_relationships: u64,
+    /// Relationships that lead to one twin: 50,000. 0: any number.
+    pub incoming_relationships: u64,
+    /// Whether the nine that follow bind: how much one node answers in a second about one digital twins instance ("Azure Digital
+    /// Twins service limits", "Rate limits").
+    pub twin_rates: bool,
+    /// Requests about models: 100.
+    pub model_requests: u32,
+    /// Reads of twins and relationships: 1,000.
+    pub twin_reads: u32,
+    /// Patches of twins and relationships: 1,000.
+    pub twin_patches: u32,
+    /// Twins and relationships that are made or deleted: 500.
+    pub twin_puts_and_deletes: u32,
+    /// Changes of one twin and of the relationships that start at it: 10.
+    pub changes_of_a_twin: u32,
+    /// Queries, each page by itself: 500.
+    pub twin_queries: u32,
+    /// Query units, as `query-charge` tells them: 4,000.
+    pub query_units: u32,
+    /// Requests about event routes: 100.
+    pub event_route_requests: u32,
+    /// Requests about import and delete jobs: 1.
+    pub job_requests: u32,
     /// A model: 1 MiB.
     pub model: usize,
     /// Models of one digital twins instance: 10,000.
@@ -135,6 +160,18 @@ impl Default for Limits {
             digital_twin_name: 1024,
             twins: 2_000_000,
             relationships: 20_000_000,
+            outgoing_relationships: 50_000,
+            incoming_relationships: 50_000,
+            twin_rates: false,
+            model_requests: 100,
+            twin_reads: 1_000,
+            twin_patches: 1_000,
+            twin_puts_and_deletes: 500,
+            changes_of_a_twin: 10,
+            twin_queries: 500,
+            query_units: 4_000,
+            event_route_requests: 100,
+            job_requests: 1,
             model: 1024 * 1024,
             models: 10_000,
             models_per_request: 250,

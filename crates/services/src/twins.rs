@@ -11,7 +11,7 @@
 //! | `event_routes`, `notification` | who is told of it, and what |
 //! | `document` | twins and relationships as JSON documents |
 //! | `json_patch`, `twin_patch`, `difference` | JSON Patch, what of it a twin allows, and what a replacement comes to |
-//! | `sizes`, `room` | how large twins and relationships may be, and how many |
+//! | `sizes`, `room`, `rates` | how large twins and relationships may be, how many, and how much may be asked a second |
 //! | `graph` | the graph of an instance in memory, for queries |
 //! | `indexes` | indexes on properties in the store, adopted for what is asked often |
 //! | `continuation` | tokens that say where a list goes on |
@@ -65,6 +65,7 @@ mod publish_telemetry;
 mod put_relationship;
 mod put_twin;
 mod query;
+mod rates;
 pub(crate) mod refusal;
 mod relationship_rules;
 mod room;
@@ -98,6 +99,7 @@ pub struct Twins {
     graphs: graph::Graphs,
     indexes: indexes::Indexes,
     rooms: room::Rooms,
+    rates: rates::Rates,
     /// Event routes of each instance, parsed.
     event_routes: PerResource<event_routes::Compiled>,
 }
@@ -117,6 +119,7 @@ impl Twins {
             models: Arc::new(models::ModelCache::new(Arc::clone(&context))),
             lanes: commit::Lanes::new(),
             rooms: room::Rooms::default(),
+            rates: rates::Rates::default(),
             indexes: indexes::Indexes::default(),
             graphs: graph::Graphs::new(&context.store, context.limits.graph_memory),
             continuation: continuation::Continuation::new(Arc::clone(&context)),

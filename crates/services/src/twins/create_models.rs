@@ -8,6 +8,7 @@ use pollux_model::{Error, ErrorCode, ResourceName, Result, Timestamp};
 use pollux_store::{Batch, Expect, Write};
 use serde_json::Value;
 
+use super::rates::Kind;
 use super::get_model::describe;
 use super::models::{Models, joined, limits};
 use super::{ModelDescription, Twins};
@@ -25,7 +26,7 @@ impl Twins {
         instance: &ResourceName,
         documents: Vec<Value>,
     ) -> Result<Vec<ModelDescription>> {
-        let resource = self.authorize(caller, instance, Right::TwinsWrite)?;
+        let resource = self.admit(caller, instance, Right::TwinsWrite, (Kind::Models, &[]))?;
         if documents.is_empty() {
             return Err(Error::invalid(
                 "Operation failed as models provided was empty or of a type that is not supported. Check that your Model \

@@ -3,6 +3,7 @@
 use pollux_model::digital_twin::Relationship;
 use pollux_model::{ResourceName, Result};
 
+use super::rates::Kind;
 use super::Twins;
 use crate::{Caller, Right};
 
@@ -18,7 +19,7 @@ impl Twins {
         source: &str,
         id: &str,
     ) -> Result<Relationship> {
-        self.authorize(caller, instance, Right::TwinsRead)?;
+        self.admit(caller, instance, Right::TwinsRead, (Kind::Read, &[]))?;
         self.read_relationship(instance, source, id).await
     }
 }

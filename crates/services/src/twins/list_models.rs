@@ -6,6 +6,7 @@ use std::ops::Bound;
 use pollux_dtdl::Dtmi;
 use pollux_model::{Error, ErrorCode, ResourceName, Result};
 
+use super::rates::Kind;
 use super::continuation::{Listing, Paging};
 use super::get_model::describe;
 use super::models::Models;
@@ -37,7 +38,7 @@ impl Twins {
         instance: &ResourceName,
         list: ListModels,
     ) -> Result<Listing<ModelDescription>> {
-        let resource = self.authorize(caller, instance, Right::TwinsRead)?;
+        let resource = self.admit(caller, instance, Right::TwinsRead, (Kind::Models, &[]))?;
         let models = self.models.get(&resource).await?;
         let wanted = (!list.dependencies_for.is_empty())
             .then(|| closure(&models, &list.dependencies_for))

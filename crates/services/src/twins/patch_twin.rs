@@ -6,6 +6,7 @@ use pollux_model::resource::Resource;
 use pollux_model::{Etag, ResourceName, Result};
 use serde_json::Value;
 
+use super::rates::Kind;
 use super::json_patch::{self, Operation};
 use super::models::Models;
 use super::twin_patch::{self, Stamp};
@@ -37,7 +38,7 @@ impl Twins {
         instance: &ResourceName,
         patch: PatchTwin,
     ) -> Result<Etag> {
-        let resource = self.authorize(caller, instance, Right::TwinsWrite)?;
+        let resource = self.admit(caller, instance, Right::TwinsWrite, (Kind::Patch, &[&patch.id]))?;
         let operations = json_patch::parse(&patch.patch)?;
         self.apply_patch(&resource, (&patch.id, None), patch.if_match.as_ref(), &operations).await
     }

@@ -5,6 +5,7 @@ use pollux_model::ids::shown;
 use pollux_model::{Error, Etag, ResourceName, Result};
 use serde_json::{Map, Value};
 
+use super::rates::Kind;
 use super::change::Change;
 use super::commit::{ATTEMPTS, Outcome, too_contended};
 use super::models::Models;
@@ -38,7 +39,7 @@ impl Twins {
         instance: &ResourceName,
         put: PutTwin,
     ) -> Result<DigitalTwin> {
-        let resource = self.authorize(caller, instance, Right::TwinsWrite)?;
+        let resource = self.admit(caller, instance, Right::TwinsWrite, (Kind::PutOrDelete, &[&put.id]))?;
         refusal::check_id("twin", &put.id)?;
         let Value::Object(body) = put.document else { return Err(Error::invalid("Payload is invalid.")) };
         let models = self.models.get(&resource).await?;

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use super::continuation::Paging;
 use super::graph::Presence;
 use super::models::Models;
+use super::rates::Kind;
 use super::{Twins, refusal};
 use crate::{Caller, Limits, Right};
 
@@ -100,7 +101,7 @@ impl Twins {
         instance: &ResourceName,
         query: QueryTwins,
     ) -> Result<QueryPage> {
-        let resource = self.authorize(caller, instance, Right::TwinsRead)?;
+        let resource = self.admit(caller, instance, Right::TwinsRead, (Kind::Query, &[]))?;
         let scope = format!("{instance}/query");
         let mut position: Position = match (&query.paging.continuation, query.query) {
             (Some(token), _) => self.continuation.open(&scope, token).await?,
@@ -134,6 +135,7 @@ impl Twins {
         let run = Run { query: &parsed, rows, limits };
         let limit = query.paging.limit();
         let (rows, next, charge) = run.page(position, limit).await?;
+        self.spend(instance, charge);
         let continuation = match next {
             Some(position) => Some(self.continuation.seal(&scope, &position).await?),
             None => None,
