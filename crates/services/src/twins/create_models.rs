@@ -8,9 +8,9 @@ use pollux_model::{Error, ErrorCode, ResourceName, Result, Timestamp};
 use pollux_store::{Batch, Expect, Write};
 use serde_json::Value;
 
-use super::rates::Kind;
 use super::get_model::describe;
 use super::models::{Models, joined, limits};
+use super::rates::Kind;
 use super::{ModelDescription, Twins};
 use crate::{Caller, Right};
 

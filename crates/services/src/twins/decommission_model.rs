@@ -7,9 +7,9 @@ use pollux_model::{Error, ErrorCode, ResourceName, Result};
 use pollux_store::{Batch, Expect, Write};
 use serde_json::Value;
 
-use super::rates::Kind;
 use super::json_patch::{self, Verb};
 use super::models::Models;
+use super::rates::Kind;
 use super::{Twins, refusal};
 use crate::{Caller, Right};
 

@@ -4,8 +4,8 @@ use pollux_dtdl::Dtmi;
 use pollux_model::{Error, ErrorCode, ResourceName, Result};
 use pollux_store::{Batch, Expect, Write};
 
-use super::rates::Kind;
 use super::models::Models;
+use super::rates::Kind;
 use super::{Twins, refusal};
 use crate::{Caller, Right};
 

@@ -2,10 +2,10 @@
 
 use pollux_model::{Etag, ResourceName, Result};
 
-use super::rates::Kind;
 use super::Twins;
 use super::change::Change;
 use super::commit::{ATTEMPTS, Outcome, check_etag, too_contended};
+use super::rates::Kind;
 use crate::{Caller, Right};
 
 impl Twins {

@@ -5,9 +5,9 @@ use pollux_model::{Error, ErrorCode, Etag, ResourceName, Result};
 use pollux_store::Mismatch;
 use pollux_store::twins::Direction;
 
-use super::rates::Kind;
 use super::change::Change;
 use super::commit::{ATTEMPTS, Outcome, check_etag, too_contended};
+use super::rates::Kind;
 use super::{Twins, refusal};
 use crate::{Caller, Right};
 

@@ -4,8 +4,8 @@ use pollux_dtdl::{Dtmi, Interface, Localized, ModelSet};
 use pollux_model::{ResourceName, Result, Timestamp};
 use serde_json::Value;
 
-use super::rates::Kind;
 use super::models::Models;
+use super::rates::Kind;
 use super::{Twins, refusal};
 use crate::{Caller, Right};
 

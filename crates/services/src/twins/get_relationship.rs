@@ -3,8 +3,8 @@
 use pollux_model::digital_twin::Relationship;
 use pollux_model::{ResourceName, Result};
 
-use super::rates::Kind;
 use super::Twins;
+use super::rates::Kind;
 use crate::{Caller, Right};
 
 impl Twins {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use pollux_model::digital_twin::DigitalTwin;
 use pollux_model::{Etag, ResourceName, Result};
 
-use super::rates::Kind;
 use super::document::shown_text;
+use super::rates::Kind;
 use super::{Row, Twins, refusal};
 use crate::{Caller, Right};
 

@@ -3,9 +3,9 @@
 use pollux_model::resource::{EventRoute, Properties, Resource};
 use pollux_model::{ResourceName, Result};
 
-use super::rates::Kind;
 use super::Twins;
 use super::continuation::{Listing, Paging};
+use super::rates::Kind;
 use crate::{Caller, Right};
 
 impl Twins {

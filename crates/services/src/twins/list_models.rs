@@ -6,10 +6,10 @@ use std::ops::Bound;
 use pollux_dtdl::Dtmi;
 use pollux_model::{Error, ErrorCode, ResourceName, Result};
 
-use super::rates::Kind;
 use super::continuation::{Listing, Paging};
 use super::get_model::describe;
 use super::models::Models;
+use super::rates::Kind;
 use super::{ModelDescription, Twins, refusal};
 use crate::{Caller, Right};
 

@@ -4,8 +4,8 @@ use pollux_model::digital_twin::Relationship;
 use pollux_model::{ResourceName, Result};
 use pollux_store::twins::Direction;
 
-use super::rates::Kind;
 use super::continuation::{Listing, Paging};
+use super::rates::Kind;
 use super::{Twins, refusal};
 use crate::{Caller, Right};
 

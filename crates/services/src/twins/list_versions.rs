@@ -5,8 +5,8 @@ use pollux_model::digital_twin::{Past, PastVersion};
 use pollux_model::{Error, ResourceName, Result, Timestamp};
 use serde_json::Value;
 
-use super::rates::Kind;
 use super::continuation::{Listing, Paging};
+use super::rates::Kind;
 use super::{Twins, refusal, relationship_document, twin_document};
 use crate::{Caller, Right};
 

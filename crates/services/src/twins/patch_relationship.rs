@@ -4,8 +4,8 @@ use pollux_model::digital_twin::Relationship;
 use pollux_model::{Error, Etag, ResourceName, Result};
 use serde_json::Value;
 
-use super::rates::Kind;
 use super::models::Models;
+use super::rates::Kind;
 use super::{Twins, json_patch, refusal, relationship_rules};
 use crate::{Caller, Right};
 

@@ -6,9 +6,9 @@ use pollux_model::resource::Resource;
 use pollux_model::{Etag, ResourceName, Result};
 use serde_json::Value;
 
-use super::rates::Kind;
 use super::json_patch::{self, Operation};
 use super::models::Models;
+use super::rates::Kind;
 use super::twin_patch::{self, Stamp};
 use super::{Twins, document, refusal};
 use crate::{Caller, Right};

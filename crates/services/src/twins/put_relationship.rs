@@ -7,9 +7,9 @@ use pollux_store::Mismatch;
 use pollux_store::twins::Direction;
 use serde_json::{Map, Value};
 
-use super::rates::Kind;
 use super::change::Change;
 use super::commit::{ATTEMPTS, Outcome, too_contended};
+use super::rates::Kind;
 use super::room::Noun;
 use super::{Twins, difference, refusal, relationship_rules};
 use crate::{Caller, Right};
@@ -41,7 +41,8 @@ impl Twins {
         instance: &ResourceName,
         put: PutRelationship,
     ) -> Result<Relationship> {
-        let resource = self.admit(caller, instance, Right::TwinsWrite, (Kind::PutOrDelete, &[&put.source]))?;
+        let resource =
+            self.admit(caller, instance, Right::TwinsWrite, (Kind::PutOrDelete, &[&put.source]))?;
         refusal::check_id("relationship", &put.id)?;
         let (name, target, properties) = read(put.document)?;
         let source = self.read_twin(instance, &put.source).await?;

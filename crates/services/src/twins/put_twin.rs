@@ -5,10 +5,10 @@ use pollux_model::ids::shown;
 use pollux_model::{Error, Etag, ResourceName, Result};
 use serde_json::{Map, Value};
 
-use super::rates::Kind;
 use super::change::Change;
 use super::commit::{ATTEMPTS, Outcome, too_contended};
 use super::models::Models;
+use super::rates::Kind;
 use super::room::Noun;
 use super::{Twins, difference, document, refusal, sizes};
 use crate::{Caller, Right};

@@ -81,7 +81,8 @@ impl Twins {
             Kind::Jobs => (limits.job_requests, "requests about jobs"),
         };
         let mut counted = self.rates.0.lock();
-        let units = counted.units.get(instance).filter(|(at, _)| *at == second).map_or(0, |(_, units)| *units);
+        let units =
+            counted.units.get(instance).filter(|(at, _)| *at == second).map_or(0, |(_, units)| *units);
         if kind == Kind::Query && units >= u64::from(limits.query_units) * 1000 {
             return Err(throttled(limits.query_units, "query units"));
         }
@@ -107,7 +108,11 @@ impl Twins {
             return;
         }
         let second = self.context.clock.now().as_micros().div_euclid(1_000_000);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a charge is small and positive")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a charge is small and positive"
+        )]
         let units = (charge * MILLI) as u64;
         count(&mut self.rates.0.lock().units, instance.clone(), second, units);
     }

@@ -68,21 +68,9 @@ impl PropertyIndexes for PostgresStore {
         now: Timestamp,
     ) -> Result<Made, StoreError> {
         let Some(builder) = Builder::begin(&self.pool).await? else { return Ok(Made::Busy) };
-        let mut there = Vec::new();
-        for found in builder.list().await? {
-            match found {
-                Ok(index) => there.push(index),
-                Err(name) => builder.drop(&name).await?,
-            }
-        }
-        if there.iter().any(|index| index.twins == *twins && index.property == *property) {
-            return Ok(Made::Ready);
-        }
-        let of_instance = there.iter().filter(|index| index.twins == *twins).count();
-        if of_instance >= most.of_instance || there.len() >= most.in_all {
-            return Ok(Made::Full);
-        }
-        builder.make(twins, property, now).await
+        let made = builder.make_one(twins, property, most, now).await;
+        builder.end().await;
+        made
     }
 
     async fn keep_property_index(&self, index: &PropertyIndex, used: Timestamp) -> Result<(), StoreError> {
@@ -96,7 +84,11 @@ impl PropertyIndexes for PostgresStore {
 
     async fn drop_property_index(&self, index: &PropertyIndex) -> Result<(), StoreError> {
         match Builder::begin(&self.pool).await? {
-            Some(builder) => builder.drop(&index.name).await,
+            Some(builder) => {
+                let dropped = builder.drop(&index.name).await;
+                builder.end().await;
+                dropped
+            }
             None => Ok(()),
         }
     }
@@ -118,7 +110,8 @@ impl PropertyIndexes for PostgresStore {
         match &keys {
             Keys::Texts(keys) => params.push(keys),
             Keys::Numbers(keys) => params.push(keys),
-            Keys::TextsBetween(least, most) => params.extend([least as &(dyn ToSql + Sync), most]),
+            Keys::TextsBetween(least, None) => params.push(least),
+            Keys::TextsBetween(least, Some(most)) => params.extend([least as &(dyn ToSql + Sync), most]),
             Keys::NumbersBetween(least, most) => params.extend([least as &(dyn ToSql + Sync), most]),
         }
         if models.is_some() {
@@ -225,6 +218,9 @@ fn statement(index: &PropertyIndex, values: &Values, models: bool) -> String {
     };
     let here = format!("WITH here AS (SELECT to_regclass({name}) IS NOT NULL AS ok)");
     let of = format!("FROM digital_twins WHERE (SELECT ok FROM here) AND twins = {twins}");
+    // Each by its key, whatever the planner thinks of joins.
+    let document =
+        format!("(SELECT document FROM digital_twins AS t WHERE t.twins = {twins} AND t.id = ids.id)");
     let several = matches!(values, Values::Texts(_) | Values::Numbers(_));
     if several && !models {
         return format!(
@@ -232,8 +228,7 @@ fn statement(index: &PropertyIndex, values: &Values, models: bool) -> String {
                 SELECT next.id FROM unnest($3::{kind}[]) AS wanted (key), LATERAL (
                     SELECT id {of} AND {key} = wanted.key AND id > $1 ORDER BY id LIMIT $2
                 ) AS next ORDER BY next.id LIMIT $2)
-            SELECT here.ok, 0::bigint, t.document FROM here LEFT JOIN
-                (ids JOIN digital_twins AS t ON t.twins = {twins} AND t.id = ids.id) ON true ORDER BY t.id"
+            SELECT here.ok, 0::bigint, {document} FROM here LEFT JOIN ids ON true ORDER BY ids.id"
         );
     }
     let most = SORTED + 1;
@@ -241,29 +236,29 @@ fn statement(index: &PropertyIndex, values: &Values, models: bool) -> String {
         let one = format!("SELECT id, model {of} AND {key} = wanted.key LIMIT {most}");
         (format!("SELECT next.* FROM unnest($3::{kind}[]) AS wanted (key), LATERAL ({one}) AS next"), 4)
     } else {
-        let (unknown, above) = match index.property.kind() {
-            ValueKind::Text => ("chr(1) COLLATE \"C\"", "($4::text IS NULL OR {key} <= $4::text)"),
-            ValueKind::Number => ("'NaN'::float8", "{key} <= $4::float8"),
+        let unknown = match index.property.kind() {
+            ValueKind::Text => "chr(1) COLLATE \"C\"",
+            ValueKind::Number => "'NaN'::float8",
         };
-        let above = above.replace("{key}", &key);
-        (
-            format!(
-                "(SELECT id, model {of} AND {key} = {unknown} LIMIT {most})
-                UNION (SELECT id, model {of} AND {key} >= $3::{kind} AND {above} LIMIT {most})"
-            ),
-            5,
-        )
+        let (above, model) = match Keys::of(values) {
+            Keys::TextsBetween(_, None) => (String::new(), 4),
+            _ => (format!("AND {key} <= $4::{kind}"), 5),
+        };
+        let unions = format!(
+            "(SELECT id, model {of} AND {key} = {unknown} LIMIT {most})
+            UNION (SELECT id, model {of} AND {key} >= $3::{kind} {above} LIMIT {most})"
+        );
+        (unions, model)
     };
     let of_models = if models { format!("AND found.model = ANY (${model}::text[])") } else { String::new() };
     format!(
         "{here}, found AS MATERIALIZED (SELECT * FROM ({found}) AS all_found LIMIT {most}),
         ids AS MATERIALIZED (SELECT id FROM found WHERE id > $1 {of_models} ORDER BY id LIMIT $2)
-        SELECT here.ok, (SELECT count(*) FROM found), t.document FROM here LEFT JOIN
-            (ids JOIN digital_twins AS t ON t.twins = {twins} AND t.id = ids.id) ON true ORDER BY t.id"
+        SELECT here.ok, (SELECT count(*) FROM found), {document} FROM here LEFT JOIN ids ON true ORDER BY ids.id"
     )
 }
 
-/// A session that makes and drops indexes. It is closed in the end, which gives the lock back.
+/// A session that makes and drops indexes. It is closed in the end, for its settings are its own.
 struct Builder(Connection);
 
 impl Builder {
@@ -278,6 +273,38 @@ impl Builder {
         };
         let row = pool.patient(asked).await??;
         Ok(row.try_get::<_, bool>(0)?.then_some(builder))
+    }
+
+    /// Gives the lock back before the next one asks for it. Where that fails, the session's end does so a moment later.
+    async fn end(self) {
+        if let Err(error) = self.0.batch_execute("SELECT pg_advisory_unlock_all()").await {
+            tracing::debug!(%error, "a session that made indexes ended early");
+        }
+    }
+
+    /// Removes what is left of earlier tries, then makes an index if there is room.
+    async fn make_one(
+        &self,
+        twins: &ResourceName,
+        property: &IndexedProperty,
+        most: MostIndexes,
+        now: Timestamp,
+    ) -> Result<Made, StoreError> {
+        let mut there = Vec::new();
+        for found in self.list().await? {
+            match found {
+                Ok(index) => there.push(index),
+                Err(name) => self.drop(&name).await?,
+            }
+        }
+        if there.iter().any(|index| index.twins == *twins && index.property == *property) {
+            return Ok(Made::Ready);
+        }
+        let of_instance = there.iter().filter(|index| index.twins == *twins).count();
+        if of_instance >= most.of_instance || there.len() >= most.in_all {
+            return Ok(Made::Full);
+        }
+        self.make(twins, property, now).await
     }
 
     async fn list(&self) -> Result<Vec<Result<PropertyIndex, String>>, StoreError> {

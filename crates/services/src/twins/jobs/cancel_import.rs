@@ -5,8 +5,8 @@ use pollux_model::{Etag, ResourceName, Result};
 use pollux_store::{Expect, Write};
 
 use super::{not_found, refuse};
-use crate::twins::rates::Kind;
 use crate::twins::commit::{ATTEMPTS, Outcome, too_contended};
+use crate::twins::rates::Kind;
 use crate::twins::{Twins, refusal};
 use crate::{Caller, Right};
 

@@ -197,9 +197,15 @@ async fn a_count_as_of_a_moment_may_read_so_much() {
         let then = world.tick();
         world.tick();
         for number in 0..12 {
-            world.twins.delete_twin(&world.admin, &world.instance, &format!("r{number}"), None).await.unwrap();
+            world
+                .twins
+                .delete_twin(&world.admin, &world.instance, &format!("r{number}"), None)
+                .await
+                .unwrap();
         }
-        for of in ["", " WHERE IS_OF_MODEL('dtmi:example:Room;1')", " WHERE IS_OF_MODEL('dtmi:example:Floor;1')"] {
+        for of in
+            ["", " WHERE IS_OF_MODEL('dtmi:example:Room;1')", " WHERE IS_OF_MODEL('dtmi:example:Floor;1')"]
+        {
             let count = |moment: &str| format!("SELECT COUNT() FROM DIGITALTWINS{moment}{of}");
             assert_eq!(rows(&world, &count(""), 1).await.unwrap(), [json!({ "COUNT": 0 })], "{of}");
             let counted = rows(&world, &count(&format!(" AS OF '{then}'")), 1).await;
@@ -208,7 +214,10 @@ async fn a_count_as_of_a_moment_may_read_so_much() {
                 assert_eq!(counted.unwrap(), [json!({ "COUNT": expected })], "{of}");
             } else {
                 let error = counted.unwrap_err();
-                assert!(error.code == ErrorCode::QuotaExceeded && error.message.contains("11"), "{of}: {error}");
+                assert!(
+                    error.code == ErrorCode::QuotaExceeded && error.message.contains("11"),
+                    "{of}: {error}"
+                );
             }
         }
     }

@@ -7,9 +7,9 @@ use pollux_model::digital_twin::StoredModel;
 use serde_json::Map;
 
 use super::*;
+use crate::twins::difference;
 use crate::twins::models::{Models, first_of_each, limits};
 use crate::twins::twin_patch::{self, Stamp};
-use crate::twins::difference;
 
 /// Changed copies of each seed.
 const COPIES: usize = 4000;

@@ -15,7 +15,7 @@ use super::*;
 
 mod graph;
 
-use graph::Graph;
+use graph::{Graph, compare_text};
 
 const MODELS: [&str; 3] = [ROOM, HOTEL_ROOM, FLOOR];
 /// What `x` is asked to be one of, as queries write it.
@@ -335,16 +335,6 @@ impl Test {
                 _ => None,
             },
         }
-    }
-}
-
-fn compare_text(value: &Value, op: &str, wanted: &str) -> Option<bool> {
-    let order = value.as_str().map(|value| value.cmp(wanted));
-    match op {
-        "STARTSWITH" => value.as_str().map(|value| value.starts_with(wanted)),
-        "=" => Some(order == Some(Ordering::Equal)),
-        "<=" => order.map(Ordering::is_le),
-        _ => order.map(Ordering::is_gt),
     }
 }
 

@@ -54,7 +54,7 @@ async fn one_twin_may_change_so_often() {
     world.put("f0", floor()).await.unwrap();
     world.put("f1", floor()).await.unwrap();
     world.clock.advance(SECOND);
-    let level = |level: u8| json!([{ "op": "replace", "path": "/Level", "value": level }]);
+    let level = |level: u8| json!([{ "op": "add", "path": "/Level", "value": level }]);
     world.patch("f0", level(1)).await.unwrap();
     world.relate("f0", "a", json!({ "$relationshipName": "above", "$targetId": "f1" })).await.unwrap();
     let refused = world.patch("f0", level(2)).await.unwrap_err();

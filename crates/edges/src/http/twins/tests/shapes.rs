@@ -350,8 +350,10 @@ async fn a_condition_that_is_no_etag_holds_for_nothing() {
     let cut = format!("W/\"{bare}");
     let several = format!("{etag}, W/\"other\"");
     let (wide, long) = (format!("W/\"{bare}é\""), format!("\"{}\"", "a".repeat(8000)));
-    let malformed =
-        ["é", "", " ", "\"", "\"\"", "W/", "W/\"", "w/*", "W/*", "**", "\u{fffd}", &cut, &several, &wide, &long];
+    let malformed = [
+        "é", "", " ", "\"", "\"\"", "W/", "W/\"", "w/*", "W/*", "**", "\u{fffd}", &cut, &several, &wide,
+        &long,
+    ];
     for given in malformed {
         for (method, body) in [("PATCH", patch()), ("DELETE", None)] {
             let answer = edge.call(method, "/digitaltwins/r", &[("if-match", given)], body).await;
