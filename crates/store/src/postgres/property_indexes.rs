@@ -32,7 +32,7 @@ use crate::store::Page;
 /// What the names of our indexes begin with. The number is that of the form of their keys.
 const PREFIX: &str = "twin_value_1_";
 /// `TwinKey` in ASCII: the lock under which indexes are made and dropped.
-const LOCK: i64 = 0x5477_696e_4b65_79;
+const LOCK: i64 = 0x54_7769_6e4b_6579;
 /// How long making one may take.
 const PATIENCE: Duration = Duration::from_secs(6 * 3600);
 /// Twins found out of order at most; they are put in order for each page.
