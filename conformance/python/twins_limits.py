@@ -86,6 +86,19 @@ def _():
     relate("t2", "c", "t0")
 
 
+@limits.case("relationships of one twin, out of it and into it", needed=True)
+def _():
+    twins.delete_relationship("t2", "c")
+    message = code(400, "LimitExceeded", lambda: relate("t1", "d", "t0"))
+    assert "1 outgoing relationships" in message and "'t1'" in message, message
+    message = code(400, "LimitExceeded", lambda: relate("t0", "d", "t2"))
+    assert "1 incoming relationships" in message and "'t2'" in message, message
+    relate("t1", "b", "t2")
+    relate("t2", "c", "t0")
+    message = code(400, "LimitExceeded", lambda: relate("t1", "b", "t0"))
+    assert "'t0'" in message, message
+
+
 @limits.case("a query that must see everything, and has no time for it")
 def _():
     ordered = "SELECT T, V FROM DIGITALTWINS T JOIN U RELATED T.next JOIN V RELATED U.next ORDER BY T.size"

@@ -26,6 +26,13 @@ const NAMES: [&str; 9] = [
     "amqp.annotation.x-opt-enqueued-time >= '9223372036854775807'",
 ];
 
+const PATCHES: [&str; 4] = [
+    "[{\"op\":\"add\",\"path\":\"/a~1b/c\",\"value\":{\"x\":1}},{\"op\":\"remove\",\"path\":\"/a~1b/c/x\"}]\n{\"a/b\":{}}",
+    "[{\"op\":\"replace\",\"path\":\"/Temperature\",\"value\":21.5}]\n{\"Temperature\":1,\"m~n\":[]}",
+    "[{\"op\":\"add\",\"path\":\"/m~0n/k\",\"value\":null},{\"op\":\"test\",\"path\":\"/\"}]\n{}",
+    "[{\"op\":\"remove\",\"path\":\"/$metadata/x/sourceTime\"}]\n{\"$metadata\":{\"x\":{\"sourceTime\":\"\"}}}",
+];
+
 fn main() -> io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     let names = NAMES.map(|name| ("names", name.as_bytes().to_vec()));
@@ -36,7 +43,8 @@ fn main() -> io::Result<()> {
         seeds.iter().map(move |seed| (format!("dtdl_{target}"), seed.as_bytes().to_vec()))
     });
     let queries = queries::all().into_iter().map(|(target, seed)| (target.to_owned(), seed));
-    for (number, (target, seed)) in amqp.chain(dtdl).chain(queries).enumerate() {
+    let patches = PATCHES.map(|seed| ("twins_patch".to_owned(), seed.as_bytes().to_vec()));
+    for (number, (target, seed)) in amqp.chain(dtdl).chain(queries).chain(patches).enumerate() {
         write(&corpus.join(target), number, &seed)?;
     }
     Ok(())

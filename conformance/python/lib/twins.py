@@ -18,8 +18,8 @@ def credential(**override):
     )
 
 
-def client(url=None):
-    return DigitalTwinsClient(url or connections()["twins"][0]["url"], credential())
+def client(url=None, **options):
+    return DigitalTwinsClient(url or connections()["twins"][0]["url"], credential(), **options)
 
 
 def upload_models(twins):

@@ -17,7 +17,7 @@ pub struct Limits {
     /// A body on a service's REST API unless another bound is named: 1 MiB.
     pub request_body: usize,
     /// A digital twin or relationship without its metadata, and the body of each request about one: 32 KiB ("Azure
-    /// Digital Twins service limits", as the next seven).
+    /// Digital Twins service limits", as the next nine).
     pub digital_twin: usize,
     /// A string in a digital twin or relationship: 4 KiB.
     pub digital_twin_string: usize,
@@ -27,6 +27,31 @@ pub struct Limits {
     pub twins: u64,
     /// Relationships of one digital twins instance: 20,000,000. 0: any number.
     pub relationships: u64,
+    /// Relationships that start at one twin: 50,000. 0: any number.
+    pub outgoing_relationships: u64,
+    /// Relationships that lead to one twin: 50,000. 0: any number.
+    pub incoming_relationships: u64,
+    /// Whether the nine that follow bind: how much one node answers in a second about one digital twins instance ("Azure Digital
+    /// Twins service limits", "Rate limits").
+    pub twin_rates: bool,
+    /// Requests about models: 100.
+    pub model_requests: u32,
+    /// Reads of twins and relationships: 1,000.
+    pub twin_reads: u32,
+    /// Patches of twins and relationships: 1,000.
+    pub twin_patches: u32,
+    /// Twins and relationships that are made or deleted: 500.
+    pub twin_puts_and_deletes: u32,
+    /// Changes of one twin and of the relationships that start at it: 10.
+    pub changes_of_a_twin: u32,
+    /// Queries, each page by itself: 500.
+    pub twin_queries: u32,
+    /// Query units, as `query-charge` tells them: 4,000.
+    pub query_units: u32,
+    /// Requests about event routes: 100.
+    pub event_route_requests: u32,
+    /// Requests about import and delete jobs: 1.
+    pub job_requests: u32,
     /// A model: 1 MiB.
     pub model: usize,
     /// Models of one digital twins instance: 10,000.
@@ -57,6 +82,13 @@ pub struct Limits {
     /// Bytes that all twin graphs held in memory may take together (about 1.5 kB for a twin with its relationships); one
     /// that does not fit is read from the store by each query. 0: none is held.
     pub graph_memory: usize,
+    /// Indexes on properties of twins that one digital twins instance may have in a store of many nodes, adopted for what
+    /// its queries ask often: 8. Ours, as the next two: each costs every change of a twin. 0: none.
+    pub property_indexes: usize,
+    /// Those of all instances: 32.
+    pub property_indexes_in_all: usize,
+    /// Days after which one that no query used is dropped: 7.
+    pub property_index_days: u64,
     /// A webhook's answer: 64 KiB.
     pub webhook_answer: usize,
     /// How long a custom allocation webhook may take, in seconds: 5 ("Use custom allocation policies").
@@ -132,6 +164,18 @@ impl Default for Limits {
             digital_twin_name: 1024,
             twins: 2_000_000,
             relationships: 20_000_000,
+            outgoing_relationships: 50_000,
+            incoming_relationships: 50_000,
+            twin_rates: false,
+            model_requests: 100,
+            twin_reads: 1_000,
+            twin_patches: 1_000,
+            twin_puts_and_deletes: 500,
+            changes_of_a_twin: 10,
+            twin_queries: 500,
+            query_units: 4_000,
+            event_route_requests: 100,
+            job_requests: 1,
             model: 1024 * 1024,
             models: 10_000,
             models_per_request: 250,
@@ -145,6 +189,9 @@ impl Default for Limits {
             query_memory: 64 * 1024 * 1024,
             query_page_seconds: 10,
             graph_memory: 512 * 1024 * 1024,
+            property_indexes: 8,
+            property_indexes_in_all: 32,
+            property_index_days: 7,
             webhook_answer: 64 * 1024,
             webhook_timeout_seconds: 5,
             event_webhook_timeout_seconds: 30,

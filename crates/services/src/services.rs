@@ -153,6 +153,8 @@ impl Services {
         tasks.spawn(supervise("retention", move || Arc::clone(&events).run_retention(stop.clone())));
         let (twins, stop) = (Arc::clone(&self.twins), shutdown.clone());
         tasks.spawn(supervise("twin history", move || Arc::clone(&twins).run_forgetting(stop.clone())));
+        let (twins, stop) = (Arc::clone(&self.twins), shutdown.clone());
+        tasks.spawn(supervise("twin indexes", move || Arc::clone(&twins).run_indexing(stop.clone())));
         tasks.spawn(Arc::clone(&self.functions).run(shutdown.clone()));
         tasks.spawn(Arc::clone(&self.twins).run_jobs(shutdown.clone()));
         tasks.spawn(Arc::clone(&self.forwarding).run(shutdown.clone()));

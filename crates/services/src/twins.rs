@@ -11,8 +11,9 @@
 //! | `event_routes`, `notification` | who is told of it, and what |
 //! | `document` | twins and relationships as JSON documents |
 //! | `json_patch`, `twin_patch`, `difference` | JSON Patch, what of it a twin allows, and what a replacement comes to |
-//! | `sizes`, `room` | how large twins and relationships may be, and how many |
+//! | `sizes`, `room`, `rates` | how large twins and relationships may be, how many, and how much may be asked a second |
 //! | `graph` | the graph of an instance in memory, for queries |
+//! | `indexes` | indexes on properties in the store, adopted for what is asked often |
 //! | `continuation` | tokens that say where a list goes on |
 //! | `graph_file` | whole graphs as files: import and export |
 //! | `jobs` | import and delete jobs |
@@ -48,6 +49,7 @@ mod get_relationship;
 mod get_twin;
 mod graph;
 mod graph_file;
+mod indexes;
 mod jobs;
 mod json_patch;
 mod list_event_routes;
@@ -63,6 +65,7 @@ mod publish_telemetry;
 mod put_relationship;
 mod put_twin;
 mod query;
+mod rates;
 pub(crate) mod refusal;
 mod relationship_rules;
 mod room;
@@ -94,7 +97,9 @@ pub struct Twins {
     continuation: continuation::Continuation,
     jobs: jobs::Jobs,
     graphs: graph::Graphs,
+    indexes: indexes::Indexes,
     rooms: room::Rooms,
+    rates: rates::Rates,
     /// Event routes of each instance, parsed.
     event_routes: PerResource<event_routes::Compiled>,
 }
@@ -114,6 +119,8 @@ impl Twins {
             models: Arc::new(models::ModelCache::new(Arc::clone(&context))),
             lanes: commit::Lanes::new(),
             rooms: room::Rooms::default(),
+            rates: rates::Rates::default(),
+            indexes: indexes::Indexes::default(),
             graphs: graph::Graphs::new(&context.store, context.limits.graph_memory),
             continuation: continuation::Continuation::new(Arc::clone(&context)),
             event_routes: PerResource::default(),

@@ -5,6 +5,7 @@ use pollux_model::ResourceName;
 use pollux_model::digital_twin::Relationship;
 
 use crate::error::StoreError;
+use crate::twins::Direction;
 
 /// Questions about many ids. Answers come in the order of the questions; each is of one moment.
 #[async_trait]
@@ -23,4 +24,12 @@ pub trait Bulk {
     ) -> Result<Vec<Option<Relationship>>, StoreError>;
     /// How many relationships there are.
     async fn count_relationships(&self, twins: &ResourceName) -> Result<u64, StoreError>;
+    /// How many relationships each of these twins has in this direction, counted no further than to `most`.
+    async fn count_relationships_of(
+        &self,
+        twins: &ResourceName,
+        ids: &[String],
+        direction: Direction,
+        most: u64,
+    ) -> Result<Vec<u64>, StoreError>;
 }

@@ -20,6 +20,7 @@ pub mod outbox;
 pub mod portable;
 pub mod postgres;
 mod prepared;
+pub mod property_indexes;
 pub mod registrations;
 pub mod resources;
 pub mod secrets;

@@ -30,6 +30,7 @@ mod plan;
 mod plan_resources;
 mod pool;
 mod portable;
+mod property_indexes;
 mod registrations;
 mod resources;
 mod rows;

@@ -17,6 +17,7 @@ use crate::jobs::Jobs;
 use crate::leases::Leases;
 use crate::observer::Observer;
 use crate::portable::Portable;
+use crate::property_indexes::PropertyIndexes;
 use crate::registrations::Registrations;
 use crate::resources::Resources;
 use crate::secrets::Secrets;
@@ -49,6 +50,7 @@ pub trait Store:
     + Enrollments
     + Registrations
     + Twins
+    + PropertyIndexes
     + History
     + Bulk
     + Jobs

@@ -14,6 +14,7 @@ mod leases;
 mod outbox;
 mod paging;
 mod portable;
+mod property_indexes;
 mod round_trips;
 
 use std::fmt::Debug;
@@ -95,6 +96,8 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         graph::a_relationship_can_change_its_target,
         graph::filters_give_at_least_what_matches,
         graph::relationships_of_several_twins_come_at_once,
+        property_indexes::an_index_gives_at_least_what_is_looked_for,
+        property_indexes::there_are_as_many_as_there_may_be,
         history::versions_come_in_the_order_they_ended,
         history::what_stood_at_a_moment,
         history::what_ended_long_ago_is_forgotten,

@@ -18,7 +18,7 @@ pub struct TwinFilter {
 }
 
 /// Which relationships to read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// Those that start at the twin.
     Outgoing,

@@ -8,9 +8,10 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use pollux_store::postgres::{PostgresOptions, PostgresStore};
+use pollux_store::property_indexes::{IndexedProperty, Made, MostIndexes, ValueKind};
 use pollux_store::store::DynStore;
 use pollux_store::suite::fixtures::{
-    device, device_id, etag, everything, name, outbox_entry, put_device, put_relationship, put_twin,
+    device, device_id, etag, everything, moment, name, outbox_entry, put_device, put_relationship, put_twin,
     relationship, tell, twin,
 };
 use pollux_store::{Batch, CommitError, Expect, Mismatch, StoreError, Write};
@@ -280,4 +281,34 @@ async fn batches_that_wait_for_each_other_are_all_applied() {
     for task in tasks {
         task.await.unwrap();
     }
+}
+
+/// What a build that broke off leaves behind, and what nobody knows the meaning of, is removed when the next one is made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unfinished_index_on_a_property_is_made_again() {
+    let Some(server) = Postgres::start() else { return };
+    let store = open(&server.create_database("pollux")).await;
+    store.commit(Batch { writes: everything() }).await.unwrap();
+    let property = |path: &str| IndexedProperty::new(vec![path.to_owned()], ValueKind::Number).unwrap();
+    let most = MostIndexes { of_instance: 9, in_all: 9 };
+    let (twins, now) = (name("twins-one"), moment(1));
+    for path in ["a", "b", "c"] {
+        let made = store.make_property_index(&twins, &property(path), most, now).await.unwrap();
+        assert_eq!(made, Made::Ready);
+    }
+    let names: Vec<String> =
+        store.property_indexes().await.unwrap().into_iter().map(|index| index.name).collect();
+    let broken = format!(
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{}'::regclass; COMMENT ON INDEX {} IS NULL",
+        names[0], names[1]
+    );
+    server.sql("pollux", &broken);
+    assert_eq!(store.property_indexes().await.unwrap().len(), 1);
+    for path in ["a", "b", "c"] {
+        let made = store.make_property_index(&twins, &property(path), most, now).await.unwrap();
+        assert_eq!(made, Made::Ready);
+    }
+    assert_eq!(store.property_indexes().await.unwrap().len(), 3);
+    let count = "SELECT count(*) FROM pg_class WHERE relname LIKE 'twin_value_%'";
+    assert!(server.sql("pollux", count).contains('3'));
 }

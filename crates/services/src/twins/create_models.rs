@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::get_model::describe;
 use super::models::{Models, joined, limits};
+use super::rates::Kind;
 use super::{ModelDescription, Twins};
 use crate::{Caller, Right};
 
@@ -25,7 +26,7 @@ impl Twins {
         instance: &ResourceName,
         documents: Vec<Value>,
     ) -> Result<Vec<ModelDescription>> {
-        let resource = self.authorize(caller, instance, Right::TwinsWrite)?;
+        let resource = self.admit(caller, instance, Right::TwinsWrite, (Kind::Models, &[]))?;
         if documents.is_empty() {
             return Err(Error::invalid(
                 "Operation failed as models provided was empty or of a type that is not supported. Check that your Model \

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::json_patch::{self, Verb};
 use super::models::Models;
+use super::rates::Kind;
 use super::{Twins, refusal};
 use crate::{Caller, Right};
 
@@ -26,7 +27,7 @@ impl Twins {
         id: &str,
         patch: &Value,
     ) -> Result<()> {
-        let resource = self.authorize(caller, instance, Right::TwinsWrite)?;
+        let resource = self.admit(caller, instance, Right::TwinsWrite, (Kind::Models, &[]))?;
         let mut decommission = false;
         for operation in json_patch::parse(patch)? {
             match (operation.verb, operation.path.as_slice(), &operation.value) {

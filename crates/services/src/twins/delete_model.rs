@@ -5,6 +5,7 @@ use pollux_model::{Error, ErrorCode, ResourceName, Result};
 use pollux_store::{Batch, Expect, Write};
 
 use super::models::Models;
+use super::rates::Kind;
 use super::{Twins, refusal};
 use crate::{Caller, Right};
 
@@ -14,7 +15,7 @@ impl Twins {
     /// # Errors
     /// [`ErrorCode::ModelNotFound`], [`ErrorCode::ModelReferenced`].
     pub async fn delete_model(&self, caller: &Caller, instance: &ResourceName, id: &str) -> Result<()> {
-        let resource = self.authorize(caller, instance, Right::TwinsWrite)?;
+        let resource = self.admit(caller, instance, Right::TwinsWrite, (Kind::Models, &[]))?;
         let (name, id) = (instance.clone(), id.to_owned());
         self.models.change(resource, move |models| remove(models, &name, &id).map(Some)).await
     }

@@ -5,6 +5,7 @@ use pollux_model::{Etag, ResourceName, Result};
 use super::Twins;
 use super::change::Change;
 use super::commit::{ATTEMPTS, Outcome, check_etag, too_contended};
+use super::rates::Kind;
 use crate::{Caller, Right};
 
 impl Twins {
@@ -21,7 +22,7 @@ impl Twins {
         id: &str,
         if_match: Option<Etag>,
     ) -> Result<()> {
-        let resource = self.authorize(caller, instance, Right::TwinsWrite)?;
+        let resource = self.admit(caller, instance, Right::TwinsWrite, (Kind::PutOrDelete, &[source]))?;
         let _lane = self.lanes.enter_relationship(instance, source, id).await;
         for _ in 0..ATTEMPTS {
             let before = self.read_relationship(instance, source, id).await?;

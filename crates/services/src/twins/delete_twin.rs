@@ -7,6 +7,7 @@ use pollux_store::twins::Direction;
 
 use super::change::Change;
 use super::commit::{ATTEMPTS, Outcome, check_etag, too_contended};
+use super::rates::Kind;
 use super::{Twins, refusal};
 use crate::{Caller, Right};
 
@@ -25,7 +26,7 @@ impl Twins {
         id: &str,
         if_match: Option<Etag>,
     ) -> Result<()> {
-        let resource = self.authorize(caller, instance, Right::TwinsWrite)?;
+        let resource = self.admit(caller, instance, Right::TwinsWrite, (Kind::PutOrDelete, &[id]))?;
         let _lane = self.lanes.enter(instance, id).await;
         for _ in 0..ATTEMPTS {
             let twin = self.read_twin(instance, id).await?;
@@ -54,7 +55,7 @@ impl Twins {
         id: &str,
         if_match: Option<Etag>,
     ) -> Result<()> {
-        let resource = self.authorize(caller, instance, Right::TwinsWrite)?;
+        let resource = self.admit(caller, instance, Right::TwinsWrite, (Kind::PutOrDelete, &[id]))?;
         let _lane = self.lanes.enter(instance, id).await;
         for _ in 0..ATTEMPTS {
             let twin = self.read_twin(instance, id).await?;

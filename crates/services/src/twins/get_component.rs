@@ -3,6 +3,7 @@
 use pollux_model::{Etag, ResourceName, Result};
 use serde_json::Value;
 
+use super::rates::Kind;
 use super::{Twins, document, refusal};
 use crate::{Caller, Right};
 
@@ -27,7 +28,7 @@ impl Twins {
         twin: &str,
         component: &str,
     ) -> Result<Component> {
-        self.authorize(caller, instance, Right::TwinsRead)?;
+        self.admit(caller, instance, Right::TwinsRead, (Kind::Read, &[]))?;
         let mut found = self.read_twin(instance, twin).await?;
         match found.document.get_mut(component) {
             Some(part) if document::is_component(part) => {

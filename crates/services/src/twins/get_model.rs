@@ -5,6 +5,7 @@ use pollux_model::{ResourceName, Result, Timestamp};
 use serde_json::Value;
 
 use super::models::Models;
+use super::rates::Kind;
 use super::{Twins, refusal};
 use crate::{Caller, Right};
 
@@ -36,7 +37,7 @@ impl Twins {
         instance: &ResourceName,
         id: &str,
     ) -> Result<ModelDescription> {
-        let resource = self.authorize(caller, instance, Right::TwinsRead)?;
+        let resource = self.admit(caller, instance, Right::TwinsRead, (Kind::Models, &[]))?;
         let models = self.models.get(&resource).await?;
         describe(&models, id).ok_or_else(|| refusal::model_not_found(id))
     }

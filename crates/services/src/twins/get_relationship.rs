@@ -4,6 +4,7 @@ use pollux_model::digital_twin::Relationship;
 use pollux_model::{ResourceName, Result};
 
 use super::Twins;
+use super::rates::Kind;
 use crate::{Caller, Right};
 
 impl Twins {
@@ -18,7 +19,7 @@ impl Twins {
         source: &str,
         id: &str,
     ) -> Result<Relationship> {
-        self.authorize(caller, instance, Right::TwinsRead)?;
+        self.admit(caller, instance, Right::TwinsRead, (Kind::Read, &[]))?;
         self.read_relationship(instance, source, id).await
     }
 }

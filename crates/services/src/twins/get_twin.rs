@@ -6,6 +6,7 @@ use pollux_model::digital_twin::DigitalTwin;
 use pollux_model::{Etag, ResourceName, Result};
 
 use super::document::shown_text;
+use super::rates::Kind;
 use super::{Row, Twins, refusal};
 use crate::{Caller, Right};
 
@@ -15,7 +16,7 @@ impl Twins {
     /// # Errors
     /// [`pollux_model::ErrorCode::TwinNotFound`].
     pub async fn show_twin(&self, caller: &Caller, instance: &ResourceName, id: &str) -> Result<(Etag, Row)> {
-        self.authorize(caller, instance, Right::TwinsRead)?;
+        self.admit(caller, instance, Right::TwinsRead, (Kind::Read, &[]))?;
         if let Some(graph) = self.graphs.read(instance) {
             let (_, twin) = graph.find(id).ok_or_else(|| refusal::twin_not_found(id))?;
             return Ok((twin.etag.clone(), Row::Shared(Arc::clone(&twin.text))));
@@ -29,7 +30,7 @@ impl Twins {
     /// # Errors
     /// [`pollux_model::ErrorCode::TwinNotFound`].
     pub async fn get_twin(&self, caller: &Caller, instance: &ResourceName, id: &str) -> Result<DigitalTwin> {
-        self.authorize(caller, instance, Right::TwinsRead)?;
+        self.admit(caller, instance, Right::TwinsRead, (Kind::Read, &[]))?;
         self.read_twin(instance, id).await
     }
 }

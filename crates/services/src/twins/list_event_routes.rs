@@ -5,6 +5,7 @@ use pollux_model::{ResourceName, Result};
 
 use super::Twins;
 use super::continuation::{Listing, Paging};
+use super::rates::Kind;
 use crate::{Caller, Right};
 
 impl Twins {
@@ -18,7 +19,7 @@ impl Twins {
         instance: &ResourceName,
         paging: Paging,
     ) -> Result<Listing<EventRoute>> {
-        let resource = self.authorize(caller, instance, Right::TwinsRead)?;
+        let resource = self.admit(caller, instance, Right::TwinsRead, (Kind::EventRoutes, &[]))?;
         let scope = format!("{instance}/eventroutes");
         let after: Option<String> = match &paging.continuation {
             Some(token) => Some(self.continuation.open(&scope, token).await?),

@@ -9,6 +9,7 @@ use pollux_model::{Error, ErrorCode, ResourceName, Result};
 use super::continuation::{Listing, Paging};
 use super::get_model::describe;
 use super::models::Models;
+use super::rates::Kind;
 use super::{ModelDescription, Twins, refusal};
 use crate::{Caller, Right};
 
@@ -37,7 +38,7 @@ impl Twins {
         instance: &ResourceName,
         list: ListModels,
     ) -> Result<Listing<ModelDescription>> {
-        let resource = self.authorize(caller, instance, Right::TwinsRead)?;
+        let resource = self.admit(caller, instance, Right::TwinsRead, (Kind::Models, &[]))?;
         let models = self.models.get(&resource).await?;
         let wanted = (!list.dependencies_for.is_empty())
             .then(|| closure(&models, &list.dependencies_for))

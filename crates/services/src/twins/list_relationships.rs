@@ -5,6 +5,7 @@ use pollux_model::{ResourceName, Result};
 use pollux_store::twins::Direction;
 
 use super::continuation::{Listing, Paging};
+use super::rates::Kind;
 use super::{Twins, refusal};
 use crate::{Caller, Right};
 
@@ -21,7 +22,7 @@ impl Twins {
         name: Option<&str>,
         paging: Paging,
     ) -> Result<Listing<Relationship>> {
-        self.authorize(caller, instance, Right::TwinsRead)?;
+        self.admit(caller, instance, Right::TwinsRead, (Kind::Read, &[]))?;
         self.related(instance, twin, Direction::Outgoing, name, &paging).await
     }
 
@@ -36,7 +37,7 @@ impl Twins {
         twin: &str,
         paging: Paging,
     ) -> Result<Listing<Relationship>> {
-        self.authorize(caller, instance, Right::TwinsRead)?;
+        self.admit(caller, instance, Right::TwinsRead, (Kind::Read, &[]))?;
         self.related(instance, twin, Direction::Incoming, None, &paging).await
     }
 

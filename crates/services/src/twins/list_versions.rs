@@ -6,6 +6,7 @@ use pollux_model::{Error, ResourceName, Result, Timestamp};
 use serde_json::Value;
 
 use super::continuation::{Listing, Paging};
+use super::rates::Kind;
 use super::{Twins, refusal, relationship_document, twin_document};
 use crate::{Caller, Right};
 
@@ -37,7 +38,7 @@ impl Twins {
         (twin, relationship): (&str, Option<&str>),
         paging: Paging,
     ) -> Result<Listing<Version>> {
-        let resource = self.authorize(caller, instance, Right::TwinsRead)?;
+        let resource = self.admit(caller, instance, Right::TwinsRead, (Kind::Read, &[]))?;
         if resource.twin_history().is_none() {
             return Err(Error::invalid(refusal::NO_HISTORY));
         }

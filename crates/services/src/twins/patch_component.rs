@@ -3,6 +3,7 @@
 use pollux_model::{Etag, ResourceName, Result};
 use serde_json::Value;
 
+use super::rates::Kind;
 use super::{Twins, json_patch};
 use crate::{Caller, Right};
 
@@ -30,7 +31,7 @@ impl Twins {
         instance: &ResourceName,
         patch: PatchComponent,
     ) -> Result<Etag> {
-        let resource = self.authorize(caller, instance, Right::TwinsWrite)?;
+        let resource = self.admit(caller, instance, Right::TwinsWrite, (Kind::Patch, &[&patch.twin]))?;
         let mut operations = json_patch::parse(&patch.patch)?;
         for operation in &mut operations {
             operation.path.insert(0, patch.component.clone());

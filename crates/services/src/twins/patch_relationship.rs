@@ -5,6 +5,7 @@ use pollux_model::{Error, Etag, ResourceName, Result};
 use serde_json::Value;
 
 use super::models::Models;
+use super::rates::Kind;
 use super::{Twins, json_patch, refusal, relationship_rules};
 use crate::{Caller, Right};
 
@@ -34,7 +35,7 @@ impl Twins {
         instance: &ResourceName,
         patch: PatchRelationship,
     ) -> Result<Etag> {
-        let resource = self.authorize(caller, instance, Right::TwinsWrite)?;
+        let resource = self.admit(caller, instance, Right::TwinsWrite, (Kind::Patch, &[&patch.source]))?;
         let operations = json_patch::parse(&patch.patch)?;
         if let Some(operation) = operations.iter().find(|operation| operation.path[0].starts_with('$')) {
             let pointer = operation.pointer();

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::json_patch::{self, Operation};
 use super::models::Models;
+use super::rates::Kind;
 use super::twin_patch::{self, Stamp};
 use super::{Twins, document, refusal};
 use crate::{Caller, Right};
@@ -37,7 +38,7 @@ impl Twins {
         instance: &ResourceName,
         patch: PatchTwin,
     ) -> Result<Etag> {
-        let resource = self.authorize(caller, instance, Right::TwinsWrite)?;
+        let resource = self.admit(caller, instance, Right::TwinsWrite, (Kind::Patch, &[&patch.id]))?;
         let operations = json_patch::parse(&patch.patch)?;
         self.apply_patch(&resource, (&patch.id, None), patch.if_match.as_ref(), &operations).await
     }

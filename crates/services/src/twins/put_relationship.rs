@@ -4,10 +4,12 @@ use pollux_model::digital_twin::Relationship;
 use pollux_model::resource::Resource;
 use pollux_model::{Error, ErrorCode, Etag, ResourceName, Result};
 use pollux_store::Mismatch;
+use pollux_store::twins::Direction;
 use serde_json::{Map, Value};
 
 use super::change::Change;
 use super::commit::{ATTEMPTS, Outcome, too_contended};
+use super::rates::Kind;
 use super::room::Noun;
 use super::{Twins, difference, refusal, relationship_rules};
 use crate::{Caller, Right};
@@ -39,7 +41,8 @@ impl Twins {
         instance: &ResourceName,
         put: PutRelationship,
     ) -> Result<Relationship> {
-        let resource = self.authorize(caller, instance, Right::TwinsWrite)?;
+        let resource =
+            self.admit(caller, instance, Right::TwinsWrite, (Kind::PutOrDelete, &[&put.source]))?;
         refusal::check_id("relationship", &put.id)?;
         let (name, target, properties) = read(put.document)?;
         let source = self.read_twin(instance, &put.source).await?;
@@ -85,10 +88,15 @@ impl Twins {
             let change = match before {
                 None => {
                     self.make_room(&instance.name, Noun::Relationship, 1).await?;
+                    self.make_room_at_ends(&instance.name, &[&relationship]).await?;
                     Change::RelationshipCreated(after)
                 }
                 Some(_) if if_none_match => return Err(refusal::already_there("relationship", id)),
                 Some(before) => {
+                    if before.target != relationship.target {
+                        let target = std::iter::once(relationship.target.as_str());
+                        self.make_room_at(&instance.name, Direction::Incoming, target).await?;
+                    }
                     let (patch, model) = (difference::of_relationships(&before, &after), model.clone());
                     Change::RelationshipUpdated { before: Box::new(before), after, model, patch }
                 }

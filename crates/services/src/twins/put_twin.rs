@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::change::Change;
 use super::commit::{ATTEMPTS, Outcome, too_contended};
 use super::models::Models;
+use super::rates::Kind;
 use super::room::Noun;
 use super::{Twins, difference, document, refusal, sizes};
 use crate::{Caller, Right};
@@ -38,7 +39,7 @@ impl Twins {
         instance: &ResourceName,
         put: PutTwin,
     ) -> Result<DigitalTwin> {
-        let resource = self.authorize(caller, instance, Right::TwinsWrite)?;
+        let resource = self.admit(caller, instance, Right::TwinsWrite, (Kind::PutOrDelete, &[&put.id]))?;
         refusal::check_id("twin", &put.id)?;
         let Value::Object(body) = put.document else { return Err(Error::invalid("Payload is invalid.")) };
         let models = self.models.get(&resource).await?;

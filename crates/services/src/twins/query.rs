@@ -17,12 +17,14 @@ use std::time::Duration;
 use pollux_model::resource::Resource;
 use pollux_model::{Error, ErrorCode, ResourceName, Result, Timestamp};
 use pollux_query::twins::{ModelTree, Moment, Query};
+use pollux_store::twins::TwinFilter;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::continuation::Paging;
 use super::graph::Presence;
 use super::models::Models;
+use super::rates::Kind;
 use super::{Twins, refusal};
 use crate::{Caller, Limits, Right};
 
@@ -37,7 +39,8 @@ mod source;
 mod walk;
 
 use answer::{Behind, Ordered};
-use plan::Plan;
+pub(super) use plan::LONGEST_LIST;
+use plan::{Plan, Roots};
 pub use row::Row;
 use rows::{Next, Rows};
 use source::Source;
@@ -98,7 +101,7 @@ impl Twins {
         instance: &ResourceName,
         query: QueryTwins,
     ) -> Result<QueryPage> {
-        let resource = self.authorize(caller, instance, Right::TwinsRead)?;
+        let resource = self.admit(caller, instance, Right::TwinsRead, (Kind::Query, &[]))?;
         let scope = format!("{instance}/query");
         let mut position: Position = match (&query.paging.continuation, query.query) {
             (Some(token), _) => self.continuation.open(&scope, token).await?,
@@ -118,13 +121,21 @@ impl Twins {
             Some(_) => Presence::Off,
             None => self.graphs.want(&self.context.store, instance),
         };
-        let mut source = Source::new((&*self.context.store, &self.graphs), instance, work, ends, as_of);
+        let mut source =
+            Source::new((&self.context, &self.graphs, &self.indexes), instance, work, ends, as_of);
         let plan = Plan::make(&parsed, &models, &mut source, position.start).await?;
         position.start = Some(plan.start);
+        if let (Presence::Off, None, Roots::Twins(TwinFilter { ids: None, .. })) =
+            (presence, as_of, &plan.roots)
+        {
+            let store = &*self.context.store;
+            source.by_value = self.indexes.find(store, instance, &plan.predicates).await;
+        }
         let rows = Rows::of((&parsed, &plan, &models), source, presence, position.place.clone());
         let run = Run { query: &parsed, rows, limits };
         let limit = query.paging.limit();
         let (rows, next, charge) = run.page(position, limit).await?;
+        self.spend(instance, charge);
         let continuation = match next {
             Some(position) => Some(self.continuation.seal(&scope, &position).await?),
             None => None,

@@ -1,4 +1,5 @@
-//! How many twins and relationships an instance may have ("Azure Digital Twins service limits").
+//! How many twins and relationships an instance may have, and how many relationships a twin ("Azure Digital Twins service
+//! limits").
 //!
 //! Counting is dear where there are many, so it is not done for each: whoever finds room takes a small share of it along
 //! for a while, and the next are let through until that is used up. An instance that is nearly full is counted each time.
@@ -6,11 +7,15 @@
 //! may be passed by what other nodes were still let through, a sixteenth of the room that was left, and by requests that
 //! are answered at the same moment.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use pollux_model::digital_twin::Relationship;
+use pollux_model::ids::shown;
 use pollux_model::{Error, ErrorCode, ResourceName, Result, Timestamp};
+use pollux_store::twins::Direction;
 
 use super::{Twins, refusal};
 
@@ -18,7 +23,7 @@ use super::{Twins, refusal};
 const SHARE: u64 = 16;
 /// How long a share holds.
 const HOLDS: Duration = Duration::from_secs(60);
-/// Instances whose room is remembered. Those forgotten are counted again.
+/// Instances, and twins, whose room is remembered. Those forgotten are counted again.
 const REMEMBERED: usize = 10_000;
 
 /// What there is room for.
@@ -31,16 +36,27 @@ pub(super) enum Noun {
 /// The room of each instance that is known of.
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
-    /// How many more are let through, and until when.
-    known: Mutex<HashMap<(ResourceName, Noun), (u64, Timestamp)>>,
-    /// Held while somebody counts, so that others do not count too.
+    instances: Shares<(ResourceName, Noun)>,
+    /// Of the relationships of a twin.
+    ends: Shares<(ResourceName, Direction, String)>,
+    /// Held while somebody counts an instance, so that others do not count too.
     counting: tokio::sync::Mutex<()>,
 }
 
-impl Rooms {
-    fn take(&self, instance: &ResourceName, noun: Noun, count: u64, now: Timestamp) -> bool {
-        let mut known = self.known.lock();
-        let Some((left, until)) = known.get_mut(&(instance.clone(), noun)) else { return false };
+/// How many more are let through, and until when.
+#[derive(Debug)]
+struct Shares<K>(Mutex<HashMap<K, (u64, Timestamp)>>);
+
+impl<K> Default for Shares<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Eq + Hash> Shares<K> {
+    fn take(&self, key: &K, count: u64, now: Timestamp) -> bool {
+        let mut known = self.0.lock();
+        let Some((left, until)) = known.get_mut(key) else { return false };
         match left.checked_sub(count).filter(|_| now < *until) {
             Some(rest) => *left = rest,
             None => return false,
@@ -48,12 +64,12 @@ impl Rooms {
         true
     }
 
-    fn remember(&self, instance: &ResourceName, noun: Noun, share: (u64, Timestamp)) {
-        let mut known = self.known.lock();
+    fn remember(&self, key: K, share: (u64, Timestamp)) {
+        let mut known = self.0.lock();
         if known.len() >= REMEMBERED {
             known.clear();
         }
-        known.insert((instance.clone(), noun), share);
+        known.insert(key, share);
     }
 }
 
@@ -67,12 +83,12 @@ impl Twins {
             Noun::Twin => self.context.limits.twins,
             Noun::Relationship => self.context.limits.relationships,
         };
-        let now = self.context.clock.now();
-        if most == 0 || count == 0 || self.rooms.take(instance, noun, count, now) {
+        let (now, key) = (self.context.clock.now(), (instance.clone(), noun));
+        if most == 0 || count == 0 || self.rooms.instances.take(&key, count, now) {
             return Ok(());
         }
         let _one = self.rooms.counting.lock().await;
-        if self.rooms.take(instance, noun, count, now) {
+        if self.rooms.instances.take(&key, count, now) {
             return Ok(());
         }
         let store = &self.context.store;
@@ -85,9 +101,78 @@ impl Twins {
             return Err(full(noun, most));
         }
         let share = (left / SHARE).saturating_sub(count);
-        self.rooms.remember(instance, noun, (share, now.plus(HOLDS)));
+        self.rooms.instances.remember(key, (share, now.plus(HOLDS)));
         Ok(())
     }
+
+    /// Asks for room at the ends of relationships that are to come.
+    ///
+    /// # Errors
+    /// [`ErrorCode::QuotaExceeded`], which names the twin.
+    pub(super) async fn make_room_at_ends(
+        &self,
+        instance: &ResourceName,
+        relationships: &[&Relationship],
+    ) -> Result<()> {
+        let sources = relationships.iter().map(|one| one.source.as_str());
+        self.make_room_at(instance, Direction::Outgoing, sources).await?;
+        let targets = relationships.iter().map(|one| one.target.as_str());
+        self.make_room_at(instance, Direction::Incoming, targets).await
+    }
+
+    /// Asks for room for one relationship at each of these twins; one that is named again needs room for another.
+    ///
+    /// # Errors
+    /// [`ErrorCode::QuotaExceeded`], which names the twin.
+    pub(super) async fn make_room_at(
+        &self,
+        instance: &ResourceName,
+        direction: Direction,
+        twins: impl Iterator<Item = &str> + Send,
+    ) -> Result<()> {
+        let most = match direction {
+            Direction::Outgoing => self.context.limits.outgoing_relationships,
+            Direction::Incoming => self.context.limits.incoming_relationships,
+        };
+        if most == 0 {
+            return Ok(());
+        }
+        let now = self.context.clock.now();
+        let mut wanted: BTreeMap<&str, u64> = BTreeMap::new();
+        twins.for_each(|twin| *wanted.entry(twin).or_default() += 1);
+        let key = |twin: &str| (instance.clone(), direction, twin.to_owned());
+        wanted.retain(|twin, count| !self.rooms.ends.take(&key(twin), *count, now));
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<String> = wanted.keys().map(ToString::to_string).collect();
+        let store = &self.context.store;
+        let there = store.count_relationships_of(instance, &ids, direction, most).await;
+        for ((twin, count), there) in wanted.into_iter().zip(there.map_err(refusal::store)?) {
+            let left = most.saturating_sub(there);
+            if left < count {
+                return Err(crowded(direction, most, twin));
+            }
+            let share = (left / SHARE).saturating_sub(count);
+            if share > 0 {
+                self.rooms.ends.remember(key(twin), (share, now.plus(HOLDS)));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn crowded(direction: Direction, most: u64, twin: &str) -> Error {
+    let which = match direction {
+        Direction::Outgoing => "outgoing",
+        Direction::Incoming => "incoming",
+    };
+    let message = format!(
+        "A twin may have up to {most} {which} relationships, and '{}' has as many. Delete some, or have the operator \
+         raise the limit.",
+        shown(twin)
+    );
+    Error::new(ErrorCode::QuotaExceeded, message)
 }
 
 fn full(noun: Noun, most: u64) -> Error {

@@ -11,7 +11,7 @@ use pollux_store::sqlite::{SqliteOptions, SqliteStore};
 use pollux_testkit::SeededRandom;
 use serde_json::{Value, json};
 
-use super::{PatchTwin, PutRelationship, PutTwin, Twins};
+use super::{PatchTwin, PutRelationship, PutTwin, Twins, json_patch};
 use crate::resources::ResourceTable;
 use crate::{Caller, Context, Limits};
 
@@ -19,13 +19,16 @@ mod continuation;
 mod event_routes;
 mod graph_file;
 mod history;
+mod indexes;
 mod jobs;
 mod models;
 mod patch_fuzz;
+mod patch_targets;
 mod patches;
 mod queries;
 mod query_bounds;
 mod query_oracle;
+mod rates;
 mod read_model;
 mod relationships;
 mod room;

@@ -10,12 +10,20 @@ use super::rows::{count, document, many, number};
 use super::text::{plain, text};
 use crate::bulk::Bulk;
 use crate::error::StoreError;
+use crate::twins::Direction;
 
 const MODELS: &str = "SELECT n, model FROM unnest($2::text[]) WITH ORDINALITY AS asked (id, n)
     JOIN digital_twins AS t ON t.twins = $1 AND t.id = asked.id";
 const RELATIONSHIPS: &str = "SELECT n, document
     FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS asked (source, id, n)
     JOIN relationships AS r ON r.twins = $1 AND r.source = asked.source AND r.id = asked.id";
+
+const COUNT_OUTGOING: &str = "SELECT n, (SELECT count(*) FROM
+        (SELECT 1 FROM relationships WHERE twins = $1 AND source = asked.id LIMIT $3) AS found)
+    FROM unnest($2::text[]) WITH ORDINALITY AS asked (id, n)";
+const COUNT_INCOMING: &str = "SELECT n, (SELECT count(*) FROM
+        (SELECT 1 FROM relationships WHERE twins = $1 AND target = asked.id LIMIT $3) AS found)
+    FROM unnest($2::text[]) WITH ORDINALITY AS asked (id, n)";
 
 #[async_trait]
 impl Bulk for PostgresStore {
@@ -44,6 +52,24 @@ impl Bulk for PostgresStore {
     async fn count_relationships(&self, twins: &ResourceName) -> Result<u64, StoreError> {
         let sql = "SELECT count(*) FROM relationships WHERE twins = $1";
         count(&self.pool, sql, &[&twins.as_str()]).await
+    }
+
+    async fn count_relationships_of(
+        &self,
+        twins: &ResourceName,
+        ids: &[String],
+        direction: Direction,
+        most: u64,
+    ) -> Result<Vec<u64>, StoreError> {
+        let asked: Vec<_> = ids.iter().map(|id| text(id)).collect();
+        let sql = match direction {
+            Direction::Outgoing => COUNT_OUTGOING,
+            Direction::Incoming => COUNT_INCOMING,
+        };
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let read = |row: &Row| Ok((number(row, 0)?, number(row, 1)?));
+        let found = many(&self.pool, sql, &[&twins.as_str(), &asked, &most], read).await?;
+        Ok(placed(found, ids.len()).into_iter().map(Option::unwrap_or_default).collect())
     }
 }
 

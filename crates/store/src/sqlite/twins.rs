@@ -13,6 +13,7 @@ use super::{SqliteStore, models, relationships};
 use crate::batch::Expect;
 use crate::error::{Mismatch, StoreError};
 use crate::keys::{fetch, relationship_place};
+use crate::property_indexes::PropertyIndexes;
 use crate::store::Page;
 use crate::twins::{Direction, Related, TwinFilter, Twins};
 
@@ -25,6 +26,9 @@ const CHANGE: &str = "UPDATE digital_twins SET etag = ?4, document = ?5
 const DOCUMENT_AND_MODEL: &str = "SELECT document, model FROM digital_twins WHERE twins = ?1 AND id = ?2";
 /// With more models than this in a filter, reading along the key is no worse.
 const MODELS_BY_INDEX: usize = 64;
+
+/// None: the process that has the file holds the graph in memory, with indexes of its own.
+impl PropertyIndexes for SqliteStore {}
 
 #[async_trait]
 impl Twins for SqliteStore {

@@ -6,6 +6,7 @@ use super::fixtures::{etag, name, relationship, twin};
 use super::{Backend, commit, refused};
 use crate::batch::{Expect, Write};
 use crate::error::Mismatch;
+use crate::twins::Direction;
 
 /// More than any backend asks one by one.
 const MANY: usize = 200;
@@ -79,6 +80,21 @@ pub(super) async fn what_is_there_is_told_in_order(backend: Arc<dyn Backend>) {
     let model = |text: &str| Some(text.to_owned());
     assert_eq!(models, [model("dtmi:m1;1"), None, model("dtmi:m0;1"), model("dtmi:m1;1")]);
     assert_eq!(store.models_of_twins(&x, &[]).await.expect("models"), []);
+    let count = async |ids: &[String], direction, most| {
+        store.count_relationships_of(&x, ids, direction, most).await.expect("counts")
+    };
+    let (out, into) = (Direction::Outgoing, Direction::Incoming);
+    assert_eq!(count(&[id(3), id(1), id(9), id(1)], out, 9).await, [0, 1, 0, 1]);
+    assert_eq!(count(&[id(3), id(1)], into, 9).await, [1, 0]);
+    let more = Write::PutRelationship {
+        twins: name("twins-x"),
+        relationship: Box::new(relationship(&id(1), "f", &id(3))),
+        expect: Expect::Absent,
+    };
+    commit(&*store, [more]).await;
+    assert_eq!(count(&[id(1), id(3)], out, 9).await, [2, 0]);
+    assert_eq!((count(&[id(3)], into, 9).await, count(&[id(3)], into, 1).await), (vec![2], vec![1]));
+    assert!(count(&[], into, 9).await.is_empty());
     let keys = [(id(2), "e".to_owned()), (id(2), "none".to_owned()), (id(1), "e".to_owned())];
     let found = store.relationships_by_id(&x, &keys).await.expect("relationships");
     let targets: Vec<_> = found.into_iter().map(|found| found.map(|found| found.target)).collect();

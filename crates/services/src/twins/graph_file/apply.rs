@@ -63,7 +63,7 @@ impl Twins {
                     Item::Relationship(_) => applied.relationships += 1,
                 }
             }
-            match self.room_for(instance, &applied).await {
+            match self.room_for(instance, &applied, &entries).await {
                 Ok(()) => {}
                 Err(error) if settled => return Err(NotApplied::Failed(error)),
                 // Some may be there already.
@@ -90,9 +90,17 @@ impl Twins {
         Err(NotApplied::Failed(too_contended()))
     }
 
-    async fn room_for(&self, instance: &ResourceName, applied: &Applied) -> Result<()> {
+    async fn room_for(&self, instance: &ResourceName, applied: &Applied, entries: &[Entry]) -> Result<()> {
         self.make_room(instance, Noun::Twin, applied.twins).await?;
-        self.make_room(instance, Noun::Relationship, applied.relationships).await
+        self.make_room(instance, Noun::Relationship, applied.relationships).await?;
+        let relationships: Vec<&Relationship> = entries
+            .iter()
+            .filter_map(|entry| match &entry.item {
+                Item::Twin(_) => None,
+                Item::Relationship(relationship) => Some(&**relationship),
+            })
+            .collect();
+        self.make_room_at_ends(instance, &relationships).await
     }
 
     /// Those that can be made after all. What is there already, and what misses an end, is noted.

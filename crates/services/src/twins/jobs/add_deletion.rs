@@ -6,6 +6,7 @@ use pollux_model::job::{Job, JobKind};
 use pollux_model::{Etag, ResourceName, Result};
 
 use super::refuse;
+use crate::twins::rates::Kind;
 use crate::twins::{Twins, refusal};
 use crate::{Caller, Right};
 
@@ -33,7 +34,7 @@ impl Twins {
         instance: &ResourceName,
         add: AddDeletion,
     ) -> Result<Job> {
-        self.authorize(caller, instance, Right::TwinsWrite)?;
+        self.admit(caller, instance, Right::TwinsWrite, (Kind::Jobs, &[]))?;
         let id = add.id.unwrap_or_else(|| Etag::fresh(&*self.context.random).to_string());
         refusal::check_id("job", &id)?;
         let minutes = add.minutes.unwrap_or(MINUTES);

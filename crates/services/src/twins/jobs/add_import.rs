@@ -5,6 +5,7 @@ use pollux_model::resource::Setting;
 use pollux_model::{ResourceName, Result};
 
 use super::blob::Location;
+use crate::twins::rates::Kind;
 use crate::twins::{Twins, refusal};
 use crate::{Caller, Right};
 
@@ -26,7 +27,7 @@ impl Twins {
     /// [`pollux_model::ErrorCode::ValidationFailed`]: the id is in use, or a URL may not be reached;
     /// [`pollux_model::ErrorCode::JobLimitReached`]: another job is not over.
     pub async fn add_import(&self, caller: &Caller, instance: &ResourceName, add: AddImport) -> Result<Job> {
-        self.authorize(caller, instance, Right::TwinsWrite)?;
+        self.admit(caller, instance, Right::TwinsWrite, (Kind::Jobs, &[]))?;
         refusal::check_id("job", &add.id)?;
         let settings = &self.jobs.settings;
         Location::read("inputBlobUri", &add.input, settings)?;

@@ -6,6 +6,7 @@ use pollux_store::{Expect, Write};
 
 use super::{not_found, refuse};
 use crate::twins::commit::{ATTEMPTS, Outcome, too_contended};
+use crate::twins::rates::Kind;
 use crate::twins::{Twins, refusal};
 use crate::{Caller, Right};
 
@@ -15,7 +16,7 @@ impl Twins {
     /// # Errors
     /// [`pollux_model::ErrorCode::ImportJobNotFound`]; [`pollux_model::ErrorCode::ValidationFailed`]: it is over.
     pub async fn cancel_import(&self, caller: &Caller, instance: &ResourceName, id: &str) -> Result<Job> {
-        self.authorize(caller, instance, Right::TwinsWrite)?;
+        self.admit(caller, instance, Right::TwinsWrite, (Kind::Jobs, &[]))?;
         // Each batch of its work moves the job's etag.
         for _ in 0..ATTEMPTS {
             let found =

@@ -5,6 +5,7 @@ use pollux_model::{ResourceName, Result};
 use pollux_store::{Expect, Write};
 
 use super::refuse;
+use crate::twins::rates::Kind;
 use crate::twins::{Twins, refusal};
 use crate::{Caller, Right};
 
@@ -14,7 +15,7 @@ impl Twins {
     /// # Errors
     /// [`pollux_model::ErrorCode::ValidationFailed`]: it is not over.
     pub async fn delete_import(&self, caller: &Caller, instance: &ResourceName, id: &str) -> Result<()> {
-        self.authorize(caller, instance, Right::TwinsWrite)?;
+        self.admit(caller, instance, Right::TwinsWrite, (Kind::Jobs, &[]))?;
         let kind = JobKind::Imports;
         let found = self.context.store.job(instance, kind, id).await.map_err(refusal::store)?;
         let Some(job) = found else { return Ok(()) };

@@ -4,6 +4,7 @@ use pollux_model::job::{Job, JobKind};
 use pollux_model::{ResourceName, Result};
 
 use super::not_found;
+use crate::twins::rates::Kind;
 use crate::twins::{Twins, refusal};
 use crate::{Caller, Right};
 
@@ -19,7 +20,7 @@ impl Twins {
         kind: JobKind,
         id: &str,
     ) -> Result<Job> {
-        self.authorize(caller, instance, Right::TwinsRead)?;
+        self.admit(caller, instance, Right::TwinsRead, (Kind::Jobs, &[]))?;
         let found = self.context.store.job(instance, kind, id).await.map_err(refusal::store)?;
         found.ok_or_else(|| not_found(kind, id))
     }

@@ -3,6 +3,7 @@
 use pollux_model::job::{Job, JobKind};
 use pollux_model::{ResourceName, Result};
 
+use crate::twins::rates::Kind;
 use crate::twins::{Listing, Paging, Twins, refusal};
 use crate::{Caller, Right};
 
@@ -18,7 +19,7 @@ impl Twins {
         kind: JobKind,
         paging: Paging,
     ) -> Result<Listing<Job>> {
-        self.authorize(caller, instance, Right::TwinsRead)?;
+        self.admit(caller, instance, Right::TwinsRead, (Kind::Jobs, &[]))?;
         let scope = format!("{instance}/jobs/{}", kind.as_str());
         let after: Option<String> = match &paging.continuation {
             Some(token) => Some(self.continuation.open(&scope, token).await?),

@@ -18,6 +18,8 @@ pub(super) struct Seen<'s> {
     pub(super) spent: Spent,
     /// How the start was found, where the graph is in memory.
     pub(super) memory: Option<Access>,
+    /// The property by whose index it was found, where it was read from the store.
+    pub(super) index: Option<String>,
     /// Why it is not.
     pub(super) presence: Presence,
     /// Whether the time was enough for all of it.
@@ -48,6 +50,9 @@ fn start(query: &Query, plan: &Plan<'_>, seen: &Seen<'_>) -> Value {
     let access = match &plan.roots {
         _ if seen.memory.is_some() => seen.memory.as_ref().map(found).unwrap_or_default(),
         Roots::Twins(filter) => match (&filter.ids, &filter.models) {
+            (None, _) if seen.index.is_some() => {
+                found(&Access::Index(seen.index.clone().unwrap_or_default()))
+            }
             (Some(ids), _) => format!("key: {} ids", ids.len()),
             (None, Some(models)) => format!("index on model: {} models", models.len()),
             (None, None) => "all twins".to_owned(),

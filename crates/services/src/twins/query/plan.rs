@@ -17,7 +17,7 @@ use super::super::models::Models;
 use super::source::Source;
 
 /// Longer lists are not handed to the store; it is read more broadly instead.
-pub(super) const LONGEST_LIST: usize = 1000;
+pub(in crate::twins) const LONGEST_LIST: usize = 1000;
 
 /// A plan for one query. What it looks at in the store beforehand is only how many twins there are.
 #[derive(Debug)]

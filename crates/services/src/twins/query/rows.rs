@@ -188,7 +188,8 @@ impl<'r> Rows<'r> {
             From::Store(walk, _) => (walk.bound.as_slice(), None),
         };
         let spent = self.spent();
-        let seen = explain::Seen { bound, rows, spent, complete, memory, presence: self.presence };
+        let (presence, index) = (self.presence, self.source.index());
+        let seen = explain::Seen { bound, rows, spent, complete, memory, presence, index };
         explain::row(query, self.parts.1, &seen)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use pollux_model::digital_twin::{DigitalTwin, Relationship};
-use pollux_model::{Error, ErrorCode, ResourceName, Result, Timestamp};
+use pollux_model::{Clock, Error, ErrorCode, ResourceName, Result, Timestamp};
 use pollux_store::twins::{Direction, Related, TwinFilter, after_relationship};
 use pollux_store::{Page, Store};
 use serde_json::Value;
@@ -13,15 +13,21 @@ use tokio::time::Instant;
 
 use super::super::document::shown;
 use super::super::graph::Graphs;
+use super::super::indexes::{Indexes, Lookup, shown as shown_property};
 use super::super::relationship_document;
 use super::past::Past;
 use super::plan::{Edges, LONGEST_LIST, Roots};
 use super::refusal;
+use crate::Context;
 
 /// The graph of one instance, as one page of a query reads it.
 pub(super) struct Source<'s> {
     store: &'s dyn Store,
+    clock: &'s dyn Clock,
     pub(super) graphs: &'s Graphs,
+    indexes: &'s Indexes,
+    /// How roots may be found by a value; `None`: they may not.
+    pub(super) by_value: Option<Lookup>,
     pub(super) instance: &'s ResourceName,
     /// The moment it is read as of; `None`: now.
     past: Option<Past<'s>>,
@@ -67,14 +73,15 @@ pub(super) struct RootBatch {
 
 impl<'s> Source<'s> {
     pub(super) fn new(
-        (store, graphs): (&'s dyn Store, &'s Graphs),
+        (context, graphs, indexes): (&'s Context, &'s Graphs, &'s Indexes),
         instance: &'s ResourceName,
         (before, most): (u64, u64),
         ends: Instant,
         as_of: Option<Timestamp>,
     ) -> Self {
+        let (store, clock, spent) = (&*context.store, &*context.clock, Spent::default());
         let past = as_of.map(|at| Past { store, instance, at });
-        Self { store, graphs, instance, past, spent: Spent::default(), before, most, ends }
+        Self { store, clock, graphs, indexes, by_value: None, instance, past, spent, before, most, ends }
     }
 
     /// Whether this page has taken its time.
@@ -154,7 +161,10 @@ impl<'s> Source<'s> {
     ) -> Result<RootBatch> {
         match roots {
             Roots::Twins(filter) => {
-                let page = self.twins(filter, after, limit).await?;
+                let page = match self.twins_by_value(filter, after, limit).await? {
+                    Some(page) => page,
+                    None => self.twins_by_looking(filter, after, limit).await?,
+                };
                 self.spent.twins += page.items.len() as u64;
                 self.affordable()?;
                 let roots = page.items.into_iter().map(|twin| (twin.id.clone(), shown(twin))).collect();
@@ -168,6 +178,47 @@ impl<'s> Source<'s> {
                 let roots = found.iter().map(|found| (key(found), relationship_document(found))).collect();
                 Ok(RootBatch { roots, next })
             }
+        }
+    }
+
+    /// Those that an index finds; `None` if there is none, or it finds too many to be of use.
+    async fn twins_by_value(
+        &mut self,
+        filter: &TwinFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Option<Page<DigitalTwin>>> {
+        let Some(Lookup::Index(index, values)) = &self.by_value else { return Ok(None) };
+        let models = filter.models.as_deref();
+        let found = self.store.twins_by_value(index, values, models, after, limit).await;
+        let found = found.map_err(refusal::store)?;
+        if found.is_some() {
+            self.indexes.used(index, self.clock.now());
+        } else {
+            self.by_value = None;
+            self.indexes.forget().await;
+        }
+        Ok(found)
+    }
+
+    async fn twins_by_looking(
+        &mut self,
+        filter: &TwinFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<DigitalTwin>> {
+        let page = self.twins(filter, after, limit).await?;
+        if let Some(Lookup::Missing(scan)) = &mut self.by_value {
+            self.indexes.scanned(self.instance, scan, &page.items);
+        }
+        Ok(page)
+    }
+
+    /// The property by whose index roots are found.
+    pub(super) fn index(&self) -> Option<String> {
+        match &self.by_value {
+            Some(Lookup::Index(index, _)) => Some(shown_property(&index.property)),
+            Some(Lookup::Missing(_)) | None => None,
         }
     }
 

@@ -185,6 +185,44 @@ async fn a_moment_of_which_nothing_is_known_is_refused() {
     assert_eq!(ask(&now).await.unwrap_err().0, ErrorCode::QueryInvalid, "so long it is not kept");
 }
 
+/// A count of now is one look into an index; a count of then reads each twin of then, and that is bounded as all reading.
+#[tokio::test]
+async fn a_count_as_of_a_moment_may_read_so_much() {
+    for (work, fits) in [(11, false), (12, true), (1_000, true)] {
+        let world = World::bounded(Limits { query_work: work, ..Limits::default() }).await;
+        world.keep(24);
+        for number in 0..12 {
+            world.put(&format!("r{number}"), room()).await.unwrap();
+        }
+        let then = world.tick();
+        world.tick();
+        for number in 0..12 {
+            world
+                .twins
+                .delete_twin(&world.admin, &world.instance, &format!("r{number}"), None)
+                .await
+                .unwrap();
+        }
+        for of in
+            ["", " WHERE IS_OF_MODEL('dtmi:example:Room;1')", " WHERE IS_OF_MODEL('dtmi:example:Floor;1')"]
+        {
+            let count = |moment: &str| format!("SELECT COUNT() FROM DIGITALTWINS{moment}{of}");
+            assert_eq!(rows(&world, &count(""), 1).await.unwrap(), [json!({ "COUNT": 0 })], "{of}");
+            let counted = rows(&world, &count(&format!(" AS OF '{then}'")), 1).await;
+            if fits {
+                let expected = if of.contains("Floor") { 0 } else { 12 };
+                assert_eq!(counted.unwrap(), [json!({ "COUNT": expected })], "{of}");
+            } else {
+                let error = counted.unwrap_err();
+                assert!(
+                    error.code == ErrorCode::QuotaExceeded && error.message.contains("11"),
+                    "{of}: {error}"
+                );
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_is_not_kept_is_forgotten() {
     let world = World::new().await;

@@ -7,9 +7,9 @@ use pollux_model::digital_twin::StoredModel;
 use serde_json::Map;
 
 use super::*;
+use crate::twins::difference;
 use crate::twins::models::{Models, first_of_each, limits};
 use crate::twins::twin_patch::{self, Stamp};
-use crate::twins::{difference, json_patch};
 
 /// Changed copies of each seed.
 const COPIES: usize = 4000;
@@ -222,9 +222,12 @@ fn patches_changed_a_little_break_nothing() {
     let (mut applied, mut tried) = (0, 0);
     for (at, seed) in SEEDS.iter().enumerate() {
         bench.patch(seed.as_bytes());
+        patch_targets::twins_patch(format!("{seed}\n{}", bench.twin.document).as_bytes());
         for _ in 0..COPIES {
             let text = if below(4) == 0 { parts.text(at, below) } else { parts.patch(below) };
             applied += usize::from(bench.patch(&text));
+            let document = [&text[..], b"\n", bench.twin.document.to_string().as_bytes()].concat();
+            patch_targets::twins_patch(&document);
             tried += 1;
         }
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use pollux_model::digital_twin::Relationship;
 use pollux_store::postgres::{PostgresOptions, PostgresStore};
+use pollux_store::property_indexes::{IndexedProperty, Made, ValueKind};
 use pollux_store::{Batch, Expect, Write};
 use proptest::prelude::*;
 
@@ -14,9 +15,11 @@ use super::*;
 
 mod graph;
 
-use graph::Graph;
+use graph::{Graph, compare_text};
 
 const MODELS: [&str; 3] = [ROOM, HOTEL_ROOM, FLOOR];
+/// What `x` is asked to be one of, as queries write it.
+const POOL: [&str; 6] = ["1", "2.0", "'s'", "'st'", "true", "''"];
 const NAMES: [&str; 2] = ["contains", "feeds"];
 
 /// A relationship of a pattern.
@@ -43,6 +46,10 @@ enum Origin {
 #[derive(Debug, Clone)]
 enum Test {
     X(usize, &'static str, i64),
+    /// A text: how it compares, or begins.
+    Text(usize, &'static str, &'static str),
+    /// One of some of [`POOL`].
+    Among(usize, Vec<usize>),
     Id(usize, Vec<usize>),
     Model(usize, usize, bool),
     W(usize, &'static str, i64),
@@ -269,6 +276,12 @@ impl Test {
         let ids = |ids: &[usize]| ids.iter().map(|id| format!("'t{id}'")).collect::<Vec<_>>().join(", ");
         match self {
             Self::X(twin, op, value) => format!("a{twin}.x {op} {value}"),
+            Self::Text(twin, "STARTSWITH", text) => format!("STARTSWITH(a{twin}.x, '{text}')"),
+            Self::Text(twin, op, text) => format!("a{twin}.x {op} '{text}'"),
+            Self::Among(twin, list) => {
+                let list: Vec<_> = list.iter().map(|at| POOL[*at]).collect();
+                format!("a{twin}.x IN [{}]", list.join(", "))
+            }
             Self::Id(twin, list) if list.len() == 1 => format!("a{twin}.$dtId = {}", ids(list)),
             Self::Id(twin, list) => format!("a{twin}.$dtId IN [{}]", ids(list)),
             Self::Model(twin, model, true) => format!("IS_OF_MODEL(a{twin}, '{}', exact)", MODELS[*model]),
@@ -295,6 +308,17 @@ impl Test {
         let among = |value: &Value, list: &[usize]| Some(list.iter().any(|id| *value == format!("t{id}")));
         match self {
             Self::X(twin, op, value) => compare(row.twins[*twin].get("x"), op, *value),
+            Self::Text(twin, op, text) => compare_text(row.twins[*twin].get("x")?, op, text),
+            Self::Among(twin, list) => {
+                let value = row.twins[*twin].get("x")?;
+                let same = |at: &usize| match (POOL[*at], value) {
+                    ("1", value) => value.as_f64() == Some(1.0),
+                    ("2.0", value) => value.as_f64() == Some(2.0),
+                    ("true", value) => *value == json!(true),
+                    (text, value) => value.as_str() == Some(text.trim_matches('\'')),
+                };
+                Some(list.iter().any(same))
+            }
             Self::Id(twin, list) => among(&row.twins[*twin]["$dtId"], list),
             Self::Model(twin, model, exact) => {
                 let actual = &row.twins[*twin]["$metadata"]["$model"];
@@ -411,7 +435,7 @@ fn graph() -> impl Strategy<Value = Graph> {
         Just(json!("absent")),
         Just(json!(null)),
         Just(json!(true)),
-        Just(json!("s")),
+        prop::sample::select(vec!["s", "", "st", "s\0", "ß", "true"]).prop_map(Value::from),
         Just(json!(1.0)),
         (0_i64..4).prop_map(Value::from),
     ];
@@ -462,6 +486,11 @@ fn test(width: usize, variables: Vec<usize>) -> BoxedStrategy<Test> {
     if width > 0 {
         leaves
             .push((0..width, op(), 0_i64..4).prop_map(|(twin, op, value)| Test::X(twin, op, value)).boxed());
+        let how = prop::sample::select(vec!["=", "<=", ">", "STARTSWITH"]);
+        let text = prop::sample::select(vec!["s", "st", "", "ß", "t"]);
+        leaves.push((0..width, how, text).prop_map(|(twin, how, text)| Test::Text(twin, how, text)).boxed());
+        let among = prop::collection::vec(0_usize..POOL.len(), 1..4);
+        leaves.push((0..width, among).prop_map(|(twin, list)| Test::Among(twin, list)).boxed());
         leaves.push((0..width, ids()).prop_map(|(twin, ids)| Test::Id(twin, ids)).boxed());
         leaves.push(
             (0..width, 0_usize..3, any::<bool>())
@@ -529,21 +558,35 @@ proptest! {
     }
 }
 
-/// The same on PostgreSQL, if there is one.
+/// Indexes on what is asked for.
+async fn index(world: &World) {
+    for kind in [ValueKind::Text, ValueKind::Number] {
+        let property = IndexedProperty::new(vec!["x".into()], kind).unwrap();
+        assert_eq!(world.twins.adopt_index(&world.instance, &property).await.unwrap(), Made::Ready);
+    }
+}
+
+/// The same on PostgreSQL, if there is one: without indexes, and with some that were there before the graph or came later.
 #[test]
 fn queries_give_the_same_on_postgresql() {
     let Some(server) = pollux_testkit::Postgres::start() else { return };
     let cases = std::cell::Cell::new(0);
-    let config = ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() };
     proptest::test_runner::TestRunner::new(config)
-        .run(&(graph(), questions()), |(graph, questions)| {
+        .run(&(graph(), questions(), 0..3), |(graph, questions, indexed)| {
             cases.set(cases.get() + 1);
             let database = server.create_database(&format!("oracle{}", cases.get()));
             run(async {
                 let store = PostgresStore::connect(&database, PostgresOptions::default()).await.unwrap();
                 let world = World::on(Arc::new(store), tempfile::tempdir().unwrap(), Limits::default());
                 world.twins.create_models(&world.admin, &world.instance, models()).await.unwrap();
+                if indexed == 1 {
+                    index(&world).await;
+                }
                 graph.store(&world).await;
+                if indexed == 2 {
+                    index(&world).await;
+                }
                 ask(&world, &graph, &questions).await;
             });
             Ok(())

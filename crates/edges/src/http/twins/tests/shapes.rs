@@ -338,3 +338,43 @@ async fn bodies_about_twins_are_small_and_a_twin_with_itself_is_not_allowed() {
     let answer = edge.call("PUT", "/digitaltwins/a/relationships/x", &[], Some(body)).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, "OperationNotAllowed"));
 }
+
+/// A condition that is not understood is one that does not hold: it must never count as none.
+#[tokio::test]
+async fn a_condition_that_is_no_etag_holds_for_nothing() {
+    let edge = Edge::with_model().await;
+    let made = edge.call("PUT", "/digitaltwins/r", &[], Some(room())).await;
+    let etag = made.header("etag").to_owned();
+    let bare = etag.trim_start_matches("W/").trim_matches('"').to_owned();
+    let patch = || Some(json!([{ "op": "add", "path": "/Name", "value": "x" }]));
+    let cut = format!("W/\"{bare}");
+    let several = format!("{etag}, W/\"other\"");
+    let (wide, long) = (format!("W/\"{bare}é\""), format!("\"{}\"", "a".repeat(8000)));
+    let malformed = [
+        "é", "", " ", "\"", "\"\"", "W/", "W/\"", "w/*", "W/*", "**", "\u{fffd}", &cut, &several, &wide,
+        &long,
+    ];
+    for given in malformed {
+        for (method, body) in [("PATCH", patch()), ("DELETE", None)] {
+            let answer = edge.call(method, "/digitaltwins/r", &[("if-match", given)], body).await;
+            assert_eq!(answer.status, StatusCode::PRECONDITION_FAILED, "{method} {given:?}: {answer:?}");
+            assert_eq!(answer.code(), "PreconditionFailed", "{method} {given:?}");
+        }
+    }
+    let still = edge.call("GET", "/digitaltwins/r", &[], None).await;
+    assert_eq!(still.header("etag"), etag);
+    for given in ["é", "", "W/\"*\"", "\u{fffd}", &etag] {
+        let again = edge.call("PUT", "/digitaltwins/r", &[("if-none-match", given)], Some(room())).await;
+        assert_eq!((again.status, again.code()), (StatusCode::BAD_REQUEST, "InvalidArgument"), "{given:?}");
+    }
+    // In any of the dresses that clients give it, it holds.
+    for given in [etag.as_str(), &bare, &format!("\"{bare}\""), &format!("  {etag} ")] {
+        let answer = edge.call("GET", "/digitaltwins/r", &[], None).await;
+        assert_eq!(answer.header("etag"), etag, "nothing is changed by what changes nothing");
+        let remove = json!([{ "op": "replace", "path": "/NoSuch", "value": 1 }]);
+        let answer = edge.call("PATCH", "/digitaltwins/r", &[("if-match", given)], Some(remove)).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "past its condition, {given:?}: {answer:?}");
+    }
+    let gone = edge.call("DELETE", "/digitaltwins/r", &[("if-match", &bare)], None).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+}

@@ -54,3 +54,14 @@ impl Graph {
         world.twins.context.store.commit(Batch { writes }).await.unwrap();
     }
 }
+
+/// How texts compare, to the naive evaluator.
+pub(super) fn compare_text(value: &Value, op: &str, wanted: &str) -> Option<bool> {
+    let order = value.as_str().map(|value| value.cmp(wanted));
+    match op {
+        "STARTSWITH" => value.as_str().map(|value| value.starts_with(wanted)),
+        "=" => Some(order == Some(Ordering::Equal)),
+        "<=" => order.map(Ordering::is_le),
+        _ => order.map(Ordering::is_gt),
+    }
+}
