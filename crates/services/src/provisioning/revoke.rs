@@ -142,7 +142,7 @@ impl Provisioning {
 /// As certificates are shown: hexadecimal digits, with or without colons.
 fn serial_of(text: &str) -> Result<String> {
     let digits: String = text.chars().filter(|digit| *digit != ':').collect();
-    let valid = digits.bytes().all(|digit| digit.is_ascii_hexdigit()) && digits.len() % 2 == 0;
+    let valid = digits.bytes().all(|digit| digit.is_ascii_hexdigit()) && digits.len().is_multiple_of(2);
     if valid && (1..=SERIAL).contains(&digits.len()) {
         return Ok(digits.to_ascii_uppercase());
     }
