@@ -193,7 +193,7 @@ fn place(path: &str) -> Place {
         Place::Service(ResourceKind::Twins)
     } else if any(&["devices", "twins", "statistics", "jobs", "configurations", "messages", "$iothub"]) {
         Place::Service(ResourceKind::Hub)
-    } else if any(&["enrollments", "enrollmentGroups", "registrations", "audit", "stats"])
+    } else if any(&["enrollments", "enrollmentGroups", "registrations", "audit", "revocations", "stats"])
         || id_scope(path).is_some()
     {
         Place::Service(ResourceKind::Dps)

@@ -2,6 +2,8 @@
 
 use axum::response::Response;
 use pollux_model::Result;
+use pollux_model::resource::{PolicyRight, ResourceKind};
+use pollux_services::Right;
 use pollux_services::hub::MethodInput;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -21,6 +23,8 @@ struct MethodBody {
 
 /// 200 with the device's own status and payload.
 pub(super) async fn invoke(mut call: Call, id: &str) -> Result<Response> {
+    // Before anything is said of the body.
+    call.caller.require(ResourceKind::Hub, &call.hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
     let body: MethodBody = call.json().await?;
     let input = MethodInput {
         name: body.method_name,

@@ -274,6 +274,8 @@ async fn a_method_finds_the_device_on_whatever_node() {
     let (answer, ()) = tokio::join!(asked, async { link.open.end() });
     assert_eq!(answer, Err(MethodFailure::NotOnline));
     drop(connection);
+    // Whoever listened for it is on its way out; asked now, it might not answer.
+    assert_eq!(b.since(&hub, &device).await, None);
     assert_eq!(
         b.invoke(&hub, &device, call("echo"), Duration::from_secs(20)).await,
         Err(MethodFailure::NotOnline)

@@ -119,7 +119,7 @@ async fn a_job_imports_and_tells_in_its_log() {
 #[tokio::test]
 async fn a_job_that_was_cut_off_goes_on_where_it_stood() {
     let mut jobs = Jobs::new().await;
-    jobs.add("long", &rooms(20_000)).await.unwrap();
+    jobs.add("long", &rooms(100_000)).await.unwrap();
     jobs.begin();
     while jobs.job(JobKind::Imports, "long").await.progress.twins == 0 {
         tokio::task::yield_now().await;
