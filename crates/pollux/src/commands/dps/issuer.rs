@@ -42,11 +42,13 @@ pub(crate) enum Command {
 /// Set the authority
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A device that registers with a certificate signing request (`csr`: base64 of DER) is issued a certificate for its registration
-id, and its hub knows it by that. Whoever renews registers again with a new one; the one before is good until then.
+A device that registers with a certificate signing request (`csr`: base64 of DER) is issued a
+certificate for its registration id, and its hub knows it by that. Whoever renews registers again
+with a new request; the certificate before is good until then.
 
 Examples:
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 3650 -subj /CN=devices
+  openssl ecparam -name prime256v1 -genkey -noout -out ca.key
+  openssl req -x509 -key ca.key -out ca.pem -days 3650 -subj /CN=devices
   pollux dps issuer set --certificate-path ca.pem --key-path ca.key --days 30
   pollux dps issuer revoke --registration-id device-1
   pollux dps issuer crl > devices.crl")]
@@ -67,9 +69,9 @@ pub(crate) struct Set {
 /// Revoke what was issued to a device
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Its hub knows the device by it no longer and closes its connection; no enrollment group lets it in with it; it is in the
-revocation list. The device may register again, by whatever its enrollment asks of it: see `pollux dps deprovision` where it
-should not.")]
+Its hub knows the device by it no longer and closes its connection; no enrollment group lets it in
+with it; it is in the revocation list. The device may register again, by whatever its enrollment
+asks of it: see `pollux dps deprovision` where it should not.")]
 pub(crate) struct Revoke {
     /// The device's registration id
     #[arg(long, visible_alias = "rid")]

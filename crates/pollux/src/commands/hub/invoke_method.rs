@@ -20,7 +20,7 @@ Prints the device's own status and payload.
 
 Examples:
   pollux hub invoke-device-method --device-id thermostat-67 --method-name reboot
-  pollux hub invoke-device-method --device-id thermostat-67 --method-name setInterval --method-payload '{\"seconds\": 5}'
+  pollux hub invoke-device-method -d thermostat-67 --mn setInterval --mp '{\"seconds\": 5}'
   pollux hub invoke-device-method --device-id thermostat-67 --method-name reboot --connect-timeout 60")]
 pub(crate) struct InvokeMethod {
     /// The device
