@@ -12,7 +12,7 @@ use pollux_model::{DeviceId, Error, ErrorCode, Result, Timestamp};
 use pollux_x509::{Certificate, Chain};
 
 use super::{Connection, DeviceLink, Entering, Hub};
-use crate::caller::{Caller, Identity};
+use crate::caller::{Caller, DeviceProof, Identity};
 
 impl Hub {
     /// Believes a device's token, or refuses with [`ErrorCode::Unauthorized`] or [`ErrorCode::DeviceDisabled`]. Unknown
@@ -56,7 +56,11 @@ impl Hub {
             return Err(Error::new(ErrorCode::DeviceDisabled, format!("the device '{id}' is disabled")));
         }
         let generation_id = device.identity.generation_id.clone();
-        let identity = Identity::Device { hub: hub.name.clone(), id: id.clone(), generation_id };
+        let by = match &token.key_name {
+            Some(_) => DeviceProof::Policy,
+            None => DeviceProof::Key,
+        };
+        let identity = Identity::Device { hub: hub.name.clone(), id: id.clone(), generation_id, by };
         Ok((Caller::own(identity).until(Timestamp::from_secs(token.expiry)), device))
     }
 
@@ -97,7 +101,8 @@ impl Hub {
             return Err(Error::new(ErrorCode::DeviceDisabled, format!("the device '{id}' is disabled")));
         }
         let generation_id = device.identity.generation_id.clone();
-        let identity = Identity::Device { hub: hub.name.clone(), id: id.clone(), generation_id };
+        let by = DeviceProof::Certificate;
+        let identity = Identity::Device { hub: hub.name.clone(), id: id.clone(), generation_id, by };
         Ok((Caller::own(identity).until(leaf.not_after()), device))
     }
 
