@@ -1,5 +1,6 @@
 //! Resources: the instances of each service that live side by side, in groups, with their own names, keys and data.
 
+mod ca_certificate;
 mod certificate_issuer;
 mod dps;
 
@@ -13,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::{Etag, Key, KeyPair, ResourceName, Timestamp};
 
+pub use ca_certificate::CaCertificate;
 pub use certificate_issuer::{CertificateIssuer, PrivateKey, Revocation};
-pub use dps::{CaCertificate, Dps, LinkedHub, ServiceAllocation};
+pub use dps::{Dps, LinkedHub, ServiceAllocation};
 
 /// The five kinds of resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -176,6 +178,9 @@ pub struct Hub {
     /// Whether device-to-cloud messages that no route takes go to the built-in endpoint.
     #[serde(default = "in_force")]
     pub fallback_route: bool,
+    /// Certificates of authorities: a device that is registered so may show one that such a one signed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CaCertificate>,
 }
 
 const fn in_force() -> bool {

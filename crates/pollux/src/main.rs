@@ -9,6 +9,7 @@
 //! | 2 | the command line is wrong |
 //! | 3 | what was named does not exist |
 
+mod certificates;
 mod cli;
 mod commands;
 mod connections;

@@ -25,8 +25,8 @@ pub enum Right {
 pub enum Identity {
     /// A shared access policy of a resource.
     Policy { kind: ResourceKind, resource: ResourceName, policy: String },
-    /// A device of a hub, by its own key or certificate.
-    Device { hub: ResourceName, id: DeviceId, generation_id: String },
+    /// A device of a hub.
+    Device { hub: ResourceName, id: DeviceId, generation_id: String, by: DeviceProof },
     /// A device that registers with a provisioning service.
     Registration {
         /// The provisioning service.
@@ -48,6 +48,17 @@ pub enum Identity {
     Function { app: ResourceName },
     /// The operator, by the admin key.
     Admin,
+}
+
+/// What a device proved itself with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceProof {
+    /// A key of its own.
+    Key,
+    /// A key of its hub's.
+    Policy,
+    /// A certificate.
+    Certificate,
 }
 
 /// An authenticated caller and what it may do.

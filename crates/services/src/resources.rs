@@ -32,6 +32,7 @@ use crate::caller::{Caller, Identity};
 use crate::cluster::{Alone, Change};
 use crate::context::Context;
 
+pub use certificates::CertificateHolder;
 pub use certificate_issuer::CertificateIssuerInput;
 pub use consumer_groups::GroupsOf;
 pub use declared::Declared;

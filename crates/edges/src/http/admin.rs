@@ -4,7 +4,7 @@
 //!   GET    /admin/connections                                   what connections.json holds
 //!   GET    /admin/resources[?kind=][&group=]                    POST, GET, PATCH, DELETE …/{kind}/{name}
 //!   PUT    /admin/resources/dps/{name}/linked-hubs/{hub}        DELETE
-//!   GET    /admin/resources/dps/{name}/certificates             GET, PUT, DELETE …/{certificate}
+//!   GET    /admin/resources/{kind}/{name}/certificates          of dps and hub; GET, PUT, DELETE …/{certificate}
 //!   POST   …/certificates/{certificate}/verification-code       POST …/verify {"certificate": "…"}
 //!   GET    /admin/resources/dps/{name}/issuer                   PUT {"certificate", "key", "days"}, DELETE
 //!   PUT    /admin/resources/hub/{name}/endpoints/{endpoint}     DELETE

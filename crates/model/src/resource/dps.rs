@@ -4,10 +4,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CertificateIssuer, Policy, Revocation};
+use super::{CaCertificate, CertificateIssuer, Policy, Revocation};
 use crate::enrollment::Der;
 use crate::error::{Error, Result};
-use crate::{Etag, ResourceName, Timestamp};
+use crate::ResourceName;
 
 /// A device provisioning service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,25 +81,6 @@ impl Dps {
     pub fn has_revoked(&self, issuer: &str, serial_number: &str) -> bool {
         self.revocations.iter().any(|one| one.serial_number == serial_number && one.issuer == issuer)
     }
-}
-
-/// The certificate of an authority (Azure article "How to verify X.509 CA certificates").
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CaCertificate {
-    /// Its name; names compare without case.
-    pub name: String,
-    /// The certificate.
-    pub certificate: Der,
-    /// Whether somebody has proved to have its key.
-    pub verified: bool,
-    /// What a certificate that proves it has as its subject's common name; made anew when asked for.
-    pub verification_code: Option<String>,
-    /// When it was added.
-    pub created: Timestamp,
-    /// When it was last changed.
-    pub updated: Timestamp,
-    /// Changes with every change.
-    pub etag: Etag,
 }
 
 /// A hub linked to a provisioning service.

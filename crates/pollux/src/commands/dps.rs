@@ -2,7 +2,6 @@
 
 mod attestation;
 mod audit;
-mod certificate;
 mod deprovision;
 mod device_key;
 mod enrollment;
@@ -18,6 +17,7 @@ use clap::{Args, Subcommand};
 use pollux_model::resource::ResourceKind;
 use serde_json::json;
 
+use crate::certificates;
 use crate::cli::Global;
 use crate::connections::pick;
 use crate::output::Column;
@@ -57,7 +57,7 @@ pub(crate) enum Command {
     Enrollment(enrollment::Command),
     /// Certificates of authorities that enrollments can name
     #[command(subcommand)]
-    Certificate(certificate::Command),
+    Certificate(certificates::Command<Target>),
     /// The authority that issues certificates to devices which ask for one
     #[command(subcommand)]
     Issuer(issuer::Command),
@@ -191,7 +191,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<()> {
         }
         Command::EnrollmentGroup(command) => enrollment_group::run(&session()?, command).await,
         Command::Enrollment(command) => enrollment::run(&session()?, command).await,
-        Command::Certificate(command) => certificate::run(&session()?, command).await,
+        Command::Certificate(command) => certificates::run(&session()?, command).await,
         Command::Issuer(command) => issuer::run(&session()?, command).await,
         Command::Registration(command) => registration::run(&session()?, command).await,
         Command::Deprovision(args) => deprovision::run(&session()?, *args).await,

@@ -12,6 +12,7 @@ use clap::{Args, Subcommand};
 use pollux_model::resource::ResourceKind;
 use serde_json::json;
 
+use crate::certificates;
 use crate::commands::endpoint;
 use crate::connections::pick;
 use crate::output::Column;
@@ -44,6 +45,9 @@ pub(crate) enum Command {
     DeviceTwin(device_twin::Command),
     /// Ask a connected device, and wait for its answer: a direct method
     InvokeDeviceMethod(invoke_method::InvokeMethod),
+    /// Certificates of authorities: devices registered so may show one that such a one signed
+    #[command(subcommand)]
+    Certificate(certificates::Command<Target>),
     /// Query devices by their twins
     Query(query::Query),
     /// Message routes
@@ -126,6 +130,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Device(command) => device::run(session, command).await,
         Command::DeviceTwin(command) => device_twin::run(session, command).await,
         Command::InvokeDeviceMethod(args) => invoke_method::run(session, args).await,
+        Command::Certificate(command) => certificates::run(session, command).await,
         Command::Query(args) => query::run(session, args).await,
         Command::Route(command) => route::run(session, command).await,
         Command::Endpoint(command) => endpoint::run(session, command).await,

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use pollux_model::device::{Authentication, Device, Status};
-use pollux_model::resource::{PolicyRight, Resource};
+use pollux_model::resource::{PolicyRight, Properties, Resource};
 use pollux_model::sas::SasToken;
 use pollux_model::{DeviceId, Error, ErrorCode, Result, Timestamp};
-use pollux_x509::Chain;
+use pollux_x509::{Certificate, Chain};
 
 use super::{Connection, DeviceLink, Entering, Hub};
-use crate::caller::{Caller, Identity};
+use crate::caller::{Caller, DeviceProof, Identity};
 
 impl Hub {
     /// Believes a device's token, or refuses with [`ErrorCode::Unauthorized`] or [`ErrorCode::DeviceDisabled`]. Unknown
@@ -56,13 +56,19 @@ impl Hub {
             return Err(Error::new(ErrorCode::DeviceDisabled, format!("the device '{id}' is disabled")));
         }
         let generation_id = device.identity.generation_id.clone();
-        let identity = Identity::Device { hub: hub.name.clone(), id: id.clone(), generation_id };
+        let by = match &token.key_name {
+            Some(_) => DeviceProof::Policy,
+            None => DeviceProof::Key,
+        };
+        let identity = Identity::Device { hub: hub.name.clone(), id: id.clone(), generation_id, by };
         Ok((Caller::own(identity).until(Timestamp::from_secs(token.expiry)), device))
     }
 
     /// Believes a device's certificate, whose key the handshake has shown it to have, or refuses as
-    /// [`Self::authenticate_device`] does. The certificate must be of a thumbprint that the registry has for the device
-    /// (Azure article "Authenticate identities with X.509 certificates": thumbprint authentication).
+    /// [`Self::authenticate_device`] does. As the device is registered, it must be of a thumbprint that the registry has, or
+    /// bear the device's id as its subject's common name and be signed, directly or through what was shown with it, by an
+    /// authority whose certificate the hub has and somebody proved to have the key of (Azure article "Authenticate
+    /// identities with X.509 certificates").
     pub async fn authenticate_device_by_certificate(
         &self,
         hub: &Resource,
@@ -76,25 +82,27 @@ impl Hub {
             )
         };
         let device = self.context.store.device(&hub.name, id).await?.ok_or_else(refused)?;
-        let Authentication::SelfSigned { primary, secondary } = &device.identity.authentication else {
-            tracing::info!(hub = %hub.name, device = %id, "refused: the device is not registered with a certificate");
-            return Err(refused());
+        let (leaf, now) = (chain.leaf(), self.context.clock.now());
+        let believed = match &device.identity.authentication {
+            Authentication::Sas { .. } => Err("the device is not registered with a certificate".to_owned()),
+            Authentication::SelfSigned { primary, secondary } => {
+                let shown = [leaf.sha1_thumbprint(), leaf.sha256_thumbprint()];
+                let known = primary.iter().chain(secondary).any(|known| shown.contains(known));
+                if known { Ok(()) } else { Err("a certificate of another thumbprint".to_owned()) }
+            }
+            Authentication::CertificateAuthority => vouched_for(hub, id, chain, now),
         };
-        let leaf = chain.leaf();
-        let shown = [leaf.sha1_thumbprint(), leaf.sha256_thumbprint()];
-        if !primary.iter().chain(secondary).any(|known| shown.contains(known)) {
-            tracing::info!(hub = %hub.name, device = %id, "refused: a certificate of another thumbprint");
-            return Err(refused());
-        }
-        if let Err(refusal) = leaf.holds(self.context.clock.now()) {
-            tracing::info!(hub = %hub.name, device = %id, "refused: {refusal}");
+        let holds = || leaf.holds(now).map_err(|refusal| refusal.to_string());
+        if let Err(why) = believed.and_then(|()| holds()) {
+            tracing::info!(hub = %hub.name, device = %id, "refused: {why}");
             return Err(refused());
         }
         if device.identity.status == Status::Disabled {
             return Err(Error::new(ErrorCode::DeviceDisabled, format!("the device '{id}' is disabled")));
         }
         let generation_id = device.identity.generation_id.clone();
-        let identity = Identity::Device { hub: hub.name.clone(), id: id.clone(), generation_id };
+        let by = DeviceProof::Certificate;
+        let identity = Identity::Device { hub: hub.name.clone(), id: id.clone(), generation_id, by };
         Ok((Caller::own(identity).until(leaf.not_after()), device))
     }
 
@@ -145,4 +153,21 @@ impl Hub {
         connection.knows(device.twin.desired.version);
         Ok(connection)
     }
+}
+
+/// Whether an authority that the hub trusts says that this is the device.
+fn vouched_for(hub: &Resource, id: &DeviceId, chain: &Chain, now: Timestamp) -> Result<(), String> {
+    if chain.leaf().common_name() != Some(id.as_str()) {
+        return Err("the common name of the certificate is not the device's id".to_owned());
+    }
+    let Properties::Hub(properties) = &hub.properties else { return Err("it is no hub".to_owned()) };
+    let mut why = "the hub has no certificate of an authority that was verified".to_owned();
+    for one in properties.certificates.iter().filter(|one| one.verified) {
+        let authority = Certificate::from_der(&one.certificate.0).map_err(|error| error.to_string());
+        match authority.and_then(|one| chain.below(&one, now).map_err(|refusal| refusal.to_string())) {
+            Ok(_) => return Ok(()),
+            Err(refusal) => why = format!("not by '{}': {refusal}", one.name),
+        }
+    }
+    Err(why)
 }

@@ -8,7 +8,7 @@ use pollux_model::{DeviceId, Error, ErrorCode, Result};
 
 use super::Hub;
 use super::hub_event::{HubEvent, System, encode};
-use crate::caller::{Caller, Identity};
+use crate::caller::{Caller, DeviceProof, Identity};
 use crate::destination::Destination;
 
 /// A message as a device sent it.
@@ -22,8 +22,16 @@ pub struct Telemetry {
     pub body: Bytes,
 }
 
-/// What authentication by the device's own key looks like in a message.
-const AUTH_METHOD: &str = r#"{"scope":"device","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}"#;
+/// `iothub-connection-auth-method` (Azure article "Create and read IoT Hub messages", "Anti-spoofing properties").
+const fn auth_method(by: DeviceProof) -> &'static str {
+    match by {
+        DeviceProof::Key => r#"{"scope":"device","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}"#,
+        DeviceProof::Policy => r#"{"scope":"hub","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}"#,
+        DeviceProof::Certificate => {
+            r#"{"scope":"device","type":"x509","issuer":"iothub","acceptingIpFilterRule":null}"#
+        }
+    }
+}
 
 /// How a batch of messages ended.
 #[derive(Debug)]
@@ -85,9 +93,8 @@ impl Hub {
         messages: Vec<Telemetry>,
     ) -> Result<(Vec<Load>, Option<(usize, Error)>)> {
         caller.require_device(&hub.name, id)?;
-        let generation_id = match &caller.identity {
-            Identity::Device { generation_id, .. } => Some(generation_id.clone()),
-            _ => None,
+        let Identity::Device { generation_id, by, .. } = &caller.identity else {
+            return Err(Error::internal());
         };
         let asks_twin = self.needs_twin(hub, RouteSource::DeviceMessages);
         let twin = if asks_twin { Some(self.existing(hub, id).await?) } else { None };
@@ -96,7 +103,7 @@ impl Hub {
             if let Err(error) = self.check_message(&message) {
                 return Ok((loads, Some((at, error))));
             }
-            let event = self.event(id, generation_id.clone(), message);
+            let event = self.event(id, (generation_id, *by), message);
             let destinations = self.destinations(hub, &event, twin.as_ref());
             if destinations.is_empty() {
                 metrics::counter!("pollux_hub_messages_unrouted_total").increment(1);
@@ -114,15 +121,15 @@ impl Hub {
         Ok((loads, None))
     }
 
-    fn event(&self, id: &DeviceId, generation_id: Option<String>, message: Telemetry) -> HubEvent {
+    fn event(&self, id: &DeviceId, (generation_id, by): (&str, DeviceProof), message: Telemetry) -> HubEvent {
         let enqueued = self.context.clock.now();
         HubEvent {
             source: RouteSource::DeviceMessages,
             device_id: id.to_string(),
             properties: message.properties,
             system: System {
-                auth_method: Some(AUTH_METHOD.into()),
-                generation_id,
+                auth_method: Some(auth_method(by).to_owned()),
+                generation_id: Some(generation_id.to_owned()),
                 enqueued,
                 ..message.system
             },

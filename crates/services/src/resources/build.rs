@@ -41,6 +41,7 @@ impl Resources {
                 routes: Vec::new(),
                 events: BuiltInEndpoint::default(),
                 fallback_route: true,
+                certificates: Vec::new(),
             }),
             ResourceKind::Events => Properties::Events(Events {
                 policies: defaults::policies(kind, random),

@@ -1,4 +1,4 @@
-//! Certificates of authorities that a provisioning service trusts, once somebody has proved to have their key.
+//! Certificates of authorities that a provisioning service or a hub trusts, once somebody has proved to have their key.
 //!
 //! Azure article "How to do proof-of-possession for X.509 CA certificates": the service makes up a code, the owner of the
 //! authority signs a certificate whose subject's common name is that code. Names and shapes: ARM, Microsoft.Devices
@@ -6,7 +6,7 @@
 
 use pollux_model::enrollment::Der;
 use pollux_model::ids::shown;
-use pollux_model::resource::{CaCertificate, Dps, Properties, Resource, ResourceKind};
+use pollux_model::resource::{CaCertificate, Properties, Resource, ResourceKind};
 use pollux_model::{Error, ErrorCode, Etag, ResourceName, Result};
 use pollux_x509::{Certificate, Chain};
 
@@ -20,16 +20,31 @@ const CODE: usize = 24;
 /// Longest name of a certificate.
 const NAME: usize = 64;
 
+/// Whose certificates: a provisioning service's or a hub's.
+#[derive(Debug, Clone, Copy)]
+pub struct CertificateHolder<'n> {
+    /// One of the two.
+    pub kind: ResourceKind,
+    /// Its name.
+    pub name: &'n ResourceName,
+}
+
 impl Resources {
-    /// The certificates of a provisioning service, in the order they were added.
-    pub fn certificates(&self, caller: &Caller, dps: &ResourceName) -> Result<Vec<CaCertificate>> {
-        let found = self.get(caller, ResourceKind::Dps, dps)?;
-        Ok(of(&found)?.certificates.clone())
+    /// The certificates, in the order they were added.
+    pub fn certificates(&self, caller: &Caller, of: CertificateHolder<'_>) -> Result<Vec<CaCertificate>> {
+        let mut found = Resource::clone(&*self.get(caller, of.kind, of.name)?);
+        Ok(std::mem::take(held(&mut found)?))
     }
 
     /// One of them. [`ErrorCode::ResourceNotFound`].
-    pub fn certificate(&self, caller: &Caller, dps: &ResourceName, name: &str) -> Result<CaCertificate> {
-        found(&*self.get(caller, ResourceKind::Dps, dps)?, name)
+    pub fn certificate(
+        &self,
+        caller: &Caller,
+        of: CertificateHolder<'_>,
+        name: &str,
+    ) -> Result<CaCertificate> {
+        let mut all = self.certificates(caller, of)?;
+        position(&all, of, name).map(|at| all.swap_remove(at))
     }
 
     /// Adds a certificate, or puts another in its place. `text` is PEM, or base64 of DER; `verified`: the operator knows
@@ -41,7 +56,7 @@ impl Resources {
     pub async fn put_certificate(
         &self,
         caller: &Caller,
-        dps: &ResourceName,
+        of: CertificateHolder<'_>,
         name: &str,
         text: &str,
         verified: bool,
@@ -50,14 +65,14 @@ impl Resources {
         administer(caller)?;
         check_name(name)?;
         let certificate = authority(text)?;
-        self.change_certificates(dps, |certificates, this| {
+        self.change_certificates(of, |certificates, this| {
             let now = this.context.clock.now();
             let at = certificates.iter().position(|one| one.name.eq_ignore_ascii_case(name));
             expected(at.map(|at| &certificates[at]), &expect)?;
             if at.is_none() && certificates.len() >= this.context.limits.ca_certificates {
                 let most = this.context.limits.ca_certificates;
                 let message =
-                    format!("'{dps}' has {most} certificates, which is the limit: delete one first");
+                    format!("'{}' has {most} certificates, which is the limit: delete one first", of.name);
                 return Err(Error::new(ErrorCode::QuotaExceeded, message));
             }
             let same = at.filter(|at| certificates[*at].certificate.0 == certificate.der().as_ref());
@@ -84,13 +99,13 @@ impl Resources {
     pub async fn delete_certificate(
         &self,
         caller: &Caller,
-        dps: &ResourceName,
+        of: CertificateHolder<'_>,
         name: &str,
         expect: Expect,
     ) -> Result<()> {
         administer(caller)?;
-        self.change_certificates(dps, |certificates, _| {
-            let at = position(certificates, dps, name)?;
+        self.change_certificates(of, |certificates, _| {
+            let at = position(certificates, of, name)?;
             expected(Some(&certificates[at]), &expect)?;
             certificates.remove(at);
             Ok(())
@@ -102,13 +117,13 @@ impl Resources {
     pub async fn make_verification_code(
         &self,
         caller: &Caller,
-        dps: &ResourceName,
+        of: CertificateHolder<'_>,
         name: &str,
         expect: Expect,
     ) -> Result<CaCertificate> {
         administer(caller)?;
-        self.change_certificates(dps, |certificates, this| {
-            let at = position(certificates, dps, name)?;
+        self.change_certificates(of, |certificates, this| {
+            let at = position(certificates, of, name)?;
             expected(Some(&certificates[at]), &expect)?;
             let mut code = [0; CODE];
             this.context.random.fill(&mut code);
@@ -128,7 +143,7 @@ impl Resources {
     pub async fn verify_certificate(
         &self,
         caller: &Caller,
-        dps: &ResourceName,
+        of: CertificateHolder<'_>,
         name: &str,
         text: &str,
         expect: Expect,
@@ -137,8 +152,8 @@ impl Resources {
         let proof = Certificate::from_text(text).map_err(|error| {
             Error::invalid(format!("the verification certificate does not parse: {error}"))
         })?;
-        self.change_certificates(dps, |certificates, this| {
-            let at = position(certificates, dps, name)?;
+        self.change_certificates(of, |certificates, this| {
+            let at = position(certificates, of, name)?;
             expected(Some(&certificates[at]), &expect)?;
             let one = &mut certificates[at];
             prove(one, &proof, this.context.clock.now())?;
@@ -156,33 +171,31 @@ impl Resources {
 
     async fn change_certificates<T>(
         &self,
-        dps: &ResourceName,
+        of: CertificateHolder<'_>,
         change: impl FnOnce(&mut Vec<CaCertificate>, &Self) -> Result<T>,
     ) -> Result<T> {
         let _one = self.change_alone().await?;
-        let present = self.context.table.get(ResourceKind::Dps, dps)?;
+        let present = self.context.table.get(of.kind, of.name)?;
         let mut resource = Resource::clone(&present);
-        let Properties::Dps(properties) = &mut resource.properties else { return Err(Error::internal()) };
-        let changed = change(&mut properties.certificates, self)?;
+        let changed = change(held(&mut resource)?, self)?;
         self.replace(&present, resource).await?;
         Ok(changed)
     }
 }
 
-fn of(resource: &Resource) -> Result<&Dps> {
-    match &resource.properties {
-        Properties::Dps(dps) => Ok(dps),
-        _ => Err(Error::internal()),
+fn held(resource: &mut Resource) -> Result<&mut Vec<CaCertificate>> {
+    let kind = resource.kind();
+    match &mut resource.properties {
+        Properties::Dps(dps) => Ok(&mut dps.certificates),
+        Properties::Hub(hub) => Ok(&mut hub.certificates),
+        Properties::Events(_) | Properties::Twins(_) | Properties::Functions(_) => {
+            Err(Error::invalid(format!("a {kind} has no certificates of authorities: a dps and a hub have")))
+        }
     }
 }
 
-fn found(resource: &Resource, name: &str) -> Result<CaCertificate> {
-    let certificates = &of(resource)?.certificates;
-    position(certificates, &resource.name, name).map(|at| certificates[at].clone())
-}
-
-fn position(certificates: &[CaCertificate], dps: &ResourceName, name: &str) -> Result<usize> {
-    let missing = || format!("'{dps}' has no certificate '{}'", shown(name));
+fn position(certificates: &[CaCertificate], of: CertificateHolder<'_>, name: &str) -> Result<usize> {
+    let missing = || format!("'{}' has no certificate '{}'", of.name, shown(name));
     let at = certificates.iter().position(|one| one.name.eq_ignore_ascii_case(name));
     at.ok_or_else(|| Error::new(ErrorCode::ResourceNotFound, missing()))
 }

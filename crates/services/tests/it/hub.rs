@@ -3,15 +3,20 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use pollux_model::device::Status;
+use pollux_model::device::{Device, Status};
 use pollux_model::event::OutboxEntry;
 use pollux_model::resource::ResourceKind;
 use pollux_model::sas::{self, SasToken};
-use pollux_model::{DeviceId, ErrorCode, Etag, Key};
+use pollux_model::{DeviceId, Error, ErrorCode, Etag, Key};
+use pollux_services::Caller;
 use pollux_services::caller::Identity;
 use pollux_services::hub::telemetry::Telemetry;
 use pollux_services::hub::{AuthenticationInput, DeviceCommand, DeviceInput, DeviceLink, DeviceRow};
+use pollux_services::provisioning::Expect;
+use pollux_services::resources::CertificateHolder;
 use pollux_store::{Batch, Write};
+use pollux_testkit::pki::{Authority, Leaf};
+use pollux_x509::Chain;
 use serde_json::json;
 
 use crate::world::{World, declared, device_keys, json_message};
@@ -115,6 +120,64 @@ async fn who_is_that_device() {
             world.services.hub.authenticate_device(&hub, &id(device), &SasToken::parse(&text).unwrap()).await;
         assert_eq!(answer.err().map(|error| error.code), expected, "{at}: {resource}");
     }
+}
+
+#[tokio::test]
+async fn whose_certificate_is_that() {
+    const NOW: i64 = 1_700_000_000;
+    let world = World::new().await;
+    let (root, other) = (Authority::root("root", NOW, |_| {}), Authority::root("root", NOW, |_| {}));
+    let line = root.intermediate("line", |_| {});
+    let certificate_authority = |name: &str| DeviceInput {
+        authentication: Some(AuthenticationInput::CertificateAuthority),
+        ..input(name)
+    };
+    let hub = world.hub();
+    for name in ["d", "other"] {
+        world.services.hub.create_device(&world.admin, &hub, certificate_authority(name)).await.unwrap();
+    }
+    create(&world, "by-key").await;
+    let chain = |leaf: &Leaf, above: &[&Authority]| {
+        let above: Vec<_> = above.iter().map(|one| one.der()).collect();
+        Chain::read(std::iter::once(leaf.der.as_slice()).chain(above.iter().map(Vec::as_slice))).unwrap()
+    };
+    let own = line.leaf("d", |_| {});
+    let good = chain(&own, &[&line]);
+    let believed = async |name: &str, chain: &Chain| {
+        let service = &world.services.hub;
+        service.authenticate_device_by_certificate(&world.hub(), &id(name), chain).await
+    };
+    let code = |answer: Result<(Caller, Device), Error>| answer.err().map(|error| error.code);
+    let refused = Some(ErrorCode::Unauthorized);
+    let put = async |root: &Authority, verified: bool| {
+        let of = CertificateHolder { kind: ResourceKind::Hub, name: &hub.name };
+        let resources = &world.services.resources;
+        resources
+            .put_certificate(&world.admin, of, "factory", &root.pem(), verified, Expect::Any)
+            .await
+            .unwrap();
+    };
+    assert_eq!(code(believed("d", &good).await), refused, "the hub has none");
+    put(&root, false).await;
+    assert_eq!(code(believed("d", &good).await), refused, "nobody proved to have its key");
+    put(&root, true).await;
+    let (caller, _) = believed("d", &good).await.unwrap();
+    for (name, chain) in [
+        ("other", &good),
+        ("by-key", &chain(&line.leaf("by-key", |_| {}), &[&line])),
+        ("d", &chain(&own, &[])),
+        ("d", &chain(&other.leaf("d", |_| {}), &[])),
+        ("d", &chain(&line.leaf("D", |_| {}), &[&line])),
+    ] {
+        assert_eq!(code(believed(name, chain).await), refused, "{name}");
+    }
+    let sent = world.services.hub.telemetry(&caller, &world.hub(), &id("d"), vec![Telemetry::default()]).await;
+    assert_eq!(sent.durable, 1);
+    let events = world.events("deviceevents").await;
+    let method = events.last().unwrap().message_annotations.get("iothub-connection-auth-method");
+    assert!(method.unwrap().as_str().unwrap().contains("\"type\":\"x509\""));
+    put(&other, true).await;
+    assert_eq!(code(believed("d", &good).await), refused, "another authority of that name");
 }
 
 #[tokio::test]
@@ -253,6 +316,8 @@ async fn a_message_carries_who_sent_it_and_what_it_is() {
     assert_eq!(annotation("iothub-connection-device-id").as_deref(), Some("d"));
     assert_eq!(annotation("iothub-connection-auth-generation-id"), Some(generation));
     assert_eq!(annotation("iothub-message-source").as_deref(), Some("Telemetry"));
+    let method = annotation("iothub-connection-auth-method").unwrap();
+    assert!(method.starts_with(r#"{"scope":"device","type":"sas","issuer":"iothub""#), "{method}");
     let properties = event.properties.as_ref().unwrap();
     assert_eq!(properties.content_type.as_ref().unwrap().as_str(), "application/json");
     assert_eq!(

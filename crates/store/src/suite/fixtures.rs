@@ -107,6 +107,7 @@ pub fn resources(suffix: &str) -> Vec<Resource> {
         }],
         events: BuiltInEndpoint::default(),
         fallback_route: true,
+        certificates: Vec::new(),
     };
     let events = Events {
         policies: vec![policy("RootManageSharedAccessKey", &[PolicyRight::Manage])],

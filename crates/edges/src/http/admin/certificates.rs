@@ -1,4 +1,4 @@
-//! Certificates of authorities over the admin API: those a provisioning service trusts.
+//! Certificates of authorities over the admin API: those a provisioning service or a hub trusts.
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -8,10 +8,11 @@ use axum::{Extension, Json, Router};
 use http::HeaderMap;
 use http::header::ETAG;
 use pollux_model::enrollment::Der;
-use pollux_model::resource::CaCertificate;
+use pollux_model::resource::{CaCertificate, ResourceKind};
 use pollux_model::{Error, ErrorCode, ResourceName, Result};
 use pollux_services::Caller;
 use pollux_services::provisioning::{Expect, contract};
+use pollux_services::resources::CertificateHolder;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -20,7 +21,7 @@ use super::{Admin, nothing, refusal};
 use crate::http::body;
 use crate::http::rest::IfMatch;
 
-const ALL: &str = "/admin/resources/dps/{name}/certificates";
+const ALL: &str = "/admin/resources/{kind}/{name}/certificates";
 
 pub(super) fn routes() -> Router<Admin> {
     Router::new()
@@ -32,6 +33,7 @@ pub(super) fn routes() -> Router<Admin> {
 /// What stands in the path.
 #[derive(Deserialize)]
 struct Place {
+    kind: String,
     name: String,
     #[serde(default)]
     certificate: String,
@@ -40,9 +42,14 @@ struct Place {
 }
 
 impl Place {
-    fn dps(&self) -> Result<ResourceName> {
-        named(&self.name)
+    /// Whose certificates, with the name that the holder borrows.
+    fn whose(&self) -> Result<(ResourceKind, ResourceName)> {
+        Ok((self.kind.parse()?, named(&self.name)?))
     }
+}
+
+const fn holder((kind, name): &(ResourceKind, ResourceName)) -> CertificateHolder<'_> {
+    CertificateHolder { kind: *kind, name }
 }
 
 /// `CertificateBodyDescription` of ARM.
@@ -60,7 +67,10 @@ async fn list(
     Path(place): Path<Place>,
     Extension(caller): Extension<Caller>,
 ) -> Response {
-    let found = || admin.services.resources.certificates(&caller, &place.dps()?);
+    let found = || {
+        let whose = place.whose()?;
+        admin.services.resources.certificates(&caller, holder(&whose))
+    };
     super::answer(found().map(|all| json!({ "value": all.iter().map(view).collect::<Vec<_>>() })))
 }
 
@@ -69,7 +79,8 @@ async fn show(
     Path(place): Path<Place>,
     Extension(caller): Extension<Caller>,
 ) -> Response {
-    shown(place.dps().and_then(|dps| admin.services.resources.certificate(&caller, &dps, &place.certificate)))
+    let found = |whose| admin.services.resources.certificate(&caller, holder(&whose), &place.certificate);
+    shown(place.whose().and_then(found))
 }
 
 /// Adds or replaces one; or asks for the code that proves possession; or proves it.
@@ -81,17 +92,18 @@ async fn change(
     body: Body,
 ) -> Response {
     let changed = async {
-        let (dps, name, expect) = (place.dps()?, &*place.certificate, expected(&headers)?);
+        let (whose, name, expect) = (place.whose()?, &*place.certificate, expected(&headers)?);
+        let of = holder(&whose);
         let resources = &admin.services.resources;
         match place.deed.as_deref() {
             None => {
                 let Said { certificate, is_verified } = read(&admin, body).await?;
-                resources.put_certificate(&caller, &dps, name, &certificate, is_verified, expect).await
+                resources.put_certificate(&caller, of, name, &certificate, is_verified, expect).await
             }
-            Some("verification-code") => resources.make_verification_code(&caller, &dps, name, expect).await,
+            Some("verification-code") => resources.make_verification_code(&caller, of, name, expect).await,
             Some("verify") => {
                 let Said { certificate, .. } = read(&admin, body).await?;
-                resources.verify_certificate(&caller, &dps, name, &certificate, expect).await
+                resources.verify_certificate(&caller, of, name, &certificate, expect).await
             }
             Some(_) => Err(Error::new(ErrorCode::NotFound, "use verification-code or verify")),
         }
@@ -106,8 +118,9 @@ async fn delete(
     headers: HeaderMap,
 ) -> Response {
     let gone = async {
-        let (dps, expect) = (place.dps()?, expected(&headers)?);
-        admin.services.resources.delete_certificate(&caller, &dps, &place.certificate, expect).await
+        let (whose, expect) = (place.whose()?, expected(&headers)?);
+        let resources = &admin.services.resources;
+        resources.delete_certificate(&caller, holder(&whose), &place.certificate, expect).await
     };
     nothing(gone.await)
 }

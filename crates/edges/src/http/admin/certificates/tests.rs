@@ -31,6 +31,10 @@ async fn a_certificate_is_added_proved_shown_and_deleted() {
     operator.call("DELETE", &one, Value::Null).await.is(204);
     operator.call("DELETE", &one, Value::Null).await.is(404);
     operator.call("PUT", &one, json!({ "certificate": "junk" })).await.is(400);
+    let other = |kind: &str| format!("/admin/resources/{kind}/{kind}1/certificates/x");
+    let certificate = json!({ "certificate": root.pem() });
+    operator.call("PUT", &other("hub"), certificate.clone()).await.is(200);
+    operator.call("PUT", &other("twins"), certificate).await.is(400);
     operator
         .call("PUT", "/admin/resources/dps/none/certificates/x", json!({ "certificate": root.pem() }))
         .await

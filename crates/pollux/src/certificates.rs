@@ -1,17 +1,15 @@
-//! `pollux dps certificate`: authorities that enrollment groups can name, and the proof that one has their keys.
+//! Certificates of authorities, and the proof that one has their keys: what `certificate` of a DPS and a hub share.
 
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use pollux_client::Rest;
-use pollux_model::resource::ResourceKind;
 use serde_json::{Value, json};
 
-use super::Target;
-use crate::connections::pick;
 use crate::input::{self, segment};
 use crate::output::Column;
+use crate::policies::{Holder, Target};
 use crate::resources::{path, values};
 use crate::session::Session;
 
@@ -23,21 +21,21 @@ const COLUMNS: &[Column] = &[
     ("thumbprint", "/thumbprint"),
 ];
 
-/// Certificates of authorities, which enrollment groups can name once they are verified
+/// Certificates of authorities, which count once they are verified
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum Command<T: Target> {
     /// Add a certificate, or replace one
-    Create(Create),
+    Create(Create<T>),
     /// List them
-    List(List),
+    List(T),
     /// Show one
-    Show(Named),
-    /// Delete one: groups that name it admit nobody from then on
-    Delete(Named),
+    Show(Named<T>),
+    /// Delete one: it vouches for nobody from then on
+    Delete(Named<T>),
     /// Make up the code that a certificate must bear which proves possession
-    GenerateVerificationCode(Named),
+    GenerateVerificationCode(Named<T>),
     /// Prove possession with a certificate that bears the code
-    Verify(Verify),
+    Verify(Verify<T>),
 }
 
 /// Add a certificate
@@ -50,7 +48,7 @@ Examples:
   openssl req -new -newkey rsa:2048 -nodes -keyout proof.key -subj /CN=CODE -out proof.csr
   openssl x509 -req -in proof.csr -CA root.pem -CAkey root.key -CAcreateserial -days 1 -out proof.pem
   pollux dps certificate verify --certificate-name factory --path proof.pem")]
-pub(crate) struct Create {
+pub(crate) struct Create<T: Target> {
     /// The certificate's file, PEM or DER
     #[arg(long, short = 'p', visible_alias = "certificate-path")]
     path: PathBuf,
@@ -58,29 +56,22 @@ pub(crate) struct Create {
     #[arg(long)]
     verified: bool,
     #[command(flatten)]
-    named: Named,
+    named: Named<T>,
 }
 
 /// Prove possession
 #[derive(Debug, Args)]
-pub(crate) struct Verify {
+pub(crate) struct Verify<T: Target> {
     /// The file of a certificate that is signed by the authority and whose subject's common name is the code
     #[arg(long, short = 'p', visible_alias = "certificate-path")]
     path: PathBuf,
     #[command(flatten)]
-    named: Named,
-}
-
-/// List certificates
-#[derive(Debug, Args)]
-pub(crate) struct List {
-    #[command(flatten)]
-    target: Target,
+    named: Named<T>,
 }
 
 /// Which certificate.
 #[derive(Debug, Args)]
-pub(crate) struct Named {
+pub(crate) struct Named<T: Target> {
     /// The certificate's name
     #[arg(long, visible_aliases = ["cn", "name"])]
     certificate_name: String,
@@ -88,11 +79,11 @@ pub(crate) struct Named {
     #[arg(long, visible_alias = "etag")]
     if_match: Option<String>,
     #[command(flatten)]
-    target: Target,
+    target: T,
 }
 
 /// Runs a command of this group.
-pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
+pub(crate) async fn run<T: Target>(session: &Session, command: Command<T>) -> Result<()> {
     match command {
         Command::Create(args) => {
             let body = json!({ "certificate": input::certificate(&args.path)?, "isVerified": args.verified });
@@ -102,8 +93,8 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
                 .with_context(|| format!("cannot add the certificate '{}'", args.named.certificate_name))?;
             session.output.document(&made.body)
         }
-        Command::List(args) => {
-            let found = session.admin()?.get(&all(session, &args.target)?).send().await;
+        Command::List(target) => {
+            let found = session.admin()?.get(&all(session, &target)?).send().await;
             session.output.rows(values(found.context("cannot list the certificates")?), COLUMNS)
         }
         Command::Show(named) => {
@@ -131,12 +122,12 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
     }
 }
 
-fn all(session: &Session, target: &Target) -> Result<String> {
-    let dps = pick("DPS", &session.connections.dps, target.dps_name.as_deref())?;
-    Ok(format!("{}/certificates", path(ResourceKind::Dps, &dps.name)))
+fn all<T: Target>(session: &Session, target: &T) -> Result<String> {
+    let Holder { kind, name, .. } = target.holder(session)?;
+    Ok(format!("{}/certificates", path(kind, &name)))
 }
 
-impl Named {
+impl<T: Target> Named<T> {
     fn place(&self, session: &Session) -> Result<(Rest, String)> {
         let address = format!("{}/{}", all(session, &self.target)?, segment(&self.certificate_name));
         Ok((session.admin()?, address))
