@@ -32,8 +32,8 @@ use crate::caller::{Caller, Identity};
 use crate::cluster::{Alone, Change};
 use crate::context::Context;
 
-pub use certificates::CertificateHolder;
 pub use certificate_issuer::CertificateIssuerInput;
+pub use certificates::CertificateHolder;
 pub use consumer_groups::GroupsOf;
 pub use declared::Declared;
 pub(crate) use failure::{commit_failed, store_failed};

@@ -5,9 +5,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::{CaCertificate, CertificateIssuer, Policy, Revocation};
+use crate::ResourceName;
 use crate::enrollment::Der;
 use crate::error::{Error, Result};
-use crate::ResourceName;
 
 /// A device provisioning service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

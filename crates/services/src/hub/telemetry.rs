@@ -25,8 +25,12 @@ pub struct Telemetry {
 /// `iothub-connection-auth-method` (Azure article "Create and read IoT Hub messages", "Anti-spoofing properties").
 const fn auth_method(by: DeviceProof) -> &'static str {
     match by {
-        DeviceProof::Key => r#"{"scope":"device","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}"#,
-        DeviceProof::Policy => r#"{"scope":"hub","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}"#,
+        DeviceProof::Key => {
+            r#"{"scope":"device","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}"#
+        }
+        DeviceProof::Policy => {
+            r#"{"scope":"hub","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}"#
+        }
         DeviceProof::Certificate => {
             r#"{"scope":"device","type":"x509","issuer":"iothub","acceptingIpFilterRule":null}"#
         }

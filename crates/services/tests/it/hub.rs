@@ -171,7 +171,8 @@ async fn whose_certificate_is_that() {
     ] {
         assert_eq!(code(believed(name, chain).await), refused, "{name}");
     }
-    let sent = world.services.hub.telemetry(&caller, &world.hub(), &id("d"), vec![Telemetry::default()]).await;
+    let sent =
+        world.services.hub.telemetry(&caller, &world.hub(), &id("d"), vec![Telemetry::default()]).await;
     assert_eq!(sent.durable, 1);
     let events = world.events("deviceevents").await;
     let method = events.last().unwrap().message_annotations.get("iothub-connection-auth-method");

@@ -119,7 +119,7 @@ async fn a_job_imports_and_tells_in_its_log() {
 #[tokio::test]
 async fn a_job_that_was_cut_off_goes_on_where_it_stood() {
     let mut jobs = Jobs::new().await;
-    jobs.add("long", &rooms(100_000)).await.unwrap();
+    jobs.add("long", &rooms(20_000)).await.unwrap();
     jobs.begin();
     while jobs.job(JobKind::Imports, "long").await.progress.twins == 0 {
         tokio::task::yield_now().await;
@@ -146,7 +146,7 @@ async fn a_job_that_was_cut_off_goes_on_where_it_stood() {
 async fn a_job_that_is_cancelled_ends_where_it_stands() {
     let mut jobs = Jobs::new().await;
     let (admin, instance) = (jobs.world.admin.clone(), jobs.world.instance.clone());
-    jobs.add("long", &rooms(20_000)).await.unwrap();
+    jobs.add("long", &rooms(100_000)).await.unwrap();
     let refused = jobs.twins.delete_import(&admin, &instance, "long").await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::ValidationFailed);
     jobs.begin();
