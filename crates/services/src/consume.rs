@@ -135,7 +135,7 @@ impl Consumer {
             let records =
                 context.log.read(&self.stream, partition, &from, BATCH).await.map_err(unavailable)?;
             let Some(end) = records.last() else {
-                self.wait_for_more(last).await?;
+                last = self.wait_for_more(last).await?;
                 continue;
             };
             let count = records.len();
@@ -150,13 +150,17 @@ impl Consumer {
         }
     }
 
-    /// Waits until there is a record to read. What was let go before it was read is not to be waited for: the log counts
-    /// it still.
-    async fn wait_for_more(&self, last: Option<i64>) -> Result<()> {
+    /// Waits until there is a record to read, and gives what was read last. What was let go before it was read is not to be
+    /// waited for: the log counts it still. A stream that was made anew is read from its beginning, at once.
+    async fn wait_for_more(&self, last: Option<i64>) -> Result<Option<i64>> {
         let context = &self.context;
         let known = context.log.partition(&self.stream, self.partition).await.map_err(unavailable)?;
+        if last.is_some_and(|last| last > known.last_sequence_number) {
+            return Ok(None);
+        }
         let seen = last.unwrap_or(-1).max(known.begin_sequence_number - 1);
-        context.log.wait(&self.stream, self.partition, seen).await.map_err(unavailable)
+        context.log.wait(&self.stream, self.partition, seen).await.map_err(unavailable)?;
+        Ok(last)
     }
 }
 
@@ -229,6 +233,8 @@ mod tests {
             tokio::task::yield_now().await;
         }
         world.services.context.log.append(&stream, 0, vec![record()]).await.unwrap();
-        waiting.await.unwrap();
+        assert_eq!(waiting.await.unwrap(), None);
+        // It read up to 99 of a stream that was deleted and made anew while it did something else.
+        assert_eq!(consumer.wait_for_more(Some(99)).await.unwrap(), None);
     }
 }

@@ -33,10 +33,14 @@ impl Lanes {
         Self { lanes: (0..LANES).map(|_| Mutex::new(())).collect(), hasher: RandomState::new() }
     }
 
+    /// Whoever holds one must not enter another: they may be the same.
     pub(super) async fn enter(&self, instance: &ResourceName, twin: &str) -> MutexGuard<'_, ()> {
+        self.lanes[self.lane(instance, twin)].lock().await
+    }
+
+    pub(super) fn lane(&self, instance: &ResourceName, twin: &str) -> usize {
         let hash = self.hasher.hash_one((instance.as_str(), twin));
-        let lane = usize::try_from(hash % LANES as u64).unwrap_or(0);
-        self.lanes[lane].lock().await
+        usize::try_from(hash % LANES as u64).unwrap_or(0)
     }
 
     /// A relationship has a lane of its own: a twin may be the source of many.
