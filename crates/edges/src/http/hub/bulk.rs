@@ -6,7 +6,7 @@ use axum::response::Response;
 use http::StatusCode;
 use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
 use pollux_model::{Error, Etag, Result, ids};
-use pollux_services::hub::{Hub, TwinInput};
+use pollux_services::hub::{Hub, ImportMode, TwinInput};
 use pollux_services::{Caller, Right};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -34,15 +34,6 @@ struct Item {
 #[derive(Debug, Deserialize)]
 struct Properties {
     desired: Option<Map<String, Value>>,
-}
-
-/// What is done with one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Create,
-    CreateOrUpdate,
-    Update,
-    Delete,
 }
 
 /// 200 where all of it was done, else 400; the body tells which was not, and why.
@@ -79,49 +70,34 @@ pub(super) async fn run(mut call: Call) -> Result<Response> {
 }
 
 async fn one((hub, caller, of): (&Hub, &Caller, &Resource), item: Item) -> Result<()> {
-    let (mode, guarded) = mode(item.import_mode.as_deref().unwrap_or("createOrUpdate"))?;
-    let if_match = match item.e_tag.filter(|_| guarded) {
-        Some(etag) => Some(Etag::new(etag.trim_matches('"'))).filter(|etag| **etag != *"*"),
-        None if guarded => return Err(Error::invalid("this importMode needs the eTag that is expected")),
-        None => None,
-    };
+    let mode = mode(item.import_mode.as_deref().unwrap_or("createOrUpdate"), item.e_tag.as_deref())?;
     let id = item.device.id().to_owned();
-    let input = item.device.input(id.clone())?;
-    let there = async || hub.device(caller, of, &id).await.is_ok();
-    match mode {
-        Mode::Delete => return hub.delete_device(caller, of, &id, if_match).await,
-        Mode::Create => drop(hub.create_device(caller, of, input).await?),
-        Mode::Update => drop(hub.update_device(caller, of, input, if_match).await?),
-        Mode::CreateOrUpdate if !guarded && !there().await => {
-            drop(hub.create_device(caller, of, input).await?);
-        }
-        Mode::CreateOrUpdate => drop(hub.update_device(caller, of, input, if_match).await?),
-    }
     let twin = TwinInput { tags: item.tags, desired: item.properties.and_then(|both| both.desired) };
-    if twin.tags.is_some() || twin.desired.is_some() {
-        hub.patch_twin(caller, of, &id, twin, None).await?;
-    }
-    Ok(())
+    hub.import_device(caller, of, mode, (item.device.input(id)?, twin)).await
 }
 
-/// `ImportMode`, and whether it asks for the etag.
-fn mode(text: &str) -> Result<(Mode, bool)> {
-    let modes = [
-        ("create", Mode::Create, false),
-        ("createOrUpdate", Mode::CreateOrUpdate, false),
-        ("createOrUpdateIfMatchETag", Mode::CreateOrUpdate, true),
-        ("update", Mode::Update, false),
-        ("updateIfMatchETag", Mode::Update, true),
-        ("delete", Mode::Delete, false),
-        ("deleteIfMatchETag", Mode::Delete, true),
-    ];
-    let found = modes.iter().find(|(name, _, _)| name.eq_ignore_ascii_case(text));
-    found.map(|(_, mode, guarded)| (*mode, *guarded)).ok_or_else(|| {
-        let known: Vec<_> = modes.iter().map(|(name, _, _)| *name).collect();
-        Error::invalid(format!(
-            "importMode '{}' is unknown: use one of {}",
-            ids::shown(text),
-            known.join(", ")
-        ))
-    })
+/// `ImportMode` in words; those that end so need the etag.
+fn mode(text: &str, etag: Option<&str>) -> Result<ImportMode> {
+    const GUARDED: &str = "ifmatchetag";
+    let word = text.to_ascii_lowercase();
+    let (word, guarded) = match word.strip_suffix(GUARDED) {
+        Some(word) => (word, true),
+        None => (word.as_str(), false),
+    };
+    let etag = match etag.filter(|_| guarded).map(|etag| etag.trim_matches('"')) {
+        None if guarded => return Err(Error::invalid("this importMode needs the eTag that is expected")),
+        None | Some("*") => None,
+        Some(etag) => Some(Etag::new(etag)),
+    };
+    match word {
+        "create" if !guarded => Ok(ImportMode::Create),
+        "createorupdate" if !guarded => Ok(ImportMode::CreateOrUpdate),
+        // What bears an etag is there.
+        "createorupdate" | "update" => Ok(ImportMode::Update(etag)),
+        "delete" => Ok(ImportMode::Delete(etag)),
+        _ => Err(Error::invalid(format!(
+            "importMode '{}' is unknown: use create, createOrUpdate, update or delete; all but the first also with IfMatchETag",
+            ids::shown(text)
+        ))),
+    }
 }
