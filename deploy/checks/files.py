@@ -130,7 +130,7 @@ def dockerfile():
     must("HEALTHCHECK" not in last, "there is nothing in the image to run a HEALTHCHECK with")
     manifest = (ROOT / "crates/pollux/Cargo.toml").read_text()
     binary = re.search(r'^name = "([^"]+)"', manifest, re.M).group(1)
-    must(f"target/release/{binary} " in text, f"the binary is {binary}")
+    must(f"target/dist/{binary} " in text, f"the binary is {binary}")
     must(last.get("ENTRYPOINT") == f'["/usr/local/bin/{binary}"]', "ENTRYPOINT is not the binary")
     rust = re.search(r'^rust-version = "([^"]+)"', (ROOT / "Cargo.toml").read_text(), re.M).group(1)
     must(f"rust:{rust}-" in arguments["BUILDER"], f"the builder is not Rust {rust}")

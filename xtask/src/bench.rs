@@ -1,7 +1,9 @@
-//! `cargo xtask bench [NAME] [--json]`: builds the server and the load generators in release mode and runs them.
+//! `cargo xtask bench [NAME] [--json]`: builds the server and the load generators as they are shipped, with the
+//! profile `dist`, and runs them.
 
 use crate::run::Cmd;
-use anyhow::Result;
+use crate::workspace::target;
+use anyhow::{Result, bail};
 
 /// Arguments of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
@@ -18,9 +20,11 @@ pub(crate) struct Args {
 
 /// Runs the load generators; false when one of them failed.
 pub(crate) fn run(args: &Args) -> Result<bool> {
-    crate::workspace::release_binary()?;
+    let build = ["build", "--profile", "dist", "-p", "pollux", "-p", "pollux-bench"];
+    if !Cmd::new("cargo").args(build).status()? {
+        bail!("`cargo {}` failed: there is nothing to measure", build.join(" "));
+    }
     let flags = args.json.then(|| "--json".to_owned());
-    let command = ["run", "--quiet", "--release", "-p", "pollux-bench", "--"].map(str::to_owned);
     let rest = args.name.iter().cloned().chain(flags).chain(args.rest.iter().cloned());
-    Cmd::new("cargo").args(command.into_iter().chain(rest)).status()
+    Cmd::new(target().join("dist/pollux-bench")).args(rest).status()
 }

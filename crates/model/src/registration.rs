@@ -1,5 +1,7 @@
 //! Registration records: what became of each device that registered.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -146,4 +148,7 @@ pub struct Operation {
     /// The node that works on it, where there are several: others leave it alone while that one lives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
+    /// Where the device came from, where its allocation may depend on that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
 }

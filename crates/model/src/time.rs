@@ -92,17 +92,43 @@ impl Timestamp {
     }
 }
 
+/// How a moment is written; each digit stands in a place of its own.
+const FORM: [u8; 28] = *b"0001-01-01T00:00:00.0000000Z";
+/// Of it, what comes before the fraction.
+const WHOLE: usize = 19;
+
+impl Timestamp {
+    /// Every record that is stored has several, so it is written digit by digit.
+    fn with_text<R>(self, used: impl FnOnce(&str) -> R) -> R {
+        let mut text = FORM;
+        if let Ok(moment) = OffsetDateTime::from_unix_timestamp(self.as_secs()) {
+            let mut put = |place: std::ops::Range<usize>, mut number: u32| {
+                for digit in text[place].iter_mut().rev() {
+                    *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
+                    number /= 10;
+                }
+            };
+            put(0..4, moment.year().unsigned_abs());
+            put(5..7, u8::from(moment.month()).into());
+            put(8..10, moment.day().into());
+            put(11..13, moment.hour().into());
+            put(14..16, moment.minute().into());
+            put(17..19, moment.second().into());
+            put(20..26, u32::try_from(self.0.rem_euclid(1_000_000)).unwrap_or_default());
+        }
+        // Azure's services leave the fraction out when it is zero.
+        let mut length = FORM.len();
+        if text[20..27] == *b"0000000" {
+            text[WHOLE] = b'Z';
+            length = WHOLE + 1;
+        }
+        used(str::from_utf8(&text[..length]).unwrap_or_default())
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ok(moment) = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1000) else {
-            return f.write_str("0001-01-01T00:00:00Z");
-        };
-        let micros = self.0.rem_euclid(1_000_000);
-        let (year, month, day) = (moment.year(), u8::from(moment.month()), moment.day());
-        let (hour, minute, second) = moment.to_hms();
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
-        // Azure's services leave the fraction out when it is zero.
-        if micros == 0 { f.write_str("Z") } else { write!(f, ".{micros:06}0Z") }
+        self.with_text(|text| f.write_str(text))
     }
 }
 
@@ -114,7 +140,7 @@ impl fmt::Debug for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        self.with_text(|text| serializer.serialize_str(text))
     }
 }
 
@@ -164,5 +190,26 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use time::macros::format_description;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_moment_is_written_as_the_calendar_says(micros in NEVER_MICROS..=MAX_MICROS, whole in any::<bool>()) {
+            let moment = Timestamp::from_micros(if whole { micros - micros.rem_euclid(1_000_000) } else { micros });
+            let there = OffsetDateTime::from_unix_timestamp_nanos(i128::from(moment.as_micros()) * 1000).unwrap();
+            let form = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:7]Z");
+            let expected = there.format(&form).unwrap().replace(".0000000Z", "Z");
+            prop_assert_eq!(&moment.to_string(), &expected);
+            prop_assert_eq!(serde_json::to_value(moment).unwrap(), serde_json::json!(expected));
+            prop_assert_eq!(Timestamp::parse(&moment.to_string()), Some(moment));
+        }
     }
 }

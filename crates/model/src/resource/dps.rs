@@ -1,7 +1,10 @@
 //! A device provisioning service: linked hubs, certificates of authorities, and its own allocation policy.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::str::FromStr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{CaCertificate, CertificateIssuer, Policy, Revocation};
@@ -96,4 +99,47 @@ pub struct LinkedHub {
     /// picks the nearest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<u32>,
+    /// The same for devices of one region each, told by the network that they come from.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub latencies: BTreeMap<IpNet, u32>,
+}
+
+impl LinkedHub {
+    /// How far it is from a device with that address, in milliseconds: by the smallest network that has the address, else by
+    /// what is said of all devices. `None`: nothing is known.
+    #[must_use]
+    pub fn latency_from(&self, address: Option<IpAddr>) -> Option<u32> {
+        let address = address.map(|address| address.to_canonical());
+        let regions =
+            self.latencies.iter().filter(|(network, _)| address.is_some_and(|one| network.contains(&one)));
+        regions
+            .max_by_key(|(network, _)| network.prefix_len())
+            .map(|(_, latency)| *latency)
+            .or(self.latency_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LinkedHub;
+
+    #[test]
+    fn the_smallest_network_says_how_far_a_hub_is() {
+        let hub: LinkedHub = serde_json::from_value(serde_json::json!({
+            "hub": "hub1", "allocation_weight": 1, "apply_allocation_policy": true, "latency_ms": 90,
+            "latencies": { "10.0.0.0/8": 40, "10.1.0.0/16": 5, "fd00::/8": 7 },
+        }))
+        .unwrap();
+        for (address, latency) in [
+            ("10.1.2.3", 5),
+            ("::ffff:10.1.2.3", 5),
+            ("10.2.0.1", 40),
+            ("fd00::1", 7),
+            ("192.0.2.1", 90),
+            ("2001:db8::1", 90),
+        ] {
+            assert_eq!(hub.latency_from(Some(address.parse().unwrap())), Some(latency), "{address}");
+        }
+        assert_eq!(hub.latency_from(None), Some(90));
+    }
 }

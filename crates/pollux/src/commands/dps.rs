@@ -12,8 +12,11 @@ mod registration;
 mod rules;
 mod stats;
 
-use anyhow::Result;
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
+use ipnet::IpNet;
 use pollux_model::resource::ResourceKind;
 use serde_json::json;
 
@@ -115,6 +118,16 @@ pub(crate) struct LinkHub {
     /// How far it is from the devices, in milliseconds: the policy geolatency picks the nearest
     #[arg(long)]
     latency_ms: Option<u32>,
+    /// The same for devices of one network, such as 10.1.0.0/16=5; may be repeated, and replaces those there were
+    #[arg(long, value_name = "NETWORK=MS", value_parser = latency_from)]
+    latency_from: Vec<(IpNet, u32)>,
+}
+
+fn latency_from(text: &str) -> Result<(IpNet, u32)> {
+    let (network, latency) = text.split_once('=').context("write NETWORK=MS, such as 10.1.0.0/16=5")?;
+    let network =
+        network.parse().context("the network must be an address and a length, such as 10.1.0.0/16")?;
+    Ok((network, latency.parse().context("the latency must be a number of milliseconds")?))
 }
 
 /// Unlink a hub
@@ -183,6 +196,9 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<()> {
             }
             if let Some(latency) = args.latency_ms {
                 body["latencyMs"] = json!(latency);
+            }
+            if !args.latency_from.is_empty() {
+                body["latencies"] = json!(args.latency_from.into_iter().collect::<BTreeMap<_, _>>());
             }
             resources::put_part(&session()?, KIND, &args.name, ("linked-hubs", &args.hub), body).await
         }

@@ -2,9 +2,10 @@
 //!
 //! Azure article "How to use allocation policies across IoT hubs". Hubs are weighed by their `allocation_weight`;
 //! `hashed` and `geoLatency` leave out hubs whose `apply_allocation_policy` is off. Azure measures latencies; here the
-//! operator says them, hub by hub (`pollux dps link-hub --latency-ms`). Of hubs equally near, and where none is said,
-//! `geoLatency` picks like `hashed`.
+//! operator says them, hub by hub, for all devices or by the network that they come from (`pollux dps link-hub
+//! --latency-ms, --latency-from`). Of hubs equally near, and where none is said, `geoLatency` picks like `hashed`.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use pollux_model::enrollment::{Allocation, InitialTwin};
@@ -53,7 +54,8 @@ impl Provisioning {
             },
             Allocation::Hashed | Allocation::GeoLatency => {
                 let nearest = deciding.rules.allocation == Allocation::GeoLatency;
-                let candidates = if nearest { nearest_of(candidates) } else { candidates };
+                let candidates =
+                    if nearest { nearest_of(candidates, record.operation.address) } else { candidates };
                 pick(&candidates, &record.registration_id).map(plain).ok_or_else(|| {
                     Outcome::failed(400_208, "no linked hub takes part in allocation: link one or turn it on")
                 })
@@ -86,10 +88,10 @@ fn plain(hub: &Arc<Resource>) -> Allocated {
 }
 
 /// Those that take part and are nearest; of those whose distance is not known none is, unless it is known of no one.
-fn nearest_of(candidates: Vec<Candidate>) -> Vec<Candidate> {
+fn nearest_of(candidates: Vec<Candidate>, device: Option<IpAddr>) -> Vec<Candidate> {
     let taking: Vec<_> = candidates.into_iter().filter(|(_, link)| link.apply_allocation_policy).collect();
-    let nearest = taking.iter().filter_map(|(_, link)| link.latency_ms).min();
-    taking.into_iter().filter(|(_, link)| link.latency_ms == nearest).collect()
+    let nearest = taking.iter().filter_map(|(_, link)| link.latency_from(device)).min();
+    taking.into_iter().filter(|(_, link)| link.latency_from(device) == nearest).collect()
 }
 
 /// The same id goes to the same hub as long as hubs and weights stay.

@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 
 use super::OperationStatus;
 use super::allocate::Candidate;
+use super::groups::Group;
 
 mod explanation;
 
@@ -26,11 +27,11 @@ pub use explanation::{entry, explanation, vouching};
 
 /// The enrollment that decides for a device.
 #[derive(Debug, Clone)]
-pub enum EnrollmentRef {
+pub(super) enum EnrollmentRef {
     /// Its own.
     Individual(Box<IndividualEnrollment>),
     /// Its group's.
-    Group(Arc<EnrollmentGroup>),
+    Group(Arc<Group>),
 }
 
 /// Whether secrets are part of an answer.
@@ -274,7 +275,7 @@ pub(super) fn webhook_request(
         EnrollmentRef::Individual(enrollment) => {
             ("individualEnrollment", individual(enrollment, Keys::Hidden, None))
         }
-        EnrollmentRef::Group(enrollment) => ("enrollmentGroup", group(enrollment, Keys::Hidden)),
+        EnrollmentRef::Group(group) => ("enrollmentGroup", group.shown().clone()),
     };
     json!({name: document, "deviceRuntimeContext": context, "linkedHubs": hubs})
 }

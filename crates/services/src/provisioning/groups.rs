@@ -6,7 +6,8 @@
 //! of each service.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use pollux_model::enrollment::EnrollmentGroup;
@@ -14,12 +15,41 @@ use pollux_model::resource::ResourceKind;
 use pollux_model::{ResourceName, Result};
 use pollux_store::store::DynStore;
 use pollux_store::{Observer, Write};
+use serde_json::Value;
+
+use super::contract::{self, Keys};
 
 /// Groups read from the store at once.
 const PAGE: usize = 100;
 
 /// Groups in the order of their keys, which are their ids in lower case.
-pub(super) type All = Arc<[Arc<EnrollmentGroup>]>;
+pub(super) type All = Arc<[Arc<Group>]>;
+
+/// A group, and what custom allocation is told of it: made once, for that reads its certificates.
+#[derive(Debug)]
+pub(super) struct Group {
+    enrollment: EnrollmentGroup,
+    shown: OnceLock<Value>,
+}
+
+impl Group {
+    const fn new(enrollment: EnrollmentGroup) -> Self {
+        Self { enrollment, shown: OnceLock::new() }
+    }
+
+    /// As the service API shows it, without keys.
+    pub(super) fn shown(&self) -> &Value {
+        self.shown.get_or_init(|| contract::group(&self.enrollment, Keys::Hidden))
+    }
+}
+
+impl Deref for Group {
+    type Target = EnrollmentGroup;
+
+    fn deref(&self) -> &EnrollmentGroup {
+        &self.enrollment
+    }
+}
 
 /// The groups of all provisioning services.
 #[derive(Debug)]
@@ -60,7 +90,7 @@ impl Groups {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
             let page = self.store.enrollment_groups(dps, after.as_deref(), PAGE).await?;
-            all.extend(page.items.into_iter().map(Arc::new));
+            all.extend(page.items.into_iter().map(|group| Arc::new(Group::new(group))));
             after = page.next;
             if after.is_none() {
                 break;
@@ -75,9 +105,10 @@ impl Groups {
     }
 
     /// One of them.
-    pub(super) async fn one(&self, dps: &ResourceName, id: &str) -> Result<Option<Arc<EnrollmentGroup>>> {
+    pub(super) async fn one(&self, dps: &ResourceName, id: &str) -> Result<Option<Arc<Group>>> {
         if !self.told {
-            return Ok(self.store.enrollment_group(dps, id).await?.map(Arc::new));
+            let found = self.store.enrollment_group(dps, id).await?;
+            return Ok(found.map(|group| Arc::new(Group::new(group))));
         }
         let all = self.all(dps).await?;
         Ok(all.iter().find(|group| group.id.eq_ignore_ascii_case(id)).cloned())

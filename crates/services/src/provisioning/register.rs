@@ -1,5 +1,6 @@
 //! A device registers, and asks what became of it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use pollux_model::enrollment::Der;
@@ -62,6 +63,9 @@ impl Provisioning {
         if let Some(wanted) = &request.signing_request {
             Self::check_signing_request(dps, id, wanted)?;
         }
+        // Kept only where it decides something.
+        let regions = Self::dps(dps)?.linked_hubs.iter().any(|link| !link.latencies.is_empty());
+        let address = caller.address.filter(|_| regions);
         loop {
             let before = self.context.store.registration(&dps.name, id).await?;
             if let Some(running) =
@@ -75,7 +79,7 @@ impl Provisioning {
             }
             let expect = before.as_ref().map_or(Expect::Absent, |record| Expect::Etag(record.etag.clone()));
             let as_who = (id, displayed.as_str(), group.as_ref(), certificate.as_ref());
-            let record = self.assigning(as_who, before, &request);
+            let record = self.assigning(as_who, before, &request, address);
             let write = Write::PutRegistration {
                 dps: dps.name.clone(),
                 registration: Box::new(record.clone()),
@@ -157,6 +161,7 @@ impl Provisioning {
         (id, displayed, group, certificate): (&RegistrationId, &str, Option<&String>, Option<&String>),
         before: Option<Registration>,
         request: &RegisterRequest,
+        address: Option<IpAddr>,
     ) -> Registration {
         let now = self.context.clock.now();
         let operation = Operation {
@@ -168,6 +173,7 @@ impl Provisioning {
             storage_root_key: request.storage_root_key.clone().map(Der),
             signing_request: request.signing_request.clone().map(Der),
             node: self.context.cluster.node().map(str::to_owned),
+            address,
         };
         let etag = Etag::fresh(&*self.context.random);
         let Some(before) = before else {

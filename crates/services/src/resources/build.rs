@@ -220,6 +220,11 @@ pub(super) fn merge_link(links: &mut Vec<LinkedHub>, said: &DeclaredLink) -> Res
             .or(present.map(|l| l.apply_allocation_policy))
             .unwrap_or(true),
         latency_ms: said.latency_ms.or(present.and_then(|l| l.latency_ms)),
+        latencies: said
+            .latencies
+            .clone()
+            .or_else(|| present.map(|l| l.latencies.clone()))
+            .unwrap_or_default(),
         hub,
     };
     put(links, link, |a, b| a.hub == b.hub);

@@ -16,6 +16,9 @@ use super::defaults::ROOT_POLICY;
 const RESERVED_ENDPOINTS: [&str; 4] =
     [BUILT_IN_ENDPOINT, "operationsMonitoringEvents", "fileNotifications", "$default"];
 
+/// Networks that a linked hub's latencies are said of. Ours.
+const LATENCIES: usize = 256;
+
 impl Resources {
     /// Checks a resource that is about to be stored.
     pub(super) fn checked(&self, resource: &Resource) -> Result<()> {
@@ -58,6 +61,9 @@ impl Resources {
             }
             if !(1..=1000).contains(&link.allocation_weight) {
                 return Err(Error::invalid("an allocation weight is 1 to 1000"));
+            }
+            if link.latencies.len() > LATENCIES {
+                return Err(Error::invalid(format!("a hub has at most {LATENCIES} networks with latencies")));
             }
         }
         self.check_policies(resource, None, &dps.policies)

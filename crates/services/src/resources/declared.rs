@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use ipnet::IpNet;
 use pollux_model::resource::{
     Consistency, PolicyRight, ResourceKind, RouteSource, Setting, TelemetryMapping,
 };
@@ -52,7 +53,7 @@ pub struct DeclaredDps {
 }
 
 /// A hub linked to a provisioning service.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeclaredLink {
     /// The hub's resource name.
@@ -66,6 +67,9 @@ pub struct DeclaredLink {
     /// How far it is from the devices, in milliseconds; unknown when left out.
     #[serde(default, alias = "latencyMs")]
     pub latency_ms: Option<u32>,
+    /// The same by the network that devices come from (`10.1.0.0/16`); those said take the place of all that were.
+    #[serde(default)]
+    pub latencies: Option<BTreeMap<IpNet, u32>>,
 }
 
 /// A hub.

@@ -148,8 +148,7 @@ fn default_hub(with_routes: bool) -> Declared {
 }
 
 fn default_dps(hubs: Vec<String>) -> Declared {
-    let link =
-        |hub| DeclaredLink { hub, allocation_weight: None, apply_allocation_policy: None, latency_ms: None };
+    let link = |hub| DeclaredLink { hub, ..Default::default() };
     Declared::Dps(DeclaredDps {
         name: "dps1".to_owned(),
         linked_hubs: hubs.into_iter().map(link).collect(),

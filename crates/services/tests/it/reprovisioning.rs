@@ -91,6 +91,23 @@ async fn the_nearest_hub_is_picked_and_what_is_unknown_is_far() {
 }
 
 #[tokio::test]
+async fn the_network_that_a_device_comes_from_says_which_hub_is_near() {
+    let south =
+        json!({ "hub": "south", "latencyMs": 50, "latencies": { "10.1.0.0/16": 3, "10.1.9.0/24": 90 } });
+    let hub1 = json!({ "hub": "hub1", "latencyMs": 20 });
+    let (world, south) = two_hubs(json!({ "name": "dps1", "linkedHubs": [hub1, south] })).await;
+    let group = world.group("line", |input| input.allocation_policy = Some("geoLatency".into())).await;
+    let cases = [("10.1.2.3", true), ("10.1.9.3", false), ("192.0.2.1", false)];
+    for (n, (address, in_the_south)) in cases.into_iter().enumerate() {
+        let id = format!("dev-{n}");
+        let caller = world.attested(&id, &group).await.from_address(address.parse().unwrap());
+        let record = world.register(&caller, &id, None).await;
+        let wanted = if in_the_south { &south.host_name } else { &world.hub().host_name };
+        assert_eq!(record.assigned_hub.as_ref(), Some(wanted), "{address}");
+    }
+}
+
+#[tokio::test]
 async fn an_enrollment_without_a_policy_gets_the_services() {
     let mut dps = linked();
     dps["allocationPolicy"] = json!("GeoLatency");

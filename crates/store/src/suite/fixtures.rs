@@ -81,6 +81,7 @@ pub fn resources(suffix: &str) -> Vec<Resource> {
         allocation: None,
         linked_hubs: vec![LinkedHub {
             latency_ms: None,
+            latencies: BTreeMap::new(),
             hub: name("hub-one"),
             allocation_weight: 1000,
             apply_allocation_policy: true,
@@ -259,6 +260,7 @@ pub fn registration(id: &str, group: Option<&str>, status: RegistrationStatus) -
             certificate: None,
             storage_root_key: None,
             signing_request: None,
+            address: None,
             node: None,
         },
         created: moment(5),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pollux_model::device::{Authentication, Status, TwinCollection};
-use pollux_model::enrollment::Allocation;
+use pollux_model::enrollment::{Allocation, Attestation, CertificateTrust, Der, Rollover};
 use pollux_model::function::DeadLetter;
 use pollux_model::job::{Job, JobKind};
 use pollux_model::registration::RegistrationStatus;
@@ -12,7 +12,7 @@ use pollux_model::{OwnerName, ResourceName};
 
 use super::fixtures::{
     check_everything, checkpoint, consumer, dead_letter, device, device_id, enrollment, enrollment_group,
-    etag, everything, job, model, name, put_device, put_registration, put_relationship, put_twin,
+    etag, everything, job, keys, model, name, put_device, put_registration, put_relationship, put_twin,
     registration, registration_id, relationship, resources, secret, twin,
 };
 use super::{Backend, commit};
@@ -70,7 +70,16 @@ pub(super) async fn enrollments_come_back_whole(backend: Arc<dyn Backend>) {
     let mut bare = enrollment("bare");
     (bare.device_id, bare.optional_device_information, bare.rules.initial_twin) = (None, None, None);
     bare.rules.allocation = Allocation::Hashed;
-    for enrollment in [full, bare] {
+    let mut by_tpm = enrollment("by-tpm");
+    by_tpm.attestation = Attestation::Tpm {
+        endorsement_key: Der(vec![0, 1, 2, 255]),
+        storage_root_key: Some(Der(vec![3; 300])),
+        secret: keys(4).primary,
+    };
+    let mut by_certificate = enrollment("by-certificate");
+    let chain = Rollover { primary: Some(Der(vec![48; 900])), secondary: None };
+    by_certificate.attestation = Attestation::X509 { trust: CertificateTrust::Client(chain) };
+    for enrollment in [full, bare, by_tpm, by_certificate] {
         let write = Write::PutEnrollment {
             dps: dps.clone(),
             enrollment: Box::new(enrollment.clone()),

@@ -53,6 +53,7 @@ fn own(name: &str, properties: &Properties) -> Value {
                     "allocationWeight": link.allocation_weight,
                     "applyAllocationPolicy": link.apply_allocation_policy,
                     "latencyMs": link.latency_ms,
+                    "latencies": link.latencies,
                 })
             };
             let links: Vec<_> = dps.linked_hubs.iter().map(link).collect();
