@@ -3,6 +3,7 @@
 mod ca_certificate;
 mod certificate_issuer;
 mod dps;
+mod enrichment;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,6 +18,7 @@ use crate::{Etag, Key, KeyPair, ResourceName, Timestamp};
 pub use ca_certificate::CaCertificate;
 pub use certificate_issuer::{CertificateIssuer, PrivateKey, Revocation};
 pub use dps::{Dps, LinkedHub, ServiceAllocation};
+pub use enrichment::Enrichment;
 
 /// The five kinds of resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -181,6 +183,9 @@ pub struct Hub {
     /// Certificates of authorities: a device that is registered so may show one that such a one signed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CaCertificate>,
+    /// What messages get on their way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub enrichments: Vec<Enrichment>,
 }
 
 const fn in_force() -> bool {

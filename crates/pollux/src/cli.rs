@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{admin, connections, demo, dps, events, functions, group, hub, serve, twin, twins};
+use crate::commands::{
+    admin, connections, demo, device, dps, events, functions, group, hub, serve, twin, twins,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -66,6 +68,9 @@ pub(crate) enum Command {
     /// Device provisioning services, enrollments and registration records
     #[command(subcommand)]
     Dps(Box<dps::Command>),
+    /// Devices that are played
+    #[command(subcommand)]
+    Device(device::Command),
     /// IoT hubs, device identities, device twins and routes
     #[command(subcommand)]
     Hub(hub::Command),
@@ -133,6 +138,9 @@ mod tests {
             "pollux twin import a.ndjson b.ndjson -n twins1 --from-line 7 --log failed.ndjson",
             "pollux twin export --dt-name twins1 --overwrite a.ndjson",
             "pollux twin relationship create -r r --relationship contains --twin-id a --target b",
+            "pollux device simulate --model a.json --devices 10000 --interval 0.5 --messages 3 --delete -n hub1",
+            "pollux device simulate --model-id dtmi:a;1 --eid line-1 --duration 5",
+            "pollux hub message-enrichment create -k a -v b --endpoints events other -n hub1",
             "pollux hub device list --hub-name hub1 --data-dir elsewhere",
             "pollux functions settings set --settings A=1 B=2 -n app",
             "pollux dps create -n dps2 -g rg",

@@ -5,6 +5,7 @@ pub(crate) mod connections;
 pub(crate) mod consumer_group;
 pub(crate) mod dead_letter;
 pub(crate) mod demo;
+pub(crate) mod device;
 pub(crate) mod dps;
 pub(crate) mod endpoint;
 pub(crate) mod events;
@@ -28,6 +29,7 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Demo(args) => demo::run(&cli.global, args).await,
         Command::Connections(args) => connections::run(&cli.global, args),
         Command::Dps(command) => dps::run(&cli.global, *command).await,
+        Command::Device(command) => device::run(&session()?, command).await,
         Command::Hub(command) => hub::run(&session()?, command).await,
         Command::Events(command) => events::run(&session()?, command).await,
         Command::Twin(command) => twin::run(&cli.global, command).await,

@@ -128,6 +128,8 @@ pub struct Limits {
     pub allocation_attempts: u32,
     /// What goes along with a direct method, in bytes: 128 KiB ("Understand and invoke direct methods from IoT Hub").
     pub method_payload: usize,
+    /// Enrichments of a hub: 10 ("Message enrichments for device-to-cloud IoT Hub messages").
+    pub enrichments: usize,
     /// Certificates of authorities that a provisioning service may have.
     pub ca_certificates: usize,
     /// Revoked certificates that a provisioning service remembers until they end. Ours.
@@ -210,6 +212,7 @@ impl Default for Limits {
             audited_refusals_a_minute: 10,
             allocation_attempts: 3,
             method_payload: 128 * 1024,
+            enrichments: 10,
             ca_certificates: 25,
             revocations: 10_000,
             registration_retry_after_seconds: 1,

@@ -274,7 +274,7 @@ struct Changing<'r> {
 }
 
 /// Only the operator handles resources.
-fn administer(caller: &Caller) -> Result<()> {
+pub(crate) fn administer(caller: &Caller) -> Result<()> {
     match caller.identity {
         Identity::Admin => Ok(()),
         _ => Err(Error::new(ErrorCode::Forbidden, "only the operator may handle resources")),

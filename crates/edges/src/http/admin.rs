@@ -9,6 +9,8 @@
 //!   GET    /admin/resources/dps/{name}/issuer                   PUT {"certificate", "key", "days"}, DELETE
 //!   PUT    /admin/resources/hub/{name}/endpoints/{endpoint}     DELETE
 //!   PUT    /admin/resources/hub/{name}/routes/{route}           DELETE
+//!   POST   /admin/resources/hub/{name}/test-routes              which would take this message
+//!   PUT    /admin/resources/hub/{name}/enrichments/{key}        DELETE
 //!   GET    /admin/resources/events/{name}/event-hubs            GET, PUT, DELETE …/{hub}
 //!   GET    /admin/resources/events/{name}/event-hubs/{hub}/consumer-groups      PUT, DELETE …/{group}
 //!   GET    /admin/resources/hub/{name}/consumer-groups          of its built-in endpoint; PUT, DELETE …/{group}
@@ -35,6 +37,7 @@ mod groups;
 mod policies;
 mod resources;
 mod status;
+mod test_route;
 mod view;
 
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 mod consumer_group;
 mod device;
 mod device_twin;
+mod enrichment;
 mod invoke_method;
 mod query;
 mod route;
@@ -53,6 +54,9 @@ pub(crate) enum Command {
     /// Message routes
     #[command(subcommand)]
     Route(route::Command),
+    /// What messages get on their way to endpoints
+    #[command(subcommand)]
+    MessageEnrichment(enrichment::Command),
     /// Where routes lead
     #[command(subcommand)]
     Endpoint(endpoint::Command<Target>),
@@ -132,6 +136,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::InvokeDeviceMethod(args) => invoke_method::run(session, args).await,
         Command::Certificate(command) => certificates::run(session, command).await,
         Command::Query(args) => query::run(session, args).await,
+        Command::MessageEnrichment(command) => enrichment::run(session, command).await,
         Command::Route(command) => route::run(session, command).await,
         Command::Endpoint(command) => endpoint::run(session, command).await,
         Command::ConsumerGroup(command) => consumer_group::run(session, command).await,

@@ -7,7 +7,7 @@ mod graph_file;
 mod history;
 mod import;
 mod model;
-mod model_files;
+pub(crate) mod model_files;
 mod model_validate;
 mod query;
 mod relationship;

@@ -7,10 +7,11 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use pollux_model::OwnerName;
 use pollux_model::device::Device;
 use pollux_model::resource::{
-    BUILT_IN_ENDPOINT, Hub as HubProperties, Properties, Resource, ResourceKind, RouteSource,
+    BUILT_IN_ENDPOINT, Enrichment, Hub as HubProperties, Properties, Resource, ResourceKind, RouteSource,
 };
 use pollux_query::routing::{Query, RoutedMessage};
 use pollux_store::Write;
@@ -27,7 +28,14 @@ use crate::streams::Stream;
 pub(super) struct Compiled {
     routes: Vec<Route>,
     /// Where device-to-cloud messages go that no route takes; `None`: nowhere.
-    fallback: Option<Destination>,
+    fallback: Option<Arc<Target>>,
+}
+
+/// Where messages go, and what they get on their way there.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) destination: Destination,
+    enrichments: Vec<Enrichment>,
 }
 
 /// A route ready to be tried.
@@ -35,7 +43,7 @@ pub(super) struct Compiled {
 struct Route {
     source: RouteSource,
     query: Query,
-    destination: Destination,
+    target: Arc<Target>,
 }
 
 impl Hub {
@@ -45,13 +53,14 @@ impl Hub {
         hub: &Resource,
         event: &HubEvent,
         twin: Option<&Device>,
-    ) -> Vec<Destination> {
+    ) -> Vec<Arc<Target>> {
         let compiled = self.compiled(hub);
         let message = Routed { event, twin, body: OnceCell::new(), document: OnceCell::new() };
-        let mut found: Vec<Destination> = Vec::new();
+        let mut found: Vec<Arc<Target>> = Vec::new();
         for route in compiled.routes.iter().filter(|route| route.source == event.source) {
-            if !found.contains(&route.destination) && route.query.matches(&message) {
-                found.push(route.destination.clone());
+            let goes_there = found.iter().any(|target| target.destination == route.target.destination);
+            if !goes_there && route.query.matches(&message) {
+                found.push(Arc::clone(&route.target));
             }
         }
         if found.is_empty() && event.source == RouteSource::DeviceMessages {
@@ -60,9 +69,13 @@ impl Hub {
         found
     }
 
-    /// Whether a route of this source looks at the device's twin, so that it must be read first.
+    /// Whether a route of this source, or what it adds, looks at the device's twin, so that it must be read first.
     pub(super) fn needs_twin(&self, hub: &Resource, source: RouteSource) -> bool {
-        self.compiled(hub).routes.iter().any(|route| route.source == source && route.query.needs_twin())
+        let compiled = self.compiled(hub);
+        let fallback = compiled.fallback.iter().filter(|_| source == RouteSource::DeviceMessages);
+        let routes = compiled.routes.iter().filter(|route| route.source == source);
+        fallback.chain(routes.clone().map(|route| &route.target)).any(|target| target.needs_twin())
+            || routes.into_iter().any(|route| route.query.needs_twin())
     }
 
     /// The outbox entries that make an event part of a commit.
@@ -71,8 +84,11 @@ impl Hub {
         if destinations.is_empty() {
             return Vec::new();
         }
-        let payload = encode(&event);
-        let entry = |destination: Destination| destination.outbox(&self.context, &event.device_id, &payload);
+        let plain = encode(&event);
+        let entry = |target: Arc<Target>| {
+            let payload = target.payload(hub, &event, &plain, twin);
+            target.destination.clone().outbox(&self.context, &event.device_id, &payload)
+        };
         destinations.into_iter().map(entry).collect()
     }
 
@@ -82,14 +98,19 @@ impl Hub {
     }
 }
 
+/// Whether a message takes a route with that condition.
+pub(super) fn matches(query: &Query, event: &HubEvent, twin: Option<&Device>) -> bool {
+    query.matches(&Routed { event, twin, body: OnceCell::new(), document: OnceCell::new() })
+}
+
 fn compile(context: &Context, hub: &Resource) -> Compiled {
     let Properties::Hub(properties) = &hub.properties else { return Compiled::default() };
     let enabled = properties.routes.iter().filter(|route| route.enabled);
     let routes = enabled.filter_map(|route| {
-        let destination = destination(context, hub, properties, &route.endpoint);
+        let target = target(context, hub, properties, &route.endpoint);
         let query = pollux_query::routing::parse(&route.condition);
-        match (destination, query) {
-            (Some(destination), Ok(query)) => Some(Route { source: route.source, query, destination }),
+        match (target, query) {
+            (Some(target), Ok(query)) => Some(Route { source: route.source, query, target: Arc::new(target) }),
             _ => {
                 tracing::warn!(hub = %hub.name, route = %route.name, "the route leads nowhere: its endpoint or condition is gone");
                 None
@@ -97,26 +118,68 @@ fn compile(context: &Context, hub: &Resource) -> Compiled {
         }
     });
     let routes = routes.collect();
-    let fallback = if properties.fallback_route { built_in(hub, properties) } else { None };
-    Compiled { routes, fallback }
+    let fallback = properties.fallback_route.then(|| target(context, hub, properties, BUILT_IN_ENDPOINT));
+    Compiled { routes, fallback: fallback.flatten().map(Arc::new) }
 }
 
 /// Where an endpoint of the hub is.
-fn destination(
-    context: &Context,
-    hub: &Resource,
-    properties: &HubProperties,
-    endpoint: &str,
-) -> Option<Destination> {
-    if endpoint == BUILT_IN_ENDPOINT {
-        return built_in(hub, properties);
-    }
-    let endpoint = properties.endpoints.iter().find(|one| one.name == endpoint)?;
-    Destination::of_endpoint(context, &OwnerName::of_hub(&hub.name), endpoint)
+fn target(context: &Context, hub: &Resource, properties: &HubProperties, name: &str) -> Option<Target> {
+    let destination = if name == BUILT_IN_ENDPOINT {
+        Destination::of(Stream::built_in(&hub.name, properties))?
+    } else {
+        let endpoint = properties.endpoints.iter().find(|one| one.name == name)?;
+        Destination::of_endpoint(context, &OwnerName::of_hub(&hub.name), endpoint)?
+    };
+    let added = properties.enrichments.iter().filter(|one| one.endpoints.iter().any(|to| to == name));
+    Some(Target { destination, enrichments: added.cloned().collect() })
 }
 
-fn built_in(hub: &Resource, properties: &HubProperties) -> Option<Destination> {
-    Destination::of(Stream::built_in(&hub.name, properties))
+impl Target {
+    fn needs_twin(&self) -> bool {
+        self.enrichments.iter().any(|one| one.twin_path().is_some())
+    }
+
+    /// The event as it arrives there; `plain`: as it is without what is added.
+    pub(super) fn payload(
+        &self,
+        hub: &Resource,
+        event: &HubEvent,
+        plain: &Bytes,
+        twin: Option<&Device>,
+    ) -> Bytes {
+        if self.enrichments.is_empty() {
+            return plain.clone();
+        }
+        let document = twin.filter(|_| self.needs_twin()).map(document);
+        let mut event = event.clone();
+        for Enrichment { key, .. } in &self.enrichments {
+            event.properties.retain(|(name, _)| name != key);
+        }
+        let added = self.enrichments.iter().map(|one| {
+            let value = match (one.twin_path(), one.value.as_str()) {
+                (Some(path), text) => {
+                    document.as_ref().and_then(|twin| at(twin, path)).unwrap_or_else(|| text.to_owned())
+                }
+                (None, "$iothubname") => hub.name.to_string(),
+                (None, text) => text.to_owned(),
+            };
+            (one.key.clone(), value)
+        });
+        event.properties.extend(added);
+        encode(&event)
+    }
+}
+
+/// What stands there, as text; JSON where it is no single value. A path that leads nowhere stays as it is written.
+fn at(twin: &Value, path: &str) -> Option<String> {
+    let found = path.split('.').try_fold(twin, |value, name| value.get(name))?;
+    Some(found.as_str().map_or_else(|| found.to_string(), str::to_owned))
+}
+
+/// A twin as routing queries and enrichments see it.
+fn document(device: &Device) -> Value {
+    let twin = &device.twin;
+    json!({"tags": twin.tags, "properties": {"desired": twin.desired.properties, "reported": twin.reported.properties}})
 }
 
 /// A message as routing queries see it; body and twin are made into documents only if asked for.
@@ -160,10 +223,6 @@ impl RoutedMessage for Routed<'_> {
     }
 
     fn twin(&self) -> Option<&Value> {
-        let document = |device: &Device| {
-            let twin = &device.twin;
-            json!({"tags": twin.tags, "properties": {"desired": twin.desired.properties, "reported": twin.reported.properties}})
-        };
         self.document.get_or_init(|| self.twin.map(document)).as_ref()
     }
 }

@@ -113,12 +113,15 @@ impl Hub {
                 metrics::counter!("pollux_hub_messages_unrouted_total").increment(1);
                 continue;
             }
-            let payload = encode(&event);
-            for destination in destinations {
-                let record = record(id, payload.clone());
-                match loads.iter_mut().find(|load| load.destination == destination) {
+            let plain = encode(&event);
+            for target in destinations {
+                let record = record(id, target.payload(hub, &event, &plain, twin.as_ref()));
+                match loads.iter_mut().find(|load| load.destination == target.destination) {
                     Some(load) => load.records.push(record),
-                    None => loads.push(Load { destination, first: at, records: vec![record] }),
+                    None => {
+                        let destination = target.destination.clone();
+                        loads.push(Load { destination, first: at, records: vec![record] });
+                    }
                 }
             }
         }

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use pollux_model::resource::{
-    BuiltInEndpoint, Consistency, Dps, EndpointTarget, EventHub, EventRoute, Events, Functions, Hub,
-    LinkedHub, Policy, PolicyRight, Properties, Resource, ResourceKind, Route, RoutingEndpoint, Setting,
+    BuiltInEndpoint, Consistency, Dps, EndpointTarget, Enrichment, EventHub, EventRoute, Events, Functions,
+    Hub, LinkedHub, Policy, PolicyRight, Properties, Resource, ResourceKind, Route, RoutingEndpoint, Setting,
     TwinHistory, Twins,
 };
 use pollux_model::{Error, Etag, Key, KeyPair, Random, ResourceName, Result};
 
 use super::Resources;
 use super::declared::{
-    Declared, DeclaredBuiltIn, DeclaredEndpoint, DeclaredEventHub, DeclaredEventRoute, DeclaredLink,
-    DeclaredPolicy, DeclaredRoute,
+    Declared, DeclaredBuiltIn, DeclaredEndpoint, DeclaredEnrichment, DeclaredEventHub, DeclaredEventRoute,
+    DeclaredLink, DeclaredPolicy, DeclaredRoute,
 };
 use super::defaults;
 
@@ -41,6 +41,7 @@ impl Resources {
                 routes: Vec::new(),
                 events: BuiltInEndpoint::default(),
                 fallback_route: true,
+                enrichments: Vec::new(),
                 certificates: Vec::new(),
             }),
             ResourceKind::Events => Properties::Events(Events {
@@ -94,6 +95,9 @@ impl Resources {
                 }
                 for one in &said.routes {
                     put(&mut hub.routes, route(one), |a, b| a.name == b.name);
+                }
+                for one in &said.enrichments {
+                    put(&mut hub.enrichments, enrichment(one), |a, b| a.key == b.key);
                 }
                 merge_built_in(&mut hub.events, &said.events);
                 hub.fallback_route = said.fallback_route.unwrap_or(hub.fallback_route);
@@ -200,6 +204,10 @@ pub(super) fn route(said: &DeclaredRoute) -> Route {
         endpoint: said.endpoint.clone(),
         enabled: said.enabled.unwrap_or(true),
     }
+}
+
+fn enrichment(said: &DeclaredEnrichment) -> Enrichment {
+    Enrichment { key: said.key.clone(), value: said.value.clone(), endpoints: said.endpoints.clone() }
 }
 
 fn event_route(said: &DeclaredEventRoute) -> EventRoute {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use pollux_model::ids::shown;
 use pollux_model::resource::{
-    BUILT_IN_ENDPOINT, Consistency, Dps, EndpointTarget, EventHub, Events, Functions, Hub, Policy,
-    PolicyRight, Properties, Resource, ResourceKind, RoutingEndpoint, Twins,
+    BUILT_IN_ENDPOINT, Consistency, Dps, EndpointTarget, Enrichment, EventHub, Events, Functions, Hub,
+    Policy, PolicyRight, Properties, Resource, ResourceKind, RoutingEndpoint, Twins,
 };
 use pollux_model::{Error, ErrorCode, Result};
 
@@ -82,21 +82,54 @@ impl Resources {
                 return Err(Error::invalid(text));
             }
         }
+        let custom = hub.endpoints.iter().map(|one| one.name.as_str());
+        let names: Vec<_> = std::iter::once(BUILT_IN_ENDPOINT).chain(custom).collect();
+        let is_endpoint = |what: &str, name: &str| {
+            if names.contains(&name) {
+                return Ok(());
+            }
+            let (name, all) = (shown(name), names.join(", "));
+            Err(Error::invalid(format!(
+                "{what} leads to '{name}', which is no endpoint of the hub; there are: {all}"
+            )))
+        };
+        self.check_enrichments(resource, hub)?;
+        for one in &hub.enrichments {
+            one.endpoints
+                .iter()
+                .try_for_each(|name| is_endpoint(&format!("the enrichment '{}'", one.key), name))?;
+        }
         for route in &hub.routes {
             check_name("a route", &route.name)?;
-            let custom = hub.endpoints.iter().map(|one| one.name.as_str());
-            let names: Vec<_> = std::iter::once(BUILT_IN_ENDPOINT).chain(custom).collect();
-            if !names.contains(&route.endpoint.as_str()) {
-                return Err(Error::invalid(format!(
-                    "the route '{}' leads to '{}', which is no endpoint of the hub; there are: {}",
-                    route.name,
-                    shown(&route.endpoint),
-                    names.join(", ")
-                )));
-            }
+            is_endpoint(&format!("the route '{}'", route.name), &route.endpoint)?;
             pollux_query::routing::parse(&route.condition).map_err(|error| {
                 Error::invalid(format!("the condition of the route '{}' does not hold: {error}", route.name))
             })?;
+        }
+        Ok(())
+    }
+
+    /// Azure article "Message enrichments for device-to-cloud IoT Hub messages", "Limitations".
+    fn check_enrichments(&self, resource: &Resource, hub: &Hub) -> Result<()> {
+        let present = self.context.table.named(ResourceKind::Hub, &resource.name);
+        let before = match present.as_deref().map(|one| &one.properties) {
+            Some(Properties::Hub(before)) => before.enrichments.len(),
+            _ => 0,
+        };
+        check_count("enrichments of a hub", before, hub.enrichments.len(), self.context.limits.enrichments)?;
+        for Enrichment { key, value, endpoints } in &hub.enrichments {
+            let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+            if !(1..=64).contains(&key.len()) || !key.bytes().all(good) {
+                let key = shown(key);
+                return Err(Error::invalid(format!(
+                    "'{key}' is no key of an enrichment: use 1 to 64 letters, digits, '-', '_' and '.'"
+                )));
+            }
+            if value.is_empty() || value.len() > 1024 || endpoints.is_empty() {
+                return Err(Error::invalid(format!(
+                    "the enrichment '{key}' needs a value of 1 to 1024 bytes, and endpoints"
+                )));
+            }
         }
         Ok(())
     }

@@ -90,6 +90,8 @@ pub struct DeclaredHub {
     pub endpoints: Vec<DeclaredEndpoint>,
     /// Routes to make or change.
     pub routes: Vec<DeclaredRoute>,
+    /// What messages get on their way to endpoints, to make or change.
+    pub enrichments: Vec<DeclaredEnrichment>,
     /// The built-in endpoint.
     pub events: DeclaredBuiltIn,
     /// Whether device-to-cloud messages that no route takes go to the built-in endpoint; true when left out.
@@ -166,6 +168,19 @@ pub struct DeclaredRoute {
     /// Whether it is in force; true when left out.
     #[serde(default)]
     pub enabled: Option<bool>,
+}
+
+/// What messages get on their way to endpoints.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredEnrichment {
+    /// The application property's name.
+    pub key: String,
+    /// A text, `$iothubname`, or a path into the twin such as `$twin.tags.floor`.
+    pub value: String,
+    /// Names of endpoints.
+    #[serde(alias = "endpointNames")]
+    pub endpoints: Vec<String>,
 }
 
 /// An event hubs namespace.

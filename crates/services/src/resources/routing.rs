@@ -3,7 +3,9 @@
 use pollux_model::resource::{Properties, Resource, ResourceKind};
 use pollux_model::{Error, ErrorCode, ResourceName, Result};
 
-use super::declared::{Declared, DeclaredEndpoint, DeclaredHub, DeclaredRoute, DeclaredTwins};
+use super::declared::{
+    Declared, DeclaredEndpoint, DeclaredEnrichment, DeclaredHub, DeclaredRoute, DeclaredTwins,
+};
 use super::{Resources, administer};
 use crate::caller::Caller;
 use crate::forwarding;
@@ -51,6 +53,33 @@ impl Resources {
         self.change(caller, &Declared::Hub(declared), None).await
     }
 
+    /// Makes or changes what messages get on their way to endpoints.
+    pub async fn put_enrichment(
+        &self,
+        caller: &Caller,
+        hub: &ResourceName,
+        enrichment: DeclaredEnrichment,
+    ) -> Result<Resource> {
+        let enrichments = vec![enrichment];
+        let declared = DeclaredHub { name: hub.to_string(), enrichments, ..Default::default() };
+        self.change(caller, &Declared::Hub(declared), None).await
+    }
+
+    /// Removes an enrichment of a hub.
+    pub async fn delete_enrichment(
+        &self,
+        caller: &Caller,
+        hub: &ResourceName,
+        key: &str,
+    ) -> Result<Resource> {
+        self.change_routing(caller, (ResourceKind::Hub, hub), ("enrichment", key), |properties| {
+            let Properties::Hub(hub) = properties else { return Err(Error::internal()) };
+            hub.enrichments.retain(|one| one.key != key);
+            Ok(())
+        })
+        .await
+    }
+
     /// Removes an endpoint that no route leads to.
     pub async fn delete_endpoint(
         &self,
@@ -61,6 +90,11 @@ impl Resources {
         self.change_routing(caller, holder, ("routing endpoint", name), |properties| {
             let (endpoints, route) = match properties {
                 Properties::Hub(hub) => {
+                    // What was to be added on the way there goes with it.
+                    for one in &mut hub.enrichments {
+                        one.endpoints.retain(|endpoint| endpoint != name);
+                    }
+                    hub.enrichments.retain(|one| !one.endpoints.is_empty());
                     let route = hub.routes.iter().find(|route| route.endpoint == name);
                     (&mut hub.endpoints, route.map(|route| &route.name))
                 }

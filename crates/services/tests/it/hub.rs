@@ -236,7 +236,7 @@ async fn a_device_of_another_generation_is_not_let_in() {
 }
 
 /// A world whose hub also leads to `all`, `hot` (twice) and `twins` of the namespace.
-async fn with_routes() -> World {
+pub(crate) async fn with_routes() -> World {
     let world = World::new().await;
     let hubs = ["hot", "all", "twins"].map(|name| json!({ "name": name, "partitions": 1 }));
     let events = declared(ResourceKind::Events, json!({ "name": "events1", "eventHubs": hubs }));

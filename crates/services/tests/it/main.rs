@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests; clippy knows only the test functions themselves")]
 
 mod audits;
+mod enrichments;
 mod functions;
 mod hierarchies;
 mod hub;

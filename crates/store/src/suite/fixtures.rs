@@ -108,6 +108,7 @@ pub fn resources(suffix: &str) -> Vec<Resource> {
         }],
         events: BuiltInEndpoint::default(),
         fallback_route: true,
+        enrichments: Vec::new(),
         certificates: Vec::new(),
     };
     let events = Events {

@@ -12,7 +12,9 @@ use pollux_model::ids::shown;
 use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{Error, ErrorCode, Etag, ResourceName, Result};
 use pollux_services::Caller;
-use pollux_services::resources::declared::{DeclaredEndpoint, DeclaredLink, DeclaredRoute};
+use pollux_services::resources::declared::{
+    DeclaredEndpoint, DeclaredEnrichment, DeclaredLink, DeclaredRoute,
+};
 use pollux_services::resources::{Declared, PolicyHolder, WhichKey};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -34,6 +36,11 @@ pub(super) fn routes() -> Router<Admin> {
         .route("/admin/resources/dps/{name}/linked-hubs/{item}", put(put_link).delete(delete_link))
         .route("/admin/resources/{kind}/{name}/endpoints/{item}", put(put_endpoint).delete(delete_endpoint))
         .route("/admin/resources/hub/{name}/routes/{item}", put(put_route).delete(delete_route))
+        .route("/admin/resources/hub/{name}/test-routes", post(super::test_route::run))
+        .route(
+            "/admin/resources/hub/{name}/enrichments/{item}",
+            put(put_enrichment).delete(delete_enrichment),
+        )
 }
 
 #[derive(Deserialize)]
@@ -226,6 +233,28 @@ async fn delete_route(
     Extension(caller): Extension<Caller>,
 ) -> Response {
     let changed = async { admin.services.resources.delete_route(&caller, &named(&name)?, &item).await };
+    changed_part(changed.await)
+}
+
+async fn put_enrichment(
+    State(admin): State<Admin>,
+    Path((name, item)): Path<Item>,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Response {
+    let changed = async {
+        let enrichment: DeclaredEnrichment = part(&admin, body, "key", &item).await?;
+        admin.services.resources.put_enrichment(&caller, &named(&name)?, enrichment).await
+    };
+    changed_part(changed.await)
+}
+
+async fn delete_enrichment(
+    State(admin): State<Admin>,
+    Path((name, item)): Path<Item>,
+    Extension(caller): Extension<Caller>,
+) -> Response {
+    let changed = async { admin.services.resources.delete_enrichment(&caller, &named(&name)?, &item).await };
     changed_part(changed.await)
 }
 

@@ -2,7 +2,7 @@
 
 use pollux_model::KeyPair;
 use pollux_model::resource::{
-    EndpointTarget, EventHub, EventRoute, Policy, Properties, Resource, Route, RoutingEndpoint,
+    EndpointTarget, Enrichment, EventHub, EventRoute, Policy, Properties, Resource, Route, RoutingEndpoint,
     ServiceAllocation,
 };
 use serde_json::{Map, Value, json};
@@ -69,6 +69,7 @@ fn own(name: &str, properties: &Properties) -> Value {
                 "policies": policies(&hub.policies),
                 "endpoints": hub.endpoints.iter().map(endpoint).collect::<Vec<_>>(),
                 "routes": hub.routes.iter().map(route).collect::<Vec<_>>(),
+                "enrichments": hub.enrichments.iter().map(enrichment).collect::<Vec<_>>(),
                 "events": event_hub(&hub.events.event_hub(name)),
                 "fallbackRoute": hub.fallback_route,
             })
@@ -90,6 +91,10 @@ fn own(name: &str, properties: &Properties) -> Value {
             "mapping": functions.mapping,
         }),
     }
+}
+
+fn enrichment(one: &Enrichment) -> Value {
+    json!({ "key": one.key, "value": one.value, "endpoints": one.endpoints })
 }
 
 /// Of one elsewhere no key: it is shown to nobody again.

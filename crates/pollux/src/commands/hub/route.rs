@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{KIND, Target};
 use crate::connections::pick;
+use crate::input;
 use crate::output::Column;
 use crate::resources;
 use crate::session::Session;
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     Create(Create),
     /// Delete a route
     Delete(Delete),
+    /// See which routes a message would take, or whether a condition would take it
+    Test(Test),
 }
 
 /// Make or change a route
@@ -53,6 +56,46 @@ pub(crate) struct Create {
     /// Whether it is in force
     #[arg(long)]
     enabled: Option<bool>,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// See which routes a message would take, or whether a condition would take it
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pollux hub route test --body '{\"Temperature\": 45}'
+  pollux hub route test --condition '$body.Temperature > 40 AND $twin.tags.site = \"north\"' --body '{\"Temperature\": 45}' \\
+      --device-id sim-00001
+  pollux hub route test --source devicelifecycleevents --app-properties '{\"opType\": \"deleteDeviceIdentity\"}'
+
+Nothing is saved, and nothing is sent. A condition that cannot be one is refused, with the place where it goes wrong.")]
+pub(crate) struct Test {
+    /// A condition to try [default: all routes of the hub are tried]
+    #[arg(long)]
+    condition: Option<String>,
+    /// What the message is
+    #[arg(
+        long,
+        visible_alias = "source-type",
+        value_enum,
+        ignore_case = true,
+        default_value = "devicemessages"
+    )]
+    source: Source,
+    /// Its body: JSON (which is then said of it), or other text; may be @file or - for standard input
+    #[arg(long, visible_alias = "b")]
+    body: Option<String>,
+    /// Its application properties, as JSON
+    #[arg(long, visible_alias = "ap")]
+    app_properties: Option<String>,
+    /// Its system properties, as JSON: messageId, correlationId, userId, to, contentType, contentEncoding, creationTimeUtc,
+    /// dt-dataschema, dt-subject
+    #[arg(long, visible_alias = "sp")]
+    system_properties: Option<String>,
+    /// The device it is from: conditions see its twin
+    #[arg(long, short = 'd')]
+    device_id: Option<String>,
     #[command(flatten)]
     target: Target,
 }
@@ -122,5 +165,30 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
             resources::delete_part(session, KIND, hub(session, &args.target)?, ("routes", &args.route_name))
                 .await
         }
+        Command::Test(args) => test(session, args).await,
     }
+}
+
+async fn test(session: &Session, args: Test) -> Result<()> {
+    let mut message = json!({ "source": args.source.as_str() });
+    for (name, value) in [("condition", args.condition), ("deviceId", args.device_id)] {
+        if let Some(value) = value {
+            message[name] = json!(value);
+        }
+    }
+    if let Some(body) = args.body {
+        let text = input::text("--body", &body)?;
+        message["body"] = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    }
+    for (name, option, value) in [
+        ("appProperties", "--app-properties", args.app_properties),
+        ("systemProperties", "--system-properties", args.system_properties),
+    ] {
+        if let Some(fields) = input::optional_object(option, value.as_deref())? {
+            message[name] = Value::Object(fields);
+        }
+    }
+    let path = format!("/admin/resources/hub/{}/test-routes", input::segment(hub(session, &args.target)?));
+    let answer = session.admin()?.post(&path).json(message).send().await?;
+    session.output.document(&answer.body)
 }

@@ -15,7 +15,7 @@ const BATCH: usize = 250;
 const DEPTH: usize = 16;
 
 /// The models in a file, in a folder and below, or in the argument itself.
-pub(super) fn read(from: &str) -> Result<Vec<Value>> {
+pub(crate) fn read(from: &str) -> Result<Vec<Value>> {
     if from.trim_start().starts_with(['{', '[']) {
         return Ok(flat(input::json("--from", from)?));
     }
