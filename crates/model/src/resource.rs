@@ -2,6 +2,7 @@
 
 mod ca_certificate;
 mod certificate_issuer;
+mod cloud_to_device;
 mod dps;
 mod enrichment;
 
@@ -17,6 +18,7 @@ use crate::{Etag, Key, KeyPair, ResourceName, Timestamp};
 
 pub use ca_certificate::CaCertificate;
 pub use certificate_issuer::{CertificateIssuer, PrivateKey, Revocation};
+pub use cloud_to_device::{CloudToDevice, Feedback, IsoDuration};
 pub use dps::{Dps, LinkedHub, ServiceAllocation};
 pub use enrichment::Enrichment;
 
@@ -186,6 +188,9 @@ pub struct Hub {
     /// What messages get on their way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub enrichments: Vec<Enrichment>,
+    /// How it treats messages to devices.
+    #[serde(default)]
+    pub cloud_to_device: CloudToDevice,
 }
 
 const fn in_force() -> bool {

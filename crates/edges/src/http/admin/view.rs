@@ -72,6 +72,7 @@ fn own(name: &str, properties: &Properties) -> Value {
                 "enrichments": hub.enrichments.iter().map(enrichment).collect::<Vec<_>>(),
                 "events": event_hub(&hub.events.event_hub(name)),
                 "fallbackRoute": hub.fallback_route,
+                "cloudToDevice": hub.cloud_to_device,
             })
         }
         Properties::Events(events) => json!({
