@@ -44,6 +44,10 @@ pub enum Mismatch {
     NoSource,
     /// A relationship's target twin is not there.
     NoTarget,
+    /// A device still has modules.
+    HasModules,
+    /// A module's device is not there.
+    NoDevice,
     /// A lease is not its owner's any more, or not in that epoch.
     LeaseLost,
 }

@@ -14,7 +14,7 @@ use pollux_model::function::DeadLetter;
 use pollux_model::job::Job;
 use pollux_model::registration::Registration;
 use pollux_model::resource::Resource;
-use pollux_model::{DeviceId, OwnerName, ResourceName};
+use pollux_model::{DeviceAddress, OwnerName, ResourceName};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
@@ -56,11 +56,13 @@ pub enum Table {
     Jobs,
     /// What twins and relationships were.
     TwinHistory,
+    /// Modules of devices.
+    Modules,
 }
 
 impl Table {
     /// All, in an order in which they can be imported.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Resources,
         Self::Secrets,
         Self::Devices,
@@ -75,6 +77,7 @@ impl Table {
         Self::Outbox,
         Self::Jobs,
         Self::TwinHistory,
+        Self::Modules,
     ];
 
     /// Its name, in backends too.
@@ -95,6 +98,7 @@ impl Table {
             Self::DeadLetters => "dead_letters",
             Self::Outbox => "outbox",
             Self::Jobs => "jobs",
+            Self::Modules => "modules",
         }
     }
 }
@@ -166,6 +170,10 @@ pub enum Row {
         twins: ResourceName,
         job: Box<Job>,
     },
+    Modules {
+        hub: ResourceName,
+        module: Box<Device>,
+    },
 }
 
 /// Bytes, in JSON as base64.
@@ -204,6 +212,7 @@ impl Row {
             Self::DeadLetters { .. } => Table::DeadLetters,
             Self::Outbox { .. } => Table::Outbox,
             Self::Jobs { .. } => Table::Jobs,
+            Self::Modules { .. } => Table::Modules,
         }
     }
 
@@ -216,7 +225,7 @@ impl Row {
         Ok(match self {
             Self::Resources { resource } => Write::PutResource { resource, expect },
             Self::Secrets { secret } => Write::PutSecret { secret, expect },
-            Self::Devices { hub, device } => {
+            Self::Devices { hub, device } | Self::Modules { hub, module: device } => {
                 Write::PutDevice { hub, device, identity: Expect::Any, twin: Expect::Any }
             }
             Self::Enrollments { dps, enrollment } => Write::PutEnrollment { dps, enrollment, expect },
@@ -275,6 +284,7 @@ impl Shape {
             Table::Resources => (&["kind", "name"], &["document"]),
             Table::Secrets => (&["scope", "id"], &["document"]),
             Table::Devices => (&["hub", "id"], &["identity", "twin"]),
+            Table::Modules => (&["hub", "device", "id"], &["identity", "twin"]),
             Table::Enrollments | Table::EnrollmentGroups | Table::Registrations => {
                 (&["dps", "id"], &["document"])
             }
@@ -339,17 +349,18 @@ pub(crate) fn read(table: Table, shape: Shape, cells: &dyn Cells) -> Result<Row,
     let owner = |at| OwnerName::parse(&cells.text(at)?).map_err(|error| StoreError::Corrupt(error.message));
     let document = || cells.text(first);
     let name = table.as_str();
+    let device = |module: Option<&str>| -> Result<_, StoreError> {
+        let address = DeviceAddress::of(&cells.text(1)?, module);
+        let DeviceAddress { device: id, module } =
+            address.map_err(|error| StoreError::Corrupt(error.message))?;
+        let twin = decode(name, &cells.text(first + 1)?)?;
+        Ok(Box::new(Device { id, module, identity: decode(name, &document()?)?, twin }))
+    };
     Ok(match table {
         Table::Resources => Row::Resources { resource: decode(name, &document()?)? },
         Table::Secrets => Row::Secrets { secret: decode(name, &document()?)? },
-        Table::Devices => Row::Devices {
-            hub: instance(0)?,
-            device: Box::new(Device {
-                id: DeviceId::parse(&cells.text(1)?).map_err(|error| StoreError::Corrupt(error.message))?,
-                identity: decode(name, &document()?)?,
-                twin: decode(name, &cells.text(first + 1)?)?,
-            }),
-        },
+        Table::Devices => Row::Devices { hub: instance(0)?, device: device(None)? },
+        Table::Modules => Row::Modules { hub: instance(0)?, module: device(Some(&cells.text(2)?))? },
         Table::Enrollments => Row::Enrollments { dps: instance(0)?, enrollment: decode(name, &document()?)? },
         Table::EnrollmentGroups => {
             Row::EnrollmentGroups { dps: instance(0)?, group: decode(name, &document()?)? }

@@ -23,6 +23,7 @@ mod history;
 mod jobs;
 mod leases;
 mod migrate;
+mod modules;
 mod noun;
 mod open_error;
 mod outbox;

@@ -23,6 +23,7 @@ mod leases;
 mod lock;
 mod migrate;
 mod models;
+mod modules;
 mod outbox;
 mod portable;
 mod readers;

@@ -15,6 +15,7 @@ use crate::functions::Functions;
 use crate::history::History;
 use crate::jobs::Jobs;
 use crate::leases::Leases;
+use crate::modules::Modules;
 use crate::observer::Observer;
 use crate::portable::Portable;
 use crate::property_indexes::PropertyIndexes;
@@ -47,6 +48,7 @@ use crate::twins::Twins;
 pub trait Store:
     Resources
     + Devices
+    + Modules
     + Enrollments
     + Registrations
     + Twins

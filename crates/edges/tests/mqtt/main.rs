@@ -7,5 +7,6 @@ mod connecting;
 mod device;
 mod hostile;
 mod hub;
+mod modules;
 mod provisioning;
 mod world;

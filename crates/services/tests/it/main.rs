@@ -7,6 +7,7 @@ mod audits;
 mod functions;
 mod hierarchies;
 mod hub;
+mod hub_modules;
 mod hub_twins;
 mod issuing;
 mod lifecycle;

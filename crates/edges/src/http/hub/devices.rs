@@ -25,7 +25,7 @@ pub(super) async fn list(call: Call) -> Result<Response> {
     };
     let page = call.services.hub.devices(&call.caller, &call.hub, None, top).await?;
     let since = call.services.hub.connections.since_each(&call.hub.name, &page.items).await;
-    let shown = |device: &Device| device_json::device(device, since.get(&device.id).copied());
+    let shown = |device: &Device| device_json::device(device, since.get(&device.address()).copied());
     Ok(json(&Value::Array(page.items.iter().map(shown).collect())))
 }
 
@@ -55,5 +55,5 @@ pub(super) async fn delete(call: Call, id: &str) -> Result<Response> {
 }
 
 async fn shown(services: &Services, hub: &Resource, device: &Device) -> Value {
-    device_json::device(device, services.hub.connections.since(&hub.name, &device.id).await)
+    device_json::device(device, services.hub.connections.since(&hub.name, &device.address()).await)
 }
