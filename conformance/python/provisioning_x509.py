@@ -2,39 +2,17 @@
 # timeout: 120
 """A device registers with a certificate, and connects to its hub with it."""
 
-import subprocess
-import tempfile
 from pathlib import Path
 
-from azure.iot.device import IoTHubDeviceClient, ProvisioningDeviceClient, X509
+from azure.iot.device import IoTHubDeviceClient, ProvisioningDeviceClient
 
 from lib import Scenario, connections, equal
+from lib.pki import made, shown
 from lib.rest import provisioning
 
 x509 = Scenario()
 service = provisioning()
 dps, hub = connections()["dps"][0], connections()["hub"][0]
-folder = Path(tempfile.mkdtemp(prefix="pki-"))
-
-
-def openssl(*arguments):
-    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
-
-
-def made(name, file, above=None, authority=False):
-    """A certificate with this common name, signed by `above` or by itself; its files' stem."""
-    stem = folder / file
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{stem}.key"]
-    openssl("req", "-new", *key, "-out", f"{stem}.csr", "-subj", f"/CN={name}")
-    extensions = folder / f"{file}.ext"
-    extensions.write_text(f"basicConstraints=critical,CA:{'TRUE' if authority else 'FALSE'}\n")
-    signer = ["-CA", f"{above}.pem", "-CAkey", f"{above}.key", "-CAcreateserial"] if above else ["-signkey", f"{stem}.key"]
-    openssl("x509", "-req", "-in", f"{stem}.csr", *signer, "-out", f"{stem}.pem", "-days", "1", "-extfile", extensions)
-    return stem
-
-
-def shown(stem):
-    return X509(cert_file=f"{stem}.pem", key_file=f"{stem}.key")
 
 
 def register(registration_id, stem, **options):

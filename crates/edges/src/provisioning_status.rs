@@ -35,6 +35,7 @@ pub(crate) const fn status(code: ErrorCode) -> (u16, u32) {
         ErrorCode::NotFound
         | ErrorCode::ResourceNotFound
         | ErrorCode::DeviceNotFound
+        | ErrorCode::ModuleNotFound
         | ErrorCode::DeviceNotOnline
         | ErrorCode::DeviceTimeout
         | ErrorCode::QueueFull
@@ -55,6 +56,8 @@ pub(crate) const fn status(code: ErrorCode) -> (u16, u32) {
         ErrorCode::ResourceExists
         | ErrorCode::ResourceInUse
         | ErrorCode::DeviceExists
+        | ErrorCode::ModuleExists
+        | ErrorCode::ModuleLimitReached
         | ErrorCode::ModelExists
         | ErrorCode::ModelReferenced
         | ErrorCode::ModelReferencesInUse

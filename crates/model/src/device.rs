@@ -1,19 +1,30 @@
-//! A device in its hub: the identity and the device twin.
+//! A device in its hub, or a module of a device: the identity and the twin.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{DeviceId, Etag, KeyPair, Timestamp};
+use crate::{DeviceAddress, DeviceId, Etag, KeyPair, ModuleId, Timestamp};
 
-/// A device: its identity and its twin live and die together.
+/// A device, or a module of a device: its identity and its twin live and die together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Device {
-    /// Unique in the hub.
+    /// Unique in the hub; of a module that of its device.
     pub id: DeviceId,
+    /// Of a module its id, unique on its device (Azure article "Understand and use module twins in IoT Hub").
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module: Option<ModuleId>,
     /// Who it is and whether it may connect.
     pub identity: Identity,
     /// Its desired and reported state.
     pub twin: DeviceTwin,
+}
+
+impl Device {
+    /// Whom the hub knows it as.
+    #[must_use]
+    pub fn address(&self) -> DeviceAddress {
+        DeviceAddress { device: self.id.clone(), module: self.module.clone() }
+    }
 }
 
 /// The identity registry's entry. Azure article "Understand the identity registry in your IoT hub".
@@ -23,7 +34,7 @@ pub struct Identity {
     pub generation_id: String,
     /// Changes with every change of the identity.
     pub etag: Etag,
-    /// Whether it may connect.
+    /// Whether it may connect. A module has none of its own: it may as long as its device may.
     pub status: Status,
     /// Why, in the operator's words; up to 128 characters.
     pub status_reason: Option<String>,
@@ -37,6 +48,9 @@ pub struct Identity {
     pub iot_edge: bool,
     /// The provisioning service that registered it, if one did: resource name and registration id.
     pub provisioned_by: Option<ProvisionedBy>,
+    /// Of a module: who looks after it, in the operator's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed_by: Option<String>,
 }
 
 /// Which provisioning service registered a device, and under which id.

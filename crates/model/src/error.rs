@@ -61,6 +61,12 @@ pub enum ErrorCode {
     DeviceNotFound,
     /// A device of that id exists.
     DeviceExists,
+    /// No such module on that device.
+    ModuleNotFound,
+    /// A module of that id exists on that device.
+    ModuleExists,
+    /// The device has as many modules as it may have.
+    ModuleLimitReached,
     /// The device is disabled.
     DeviceDisabled,
     /// The device is not connected.

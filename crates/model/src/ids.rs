@@ -68,6 +68,12 @@ text_id! {
 }
 
 text_id! {
+    /// A module's id on its device, of the same characters as a device's (the same article, "Module identity
+    /// properties").
+    ModuleId
+}
+
+text_id! {
     /// A device's id in the provisioning service: up to 128 of ASCII letters, digits and `-._:`, the last of them a
     /// letter, a digit or a hyphen; case does not matter, so it is kept in lower case for comparison and as it came for
     /// display (Azure article "Terminology", section "Registration ID").
@@ -169,18 +175,30 @@ const OF_DPS: &str = ".dps";
 impl DeviceId {
     /// Checks the rules above.
     pub fn parse(text: &str) -> Result<Self> {
-        let good = |b: u8| b.is_ascii_alphanumeric() || b"-:.+%_#*?!(),=@;$'".contains(&b);
-        if (1..=128).contains(&text.len()) && text.bytes().all(good) {
-            return Ok(Self(text.into()));
-        }
-        Err(Error::new(
-            ErrorCode::InvalidArgument,
-            format!(
-                "'{}' is no device id: use 1 to 128 ASCII letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ '",
-                shown(text)
-            ),
-        ))
+        of_registry(text, "device").map(Self)
     }
+}
+
+impl ModuleId {
+    /// Checks the rules above.
+    pub fn parse(text: &str) -> Result<Self> {
+        of_registry(text, "module").map(Self)
+    }
+}
+
+/// An id of the identity registry.
+fn of_registry(text: &str, noun: &str) -> Result<Box<str>> {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"-:.+%_#*?!(),=@;$'".contains(&b);
+    if (1..=128).contains(&text.len()) && text.bytes().all(good) {
+        return Ok(text.into());
+    }
+    Err(Error::new(
+        ErrorCode::InvalidArgument,
+        format!(
+            "'{}' is no {noun} id: use 1 to 128 ASCII letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ '",
+            shown(text)
+        ),
+    ))
 }
 
 impl RegistrationId {

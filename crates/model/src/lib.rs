@@ -4,6 +4,7 @@
 //! What a type here serializes to is its *stored* form (golden files in `store` keep it readable); what a protocol
 //! shows of it is decided in `edges`.
 
+pub mod address;
 pub mod device;
 pub mod digital_twin;
 pub mod enrollment;
@@ -21,8 +22,9 @@ pub mod sas;
 pub mod secret;
 pub mod time;
 
+pub use address::DeviceAddress;
 pub use error::{Error, ErrorCode, Result};
-pub use ids::{DeviceId, Etag, OwnerName, RegistrationId, ResourceName};
+pub use ids::{DeviceId, Etag, ModuleId, OwnerName, RegistrationId, ResourceName};
 pub use random::{Random, SystemRandom};
 pub use secret::{Key, KeyPair};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};

@@ -1,19 +1,25 @@
-//! The IoT Hub query language over device twins: `SELECT .. FROM devices [WHERE ..]`, evaluated on the device twin's
-//! JSON document (`deviceId`, `status`, `tags.*`, `properties.desired.*`, `properties.reported.*`, ..).
+//! The IoT Hub query language over device twins and module twins: `SELECT .. FROM devices [WHERE ..] [GROUP BY ..]`, or
+//! `FROM devices.modules`, evaluated on the twin's JSON document (`deviceId`, `moduleId`, `status`, `tags.*`,
+//! `properties.desired.*`, `properties.reported.*`, ..).
 //!
 //! Source: Azure "IoT Hub query language for device and module twins, jobs, and message routing".
 
 mod ast;
 mod parse;
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value as Json};
 
-pub use self::ast::{Aggregate, Collection, Column, ColumnValue, SelectList};
+pub use self::ast::{Collection, Column, ColumnValue, SelectList};
+pub use crate::totals::Aggregate;
 use crate::{
     Hints, Limits, QueryError,
     eval::{self, Scope, walk},
     expr::{Expr, Path},
     hints,
+    order::SortKey,
+    totals::Total,
     value::Value,
 };
 
@@ -24,6 +30,7 @@ pub struct Query {
     select: SelectList,
     collection: Collection,
     filter: Option<Expr>,
+    group_by: Vec<Path>,
 }
 
 /// Parses and checks a query within [`Limits::HUB`].
@@ -66,8 +73,7 @@ impl Query {
     /// Whether rows are computed from many documents: then [`Query::aggregator`] makes the answer, not
     /// [`Query::project`].
     pub fn is_aggregate(&self) -> bool {
-        matches!(&self.select, SelectList::Columns(columns)
-            if columns.iter().any(|column| matches!(column.value, ColumnValue::Aggregate(_))))
+        !self.group_by.is_empty() || self.aggregates().next().is_some()
     }
 
     /// Conditions that every match fulfils (`ids` are device ids); to narrow down candidates, never to decide.
@@ -102,37 +108,90 @@ impl Query {
 
     /// Starts an answer that is computed from all matches.
     pub fn aggregator(&self) -> Aggregator<'_> {
-        Aggregator { query: self, count: 0 }
+        let mut aggregator = Aggregator { query: self, groups: BTreeMap::new(), bytes: 0 };
+        if self.group_by.is_empty() {
+            aggregator.group(SortKey::ascending(Vec::new()));
+        }
+        aggregator
+    }
+
+    fn columns(&self) -> &[Column] {
+        match &self.select {
+            SelectList::All => &[],
+            SelectList::Columns(columns) => columns,
+        }
+    }
+
+    fn aggregates(&self) -> impl Iterator<Item = &Aggregate> {
+        self.columns().iter().filter_map(|column| match &column.value {
+            ColumnValue::Aggregate(aggregate) => Some(aggregate),
+            ColumnValue::Path(_) => None,
+        })
     }
 }
 
-/// An answer in the making: feed it every match, then take the rows.
+/// An answer in the making: feed it every match, then take the rows. It holds a row for each group.
 #[derive(Debug)]
 pub struct Aggregator<'q> {
     query: &'q Query,
-    count: u64,
+    groups: BTreeMap<SortKey, Vec<Total>>,
+    bytes: usize,
 }
 
 impl Aggregator<'_> {
     /// Takes in a document for which [`Query::matches`] holds.
-    pub fn add(&mut self, _document: &Json) {
-        self.count += 1;
+    pub fn add(&mut self, document: &Json) {
+        let query = self.query;
+        let common = query.group_by.iter().map(|path| walk(document, &path.segments, false).cloned());
+        let totals = self.group(SortKey::ascending(common.collect()));
+        for (aggregate, total) in query.aggregates().zip(totals) {
+            total.add(aggregate.path().and_then(|path| walk(document, &path.segments, false)));
+        }
     }
 
-    /// The rows; one, also when nothing matched. None for a query without aggregates.
+    /// About how many bytes the groups take.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The rows, in order of what the matches of each have in common; without `GROUP BY` one, also when nothing matched.
+    /// What is undefined, such as the average of nothing, is left out. None for a query without aggregates.
     pub fn finish(self) -> Vec<Json> {
-        if !self.query.is_aggregate() {
+        let query = self.query;
+        if !query.is_aggregate() {
             return Vec::new();
         }
-        let mut row = Map::new();
-        if let SelectList::Columns(columns) = &self.query.select {
-            for column in columns {
-                if let ColumnValue::Aggregate(Aggregate::Count) = column.value {
-                    row.insert(column.name.clone(), self.count.into());
+        self.groups.into_iter().map(|(key, totals)| query.group_row(&key, &totals)).collect()
+    }
+
+    fn group(&mut self, key: SortKey) -> &mut [Total] {
+        const TOTAL: usize = 128;
+        let (query, bytes) = (self.query, &mut self.bytes);
+        let size = key.size();
+        self.groups.entry(key).or_insert_with(|| {
+            let totals: Vec<_> = query.aggregates().map(Total::of).collect();
+            *bytes += size + totals.len() * TOTAL;
+            totals
+        })
+    }
+}
+
+impl Query {
+    fn group_row(&self, key: &SortKey, totals: &[Total]) -> Json {
+        let (mut row, mut totals) = (Map::new(), totals.iter());
+        for column in self.columns() {
+            let value = match &column.value {
+                ColumnValue::Aggregate(_) => totals.next().and_then(Total::value),
+                ColumnValue::Path(path) => {
+                    let at = self.group_by.iter().position(|grouped| grouped == path);
+                    at.and_then(|at| key.parts.get(at)).and_then(|part| part.value.clone())
                 }
+            };
+            if let Some(value) = value {
+                row.insert(column.name.clone(), value);
             }
         }
-        vec![Json::Object(row)]
+        Json::Object(row)
     }
 }
 

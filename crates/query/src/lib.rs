@@ -17,7 +17,9 @@ mod functions;
 mod hints;
 mod lexer;
 mod limits;
+mod order;
 mod parser;
+mod totals;
 mod value;
 
 pub mod devices;
@@ -30,4 +32,5 @@ pub use expr::{ArithmeticOp, CompareOp, Expr, ExprKind, Literal, Path, Segment, 
 pub use functions::Function;
 pub use hints::{Hints, PredicateOp, PropertyPredicate};
 pub use limits::Limits;
+pub use totals::Aggregate;
 pub use value::{Number, Value};

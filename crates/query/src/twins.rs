@@ -25,7 +25,6 @@ mod ast;
 mod groups;
 mod names;
 mod needs;
-mod order;
 mod parse;
 mod row;
 
@@ -33,15 +32,15 @@ use serde_json::{Map, Value as Json};
 
 pub use self::{
     ast::{
-        Aggregate, Alias, AliasKind, Collection, GroupColumn, GroupItem, Moment, OrderBy, OrderItem,
-        Projection, SelectList, Step, StepDirection,
+        Alias, AliasKind, Collection, GroupColumn, GroupItem, Moment, OrderBy, OrderItem, Projection,
+        SelectList, Step, StepDirection,
     },
     groups::Totals,
     needs::{Condition, Need},
-    order::SortKey,
     row::{Bindings, Columns, ModelTree},
 };
 use crate::{Hints, Limits, QueryError, eval, expr::Expr, expr::Path, hints};
+pub use crate::{order::SortKey, totals::Aggregate};
 
 /// A checked query: every alias in it is declared, every function known.
 #[derive(Debug, Clone, PartialEq)]

@@ -77,6 +77,76 @@ fn rows() {
 }
 
 #[test]
+fn modules() {
+    let mut module = device();
+    module["moduleId"] = json!("m");
+    for condition in
+        ["moduleId = 'm'", "devices.modules.moduleId = 'm'", "devices.moduleId = 'm' AND deviceId = 'dev-1'"]
+    {
+        let query = devices::parse(&format!("SELECT * FROM devices.modules WHERE {condition}")).unwrap();
+        assert_eq!(query.collection(), devices::Collection::Modules);
+        assert!(query.matches(&module), "{condition}");
+        assert!(!query.matches(&device()), "{condition}");
+    }
+    let query = devices::parse("SELECT devices.modules.moduleId FROM Devices.Modules").unwrap();
+    assert_eq!(query.project(&module), json!({"moduleId": "m"}));
+}
+
+fn answer(query: &str, documents: &[Json]) -> Vec<Json> {
+    let query = devices::parse(query).unwrap();
+    let mut aggregator = query.aggregator();
+    documents.iter().filter(|document| query.matches(document)).for_each(|document| aggregator.add(document));
+    aggregator.finish()
+}
+
+#[test]
+fn groups() {
+    let documents = ["Success", "Error", "Success", "Pending", "Success", "Pending"]
+        .into_iter()
+        .zip([1.0, 2.0, 3.0, 4.0, 5.0, 6.5])
+        .map(|(status, n)| json!({"status": status, "n": n, "big": 9_007_199_254_740_993_i64, "s": format!("s{n}")}))
+        .chain([json!({"n": "text", "x": {"y": null}})])
+        .collect::<Vec<_>>();
+    assert_eq!(
+        answer("SELECT status AS s, COUNT() AS numberOfDevices FROM devices GROUP BY status", &documents),
+        [
+            json!({"numberOfDevices": 1}),
+            json!({"s": "Error", "numberOfDevices": 1}),
+            json!({"s": "Pending", "numberOfDevices": 2}),
+            json!({"s": "Success", "numberOfDevices": 3}),
+        ]
+    );
+    assert_eq!(
+        answer(
+            "SELECT AVG(n) AS a, sum(devices.n) AS s, MIN(n), MAX(n), SUM(big) AS b FROM devices",
+            &documents
+        ),
+        [json!({"a": 21.5 / 6.0, "s": 21.5, "MIN": 1.0, "MAX": "text", "b": 54_043_195_528_445_958_i64})]
+    );
+    assert_eq!(
+        answer("SELECT MIN(s), MAX(s) FROM devices WHERE status = 'Pending' GROUP BY status", &documents),
+        [json!({"MIN": "s4", "MAX": "s6.5"})]
+    );
+    assert_eq!(answer("SELECT AVG(n), SUM(n), COUNT() FROM devices", &[]), [json!({"COUNT": 0})]);
+    assert_eq!(answer("SELECT COUNT() FROM devices GROUP BY status", &[]), Vec::<Json>::new());
+    // Without an aggregate it is what there is of each.
+    assert_eq!(answer("SELECT x FROM devices GROUP BY x, n", &documents[..2]), [json!({}), json!({})]);
+}
+
+#[test]
+fn groups_take_room() {
+    let query = devices::parse("SELECT n, COUNT() FROM devices GROUP BY n").unwrap();
+    let mut aggregator = query.aggregator();
+    for n in 0..100 {
+        aggregator.add(&json!({"n": n % 10}));
+    }
+    let few = aggregator.bytes();
+    assert!(few >= 10 * 128 && few < 100 * 128, "{few}");
+    aggregator.add(&json!({"n": "x".repeat(10_000)}));
+    assert!(aggregator.bytes() > few + 10_000);
+}
+
+#[test]
 fn hints() {
     let hints =
         devices::parse("SELECT * FROM devices WHERE deviceId IN ['b', 'a'] AND tags.x = 1").unwrap().hints();
@@ -89,8 +159,14 @@ fn refusals() {
     let table = [
         ("foo", 0, "expected SELECT, found 'foo'"),
         ("SELECT * FROM device", 14, "did you mean devices?"),
-        ("SELECT * FROM devices.modules", 21, "expected WHERE or the end of the query"),
-        ("SELECT deviceId, COUNT() FROM devices", 17, "an aggregate cannot stand beside a property"),
+        ("SELECT * FROM devices.jobs", 22, "expected modules, found 'jobs'"),
+        ("SELECT deviceId, COUNT() FROM devices", 7, "deviceId must be in GROUP BY"),
+        ("SELECT status, tags.x FROM devices GROUP BY status", 15, "x must be in GROUP BY"),
+        ("SELECT * FROM devices GROUP BY status", 0, "SELECT * cannot be grouped"),
+        ("SELECT COUNT() FROM devices GROUP status", 34, "expected BY"),
+        ("SELECT COUNT() FROM devices GROUP BY status,", 44, "a property"),
+        ("SELECT SUM() FROM devices", 11, "a property"),
+        ("SELECT COUNT(x) FROM devices", 13, "expected ')'"),
         ("SELECT MEDIAN(x) FROM devices", 7, "there is no aggregate MEDIAN"),
         ("SELECT * FROM devices WHERE is_define(x)", 28, "did you mean IS_DEFINED?"),
         ("SELECT * FROM devices WHERE a[x] = 1", 30, "expected an array index"),

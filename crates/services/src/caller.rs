@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use pollux_model::resource::{PolicyRight, ResourceKind};
-use pollux_model::{DeviceId, Error, ErrorCode, RegistrationId, ResourceName, Result, Timestamp};
+use pollux_model::{DeviceAddress, Error, ErrorCode, RegistrationId, ResourceName, Result, Timestamp};
 
 /// What a caller may be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,8 +25,8 @@ pub enum Right {
 pub enum Identity {
     /// A shared access policy of a resource.
     Policy { kind: ResourceKind, resource: ResourceName, policy: String },
-    /// A device of a hub.
-    Device { hub: ResourceName, id: DeviceId, generation_id: String, by: DeviceProof },
+    /// A device of a hub, or a module of one.
+    Device { hub: ResourceName, id: DeviceAddress, generation_id: String, by: DeviceProof },
     /// A device that registers with a provisioning service.
     Registration {
         /// The provisioning service.
@@ -157,14 +157,14 @@ impl Caller {
         }
     }
 
-    /// [`ErrorCode::Forbidden`] unless the caller is that device of that hub (in its present generation, which the
-    /// edge made sure of when the connection began).
-    pub fn require_device(&self, hub: &ResourceName, device: &DeviceId) -> Result<()> {
+    /// [`ErrorCode::Forbidden`] unless the caller is that device or module of that hub (in its present generation, which
+    /// the edge made sure of when the connection began). A device is not its modules, nor are they it.
+    pub fn require_device(&self, hub: &ResourceName, device: &DeviceAddress) -> Result<()> {
         match &self.identity {
             Identity::Device { hub: own_hub, id, .. } if own_hub == hub && id == device => Ok(()),
             _ => Err(Error::new(
                 ErrorCode::Forbidden,
-                format!("only the device '{device}' itself may do this"),
+                format!("only the {} '{device}' itself may do this", device.noun()),
             )),
         }
     }

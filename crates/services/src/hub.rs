@@ -4,14 +4,20 @@
 //!   device ──telemetry──▶ routing ──▶ event log (durable) ──▶ acknowledgement
 //!   service ──change────▶ one commit: device + the events that tell of it (outbox) ──▶ live connection told
 //! ```
+//!
+//! A module of a device is what a device is, under a [`DeviceAddress`] of two ids: it has a connection, keys and a twin
+//! of its own. What acts for either of them takes the address.
 
 mod authenticate;
 pub mod cloud_to_device;
 mod connections;
 mod create_device;
+mod create_module;
 mod delete_device;
+mod delete_module;
 mod device_twin;
 pub mod get_device;
+mod get_module;
 pub mod hub_event;
 mod import_device;
 mod invoke_method;
@@ -26,20 +32,22 @@ mod test_routes;
 mod twin_merge;
 mod twin_rules;
 mod update_device;
+mod update_module;
 mod without_certificates;
 
 use std::sync::Arc;
 
 use pollux_model::device::Device;
 use pollux_model::resource::Resource;
-use pollux_model::{DeviceId, Error, ErrorCode, Result};
+use pollux_model::{DeviceAddress, DeviceId, Error, ErrorCode, Result, ids};
 use pollux_store::{Batch, CommitError};
 
 pub use connections::{Connection, Connections, DeviceCommand, DeviceLink, Entering, OpenMethods};
 pub use create_device::{AuthenticationInput, DeviceInput};
+pub use create_module::ModuleInput;
 pub use device_twin::{properties_for_device, twin_document};
 pub use hub_event::{HubEvent, System};
-pub use import_device::ImportMode;
+pub use import_device::{ImportMode, Imported};
 pub use invoke_method::{MethodAnswer, MethodCall, MethodFailure, MethodInput};
 pub use patch_twin::{DesiredChange, TwinInput};
 pub use presence::{Presence, Presences};
@@ -74,12 +82,12 @@ impl Hub {
         Arc::new(Self { context, routes, connections, feedback, desired_order })
     }
 
-    /// Commits a change of a device. Where the answer was lost the change may be there all the same: whoever has the
+    /// Commits a change of a device or module. Where the answer was lost the change may be there all the same: whoever has the
     /// device's connection is made to look, for nobody will tell it.
     async fn commit(
         &self,
         hub: &Resource,
-        id: &DeviceId,
+        id: &DeviceAddress,
         batch: Batch,
     ) -> std::result::Result<(), CommitError> {
         let committed = self.context.store.commit(batch).await;
@@ -93,8 +101,29 @@ impl Hub {
     async fn existing(&self, hub: &Resource, id: &DeviceId) -> Result<Device> {
         self.context.store.device(&hub.name, id).await?.ok_or_else(|| no_device(id))
     }
+
+    /// A device or module that must be there.
+    ///
+    /// # Errors
+    /// [`ErrorCode::ModuleNotFound`] where it is the module that is not, [`ErrorCode::DeviceNotFound`].
+    async fn addressed(&self, hub: &Resource, id: &DeviceAddress) -> Result<Device> {
+        let Some(module) = &id.module else { return self.existing(hub, &id.device).await };
+        if let Some(found) = self.context.store.module(&hub.name, &id.device, module).await? {
+            return Ok(found);
+        }
+        self.existing(hub, &id.device).await?;
+        let message = format!("there is no module '{}' on the device '{}'", ids::shown(module), id.device);
+        Err(Error::new(ErrorCode::ModuleNotFound, message))
+    }
+
+    /// Ends the connections of devices and modules.
+    async fn cut_off(&self, hub: &Resource, ids: &[DeviceAddress], reason: &'static str) {
+        for id in ids {
+            self.connections.deliver(&hub.name, id, DeviceCommand::Close { reason: reason.into() }).await;
+        }
+    }
 }
 
 fn no_device(id: &str) -> Error {
-    Error::new(ErrorCode::DeviceNotFound, format!("there is no device '{}'", pollux_model::ids::shown(id)))
+    Error::new(ErrorCode::DeviceNotFound, format!("there is no device '{}'", ids::shown(id)))
 }

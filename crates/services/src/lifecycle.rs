@@ -2,7 +2,7 @@
 
 use pollux_model::registration::RegistrationStatus;
 use pollux_model::resource::{Properties, Resource, ResourceKind};
-use pollux_model::{DeviceId, RegistrationId, ResourceName, Result};
+use pollux_model::{DeviceAddress, DeviceId, RegistrationId, ResourceName, Result};
 
 use crate::context::Context;
 
@@ -50,12 +50,16 @@ pub async fn standing(context: &Context, hub: Option<&str>, device: &str, twin: 
     Ok(Standing::Absent)
 }
 
-/// Whether `generation_id` is that of a device that bears the id `device` now, in a hub of this deployment. What an
-/// earlier device of that id said is not meant for the twin of the present one.
-pub async fn is_present_generation(context: &Context, device: &str, generation_id: &str) -> Result<bool> {
-    let Ok(id) = DeviceId::parse(device) else { return Ok(false) };
+/// Whether `generation_id` is that of a device (or of a module of one) that bears the id `device` now, in a hub of this
+/// deployment. What an earlier device of that id said is not meant for the twin of the present one.
+pub async fn is_present_generation(
+    context: &Context,
+    (device, module): (&str, Option<&str>),
+    generation_id: &str,
+) -> Result<bool> {
+    let Ok(id) = DeviceAddress::of(device, module) else { return Ok(false) };
     for hub in context.table.all().iter().filter(|resource| resource.kind() == ResourceKind::Hub) {
-        let found = context.store.device(&hub.name, &id).await?;
+        let found = context.store.addressed(&hub.name, &id).await?;
         if found.is_some_and(|device| device.identity.generation_id == generation_id) {
             return Ok(true);
         }

@@ -132,6 +132,8 @@ pub struct Limits {
     pub audited_refusals_a_minute: u32,
     /// Attempts of a custom allocation webhook that does not answer, or says that it failed (429, 5xx). Ours.
     pub allocation_attempts: u32,
+    /// Modules of one device: 50 ("Understand and use module twins in IoT Hub").
+    pub modules_per_device: usize,
     /// What goes along with a direct method, in bytes: 128 KiB ("Understand and invoke direct methods from IoT Hub").
     pub method_payload: usize,
     /// Enrichments of a hub: 10 ("Message enrichments for device-to-cloud IoT Hub messages").
@@ -220,6 +222,7 @@ impl Default for Limits {
             bulk_enrollments: 10,
             audited_refusals_a_minute: 10,
             allocation_attempts: 3,
+            modules_per_device: 50,
             method_payload: 128 * 1024,
             enrichments: 10,
             ca_certificates: 25,

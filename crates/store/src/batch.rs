@@ -9,7 +9,7 @@ use pollux_model::job::{Job, JobKind};
 use pollux_model::message::{MessageQueue, MqttSession, QueuedMessage};
 use pollux_model::registration::Registration;
 use pollux_model::resource::{Resource, ResourceKind};
-use pollux_model::{DeviceId, Etag, OwnerName, RegistrationId, ResourceName, Timestamp};
+use pollux_model::{DeviceAddress, DeviceId, Etag, OwnerName, RegistrationId, ResourceName, Timestamp};
 
 use crate::error::Mismatch;
 use crate::functions::ConsumerKey;
@@ -77,17 +77,19 @@ pub enum Write {
     /// A resource.
     PutResource { resource: Box<Resource>, expect: Expect },
     /// Removes a resource **and every row of its instance** in every table: of a DPS its enrollments, groups and
-    /// registration records; of a hub its devices, messages and sessions; of a digital twins instance its models, twins,
+    /// registration records; of a hub its devices and their modules, messages and sessions; of a digital twins instance its models, twins,
     /// relationships, their past and jobs; of an event hubs namespace the checkpoints in it; of a function app its dead letters and the checkpoints whose
     /// owner begins with `functions/<app>/`. Outbox entries stay. With [`Expect::Any`] the rows go even if the resource
     /// is not there.
     DeleteResource { kind: ResourceKind, name: ResourceName, expect: Expect },
 
-    /// A device: identity and twin. `identity` and `twin` expectations are checked against the two etags separately;
-    /// `Absent` / `Present` mean the device itself.
+    /// A device, or a module of a device: identity and twin. `identity` and `twin` expectations are checked against the
+    /// two etags separately; `Absent` / `Present` mean the device itself. A module's device must exist (checked after
+    /// the expectations).
     PutDevice { hub: ResourceName, device: Box<Device>, identity: Expect, twin: Expect },
-    /// Removes a device with its messages and its session; `identity` is checked against the identity's etag.
-    DeleteDevice { hub: ResourceName, id: DeviceId, identity: Expect },
+    /// Removes a device that has no modules (checked after the expectation) with its messages and its session, or a module;
+    /// `identity` is checked against the identity's etag.
+    DeleteDevice { hub: ResourceName, id: DeviceAddress, identity: Expect },
     /// Checks that a device is not there, writes nothing.
     RequireNoDevice { hub: ResourceName, id: DeviceId },
 

@@ -46,6 +46,10 @@ pub enum Mismatch {
     NoTarget,
     /// A queue has as many messages as it may have.
     QueueFull,
+    /// A device still has modules.
+    HasModules,
+    /// A module's device is not there.
+    NoDevice,
     /// A lease is not its owner's any more, or not in that epoch.
     LeaseLost,
 }

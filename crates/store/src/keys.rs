@@ -1,8 +1,10 @@
 //! What both backends read the same way: how ids compare, where a page goes on, how many rows to ask for.
 
+use pollux_model::device::Device;
 use pollux_model::digital_twin::Relationship;
 
 use crate::error::StoreError;
+use crate::modules::after_module;
 
 /// An id as it compares where case does not matter.
 pub(crate) fn folded(id: &str) -> String {
@@ -29,6 +31,17 @@ pub(crate) fn mark_of(source: &str, id: &str) -> String {
 pub(crate) fn relationship_place(after: Option<&str>) -> Result<(String, String), StoreError> {
     let foreign =
         |_| StoreError::Corrupt("a page of relationships is asked for with a foreign mark".to_owned());
+    after.map_or_else(|| Ok(Default::default()), |mark| serde_json::from_str(mark).map_err(foreign))
+}
+
+/// Where a page of modules ends, as [`relationship_mark`]. Ids have no character that would have to be told apart.
+pub(crate) fn module_mark(module: &Device) -> String {
+    after_module(&module.address())
+}
+
+/// The place such a mark stands for; the beginning when there is none.
+pub(crate) fn module_place(after: Option<&str>) -> Result<(String, String), StoreError> {
+    let foreign = |_| StoreError::Corrupt("a page of modules is asked for with a foreign mark".to_owned());
     after.map_or_else(|| Ok(Default::default()), |mark| serde_json::from_str(mark).map_err(foreign))
 }
 

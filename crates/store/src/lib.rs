@@ -16,6 +16,7 @@ pub mod jobs;
 mod keys;
 pub mod leases;
 pub mod messages;
+pub mod modules;
 pub mod observer;
 pub mod outbox;
 pub mod portable;

@@ -15,7 +15,7 @@ use pollux_model::job::Job;
 use pollux_model::message::{MqttSession, QueuedMessage};
 use pollux_model::registration::Registration;
 use pollux_model::resource::Resource;
-use pollux_model::{DeviceId, OwnerName, ResourceName};
+use pollux_model::{DeviceAddress, OwnerName, ResourceName};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
@@ -61,11 +61,13 @@ pub enum Table {
     QueuedMessages,
     /// What MQTT connections left.
     MqttSessions,
+    /// Modules of devices.
+    Modules,
 }
 
 impl Table {
     /// All, in an order in which they can be imported.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Resources,
         Self::Secrets,
         Self::Devices,
@@ -82,6 +84,7 @@ impl Table {
         Self::TwinHistory,
         Self::QueuedMessages,
         Self::MqttSessions,
+        Self::Modules,
     ];
 
     /// Its name, in backends too.
@@ -104,6 +107,7 @@ impl Table {
             Self::Jobs => "jobs",
             Self::QueuedMessages => "queued_messages",
             Self::MqttSessions => "mqtt_sessions",
+            Self::Modules => "modules",
         }
     }
 }
@@ -184,6 +188,10 @@ pub enum Row {
         hub: ResourceName,
         session: Box<MqttSession>,
     },
+    Modules {
+        hub: ResourceName,
+        module: Box<Device>,
+    },
 }
 
 /// Bytes, in JSON as base64.
@@ -224,6 +232,7 @@ impl Row {
             Self::Jobs { .. } => Table::Jobs,
             Self::QueuedMessages { .. } => Table::QueuedMessages,
             Self::MqttSessions { .. } => Table::MqttSessions,
+            Self::Modules { .. } => Table::Modules,
         }
     }
 
@@ -236,7 +245,7 @@ impl Row {
         Ok(match self {
             Self::Resources { resource } => Write::PutResource { resource, expect },
             Self::Secrets { secret } => Write::PutSecret { secret, expect },
-            Self::Devices { hub, device } => {
+            Self::Devices { hub, device } | Self::Modules { hub, module: device } => {
                 Write::PutDevice { hub, device, identity: Expect::Any, twin: Expect::Any }
             }
             Self::Enrollments { dps, enrollment } => Write::PutEnrollment { dps, enrollment, expect },
@@ -300,6 +309,7 @@ impl Shape {
             Table::Resources => (&["kind", "name"], &["document"]),
             Table::Secrets => (&["scope", "id"], &["document"]),
             Table::Devices => (&["hub", "id"], &["identity", "twin"]),
+            Table::Modules => (&["hub", "device", "id"], &["identity", "twin"]),
             Table::Enrollments | Table::EnrollmentGroups | Table::Registrations => {
                 (&["dps", "id"], &["document"])
             }
@@ -366,17 +376,18 @@ pub(crate) fn read(table: Table, shape: Shape, cells: &dyn Cells) -> Result<Row,
     let owner = |at| OwnerName::parse(&cells.text(at)?).map_err(|error| StoreError::Corrupt(error.message));
     let document = || cells.text(first);
     let name = table.as_str();
+    let device = |module: Option<&str>| -> Result<_, StoreError> {
+        let address = DeviceAddress::of(&cells.text(1)?, module);
+        let DeviceAddress { device: id, module } =
+            address.map_err(|error| StoreError::Corrupt(error.message))?;
+        let twin = decode(name, &cells.text(first + 1)?)?;
+        Ok(Box::new(Device { id, module, identity: decode(name, &document()?)?, twin }))
+    };
     Ok(match table {
         Table::Resources => Row::Resources { resource: decode(name, &document()?)? },
         Table::Secrets => Row::Secrets { secret: decode(name, &document()?)? },
-        Table::Devices => Row::Devices {
-            hub: instance(0)?,
-            device: Box::new(Device {
-                id: DeviceId::parse(&cells.text(1)?).map_err(|error| StoreError::Corrupt(error.message))?,
-                identity: decode(name, &document()?)?,
-                twin: decode(name, &cells.text(first + 1)?)?,
-            }),
-        },
+        Table::Devices => Row::Devices { hub: instance(0)?, device: device(None)? },
+        Table::Modules => Row::Modules { hub: instance(0)?, module: device(Some(&cells.text(2)?))? },
         Table::Enrollments => Row::Enrollments { dps: instance(0)?, enrollment: decode(name, &document()?)? },
         Table::EnrollmentGroups => {
             Row::EnrollmentGroups { dps: instance(0)?, group: decode(name, &document()?)? }

@@ -24,6 +24,7 @@ mod jobs;
 mod leases;
 mod messages;
 mod migrate;
+mod modules;
 mod noun;
 mod open_error;
 mod outbox;

@@ -14,9 +14,9 @@ pub(crate) struct Prepared {
 /// The JSON texts of one write; empty where it has none.
 #[derive(Debug, Default)]
 pub(crate) struct Documents {
-    /// The row's document; of a device the identity.
+    /// The row's document; of a device or module the identity.
     pub(crate) main: String,
-    /// The twin of a device.
+    /// The twin of a device or module.
     pub(crate) twin: String,
 }
 

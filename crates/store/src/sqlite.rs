@@ -24,6 +24,7 @@ mod lock;
 mod messages;
 mod migrate;
 mod models;
+mod modules;
 mod outbox;
 mod portable;
 mod readers;

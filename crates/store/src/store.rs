@@ -16,6 +16,7 @@ use crate::history::History;
 use crate::jobs::Jobs;
 use crate::leases::Leases;
 use crate::messages::Messages;
+use crate::modules::Modules;
 use crate::observer::Observer;
 use crate::portable::Portable;
 use crate::property_indexes::PropertyIndexes;
@@ -48,6 +49,7 @@ use crate::twins::Twins;
 pub trait Store:
     Resources
     + Devices
+    + Modules
     + Enrollments
     + Registrations
     + Twins

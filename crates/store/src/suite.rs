@@ -12,6 +12,7 @@ mod history;
 mod instances;
 mod leases;
 mod messages;
+mod modules;
 mod outbox;
 mod paging;
 mod portable;
@@ -111,6 +112,11 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         instances::deleting_an_app_forgets_its_checkpoints,
         instances::deleting_an_owner_of_streams_forgets_what_it_kept,
         instances::counts_are_per_instance,
+        modules::modules_come_back_whole,
+        modules::a_module_needs_its_device,
+        modules::a_device_with_modules_stays,
+        modules::modules_page_in_order_of_their_devices,
+        modules::a_module_and_its_device_come_and_go_at_once,
         concurrency::one_of_many_conflicting_commits_wins,
         concurrency::no_update_is_lost,
         concurrency::everyone_reads_his_own_writes,

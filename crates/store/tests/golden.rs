@@ -14,16 +14,20 @@ use std::sync::Arc;
 use pollux_store::Batch;
 use pollux_store::sqlite::{SqliteOptions, SqliteStore};
 use pollux_store::store::DynStore;
-use pollux_store::suite::fixtures::{check_everything, check_history, check_messages, everything};
+use pollux_store::suite::fixtures::{
+    check_everything, check_history, check_messages, check_modules, everything,
+};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 /// The newest version.
-const NEWEST: i64 = 5;
+const NEWEST: i64 = 6;
 /// The first with a history of twins.
 const WITH_HISTORY: i64 = 4;
 /// The first with messages in queues.
 const WITH_MESSAGES: i64 = 5;
+/// The first with modules.
+const WITH_MODULES: i64 = 6;
 
 fn golden(version: i64) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/v{version}.sql"))
@@ -47,6 +51,9 @@ async fn what_every_version_wrote_is_read() {
         }
         if version >= WITH_MESSAGES {
             check_messages(&*store).await;
+        }
+        if version >= WITH_MODULES {
+            check_modules(&*store).await;
         }
     }
 }

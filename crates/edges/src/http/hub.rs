@@ -4,8 +4,9 @@
 //! |---|---|
 //! | `POST /devices` | `bulk` |
 //! | `GET /devices?top=`, `GET`, `PUT`, `DELETE /devices/{id}` | `devices`, bodies in `device_json` |
-//! | `GET`, `PATCH`, `PUT /twins/{id}` | `device_twins` |
-//! | `POST /twins/{id}/methods` | `methods` |
+//! | `GET /devices/{id}/modules`, `GET`, `PUT`, `DELETE /devices/{id}/modules/{id}` | `modules`, bodies in `module_json` |
+//! | `GET`, `PATCH`, `PUT /twins/{id}[/modules/{id}]` | `device_twins` |
+//! | `POST /twins/{id}[/modules/{id}]/methods` | `methods` |
 //! | `POST /devices/query` | `query` |
 //! | `GET /statistics/devices`, `GET /statistics/service` | `statistics` |
 //! | `POST /messages/devicebound`, `DELETE /devices/{id}/commands` | `messages` |
@@ -30,6 +31,8 @@ mod events;
 mod feedback;
 mod messages;
 mod methods;
+mod module_json;
+mod modules;
 mod properties;
 mod query;
 mod statistics;
@@ -49,14 +52,19 @@ use serde_json::Value;
 use self::call::Call;
 use super::rest::{etag_header, segments};
 
+/// A device, or a module of it, as a path names it.
+type Ids = (String, Option<String>);
+
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Noun {
     Devices,
     Device(String),
+    Modules(String),
+    Module(String, String),
     Query,
-    Twin(String),
-    Methods(String),
+    Twin(Ids),
+    Methods(Ids),
     DeviceStatistics,
     ServiceStatistics,
     Messages,
@@ -111,11 +119,15 @@ async fn routed(services: &Arc<Services>, request: Request) -> Result<Response> 
         (Noun::Device(id), Method::GET) => devices::get(call, &id).await,
         (Noun::Device(id), Method::PUT) => devices::put(call, id).await,
         (Noun::Device(id), Method::DELETE) => devices::delete(call, &id).await,
+        (Noun::Modules(device), Method::GET) => modules::list(call, &device).await,
+        (Noun::Module(device, id), Method::GET) => modules::get(call, (&device, &id)).await,
+        (Noun::Module(device, id), Method::PUT) => modules::put(call, (device, id)).await,
+        (Noun::Module(device, id), Method::DELETE) => modules::delete(call, (&device, &id)).await,
         (Noun::Query, Method::POST) => query::run(call).await,
-        (Noun::Twin(id), Method::GET) => device_twins::get(call, &id).await,
-        (Noun::Twin(id), Method::PATCH) => device_twins::patch(call, &id).await,
-        (Noun::Twin(id), Method::PUT) => device_twins::replace(call, &id).await,
-        (Noun::Methods(id), Method::POST) => methods::invoke(call, &id).await,
+        (Noun::Twin(ids), Method::GET) => device_twins::get(call, ids).await,
+        (Noun::Twin(ids), Method::PATCH) => device_twins::patch(call, ids).await,
+        (Noun::Twin(ids), Method::PUT) => device_twins::replace(call, ids).await,
+        (Noun::Methods(ids), Method::POST) => methods::invoke(call, ids).await,
         (Noun::Messages, Method::POST) => messages::send(call).await,
         (Noun::Commands(id), Method::DELETE) => messages::purge(call, &id).await,
         (Noun::Feedback, Method::GET) => feedback::receive(call).await,
@@ -136,10 +148,12 @@ fn noun(path: &[String], method: &Method) -> Option<Noun> {
             Some(Noun::Query)
         }
         [devices, id] if is(devices, "devices") => Some(Noun::Device(id.clone())),
-        [twins, id] if is(twins, "twins") => Some(Noun::Twin(id.clone())),
-        [twins, id, methods] if is(twins, "twins") && is(methods, "methods") => {
-            Some(Noun::Methods(id.clone()))
-        }
+        [devices, id, rest @ ..] if is(devices, "devices") => match rest {
+            [modules] if is(modules, "modules") => Some(Noun::Modules(id.clone())),
+            [modules, module] if is(modules, "modules") => Some(Noun::Module(id.clone(), module.clone())),
+            _ => None,
+        },
+        [twins, id, rest @ ..] if is(twins, "twins") => twin_noun(id, rest),
         [statistics, of] if is(statistics, "statistics") && is(of, "devices") => Some(Noun::DeviceStatistics),
         [statistics, of] if is(statistics, "statistics") && is(of, "service") => {
             Some(Noun::ServiceStatistics)
@@ -183,6 +197,22 @@ fn lock(path: &[String]) -> Option<(String, bool)> {
     match path {
         [token] => Some((token.clone(), false)),
         [token, abandon] if abandon.eq_ignore_ascii_case("abandon") => Some((token.clone(), true)),
+        _ => None,
+    }
+}
+
+/// What follows `/twins/{id}`.
+fn twin_noun(id: &str, rest: &[String]) -> Option<Noun> {
+    let is = |word: &str, wanted: &str| word.eq_ignore_ascii_case(wanted);
+    let (ids, rest) = match rest {
+        [modules, module, rest @ ..] if is(modules, "modules") => {
+            ((id.to_owned(), Some(module.clone())), rest)
+        }
+        rest => ((id.to_owned(), None), rest),
+    };
+    match rest {
+        [] => Some(Noun::Twin(ids)),
+        [methods] if is(methods, "methods") => Some(Noun::Methods(ids)),
         _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! A device at its hub over MQTT: which topics mean what (WIRE.md 4.7; Azure article "Communicate with an IoT hub using
+//! A device, or a module of one, at its hub over MQTT: which topics mean what (WIRE.md 4.7; Azure article "Communicate with an IoT hub using
 //! the MQTT protocol").
 //!
 //! ```text
@@ -9,6 +9,9 @@
 //!   $iothub/twin/PATCH/properties/desired/?$version=N  ◀─ the service side changed desired properties
 //!   $iothub/methods/POST/{name}/?$rid=R           ◀─ the service side asks; $iothub/methods/res/{status}/?$rid=R answers
 //! ```
+//!
+//! A module has `devices/{id}/modules/{id}/messages/events/{bag}`, and `devices/{id}/modules/{id}/inputs/#` to listen to:
+//! nothing comes there, for it is an edge device that sends from outputs to inputs.
 
 mod deliveries;
 mod devicebound;
@@ -21,7 +24,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use pollux_model::resource::Resource;
-use pollux_model::{DeviceId, Result, Timestamp};
+use pollux_model::{DeviceAddress, Result, Timestamp};
 use pollux_mqtt::{PacketId, QoS, Will};
 use pollux_services::hub::Connection;
 use pollux_services::hub::cloud_to_device::Settle;
@@ -47,7 +50,7 @@ pub(super) struct Own {
     pub(super) services: Arc<Services>,
     pub(super) hub: Arc<Resource>,
     pub(super) caller: Caller,
-    pub(super) id: DeviceId,
+    pub(super) id: DeviceAddress,
     /// What it announced in its user name.
     pub(super) model_id: Option<String>,
     /// Nothing outlives the connection (`CleanSession` 1).
@@ -136,7 +139,11 @@ impl Session for HubSession {
             }
             return true;
         }
-        self.own.is_devicebound(filter)
+        let own = self.own.own_topic(filter, |id, own| id == own);
+        matches!(
+            (own, &self.own.id.module),
+            (Some("messages/devicebound/#"), None) | (Some("inputs/#"), Some(_))
+        )
     }
 
     fn unsubscribe(&mut self, filter: &str) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pollux_model::sas::SasToken;
-use pollux_model::{DeviceId, Result};
+use pollux_model::{DeviceAddress, Result};
 use pollux_mqtt::{Connect, ConnectRefusal};
 use pollux_services::Caller;
 use pollux_x509::Chain;
@@ -25,17 +25,16 @@ pub(super) async fn open(
     mailbox: Arc<Mailbox>,
 ) -> Result<Box<dyn Session>, ConnectRefusal> {
     let name = connect.username.as_deref().and_then(UserName::parse);
-    let refusal = match name.ok_or(ConnectRefusal::BadUserNameOrPassword)? {
+    match name.ok_or(ConnectRefusal::BadUserNameOrPassword)? {
         UserName::Registration { id_scope, registration_id } => {
-            return registration(&edge, &connect, &peer, id_scope, registration_id).await;
+            registration(&edge, &connect, &peer, id_scope, registration_id).await
         }
-        UserName::Device { host, device_id, ref model_id } => {
-            return device(&edge, &connect, &peer, (host, device_id, model_id.as_deref()), mailbox).await;
+        UserName::Device { host, device_id, module_id, model_id } => {
+            let id = DeviceAddress::of(device_id, module_id);
+            let id = id.map_err(|error| refused(&peer, device_id, &error))?;
+            device(&edge, &connect, &peer, (host, id, model_id), mailbox).await
         }
-        // No module exists yet.
-        UserName::Module => ConnectRefusal::NotAuthorized,
-    };
-    Err(refusal)
+    }
 }
 
 async fn registration(
@@ -67,21 +66,21 @@ async fn device(
     edge: &Arc<Mqtt>,
     connect: &Connect,
     peer: &Peer,
-    (host, device_id, model_id): (&str, &str, Option<&str>),
+    (host, id, model_id): (&str, DeviceAddress, Option<String>),
     mailbox: Arc<Mailbox>,
 ) -> Result<Box<dyn Session>, ConnectRefusal> {
-    if connect.client_id != device_id {
+    let name = id.to_string();
+    if connect.client_id != *name {
         return Err(ConnectRefusal::IdentifierRejected);
     }
-    if model_id.is_some_and(|id| id.len() > MODEL_ID || !id.starts_with("dtmi:")) {
+    if model_id.as_ref().is_some_and(|id| id.len() > MODEL_ID || !id.starts_with("dtmi:")) {
         return Err(ConnectRefusal::BadUserNameOrPassword);
     }
     let credential = credential(connect, peer)?;
     let services = &edge.services;
     let kind = pollux_model::resource::ResourceKind::Hub;
     let found = services.context.table.serving(kind, host).ok_or(ConnectRefusal::NotAuthorized)?;
-    let refused = |error| refused(peer, device_id, &error);
-    let id = DeviceId::parse(device_id).map_err(refused)?;
+    let refused = |error| refused(peer, &name, &error);
     let believed = match &credential {
         Credential::Token(token) => services.hub.authenticate_device(&found, &id, token).await,
         Credential::Certificate(chain) => {
@@ -90,10 +89,9 @@ async fn device(
     };
     let (caller, device) = believed.map_err(refused)?;
     let caller: Caller = caller.from_address(peer.address.ip());
-    if let Some(model_id) = model_id.filter(|id| *id != device.twin.model_id) {
+    if let Some(model_id) = model_id.as_ref().filter(|id| **id != device.twin.model_id) {
         services.hub.announce_model(&caller, &found, &id, model_id).await.map_err(refused)?;
     }
-    let model_id = model_id.map(str::to_owned);
     let clean = connect.clean_session;
     let own = hub::Own { services: Arc::clone(services), hub: found, caller, id, model_id, clean };
     let session = hub::HubSession::enter(own, connect.will.as_ref(), mailbox).await.map_err(refused)?;

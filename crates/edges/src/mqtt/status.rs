@@ -32,6 +32,7 @@ pub(super) const fn refusal(code: ErrorCode) -> ConnectRefusal {
         | ErrorCode::OperationNotFound
         | ErrorCode::EnrollmentDisabled
         | ErrorCode::DeviceNotFound
+        | ErrorCode::ModuleNotFound
         | ErrorCode::DeviceDisabled
         | ErrorCode::DeviceNotOnline
         | ErrorCode::DeviceTimeout
@@ -59,6 +60,8 @@ pub(super) const fn refusal(code: ErrorCode) -> ConnectRefusal {
         | ErrorCode::EnrollmentExists
         | ErrorCode::AllocationFailed
         | ErrorCode::DeviceExists
+        | ErrorCode::ModuleExists
+        | ErrorCode::ModuleLimitReached
         | ErrorCode::ModelExists
         | ErrorCode::ModelReferenced
         | ErrorCode::ModelReferencesInUse
@@ -95,6 +98,7 @@ pub(super) const fn twin(code: ErrorCode) -> u16 {
         | ErrorCode::RegistrationNotFound
         | ErrorCode::OperationNotFound
         | ErrorCode::DeviceNotFound
+        | ErrorCode::ModuleNotFound
         | ErrorCode::DeviceNotOnline
         | ErrorCode::DeviceTimeout
         | ErrorCode::QueueFull
@@ -115,6 +119,8 @@ pub(super) const fn twin(code: ErrorCode) -> u16 {
         | ErrorCode::ResourceInUse
         | ErrorCode::EnrollmentExists
         | ErrorCode::DeviceExists
+        | ErrorCode::ModuleExists
+        | ErrorCode::ModuleLimitReached
         | ErrorCode::ModelExists
         | ErrorCode::ModelReferenced
         | ErrorCode::ModelReferencesInUse

@@ -19,17 +19,17 @@ pub(super) enum UserName<'a> {
         /// As the device writes it.
         registration_id: &'a str,
     },
-    /// A device of a hub.
+    /// A device of a hub, or a module of a device.
     Device {
         /// Host name of the hub, perhaps with a port.
         host: &'a str,
         /// The device id.
         device_id: &'a str,
+        /// Of a module, its id.
+        module_id: Option<&'a str>,
         /// The DTDL model it announces.
         model_id: Option<String>,
     },
-    /// A module of a device of a hub.
-    Module,
 }
 
 impl<'a> UserName<'a> {
@@ -50,10 +50,9 @@ impl<'a> UserName<'a> {
             Some(registration_id) if second == "registrations" && version.is_some() => {
                 Some(Self::Registration { id_scope: first, registration_id })
             }
-            Some(_) => Some(Self::Module),
-            None => {
+            module_id => {
                 let model_id = value(query, "model-id").filter(|id| !id.is_empty()).map(Cow::into_owned);
-                Some(Self::Device { host: first, device_id: second, model_id })
+                Some(Self::Device { host: first, device_id: second, module_id, model_id })
             }
         }
     }
@@ -91,7 +90,7 @@ mod tests {
         device_id: &'static str,
         model_id: Option<&str>,
     ) -> Option<UserName<'static>> {
-        Some(UserName::Device { host, device_id, model_id: model_id.map(str::to_owned) })
+        Some(UserName::Device { host, device_id, module_id: None, model_id: model_id.map(str::to_owned) })
     }
 
     #[test]
@@ -111,7 +110,13 @@ mod tests {
         assert_eq!(UserName::parse("h:8883/d/?api-version=2018-06-30"), device("h:8883", "d", None));
         assert_eq!(UserName::parse("h/d"), device("h", "d", None));
         assert_eq!(UserName::parse("h/d/"), device("h", "d", None));
-        assert_eq!(UserName::parse("h/d/m/?api-version=2021-04-12"), Some(UserName::Module));
+        let module =
+            |model_id| UserName::Device { host: "h", device_id: "d", module_id: Some("m"), model_id };
+        for name in ["h/d/m/?api-version=2021-04-12", "h/d/m/api-version=2016-11-14", "h/d/m"] {
+            assert_eq!(UserName::parse(name), Some(module(None)), "{name}");
+        }
+        let name = "h/d/m/?api-version=2021-04-12&model-id=dtmi:a;1";
+        assert_eq!(UserName::parse(name), Some(module(Some("dtmi:a;1".to_owned()))));
     }
 
     #[test]

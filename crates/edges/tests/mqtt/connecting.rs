@@ -5,7 +5,7 @@ use pollux_model::{Key, SystemRandom};
 use pollux_services::hub::TwinInput;
 use rmqtt_codec::v3::Packet;
 
-use crate::world::{Credentials, World, connect, eventually, holds, will};
+use crate::world::{Credentials, World, address, connect, eventually, holds, will};
 
 const NOT_AUTHORIZED: u8 = 5;
 const BAD_USER_NAME: u8 = 4;
@@ -175,7 +175,7 @@ async fn a_device_that_does_not_read_is_given_up() {
         let desired = serde_json::json!({"round": round, "a": filler, "b": filler});
         let input = TwinInput { desired: desired.as_object().cloned(), ..TwinInput::default() };
         let caller = pollux_services::Caller::admin();
-        world.services.hub.patch_twin(&caller, &hub, "d1", input, None).await.unwrap();
+        world.services.hub.patch_twin(&caller, &hub, &address("d1"), input, None).await.unwrap();
         if !world.is_connected("d1").await {
             return;
         }

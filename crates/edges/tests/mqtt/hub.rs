@@ -9,7 +9,7 @@ use rmqtt_codec::v3::Packet;
 use serde_json::json;
 
 use crate::device::packet;
-use crate::world::{World, connect, eventually, holds};
+use crate::world::{World, address, connect, eventually, holds};
 
 const EVENTS: &str = "devices/d1/messages/events/";
 
@@ -167,7 +167,7 @@ async fn desired_properties_come_to_those_who_subscribed() {
     let patch = |value: serde_json::Value| {
         let input = TwinInput { desired: value.as_object().cloned(), ..TwinInput::default() };
         let (services, hub) = (&world.services, &hub);
-        async move { services.hub.patch_twin(&Caller::admin(), hub, "d1", input, None).await.unwrap() }
+        async move { services.hub.patch_twin(&Caller::admin(), hub, &address("d1"), input, None).await.unwrap() }
     };
     patch(json!({"nobody": "listens"})).await;
     device.acknowledged(EVENTS, "and nothing came before this").await;
@@ -192,7 +192,7 @@ async fn the_model_a_device_announces_is_kept() {
     let user = "localhost/d1/?api-version=2020-09-30&model-id=dtmi:com:example:Thermostat;1";
     assert_eq!(device.connect(connect("d1", user, &token)).await, 0);
     let hub = world.resource(ResourceKind::Hub);
-    let twin = world.services.hub.twin(&Caller::admin(), &hub, "d1").await.unwrap();
+    let twin = world.services.hub.twin(&Caller::admin(), &hub, &address("d1")).await.unwrap();
     assert_eq!(twin["modelId"], "dtmi:com:example:Thermostat;1");
     assert_eq!(twin["connectionState"], "Connected");
     device.forget(EVENTS, "x").await;
@@ -212,7 +212,7 @@ async fn a_method_is_asked_of_those_who_listen_and_its_answer_comes_back() {
             response_timeout: Some(response),
             connect_timeout: None,
         };
-        let answer = world.services.hub.invoke_method(&Caller::admin(), &hub, "d1", input).await;
+        let answer = world.services.hub.invoke_method(&Caller::admin(), &hub, &address("d1"), input).await;
         answer.map_err(|error| error.code)
     };
     assert_eq!(invoke("early", 5).await.unwrap_err(), ErrorCode::DeviceNotOnline);

@@ -8,5 +8,6 @@ mod device;
 mod devicebound;
 mod hostile;
 mod hub;
+mod modules;
 mod provisioning;
 mod world;

@@ -8,7 +8,7 @@ use pollux_edges::mqtt::Mqtt;
 use pollux_eventlog::{ReadFrom, ReadLimit, SegmentLog, SegmentOptions, StreamName};
 use pollux_model::device::{Authentication, Status};
 use pollux_model::resource::{Properties, Resource, ResourceKind};
-use pollux_model::{Clock as _, Key, ManualClock, SystemRandom, Timestamp, sas};
+use pollux_model::{Clock as _, DeviceAddress, Key, ManualClock, SystemRandom, Timestamp, sas};
 use pollux_services::hub::DeviceInput;
 use pollux_services::provisioning::{AttestationInput, EnrollmentInput, GroupInput};
 use pollux_services::resources::ResourceTable;
@@ -146,13 +146,18 @@ impl World {
 
     /// Whether the hub counts the device among those connected.
     pub(crate) async fn is_connected(&self, id: &str) -> bool {
-        let id = pollux_model::DeviceId::parse(id).unwrap();
+        let id = address(id);
         self.services.hub.connections.since(&self.resource(ResourceKind::Hub).name, &id).await.is_some()
     }
 }
 
 fn input(id: &str, status: Option<Status>) -> DeviceInput {
     DeviceInput { id: id.to_owned(), status, status_reason: None, authentication: None, iot_edge: false }
+}
+
+/// A device, or a module as `device/module`.
+pub(crate) fn address(text: &str) -> DeviceAddress {
+    DeviceAddress::parse(text).unwrap()
 }
 
 pub(crate) fn connect(client_id: &str, username: &str, password: &str) -> Connect {

@@ -6,6 +6,8 @@ mod device;
 mod device_twin;
 mod enrichment;
 mod invoke_method;
+mod module_identity;
+mod module_twin;
 mod query;
 mod route;
 
@@ -17,6 +19,7 @@ use serde_json::json;
 use crate::certificates;
 use crate::commands::endpoint;
 use crate::connections::pick;
+use crate::input::segment;
 use crate::output::Column;
 use crate::policies::{self, Holder};
 use crate::resources::{self, Create, Delete, List, Show};
@@ -50,6 +53,14 @@ pub(crate) enum Command {
     C2dMessage(c2d_message::Command),
     /// Ask a connected device, and wait for its answer: a direct method
     InvokeDeviceMethod(invoke_method::InvokeMethod),
+    /// Module identities: parts of a device that connect by themselves
+    #[command(subcommand)]
+    ModuleIdentity(module_identity::Command),
+    /// Module twins: tags, desired and reported properties
+    #[command(subcommand)]
+    ModuleTwin(module_twin::Command),
+    /// Ask a connected module, and wait for its answer: a direct method
+    InvokeModuleMethod(invoke_method::InvokeModuleMethod),
     /// Certificates of authorities: devices registered so may show one that such a one signed
     #[command(subcommand)]
     Certificate(certificates::Command<Target>),
@@ -124,6 +135,29 @@ pub(crate) struct Target {
     hub_name: Option<String>,
 }
 
+/// Which module.
+#[derive(Debug, Args)]
+pub(crate) struct Module {
+    /// The device's id
+    #[arg(long, short = 'd')]
+    device_id: String,
+    /// The module's id
+    #[arg(long, short = 'm')]
+    module_id: String,
+}
+
+impl Module {
+    /// Its path below `devices` or `twins`.
+    fn path(&self, noun: &str) -> String {
+        format!("/{noun}/{}/modules/{}", segment(&self.device_id), segment(&self.module_id))
+    }
+
+    /// For people.
+    fn name(&self) -> String {
+        format!("{}/{}", self.device_id, self.module_id)
+    }
+}
+
 impl endpoint::Target for Target {
     const KIND: ResourceKind = KIND;
 
@@ -154,6 +188,9 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::DeviceTwin(command) => device_twin::run(session, command).await,
         Command::C2dMessage(command) => c2d_message::run(session, command).await,
         Command::InvokeDeviceMethod(args) => invoke_method::run(session, args).await,
+        Command::ModuleIdentity(command) => module_identity::run(session, command).await,
+        Command::ModuleTwin(command) => module_twin::run(session, command).await,
+        Command::InvokeModuleMethod(args) => invoke_method::run_module(session, args).await,
         Command::Certificate(command) => certificates::run(session, command).await,
         Command::Query(args) => query::run(session, args).await,
         Command::MessageEnrichment(command) => enrichment::run(session, command).await,

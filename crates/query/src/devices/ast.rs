@@ -1,13 +1,13 @@
 //! The clauses of a device query.
 
-use crate::expr::Path;
+use crate::{expr::Path, totals::Aggregate};
 
 /// What a row shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SelectList {
     /// `*`: the document as it is.
     All,
-    /// Columns: all of them properties, or all of them aggregates.
+    /// Columns: properties, or of groups what their matches have in common and aggregates.
     Columns(Vec<Column>),
 }
 
@@ -25,15 +25,8 @@ pub struct Column {
 pub enum ColumnValue {
     /// A property of the document.
     Path(Path),
-    /// Something computed from all matches.
+    /// Something computed from all matches of a group.
     Aggregate(Aggregate),
-}
-
-/// What is computed from all matches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Aggregate {
-    /// `COUNT()`: how many there are.
-    Count,
 }
 
 /// What `FROM` names.
@@ -41,4 +34,6 @@ pub enum Aggregate {
 pub enum Collection {
     /// Device twins.
     Devices,
+    /// Module twins of all devices.
+    Modules,
 }

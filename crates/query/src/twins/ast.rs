@@ -1,6 +1,6 @@
 //! The clauses of a twins query. Names are resolved to alias numbers; conditions are [`crate::Expr`].
 
-use crate::expr::Path;
+use crate::{expr::Path, totals::Aggregate};
 
 /// What a count is called in its row.
 pub(super) const COUNT: &str = "COUNT";
@@ -43,32 +43,6 @@ pub enum GroupColumn {
     Key(usize),
     /// What is computed over the rows of the group.
     Aggregate(Aggregate),
-}
-
-/// A function over the rows of a group. What is undefined, null or structured is passed over, as is what is no number
-/// where one is needed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Aggregate {
-    /// `COUNT()`: rows.
-    Count,
-    /// `MIN(path)`, by the order of `ORDER BY`.
-    Min(Path),
-    /// `MAX(path)`, by the order of `ORDER BY`.
-    Max(Path),
-    /// `SUM(path)`: exact while all are integers.
-    Sum(Path),
-    /// `AVG(path)`.
-    Avg(Path),
-}
-
-impl Aggregate {
-    /// What the function looks at.
-    pub fn path(&self) -> Option<&Path> {
-        match self {
-            Self::Count => None,
-            Self::Min(path) | Self::Max(path) | Self::Sum(path) | Self::Avg(path) => Some(path),
-        }
-    }
 }
 
 /// One term of `ORDER BY`.

@@ -1,57 +1,22 @@
 //! Groups of rows: what they have in common, and what is computed over them.
 
-use std::cmp::Ordering;
-
 use serde_json::{Map, Value as Json};
 
 use super::{
     Query,
-    ast::{Aggregate, GroupColumn, OrderBy, SelectList},
-    order::{SortKey, SortPart, compare},
+    ast::{GroupColumn, OrderBy, SelectList},
     row::Bindings,
 };
-use crate::{eval, expr::Path, value::Number};
+use crate::{
+    eval,
+    expr::Path,
+    order::{SortKey, SortPart},
+    totals::{Aggregate, Total},
+};
 
 /// What is known of a group's rows so far, one for each function of the select list.
 #[derive(Debug, Clone)]
 pub struct Totals(Vec<Total>);
-
-#[derive(Debug, Clone)]
-enum Total {
-    Count(u64),
-    /// The least or, `Greater`, the greatest.
-    Best(Ordering, Option<Json>),
-    Sum(Sum),
-    Average(Sum),
-}
-
-#[derive(Debug, Clone, Default)]
-struct Sum {
-    count: u64,
-    /// While all are integers and the sum fits.
-    exact: Option<i128>,
-    near: f64,
-}
-
-impl Sum {
-    fn add(&mut self, number: Number) {
-        let before = if self.count == 0 { Some(0) } else { self.exact };
-        self.exact = before.zip(number.as_int()).and_then(|(sum, next)| sum.checked_add(next));
-        self.near += number.as_f64();
-        self.count += 1;
-    }
-
-    fn total(&self) -> Option<Json> {
-        let exact = self.exact.and_then(|sum| Number::Int(sum).to_json());
-        exact.or_else(|| Number::finite(self.near).filter(|_| self.count > 0)?.to_json())
-    }
-
-    fn average(&self) -> Option<Json> {
-        #[expect(clippy::cast_precision_loss, reason = "an average is approximate")]
-        let mean = self.exact.map_or(self.near, |sum| sum as f64) / self.count as f64;
-        Number::finite(mean)?.to_json()
-    }
-}
 
 impl Query {
     /// Whether the answer has a row for each group of matches, or one for all of them, other than a mere count.
@@ -71,40 +36,13 @@ impl Query {
 
     /// A group without rows.
     pub fn totals(&self) -> Totals {
-        Totals(
-            self.aggregates()
-                .map(|aggregate| match aggregate {
-                    Aggregate::Count => Total::Count(0),
-                    Aggregate::Min(_) => Total::Best(Ordering::Less, None),
-                    Aggregate::Max(_) => Total::Best(Ordering::Greater, None),
-                    Aggregate::Sum(_) => Total::Sum(Sum::default()),
-                    Aggregate::Avg(_) => Total::Average(Sum::default()),
-                })
-                .collect(),
-        )
+        Totals(self.aggregates().map(Total::of).collect())
     }
 
     /// Adds a row to its group.
     pub fn add(&self, totals: &mut Totals, bindings: &Bindings<'_>) {
         for (aggregate, total) in self.aggregates().zip(&mut totals.0) {
-            let value = aggregate.path().and_then(|path| at(path, bindings));
-            match total {
-                Total::Count(rows) => *rows += 1,
-                Total::Best(wanted, best) => {
-                    let value =
-                        value.filter(|value| !(value.is_null() || value.is_array() || value.is_object()));
-                    let better =
-                        |value: &&Json| best.as_ref().is_none_or(|best| compare(value, best) == *wanted);
-                    if let Some(value) = value.filter(better) {
-                        *best = Some(value.clone());
-                    }
-                }
-                Total::Sum(sum) | Total::Average(sum) => {
-                    if let Some(Json::Number(number)) = value {
-                        sum.add(Number::from_json(number));
-                    }
-                }
-            }
+            total.add(aggregate.path().and_then(|path| at(path, bindings)));
         }
     }
 
@@ -158,12 +96,7 @@ impl Query {
             .iter()
             .map(|item| match &item.what {
                 GroupColumn::Key(at) => key.parts.get(*at).and_then(|part| part.value.clone()),
-                GroupColumn::Aggregate(_) => match totals.next()? {
-                    Total::Count(rows) => Some((*rows).into()),
-                    Total::Best(_, best) => best.clone(),
-                    Total::Sum(sum) => sum.total(),
-                    Total::Average(sum) => sum.average(),
-                },
+                GroupColumn::Aggregate(_) => totals.next()?.value(),
             })
             .collect()
     }

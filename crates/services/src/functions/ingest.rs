@@ -29,6 +29,8 @@ impl Functions {
         let Some(device) = event.annotation("iothub-connection-device-id") else {
             return Ok(Effect::Nothing);
         };
+        // What a module says is its device's.
+        let module = event.annotation("iothub-connection-module-id");
         // Bodies of other content types are not for the twin; without one, JSON is tried and anything else left alone.
         let body = match event.content_type().as_deref() {
             Some(kind) if kind == "application/json" || kind.ends_with("+json") => event.json()?,
@@ -44,7 +46,7 @@ impl Functions {
             let Some(twin) = twins.twin(device).await? else { return Ok(Effect::Nothing) };
             // After the twin was read: whoever provisions the device again moves the twin's etag first.
             if let Some(generation) = event.annotation("iothub-connection-auth-generation-id")
-                && !is_present_generation(&self.context, device, generation).await?
+                && !is_present_generation(&self.context, (device, module), generation).await?
             {
                 return Ok(Effect::Nothing);
             }

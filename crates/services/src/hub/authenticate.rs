@@ -1,14 +1,15 @@
 //! Which device is this, and may it connect?
 //!
 //! Azure article "Control access to IoT Hub by using shared access signatures": a device signs `{host}/devices/{id}`
-//! with one of its keys; a policy with DeviceConnect may sign for any device.
+//! with one of its keys, a module `{host}/devices/{id}/modules/{id}` with one of its own; a policy with DeviceConnect may
+//! sign for any of them. A module may connect as long as its device may.
 
 use std::sync::Arc;
 
 use pollux_model::device::{Authentication, Device, Status};
 use pollux_model::resource::{PolicyRight, Properties, Resource};
 use pollux_model::sas::SasToken;
-use pollux_model::{DeviceId, Error, ErrorCode, Result, Timestamp};
+use pollux_model::{DeviceAddress, Error, ErrorCode, Result, Timestamp};
 use pollux_x509::{Certificate, Chain};
 
 use super::{Connection, DeviceLink, Entering, Hub};
@@ -20,7 +21,7 @@ impl Hub {
     pub async fn authenticate_device(
         &self,
         hub: &Resource,
-        id: &DeviceId,
+        id: &DeviceAddress,
         token: &SasToken,
     ) -> Result<(Caller, Device)> {
         let refused = || {
@@ -33,13 +34,13 @@ impl Hub {
             return Err(Error::new(ErrorCode::Unauthorized, "the token has expired"));
         }
         if !self.covers(hub, id, token) {
-            let wanted = format!("{}/devices/{id}", hub.host_name);
+            let wanted = format!("{}/{}", hub.host_name, path_of(id));
             return Err(Error::new(
                 ErrorCode::Unauthorized,
                 format!("the token is for another resource: its sr must be '{wanted}'"),
             ));
         }
-        let device = self.context.store.device(&hub.name, id).await?.ok_or_else(refused)?;
+        let device = self.context.store.addressed(&hub.name, id).await?.ok_or_else(refused)?;
         let signed = match &token.key_name {
             Some(name) => hub.policy(name).is_some_and(|policy| {
                 policy.keys.signed(token) & policy.rights.contains(&PolicyRight::DeviceConnect)
@@ -52,9 +53,7 @@ impl Hub {
             tracing::info!(hub = %hub.name, device = %id, "refused: no key of the device or of a policy signed the token");
             return Err(refused());
         }
-        if device.identity.status == Status::Disabled {
-            return Err(Error::new(ErrorCode::DeviceDisabled, format!("the device '{id}' is disabled")));
-        }
+        self.require_enabled(hub, &device).await?;
         let generation_id = device.identity.generation_id.clone();
         let by = match &token.key_name {
             Some(_) => DeviceProof::Policy,
@@ -72,7 +71,7 @@ impl Hub {
     pub async fn authenticate_device_by_certificate(
         &self,
         hub: &Resource,
-        id: &DeviceId,
+        id: &DeviceAddress,
         chain: &Chain,
     ) -> Result<(Caller, Device)> {
         let refused = || {
@@ -81,7 +80,7 @@ impl Hub {
                 "the device is unknown or its certificate is not the one registered",
             )
         };
-        let device = self.context.store.device(&hub.name, id).await?.ok_or_else(refused)?;
+        let device = self.context.store.addressed(&hub.name, id).await?.ok_or_else(refused)?;
         let (leaf, now) = (chain.leaf(), self.context.clock.now());
         let believed = match &device.identity.authentication {
             Authentication::Sas { .. } => Err("the device is not registered with a certificate".to_owned()),
@@ -97,17 +96,15 @@ impl Hub {
             tracing::info!(hub = %hub.name, device = %id, "refused: {why}");
             return Err(refused());
         }
-        if device.identity.status == Status::Disabled {
-            return Err(Error::new(ErrorCode::DeviceDisabled, format!("the device '{id}' is disabled")));
-        }
+        self.require_enabled(hub, &device).await?;
         let generation_id = device.identity.generation_id.clone();
         let by = DeviceProof::Certificate;
         let identity = Identity::Device { hub: hub.name.clone(), id: id.clone(), generation_id, by };
         Ok((Caller::own(identity).until(leaf.not_after()), device))
     }
 
-    /// `sr` must be the device (`{host}/devices/{id}`) or, for a policy's key, the hub (`{host}`) or its devices.
-    fn covers(&self, hub: &Resource, id: &DeviceId, token: &SasToken) -> bool {
+    /// `sr` must be the device or module or, for a policy's key, the hub (`{host}`) or its devices.
+    fn covers(&self, hub: &Resource, id: &DeviceAddress, token: &SasToken) -> bool {
         let (host, path) = token.resource.split_once('/').unwrap_or((&token.resource, ""));
         if !self.context.table.answers_to(hub, host) {
             return false;
@@ -116,12 +113,25 @@ impl Hub {
         let path = path.split("/api-version=").next().unwrap_or(path).trim_end_matches('/');
         // Some clients encode the id once more inside the resource.
         let decoded = percent_encoding::percent_decode_str(path).decode_utf8().unwrap_or_default();
-        let own = |path: &str| {
-            path.split_once('/')
-                .is_some_and(|(devices, rest)| devices.eq_ignore_ascii_case("devices") && rest == &**id)
-        };
+        let wanted = path_of(id);
+        let own = |path: &str| is_path(path, &wanted);
         let whole = token.key_name.is_some() && (path.is_empty() || path.eq_ignore_ascii_case("devices"));
         own(path) || own(&decoded) || whole
+    }
+
+    /// [`ErrorCode::DeviceDisabled`] where the device is, or that of the module.
+    async fn require_enabled(&self, hub: &Resource, device: &Device) -> Result<()> {
+        let status = match device.module {
+            Some(_) => self.existing(hub, &device.id).await?.identity.status,
+            None => device.identity.status,
+        };
+        match status {
+            Status::Enabled => Ok(()),
+            Status::Disabled => {
+                let message = format!("the device '{}' is disabled", device.id);
+                Err(Error::new(ErrorCode::DeviceDisabled, message))
+            }
+        }
     }
 
     /// Gives an authenticated device its place among the live connections. Looks at the device once more after that:
@@ -130,7 +140,7 @@ impl Hub {
         &self,
         caller: &Caller,
         hub: &Resource,
-        id: &DeviceId,
+        id: &DeviceAddress,
         link: Arc<dyn DeviceLink>,
     ) -> Result<Connection> {
         caller.require_device(&hub.name, id)?;
@@ -140,11 +150,8 @@ impl Hub {
         let (device, generation) = (id.clone(), generation_id.clone());
         let entering = Entering { hub: hub.name.clone(), device, generation };
         let connection = self.connections.enter(entering, link, self.context.clock.now()).await?;
-        let device = self.existing(hub, id).await?;
-        if device.identity.status == Status::Disabled {
-            let text = format!("the device '{id}' was disabled just now");
-            return Err(Error::new(ErrorCode::DeviceDisabled, text));
-        }
+        let device = self.addressed(hub, id).await?;
+        self.require_enabled(hub, &device).await?;
         // A device takes "not authorized" for the last word; what is registered now may know the same key.
         if device.identity.generation_id != *generation_id {
             let text = format!("the device '{id}' was replaced just now: connect again");
@@ -155,10 +162,27 @@ impl Hub {
     }
 }
 
+/// What a device or module is in the resource of a token.
+fn path_of(id: &DeviceAddress) -> String {
+    match &id.module {
+        Some(module) => format!("devices/{}/modules/{module}", id.device),
+        None => format!("devices/{}", id.device),
+    }
+}
+
+/// Whether it is that path: words compare without case, ids with it.
+fn is_path(path: &str, wanted: &str) -> bool {
+    let (found, wanted): (Vec<_>, Vec<_>) = (path.split('/').collect(), wanted.split('/').collect());
+    let same = |(at, (found, wanted)): (usize, (&&str, &&str))| {
+        if at % 2 == 0 { found.eq_ignore_ascii_case(wanted) } else { found == wanted }
+    };
+    found.len() == wanted.len() && found.iter().zip(&wanted).enumerate().all(same)
+}
+
 /// Whether an authority that the hub trusts says that this is the device.
-fn vouched_for(hub: &Resource, id: &DeviceId, chain: &Chain, now: Timestamp) -> Result<(), String> {
-    if chain.leaf().common_name() != Some(id.as_str()) {
-        return Err("the common name of the certificate is not the device's id".to_owned());
+fn vouched_for(hub: &Resource, id: &DeviceAddress, chain: &Chain, now: Timestamp) -> Result<(), String> {
+    if chain.leaf().common_name() != Some(&*id.to_string()) {
+        return Err(format!("the common name of the certificate is not the {}'s id", id.noun()));
     }
     let Properties::Hub(properties) = &hub.properties else { return Err("it is no hub".to_owned()) };
     let mut why = "the hub has no certificate of an authority that was verified".to_owned();

@@ -1,5 +1,6 @@
-//! Live connections of devices: at most one a device in the whole deployment, the newest wins. Here: those of this node,
-//! and the one way to a device wherever it is; how nodes reach each other is in `elsewhere.rs`.
+//! Live connections of devices, and of their modules, each for itself: at most one an address in the whole deployment, the
+//! newest wins. Here: those of this node, and the one way to a device wherever it is; how nodes reach each other is in
+//! `elsewhere.rs`.
 
 mod elsewhere;
 mod methods;
@@ -7,7 +8,7 @@ mod order;
 mod watch;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use pollux_model::device::Device;
-use pollux_model::{DeviceId, ResourceName, Result, Timestamp};
+use pollux_model::{DeviceAddress, ResourceName, Result, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -65,7 +66,7 @@ pub trait DeviceLink: Send + Sync + Debug {
     }
 }
 
-type Key = (ResourceName, DeviceId);
+type Key = (ResourceName, DeviceAddress);
 type Map = DashMap<Key, Arc<Live>>;
 
 /// The live connections.
@@ -95,8 +96,8 @@ struct Live {
 pub struct Entering {
     /// The hub.
     pub hub: ResourceName,
-    /// The device.
-    pub device: DeviceId,
+    /// The device, or a module of it.
+    pub device: DeviceAddress,
     /// Its generation.
     pub generation: String,
 }
@@ -145,7 +146,7 @@ impl Connections {
     }
 
     /// Hands a command to the device's live connection; `false` when it has none.
-    pub async fn deliver(&self, hub: &ResourceName, device: &DeviceId, command: DeviceCommand) -> bool {
+    pub async fn deliver(&self, hub: &ResourceName, device: &DeviceAddress, command: DeviceCommand) -> bool {
         let key = (hub.clone(), device.clone());
         if let Some(live) = self.here(&key) {
             live.deliver(command);
@@ -156,7 +157,7 @@ impl Connections {
 
     /// Lets the node that has the device's connection compare it with the device's state: the device was replaced, moved or
     /// reset.
-    pub async fn look_after(&self, hub: &ResourceName, device: &DeviceId) {
+    pub async fn look_after(&self, hub: &ResourceName, device: &DeviceAddress) {
         let key = (hub.clone(), device.clone());
         match self.here(&key) {
             Some(live) => self.look(&live).await,
@@ -164,18 +165,30 @@ impl Connections {
         }
     }
 
-    /// The same, when it can be: a change of the device may have been made that nobody knows of for certain.
-    pub fn look_later(&self, hub: &ResourceName, device: &DeviceId) {
+    /// The same, for its modules too, when it can be: a change of the device may have been made that nobody knows of for
+    /// certain.
+    pub fn look_later(&self, hub: &ResourceName, device: &DeviceAddress) {
         let key = (hub.clone(), device.clone());
         if self.context.cluster.others().is_some() {
             self.unsaid.lock().add(key);
-        } else if let Some(live) = self.here(&key) {
-            self.looker()(live);
+        } else {
+            self.covered(&BTreeSet::from([key])).into_iter().for_each(|live| self.looker()(live));
         }
     }
 
+    /// The connections here of these, and of the modules of those that are devices.
+    fn covered(&self, keys: &BTreeSet<Key>) -> Vec<Arc<Live>> {
+        let covers = |key: &Key| {
+            let (hub, id) = key;
+            let of_module = || keys.contains(&(hub.clone(), id.device.clone().into()));
+            keys.contains(key) || (id.module.is_some() && of_module())
+        };
+        let live = self.live.iter().filter(|entry| covers(entry.key()));
+        live.map(|entry| Arc::clone(entry.value())).collect()
+    }
+
     /// Since when the device is connected, if it is.
-    pub async fn since(&self, hub: &ResourceName, device: &DeviceId) -> Option<Timestamp> {
+    pub async fn since(&self, hub: &ResourceName, device: &DeviceAddress) -> Option<Timestamp> {
         let key = (hub.clone(), device.clone());
         match self.here(&key) {
             Some(live) => Some(live.since),
@@ -183,21 +196,25 @@ impl Connections {
         }
     }
 
-    /// Since when each of these devices is connected; those that are not are left out.
-    pub async fn since_each(&self, hub: &ResourceName, devices: &[Device]) -> HashMap<DeviceId, Timestamp> {
+    /// Since when each of these devices or modules is connected; those that are not are left out.
+    pub async fn since_each(
+        &self,
+        hub: &ResourceName,
+        devices: &[Device],
+    ) -> HashMap<DeviceAddress, Timestamp> {
         let mut found = HashMap::new();
         let mut others = Vec::new();
-        for Device { id, .. } in devices {
+        for id in devices.iter().map(Device::address) {
             match self.here(&(hub.clone(), id.clone())) {
-                Some(live) => drop(found.insert(id.clone(), live.since)),
-                None => others.push(id.clone()),
+                Some(live) => drop(found.insert(id, live.since)),
+                None => others.push(id),
             }
         }
         self.add_elsewhere(hub, others, &mut found).await;
         found
     }
 
-    /// How many devices of a hub are connected.
+    /// How many devices of a hub are connected, modules left out.
     pub async fn count(&self, hub: &ResourceName) -> usize {
         self.count_here(hub) + self.count_elsewhere(hub).await
     }
@@ -216,7 +233,8 @@ impl Connections {
     }
 
     fn count_here(&self, hub: &ResourceName) -> usize {
-        self.live.iter().filter(|entry| entry.key().0 == *hub).count()
+        let counts = |(of, id): &Key| of == hub && id.module.is_none();
+        self.live.iter().filter(|entry| counts(entry.key())).count()
     }
 }
 

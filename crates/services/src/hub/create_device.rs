@@ -56,24 +56,26 @@ impl Hub {
         let mut device = self.new_device(id, authentication, input.iot_edge);
         device.identity.status = input.status.unwrap_or(Status::Enabled);
         device.identity.status_reason = checked_reason(input.status_reason)?;
-        let mut batch = Batch::from(Write::PutDevice {
-            hub: hub.name.clone(),
-            device: Box::new(device.clone()),
-            identity: Expect::Absent,
-            twin: Expect::Any,
-        });
-        batch.writes.extend(self.outbox(
-            hub,
-            lifecycle(hub, &device, Lifecycle::Created, self.context.clock.now()),
-            Some(&device),
-        ));
-        match self.context.store.commit(batch).await {
+        match self.commit_new(hub, &device).await {
             Ok(()) => Ok(device),
             Err(CommitError::Expectation { mismatch: Mismatch::Exists, .. }) => {
                 Err(Error::new(ErrorCode::DeviceExists, format!("a device '{}' exists", device.id)))
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Commits a device or module that must not be there, with the event that tells of it.
+    pub(super) async fn commit_new(&self, hub: &Resource, device: &Device) -> Result<(), CommitError> {
+        let mut batch = Batch::from(Write::PutDevice {
+            hub: hub.name.clone(),
+            device: Box::new(device.clone()),
+            identity: Expect::Absent,
+            twin: Expect::Any,
+        });
+        let event = lifecycle(hub, device, Lifecycle::Created, self.context.clock.now());
+        batch.writes.extend(self.outbox(hub, event, Some(device)));
+        self.context.store.commit(batch).await
     }
 
     /// An enabled device that was never seen before.
@@ -92,6 +94,7 @@ impl Hub {
             authentication,
             iot_edge,
             provisioned_by: None,
+            managed_by: None,
         };
         let side = || TwinCollection {
             version: 1,
@@ -107,7 +110,7 @@ impl Hub {
             desired: side(),
             reported: side(),
         };
-        Device { id, identity, twin }
+        Device { id, module: None, identity, twin }
     }
 
     /// Etags of identities are base64 of decimal digits, as the real service's are.

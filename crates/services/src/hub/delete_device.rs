@@ -1,11 +1,14 @@
-//! A device deleted: identity, twin and the event that tells of it in one commit; a live connection is cut.
+//! A device deleted with its modules: identities, twins and the events that tell of it in one commit; live connections are
+//! cut.
 
+use pollux_model::device::Device;
 use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
-use pollux_model::{DeviceId, Error, ErrorCode, Etag, Result};
+use pollux_model::{DeviceAddress, DeviceId, Etag, Result};
 use pollux_store::{Batch, CommitError, Expect, Write};
 
+use super::Hub;
 use super::hub_event::{Lifecycle, lifecycle};
-use super::{DeviceCommand, Hub};
+use super::update_device::expected;
 use crate::caller::{Caller, Right};
 
 impl Hub {
@@ -18,30 +21,51 @@ impl Hub {
         if_match: Option<Etag>,
     ) -> Result<()> {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::RegistryWrite))?;
-        let id = DeviceId::parse(id)?;
+        self.delete_identity(hub, &DeviceId::parse(id)?.into(), if_match).await
+    }
+
+    pub(super) async fn delete_identity(
+        &self,
+        hub: &Resource,
+        id: &DeviceAddress,
+        if_match: Option<Etag>,
+    ) -> Result<()> {
         loop {
-            let device = self.existing(hub, &id).await?;
-            if if_match.as_ref().is_some_and(|etag| *etag != device.identity.etag) {
-                return Err(Error::new(
-                    ErrorCode::PreconditionFailed,
-                    "the device's etag is not the one given in If-Match",
-                ));
-            }
-            let identity = Expect::Etag(device.identity.etag.clone());
-            let mut batch =
-                Batch::from(Write::DeleteDevice { hub: hub.name.clone(), id: id.clone(), identity });
-            let event = lifecycle(hub, &device, Lifecycle::Deleted, self.context.clock.now());
-            batch.writes.extend(self.outbox(hub, event, Some(&device)));
-            match self.commit(hub, &id, batch).await {
+            let device = self.addressed(hub, id).await?;
+            expected(&device, if_match.as_ref())?;
+            let mut batch = Batch::new();
+            let gone = self.plan_deletion(hub, &device, &mut batch).await?;
+            match self.commit(hub, id, batch).await {
                 Ok(()) => {
-                    let close = DeviceCommand::Close { reason: "the device was deleted".into() };
-                    self.connections.deliver(&hub.name, &id, close).await;
+                    self.cut_off(hub, &gone, "the device was deleted").await;
                     return Ok(());
                 }
-                // It changed meanwhile: look again, so that the event tells of what was deleted.
+                // It changed meanwhile, or got a module: look again, so that the events tell of what was deleted.
                 Err(CommitError::Expectation { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// The writes that delete a module, or a device behind its modules, with the events that tell of it; who is deleted.
+    pub(super) async fn plan_deletion(
+        &self,
+        hub: &Resource,
+        device: &Device,
+        batch: &mut Batch,
+    ) -> Result<Vec<DeviceAddress>> {
+        let modules = match &device.module {
+            Some(_) => Vec::new(),
+            None => self.context.store.modules_of(&hub.name, &device.id).await?,
+        };
+        let mut gone = Vec::with_capacity(modules.len() + 1);
+        for one in modules.iter().chain([device]) {
+            let (id, identity) = (one.address(), Expect::Etag(one.identity.etag.clone()));
+            batch.writes.push(Write::DeleteDevice { hub: hub.name.clone(), id: id.clone(), identity });
+            let event = lifecycle(hub, one, Lifecycle::Deleted, self.context.clock.now());
+            batch.writes.extend(self.outbox(hub, event, Some(one)));
+            gone.push(id);
+        }
+        Ok(gone)
     }
 }

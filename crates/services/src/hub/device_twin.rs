@@ -3,28 +3,28 @@
 use pollux_model::Timestamp;
 use pollux_model::device::{Authentication, Device, TwinCollection};
 use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
-use pollux_model::{DeviceId, Result};
+use pollux_model::{DeviceAddress, Result};
 use serde_json::{Map, Value, json};
 
 use super::{Hub, Presence};
 use crate::caller::{Caller, Right};
 
 impl Hub {
-    /// A device's twin for the service side.
-    pub async fn twin(&self, caller: &Caller, hub: &Resource, id: &str) -> Result<Value> {
+    /// A device's or module's twin for the service side.
+    pub async fn twin(&self, caller: &Caller, hub: &Resource, id: &DeviceAddress) -> Result<Value> {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
-        let device = self.existing(hub, &DeviceId::parse(id)?).await?;
+        let device = self.addressed(hub, id).await?;
         Ok(twin_document(&device, self.presence(hub, &device).await?))
     }
 
-    /// A device's own view of its twin.
-    pub async fn own_twin(&self, caller: &Caller, hub: &Resource, id: &DeviceId) -> Result<Value> {
+    /// A device's or module's own view of its twin.
+    pub async fn own_twin(&self, caller: &Caller, hub: &Resource, id: &DeviceAddress) -> Result<Value> {
         caller.require_device(&hub.name, id)?;
-        Ok(properties_for_device(&self.existing(hub, id).await?))
+        Ok(properties_for_device(&self.addressed(hub, id).await?))
     }
 }
 
-/// The twin as the service side sees it; also the row that device queries run over.
+/// The twin as the service side sees it; also the row that queries run over.
 #[must_use]
 pub fn twin_document(device: &Device, Presence { since, messages }: Presence) -> Value {
     let (identity, twin) = (&device.identity, &device.twin);
@@ -35,7 +35,7 @@ pub fn twin_document(device: &Device, Presence { since, messages }: Presence) ->
         }
         Authentication::CertificateAuthority => ("certificateAuthority", None, None),
     };
-    json!({
+    let mut document = json!({
         "deviceId": device.id,
         "etag": twin.service_etag,
         "deviceEtag": identity.etag,
@@ -51,8 +51,12 @@ pub fn twin_document(device: &Device, Presence { since, messages }: Presence) ->
         "version": twin.version,
         "tags": twin.tags,
         "properties": {"desired": side(&twin.desired), "reported": side(&twin.reported)},
-        "capabilities": {"iotEdge": identity.iot_edge},
-    })
+    });
+    match &device.module {
+        Some(module) => document["moduleId"] = json!(module),
+        None => document["capabilities"] = json!({"iotEdge": identity.iot_edge}),
+    }
+    document
 }
 
 /// The twin as the device sees it: no tags, no metadata.

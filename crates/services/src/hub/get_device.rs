@@ -8,7 +8,7 @@ use pollux_store::Page;
 use super::Hub;
 use crate::caller::{Caller, Right};
 
-const READ: Right = Right::Policy(PolicyRight::RegistryRead);
+pub(super) const READ: Right = Right::Policy(PolicyRight::RegistryRead);
 
 /// Counts of a hub's registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

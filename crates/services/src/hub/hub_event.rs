@@ -21,6 +21,8 @@ pub struct HubEvent {
     pub source: RouteSource,
     /// The device it is from or about: decides the partition.
     pub device_id: String,
+    /// The module of it that it is from or about.
+    pub module_id: Option<String>,
     /// Application properties, in order.
     pub properties: Vec<(String, String)>,
     /// System properties, in the names routing queries use and the annotations' names.
@@ -54,40 +56,51 @@ pub struct System {
     pub model_id: Option<String>,
     /// `dt-subject`: the component the message is from.
     pub component: Option<String>,
+    /// The output of a module that it came out of.
+    pub output: Option<String>,
     /// When the hub took it.
     pub enqueued: Timestamp,
 }
 
-/// What happened to a device.
+impl HubEvent {
+    /// `iothub-message-source` (Azure article "Understand the identity registry in your IoT hub": what befalls modules has
+    /// a name of its own, and comes to the routes of devices' lifecycle).
+    #[must_use]
+    pub const fn annotation(&self) -> &'static str {
+        match (self.source, &self.module_id) {
+            (RouteSource::DeviceLifecycleEvents, Some(_)) => "moduleLifecycleEvents",
+            (source, _) => source.annotation(),
+        }
+    }
+}
+
+/// What happened to a device or module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lifecycle {
     Created,
     Deleted,
 }
 
-/// A device was created or deleted.
+/// A device or module was created or deleted.
 pub(super) fn lifecycle(hub: &Resource, device: &Device, what: Lifecycle, now: Timestamp) -> HubEvent {
-    let operation = match what {
-        Lifecycle::Created => "createDeviceIdentity",
-        Lifecycle::Deleted => "deleteDeviceIdentity",
+    let (operation, schema) = match (what, &device.module) {
+        (Lifecycle::Created, None) => ("createDeviceIdentity", "deviceLifecycleNotification"),
+        (Lifecycle::Deleted, None) => ("deleteDeviceIdentity", "deviceLifecycleNotification"),
+        (Lifecycle::Created, Some(_)) => ("createModuleIdentity", "moduleLifecycleNotification"),
+        (Lifecycle::Deleted, Some(_)) => ("deleteModuleIdentity", "moduleLifecycleNotification"),
     };
     let twin = &device.twin;
-    let body = json!({
+    let mut body = json!({
         "deviceId": device.id,
         "etag": twin.service_etag,
         "version": twin.version,
         "tags": twin.tags,
         "properties": {"desired": side(&twin.desired), "reported": side(&twin.reported)},
     });
-    event(
-        hub,
-        device,
-        RouteSource::DeviceLifecycleEvents,
-        operation,
-        "deviceLifecycleNotification",
-        &body,
-        now,
-    )
+    if let Some(module) = &device.module {
+        body["moduleId"] = json!(module);
+    }
+    event(hub, device, RouteSource::DeviceLifecycleEvents, operation, schema, &body, now)
 }
 
 /// The service side changed a twin.
@@ -147,16 +160,19 @@ fn event(
     now: Timestamp,
 ) -> HubEvent {
     let hub_name = hub.name.to_string();
+    let module_id = device.module.as_ref().map(ToString::to_string);
+    let module = module_id.clone().map(|id| ("moduleId".to_owned(), id));
+    let whose = [("hubName".into(), hub_name.clone()), ("deviceId".into(), device.id.to_string())];
+    let what = [
+        ("operationTimestamp".into(), now.to_string()),
+        ("opType".into(), operation.into()),
+        ("iothub-message-schema".into(), schema.into()),
+    ];
     HubEvent {
         source,
         device_id: device.id.to_string(),
-        properties: vec![
-            ("hubName".into(), hub_name.clone()),
-            ("deviceId".into(), device.id.to_string()),
-            ("operationTimestamp".into(), now.to_string()),
-            ("opType".into(), operation.into()),
-            ("iothub-message-schema".into(), schema.into()),
-        ],
+        module_id,
+        properties: whose.into_iter().chain(module).chain(what).collect(),
         system: System {
             user_id: Some(hub_name),
             content_type: Some("application/json".into()),
@@ -199,13 +215,15 @@ pub(super) fn encode(event: &HubEvent) -> Bytes {
     };
     let text = |text: &Option<String>| text.clone().map(Amqp::String);
     annotate("iothub-connection-device-id", Some(Amqp::String(event.device_id.clone())));
+    annotate("iothub-connection-module-id", text(&event.module_id));
     annotate("iothub-connection-auth-method", text(&system.auth_method));
     annotate("iothub-connection-auth-generation-id", text(&system.generation_id));
     annotate("iothub-creation-time-utc", text(&system.creation_time));
     annotate("dt-dataschema", text(&system.model_id));
     annotate("dt-subject", text(&system.component));
+    annotate("iothub-outputname", text(&system.output));
     annotate("iothub-enqueuedtime", Some(Amqp::Timestamp(system.enqueued.as_millis())));
-    annotate("iothub-message-source", Some(Amqp::String(event.source.annotation().to_owned())));
+    annotate("iothub-message-source", Some(Amqp::String(event.annotation().to_owned())));
     let mut application = ApplicationProperties::default();
     for (name, value) in &event.properties {
         application.push(name.clone(), Amqp::String(value.clone()));

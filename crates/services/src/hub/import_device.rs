@@ -2,9 +2,9 @@
 //! identities in bulk", `importMode`).
 
 use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
-use pollux_model::{ErrorCode, Etag, Result};
+use pollux_model::{DeviceAddress, ErrorCode, Etag, Result};
 
-use super::{DeviceInput, Hub, TwinInput};
+use super::{DeviceInput, Hub, ModuleInput, TwinInput};
 use crate::caller::{Caller, Right};
 
 /// What is done with one.
@@ -20,6 +20,15 @@ pub enum ImportMode {
     Delete(Option<Etag>),
 }
 
+/// Whose identity it is.
+#[derive(Debug, Clone)]
+pub enum Imported {
+    /// A device's.
+    Device(DeviceInput),
+    /// A module's.
+    Module(ModuleInput),
+}
+
 impl Hub {
     /// Writes one identity, and its tags and desired properties where they are given.
     ///
@@ -30,20 +39,28 @@ impl Hub {
         caller: &Caller,
         hub: &Resource,
         mode: ImportMode,
-        (input, twin): (DeviceInput, TwinInput),
+        (identity, twin): (Imported, TwinInput),
     ) -> Result<()> {
-        let id = input.id.clone();
         if let ImportMode::Delete(etag) = mode {
-            return self.delete_device(caller, hub, &id, etag).await;
+            return match identity {
+                Imported::Device(input) => self.delete_device(caller, hub, &input.id, etag).await,
+                Imported::Module(input) => {
+                    self.delete_module(caller, hub, (&input.device, &input.id), etag).await
+                }
+            };
         }
+        let id = match &identity {
+            Imported::Device(input) => DeviceAddress::of(&input.id, None)?,
+            Imported::Module(input) => input.address()?,
+        };
         let of_twin = twin.tags.is_some() || twin.desired.is_some();
         if of_twin {
             caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
         }
         match mode {
-            ImportMode::Create => drop(self.create_device(caller, hub, input).await?),
-            ImportMode::Update(etag) => drop(self.update_device(caller, hub, input, etag).await?),
-            ImportMode::CreateOrUpdate => self.create_or_update(caller, hub, input).await?,
+            ImportMode::Create => self.create(caller, hub, identity).await?,
+            ImportMode::Update(etag) => self.update(caller, hub, identity, etag).await?,
+            ImportMode::CreateOrUpdate => self.create_or_update(caller, hub, identity).await?,
             ImportMode::Delete(_) => {}
         }
         if of_twin {
@@ -52,17 +69,38 @@ impl Hub {
         Ok(())
     }
 
-    async fn create_or_update(&self, caller: &Caller, hub: &Resource, input: DeviceInput) -> Result<()> {
+    async fn create_or_update(&self, caller: &Caller, hub: &Resource, one: Imported) -> Result<()> {
+        use ErrorCode::{DeviceExists, DeviceNotFound, ModuleExists, ModuleNotFound};
         loop {
-            match self.update_device(caller, hub, input.clone(), None).await {
-                Err(error) if error.code == ErrorCode::DeviceNotFound => {}
-                changed => return changed.map(drop),
+            match self.update(caller, hub, one.clone(), None).await {
+                Err(error) if matches!(error.code, DeviceNotFound | ModuleNotFound) => {}
+                changed => return changed,
             }
-            match self.create_device(caller, hub, input.clone()).await {
+            match self.create(caller, hub, one.clone()).await {
                 // Somebody made it in between.
-                Err(error) if error.code == ErrorCode::DeviceExists => {}
-                made => return made.map(drop),
+                Err(error) if matches!(error.code, DeviceExists | ModuleExists) => {}
+                made => return made,
             }
+        }
+    }
+
+    async fn create(&self, caller: &Caller, hub: &Resource, one: Imported) -> Result<()> {
+        match one {
+            Imported::Device(input) => self.create_device(caller, hub, input).await.map(drop),
+            Imported::Module(input) => self.create_module(caller, hub, input).await.map(drop),
+        }
+    }
+
+    async fn update(
+        &self,
+        caller: &Caller,
+        hub: &Resource,
+        one: Imported,
+        if_match: Option<Etag>,
+    ) -> Result<()> {
+        match one {
+            Imported::Device(input) => self.update_device(caller, hub, input, if_match).await.map(drop),
+            Imported::Module(input) => self.update_module(caller, hub, input, if_match).await.map(drop),
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
-use pollux_model::{DeviceId, Error, ErrorCode, Result, ids};
+use pollux_model::{DeviceAddress, Error, ErrorCode, Result, ids};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -65,25 +65,24 @@ pub enum MethodFailure {
 }
 
 impl Hub {
-    /// Asks a device and waits for its answer.
+    /// Asks a device or a module and waits for its answer.
     ///
     /// # Errors
-    /// [`ErrorCode::DeviceNotFound`], [`ErrorCode::DeviceNotOnline`], [`ErrorCode::DeviceTimeout`],
+    /// [`ErrorCode::DeviceNotFound`], [`ErrorCode::ModuleNotFound`], [`ErrorCode::DeviceNotOnline`], [`ErrorCode::DeviceTimeout`],
     /// [`ErrorCode::Throttled`], [`ErrorCode::TooLarge`].
     pub async fn invoke_method(
         &self,
         caller: &Caller,
         hub: &Resource,
-        id: &str,
+        id: &DeviceAddress,
         input: MethodInput,
     ) -> Result<MethodAnswer> {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
-        let id = DeviceId::parse(id)?;
         let (call, response, connect) = self.checked_call(input)?;
-        self.existing(hub, &id).await?;
+        self.addressed(hub, id).await?;
         let patience = Instant::now() + connect;
         loop {
-            let failure = match self.connections.invoke(&hub.name, &id, call.clone(), response).await {
+            let failure = match self.connections.invoke(&hub.name, id, call.clone(), response).await {
                 Ok(answer) => return Ok(answer),
                 Err(MethodFailure::NotOnline) if Instant::now() < patience => {
                     tokio::time::sleep(LOOK).await;
@@ -91,19 +90,19 @@ impl Hub {
                 }
                 Err(failure) => failure,
             };
-            let shown = ids::shown(&id);
+            let (noun, shown) = (id.noun(), ids::shown(&id.to_string()));
             return Err(match failure {
                 MethodFailure::NotOnline => Error::new(
                     ErrorCode::DeviceNotOnline,
-                    format!("the device '{shown}' is not connected, or has not subscribed to methods"),
+                    format!("the {noun} '{shown}' is not connected, or has not subscribed to methods"),
                 ),
                 MethodFailure::Late => Error::new(
                     ErrorCode::DeviceTimeout,
-                    format!("the device '{shown}' did not answer within {} s", response.as_secs()),
+                    format!("the {noun} '{shown}' did not answer within {} s", response.as_secs()),
                 ),
                 MethodFailure::Busy => Error::new(
                     ErrorCode::Throttled,
-                    format!("the device '{shown}' has as many methods to answer as it may have"),
+                    format!("the {noun} '{shown}' has as many methods to answer as it may have"),
                 ),
             });
         }

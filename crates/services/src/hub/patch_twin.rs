@@ -1,10 +1,10 @@
-//! The service side changes a device twin: patch or replace. The device is told of its desired properties in order.
+//! The service side changes the twin of a device or a module: patch or replace. The device is told of its desired properties in order.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use pollux_model::device::Device;
 use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
-use pollux_model::{DeviceId, Error, ErrorCode, Etag, Result};
+use pollux_model::{DeviceAddress, Error, ErrorCode, Etag, Result};
 use pollux_store::{Batch, CommitError, Expect, Write};
 use serde_json::{Map, Value};
 
@@ -45,7 +45,7 @@ impl Hub {
         &self,
         caller: &Caller,
         hub: &Resource,
-        id: &str,
+        id: &DeviceAddress,
         input: TwinInput,
         if_match: Option<Etag>,
     ) -> Result<Device> {
@@ -57,7 +57,7 @@ impl Hub {
         &self,
         caller: &Caller,
         hub: &Resource,
-        id: &str,
+        id: &DeviceAddress,
         input: TwinInput,
         if_match: Option<Etag>,
     ) -> Result<Device> {
@@ -68,17 +68,16 @@ impl Hub {
         &self,
         caller: &Caller,
         hub: &Resource,
-        id: &str,
+        id: &DeviceAddress,
         input: TwinInput,
         if_match: Option<Etag>,
         mode: Mode,
     ) -> Result<Device> {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
-        let id = DeviceId::parse(id)?;
         check(&input)?;
-        let _order = self.desired_order[slot(&id)].lock().await;
+        let _order = self.desired_order[slot(id)].lock().await;
         loop {
-            let before = self.existing(hub, &id).await?;
+            let before = self.addressed(hub, id).await?;
             if if_match.as_ref().is_some_and(|etag| *etag != before.twin.service_etag) {
                 return Err(Error::new(
                     ErrorCode::PreconditionFailed,
@@ -102,11 +101,11 @@ impl Hub {
                 self.context.clock.now(),
             );
             batch.writes.extend(self.outbox(hub, event, Some(&device)));
-            match self.commit(hub, &id, batch).await {
+            match self.commit(hub, id, batch).await {
                 Ok(()) => {
                     if let Some(DesiredChange { patch, version }) = desired {
                         let command = DeviceCommand::Desired { patch: Value::Object(patch), version };
-                        self.connections.deliver(&hub.name, &id, command).await;
+                        self.connections.deliver(&hub.name, id, command).await;
                     }
                     return Ok(device);
                 }
@@ -169,7 +168,7 @@ fn check(input: &TwinInput) -> Result<()> {
     Ok(())
 }
 
-fn slot(id: &DeviceId) -> usize {
+fn slot(id: &DeviceAddress) -> usize {
     let mut hasher = DefaultHasher::new();
     id.hash(&mut hasher);
     usize::try_from(hasher.finish() % 64).unwrap_or(0)

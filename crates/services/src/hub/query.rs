@@ -1,9 +1,11 @@
-//! Device queries: `SELECT … FROM devices …` over twin documents. Sees every acknowledged write.
+//! Queries: `SELECT … FROM devices …` and `… FROM devices.modules …` over twin documents. Sees every acknowledged write.
 
+use pollux_model::device::Device;
 use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
-use pollux_model::{DeviceId, Error, ErrorCode, Result};
-use pollux_query::devices::Query;
+use pollux_model::{DeviceAddress, DeviceId, Error, ErrorCode, Result};
+use pollux_query::devices::{Collection, Query};
 use pollux_store::Page;
+use pollux_store::modules::after_module;
 use serde_json::Value;
 
 use super::{Hub, twin_document};
@@ -26,19 +28,19 @@ pub enum DeviceRow {
 struct Position {
     /// Rows given so far: `TOP` counts all pages.
     given: u64,
-    /// The device that the page before ended with.
-    after: Option<String>,
+    /// The device or module that the page before ended with.
+    after: Option<DeviceAddress>,
 }
 
 impl Position {
-    /// `given:device id`, as [`Position::next`] writes it.
+    /// `given:address`, as [`Position::page`] writes it.
     fn read(text: Option<&str>) -> Result<Self> {
         let Some(text) = text else { return Ok(Self::default()) };
-        let parts =
-            text.split_once(':').and_then(|(given, after)| Some((given.parse().ok()?, after.to_owned())));
-        let (given, after) =
-            parts.ok_or_else(|| Error::invalid("this is not where a page of this query ended"))?;
-        Ok(Self { given, after: Some(after) })
+        let parts = text.split_once(':').and_then(|(given, after)| {
+            let after = if after.is_empty() { None } else { Some(DeviceAddress::parse(after).ok()?) };
+            Some(Self { given: given.parse().ok()?, after })
+        });
+        parts.ok_or_else(|| Error::invalid("this is not where a page of this query ended"))
     }
 
     /// How many rows the next page may have; 0 when `TOP` is reached.
@@ -47,16 +49,18 @@ impl Position {
         usize::try_from(left).unwrap_or(usize::MAX).min(limit)
     }
 
-    /// The page that ended with this device: it leads on unless `TOP` is reached.
-    fn page(self, query: &Query, items: Vec<DeviceRow>, last: &DeviceId) -> Page<DeviceRow> {
+    /// The page that ended with this one: it leads on unless `TOP` is reached.
+    fn page(self, query: &Query, items: Vec<DeviceRow>, last: Option<&DeviceAddress>) -> Page<DeviceRow> {
         let given = self.given.saturating_add(u64::try_from(items.len()).unwrap_or(u64::MAX));
         let more = query.top().is_none_or(|top| given < top);
+        let last = last.map(ToString::to_string).unwrap_or_default();
         Page { items, next: more.then(|| format!("{given}:{last}")) }
     }
 }
 
 impl Hub {
-    /// Runs a query. `after` is what the page before gave as `next`; rows come in order of device id.
+    /// Runs a query. `after` is what the page before gave as `next`; rows come in order of device and module, groups in
+    /// an order of their own.
     pub async fn query(
         &self,
         caller: &Caller,
@@ -68,38 +72,61 @@ impl Hub {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
         let query = pollux_query::devices::parse(text)
             .map_err(|error| Error::new(ErrorCode::QueryInvalid, error.to_string()))?;
-        if query.is_aggregate() {
-            return self.aggregate(hub, &query).await;
-        }
         let position = Position::read(after)?;
         let room = position.room(&query, limit);
         if room == 0 {
             return Ok(Page { items: Vec::new(), next: None });
         }
+        if query.is_aggregate() {
+            return self.aggregate(hub, &query, position, room).await;
+        }
         if let Some(ids) = query.hints().ids {
             return self.among(hub, &query, &ids, position, room).await;
         }
-        let (mut items, mut after) = (Vec::new(), position.after.clone());
+        let (mut items, mut after) = (Vec::new(), position.after.as_ref().map(|after| mark(&query, after)));
         loop {
-            let page = self.context.store.devices(&hub.name, after.as_deref(), CHUNK).await?;
-            let present = self.presences(hub, &page.items).await?;
-            for device in page.items {
-                let document = twin_document(&device, present.of(&device.id));
+            let (page, documents) = self.chunk(hub, &query, after.as_deref()).await?;
+            for (id, document) in documents {
                 if query.matches(&document) {
                     items.push(row(&query, document));
                     if items.len() == room {
-                        return Ok(position.page(&query, items, &device.id));
+                        return Ok(position.page(&query, items, Some(&id)));
                     }
                 }
             }
-            after = page.next;
+            after = page;
             if after.is_none() {
                 return Ok(Page { items, next: None });
             }
         }
     }
 
-    /// Only these devices can match: they are read one by one.
+    /// The next devices or modules as documents, and where those behind them begin.
+    async fn chunk(
+        &self,
+        hub: &Resource,
+        query: &Query,
+        after: Option<&str>,
+    ) -> Result<(Option<String>, Vec<(DeviceAddress, Value)>)> {
+        let store = &self.context.store;
+        let page = match query.collection() {
+            Collection::Devices => store.devices(&hub.name, after, CHUNK).await?,
+            Collection::Modules => store.modules(&hub.name, after, CHUNK).await?,
+        };
+        Ok((page.next, self.documents(hub, &page.items).await))
+    }
+
+    async fn documents(&self, hub: &Resource, devices: &[Device]) -> Vec<(DeviceAddress, Value)> {
+        let since = self.connections.since_each(&hub.name, devices).await;
+        let shown = |device: &Device| {
+            let id = device.address();
+            let document = twin_document(device, since.get(&id).copied());
+            (id, document)
+        };
+        devices.iter().map(shown).collect()
+    }
+
+    /// Only these devices and their modules can match: they are read one by one.
     async fn among(
         &self,
         hub: &Resource,
@@ -112,37 +139,65 @@ impl Hub {
         wanted.sort();
         wanted.dedup();
         let mut items = Vec::new();
-        let left = |id: &DeviceId| position.after.as_deref().is_none_or(|after| id.as_str() > after);
-        for id in wanted.into_iter().filter(left) {
-            let Some(device) = self.context.store.device(&hub.name, &id).await? else { continue };
-            let document = twin_document(&device, self.presence(hub, &device).await?);
-            if query.matches(&document) {
-                items.push(row(query, document));
-                if items.len() == room {
-                    return Ok(position.page(query, items, &id));
+        let begun = |id: &DeviceId| position.after.as_ref().is_none_or(|after| *id >= after.device);
+        for id in wanted.into_iter().filter(begun) {
+            let found = match query.collection() {
+                Collection::Devices => self.context.store.device(&hub.name, &id).await?.into_iter().collect(),
+                Collection::Modules => self.context.store.modules_of(&hub.name, &id).await?,
+            };
+            for (id, document) in self.documents(hub, &found).await {
+                let left = position.after.as_ref().is_none_or(|after| id > *after);
+                if left && query.matches(&document) {
+                    items.push(row(query, document));
+                    if items.len() == room {
+                        return Ok(position.page(query, items, Some(&id)));
+                    }
                 }
             }
         }
         Ok(Page { items, next: None })
     }
 
-    async fn aggregate(&self, hub: &Resource, query: &Query) -> Result<Page<DeviceRow>> {
+    /// All matches are looked at for each page; groups come in the same order each time.
+    async fn aggregate(
+        &self,
+        hub: &Resource,
+        query: &Query,
+        position: Position,
+        room: usize,
+    ) -> Result<Page<DeviceRow>> {
         let (mut aggregator, mut after) = (query.aggregator(), None);
         loop {
-            let page = self.context.store.devices(&hub.name, after.as_deref(), CHUNK).await?;
-            let present = self.presences(hub, &page.items).await?;
-            for device in &page.items {
-                let document = twin_document(device, present.of(&device.id));
+            let (next, documents) = self.chunk(hub, query, after.as_deref()).await?;
+            for (_, document) in documents {
                 if query.matches(&document) {
                     aggregator.add(&document);
                 }
             }
-            after = page.next;
+            if aggregator.bytes() > self.context.limits.query_memory {
+                let message = "the query has more groups than there is room for: narrow it down by WHERE";
+                return Err(Error::new(ErrorCode::QueryInvalid, message));
+            }
+            after = next;
             if after.is_none() {
-                let items = aggregator.finish().into_iter().map(DeviceRow::Raw).collect();
-                return Ok(Page { items, next: None });
+                break;
             }
         }
+        let given = usize::try_from(position.given).unwrap_or(usize::MAX);
+        let mut rows = aggregator.finish().into_iter().skip(given).map(DeviceRow::Raw);
+        let items: Vec<_> = rows.by_ref().take(room).collect();
+        if rows.next().is_none() {
+            return Ok(Page { items, next: None });
+        }
+        Ok(position.page(query, items, None))
+    }
+}
+
+/// The store's mark of this device or module.
+fn mark(query: &Query, id: &DeviceAddress) -> String {
+    match query.collection() {
+        Collection::Devices => id.device.to_string(),
+        Collection::Modules => after_module(id),
     }
 }
 

@@ -74,10 +74,8 @@ impl Hub {
         batch: &mut Batch,
     ) -> Result<Option<Device>> {
         let Some(device) = self.context.store.device(&from.name, id).await? else { return Ok(None) };
-        let identity = Expect::Etag(device.identity.etag.clone());
-        batch.writes.push(Write::DeleteDevice { hub: from.name.clone(), id: id.clone(), identity });
-        let event = lifecycle(from, &device, Lifecycle::Deleted, self.context.clock.now());
-        batch.writes.extend(self.outbox(from, event, Some(&device)));
+        // Its modules are nothing that a provisioning service knows of: they do not move along.
+        self.plan_deletion(from, &device, batch).await?;
         Ok(Some(device))
     }
 

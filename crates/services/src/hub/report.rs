@@ -1,7 +1,7 @@
-//! A device reports properties, and says which model it is of.
+//! A device or module reports properties, and says which model it is of.
 
 use pollux_model::resource::Resource;
-use pollux_model::{DeviceId, Etag, Result};
+use pollux_model::{DeviceAddress, Etag, Result};
 use pollux_store::{Batch, CommitError, Expect, Write};
 use serde_json::{Map, Value};
 
@@ -16,13 +16,13 @@ impl Hub {
         &self,
         caller: &Caller,
         hub: &Resource,
-        id: &DeviceId,
+        id: &DeviceAddress,
         patch: Map<String, Value>,
     ) -> Result<u64> {
         caller.require_device(&hub.name, id)?;
         twin_rules::check("properties.reported", &patch)?;
         loop {
-            let mut device = self.existing(hub, id).await?;
+            let mut device = self.addressed(hub, id).await?;
             let expected = Expect::Etag(device.twin.etag.clone());
             let reported = &mut device.twin.reported;
             reported.version += 1;
@@ -56,12 +56,12 @@ impl Hub {
         &self,
         caller: &Caller,
         hub: &Resource,
-        id: &DeviceId,
+        id: &DeviceAddress,
         model_id: &str,
     ) -> Result<()> {
         caller.require_device(&hub.name, id)?;
         loop {
-            let mut device = self.existing(hub, id).await?;
+            let mut device = self.addressed(hub, id).await?;
             if device.twin.model_id == model_id {
                 return Ok(());
             }

@@ -201,6 +201,7 @@ impl RoutedMessage for Routed<'_> {
         let kept = |text: &'_ Option<String>| text.clone().map(Cow::Owned);
         match name {
             "connectionDeviceId" => Some(Cow::Borrowed(&self.event.device_id)),
+            "connectionModuleId" => kept(&self.event.module_id),
             "connectionAuthMethod" => kept(&system.auth_method),
             "connectionAuthGenerationId" => kept(&system.generation_id),
             "contentType" => kept(&system.content_type),
@@ -211,7 +212,7 @@ impl RoutedMessage for Routed<'_> {
             "dt-subject" => kept(&system.component),
             "enqueuedTime" => Some(Cow::Owned(system.enqueued.to_string())),
             "messageId" => kept(&system.message_id),
-            "messageSource" => Some(Cow::Borrowed(self.event.source.annotation())),
+            "messageSource" => Some(Cow::Borrowed(self.event.annotation())),
             "to" => kept(&system.to),
             "userId" => kept(&system.user_id),
             _ => None,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use pollux_eventlog::{LogError, NewRecord};
 use pollux_model::resource::{Resource, RouteSource};
-use pollux_model::{DeviceId, Error, ErrorCode, Result};
+use pollux_model::{DeviceAddress, Error, ErrorCode, Result};
 
 use super::Hub;
 use super::hub_event::{HubEvent, System, encode};
@@ -23,18 +23,13 @@ pub struct Telemetry {
 }
 
 /// `iothub-connection-auth-method` (Azure article "Create and read IoT Hub messages", "Anti-spoofing properties").
-const fn auth_method(by: DeviceProof) -> &'static str {
-    match by {
-        DeviceProof::Key => {
-            r#"{"scope":"device","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}"#
-        }
-        DeviceProof::Policy => {
-            r#"{"scope":"hub","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}"#
-        }
-        DeviceProof::Certificate => {
-            r#"{"scope":"device","type":"x509","issuer":"iothub","acceptingIpFilterRule":null}"#
-        }
-    }
+fn auth_method(id: &DeviceAddress, by: DeviceProof) -> String {
+    let (scope, kind) = match by {
+        DeviceProof::Key => (id.noun(), "sas"),
+        DeviceProof::Policy => ("hub", "sas"),
+        DeviceProof::Certificate => (id.noun(), "x509"),
+    };
+    format!(r#"{{"scope":"{scope}","type":"{kind}","issuer":"iothub","acceptingIpFilterRule":null}}"#)
 }
 
 /// How a batch of messages ended.
@@ -61,7 +56,7 @@ impl Hub {
         &self,
         caller: &Caller,
         hub: &Resource,
-        id: &DeviceId,
+        id: &DeviceAddress,
         messages: Vec<Telemetry>,
     ) -> Taken {
         let count = messages.len();
@@ -74,7 +69,7 @@ impl Hub {
             refused: Some(error),
         });
         let appends = loads.into_iter().map(|Load { destination, first, records }| async move {
-            let partition = destination.partition(id);
+            let partition = destination.partition(&id.device);
             (first, self.context.log.append(&destination.stream, partition, records).await)
         });
         for (first, appended) in join_all(appends).await {
@@ -93,7 +88,7 @@ impl Hub {
         &self,
         caller: &Caller,
         hub: &Resource,
-        id: &DeviceId,
+        id: &DeviceAddress,
         messages: Vec<Telemetry>,
     ) -> Result<(Vec<Load>, Option<(usize, Error)>)> {
         caller.require_device(&hub.name, id)?;
@@ -101,7 +96,7 @@ impl Hub {
             return Err(Error::internal());
         };
         let asks_twin = self.needs_twin(hub, RouteSource::DeviceMessages);
-        let twin = if asks_twin { Some(self.existing(hub, id).await?) } else { None };
+        let twin = if asks_twin { Some(self.addressed(hub, id).await?) } else { None };
         let mut loads: Vec<Load> = Vec::new();
         for (at, message) in messages.into_iter().enumerate() {
             if let Err(error) = self.check_message(&message) {
@@ -128,14 +123,20 @@ impl Hub {
         Ok((loads, None))
     }
 
-    fn event(&self, id: &DeviceId, (generation_id, by): (&str, DeviceProof), message: Telemetry) -> HubEvent {
+    fn event(
+        &self,
+        id: &DeviceAddress,
+        (generation_id, by): (&str, DeviceProof),
+        message: Telemetry,
+    ) -> HubEvent {
         let enqueued = self.context.clock.now();
         HubEvent {
             source: RouteSource::DeviceMessages,
-            device_id: id.to_string(),
+            device_id: id.device.to_string(),
+            module_id: id.module.as_ref().map(ToString::to_string),
             properties: message.properties,
             system: System {
-                auth_method: Some(auth_method(by).to_owned()),
+                auth_method: Some(auth_method(id, by)),
                 generation_id: Some(generation_id.to_owned()),
                 enqueued,
                 ..message.system
@@ -155,8 +156,8 @@ impl Hub {
     }
 }
 
-fn record(id: &DeviceId, payload: Bytes) -> NewRecord {
-    NewRecord { partition_key: Some(id.as_ref().into()), payload, idempotency_key: None }
+fn record(id: &DeviceAddress, payload: Bytes) -> NewRecord {
+    NewRecord { partition_key: Some(id.device.as_ref().into()), payload, idempotency_key: None }
 }
 
 fn unavailable(error: &LogError) -> Error {

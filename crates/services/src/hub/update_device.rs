@@ -1,12 +1,14 @@
-//! A device identity changed. A device that is disabled is cut off at once.
+//! A device identity changed. A device that is disabled is cut off at once, and so are its modules: what a module may is
+//! bounded by what its device may (Azure article "Understand the identity registry in your IoT hub": a module cannot be
+//! disabled by itself).
 
-use pollux_model::device::{Device, Status};
+use pollux_model::device::{Device, Identity, Status};
 use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
-use pollux_model::{DeviceId, Error, ErrorCode, Etag, Result};
+use pollux_model::{DeviceAddress, DeviceId, Error, ErrorCode, Etag, Result};
 use pollux_store::{Batch, CommitError, Expect, Write};
 
 use super::create_device::checked_reason;
-use super::{DeviceCommand, DeviceInput, Hub};
+use super::{DeviceInput, Hub};
 use crate::caller::{Caller, Right};
 
 impl Hub {
@@ -21,17 +23,7 @@ impl Hub {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::RegistryWrite))?;
         let id = DeviceId::parse(&input.id)?;
         let reason = checked_reason(input.status_reason)?;
-        loop {
-            let before = self.existing(hub, &id).await?;
-            if if_match.as_ref().is_some_and(|etag| *etag != before.identity.etag) {
-                return Err(Error::new(
-                    ErrorCode::PreconditionFailed,
-                    "the device's etag is not the one given in If-Match",
-                ));
-            }
-            let (expect_identity, expect_twin) = (before.identity.etag.clone(), before.twin.etag.clone());
-            let mut device = before;
-            let identity = &mut device.identity;
+        let change = |identity: &mut Identity| {
             identity.authentication =
                 self.authentication(input.authentication.clone(), Some(&identity.authentication))?;
             let status = input.status.unwrap_or(identity.status);
@@ -41,24 +33,52 @@ impl Hub {
             }
             identity.status_reason.clone_from(&reason);
             identity.iot_edge = input.iot_edge;
-            identity.etag = self.identity_etag();
+            Ok(())
+        };
+        let device = self.change_identity(hub, &id.clone().into(), if_match, change).await?;
+        if device.identity.status == Status::Disabled {
+            // Read only now: whatever module is made later finds its device disabled.
+            let modules = self.context.store.modules_of(&hub.name, &id).await?;
+            let ids: Vec<_> = std::iter::once(&device).chain(&modules).map(Device::address).collect();
+            self.cut_off(hub, &ids, "the device was disabled").await;
+        }
+        Ok(device)
+    }
+
+    /// Changes the identity of a device or module, however often it must be looked at again.
+    pub(super) async fn change_identity(
+        &self,
+        hub: &Resource,
+        id: &DeviceAddress,
+        if_match: Option<Etag>,
+        change: impl Fn(&mut Identity) -> Result<()>,
+    ) -> Result<Device> {
+        loop {
+            let mut device = self.addressed(hub, id).await?;
+            expected(&device, if_match.as_ref())?;
+            let (identity, twin) = (device.identity.etag.clone(), device.twin.etag.clone());
+            change(&mut device.identity)?;
+            device.identity.etag = self.identity_etag();
             let write = Write::PutDevice {
                 hub: hub.name.clone(),
                 device: Box::new(device.clone()),
-                identity: Expect::Etag(expect_identity),
-                twin: Expect::Etag(expect_twin),
+                identity: Expect::Etag(identity),
+                twin: Expect::Etag(twin),
             };
-            match self.commit(hub, &id, Batch::from(write)).await {
-                Ok(()) => {
-                    if device.identity.status == Status::Disabled {
-                        let close = DeviceCommand::Close { reason: "the device was disabled".into() };
-                        self.connections.deliver(&hub.name, &id, close).await;
-                    }
-                    return Ok(device);
-                }
+            match self.commit(hub, id, Batch::from(write)).await {
+                Ok(()) => return Ok(device),
                 Err(CommitError::Expectation { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
     }
+}
+
+/// [`ErrorCode::PreconditionFailed`] where its identity has another etag than is asked for.
+pub(super) fn expected(device: &Device, if_match: Option<&Etag>) -> Result<()> {
+    if if_match.is_some_and(|etag| *etag != device.identity.etag) {
+        let message = format!("the {}'s etag is not the one given in If-Match", device.address().noun());
+        return Err(Error::new(ErrorCode::PreconditionFailed, message));
+    }
+    Ok(())
 }

@@ -164,7 +164,7 @@ impl AuditRecord {
 fn who(identity: &Identity) -> String {
     match identity {
         Identity::Policy { policy, .. } => format!("policy {policy}"),
-        Identity::Device { id, .. } => format!("device {id}"),
+        Identity::Device { id, .. } => format!("{} {id}", id.noun()),
         Identity::Registration { displayed, .. } => format!("device {displayed}"),
         Identity::Principal { subject, .. } => format!("principal {subject}"),
         Identity::FunctionKey { app } | Identity::Function { app } => format!("function app {app}"),

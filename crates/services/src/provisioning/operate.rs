@@ -11,7 +11,7 @@ use pollux_model::device::{Authentication, Status};
 use pollux_model::enrollment::{Attestation, EnrollmentRules};
 use pollux_model::registration::{Failure, Registration, RegistrationStatus, Substatus};
 use pollux_model::resource::{Resource, ResourceKind};
-use pollux_model::{DeviceId, Error, ErrorCode, Etag, RegistrationId, ResourceName, Result};
+use pollux_model::{DeviceAddress, DeviceId, Error, ErrorCode, Etag, RegistrationId, ResourceName, Result};
 use pollux_store::{Batch, CommitError, Expect, Write};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -418,10 +418,10 @@ fn ended(batch: &Batch) -> Option<Box<Registration>> {
 }
 
 /// The devices that were there before the batch.
-fn devices_changed(batch: &Batch) -> Vec<(ResourceName, DeviceId)> {
+fn devices_changed(batch: &Batch) -> Vec<(ResourceName, DeviceAddress)> {
     let of = |write: &Write| match write {
         Write::PutDevice { hub, device, identity, .. } if *identity != Expect::Absent => {
-            Some((hub.clone(), device.id.clone()))
+            Some((hub.clone(), device.address()))
         }
         Write::DeleteDevice { hub, id, .. } => Some((hub.clone(), id.clone())),
         _ => None,

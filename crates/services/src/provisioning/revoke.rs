@@ -65,7 +65,7 @@ impl Provisioning {
                 Ok(()) => {
                     if let Some((hub, device)) = cut {
                         let close = DeviceCommand::Close { reason: "its certificate was revoked".into() };
-                        self.hub.connections.deliver(&hub.name, &device, close).await;
+                        self.hub.connections.deliver(&hub.name, &device.into(), close).await;
                     }
                     return Ok(revoked);
                 }

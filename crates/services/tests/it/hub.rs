@@ -7,7 +7,7 @@ use pollux_model::device::{Device, Status};
 use pollux_model::event::OutboxEntry;
 use pollux_model::resource::ResourceKind;
 use pollux_model::sas::{self, SasToken};
-use pollux_model::{DeviceId, Error, ErrorCode, Etag, Key};
+use pollux_model::{DeviceAddress, Error, ErrorCode, Etag, Key};
 use pollux_services::Caller;
 use pollux_services::caller::Identity;
 use pollux_services::hub::telemetry::Telemetry;
@@ -49,8 +49,8 @@ pub(crate) async fn create(world: &World, id: &str) {
     world.services.hub.create_device(&world.admin, &world.hub(), input(id)).await.unwrap();
 }
 
-pub(crate) fn id(text: &str) -> DeviceId {
-    DeviceId::parse(text).unwrap()
+pub(crate) fn id(text: &str) -> DeviceAddress {
+    DeviceAddress::parse(text).unwrap()
 }
 
 #[tokio::test]
@@ -295,7 +295,7 @@ async fn a_message_goes_once_to_each_endpoint_that_wants_it() {
     }
     let tags = json!({ "site": "oven" }).as_object().unwrap().clone();
     let patch = pollux_services::hub::TwinInput { tags: Some(tags), desired: None };
-    world.services.hub.patch_twin(&world.admin, &world.hub(), "d", patch, None).await.unwrap();
+    world.services.hub.patch_twin(&world.admin, &world.hub(), &id("d"), patch, None).await.unwrap();
     let before = world.events("hot").await.len();
     world.send("d", &json!({ "Temperature": 1 })).await;
     assert_eq!(world.events("hot").await.len(), before + 1, "the twin decides");
@@ -410,7 +410,7 @@ async fn queries_see_every_write_and_come_in_pages() {
         world
             .services
             .hub
-            .patch_twin(&world.admin, &world.hub(), &format!("d{at}"), patch, None)
+            .patch_twin(&world.admin, &world.hub(), &id(&format!("d{at}")), patch, None)
             .await
             .unwrap();
     }

@@ -25,11 +25,11 @@ async fn world() -> World {
 
 impl World {
     async fn patch(&self, input: TwinInput) -> pollux_model::Result<pollux_model::device::Device> {
-        self.services.hub.patch_twin(&self.admin, &self.hub(), "d", input, None).await
+        self.services.hub.patch_twin(&self.admin, &self.hub(), &id("d"), input, None).await
     }
 
     async fn replace(&self, input: TwinInput) -> pollux_model::Result<pollux_model::device::Device> {
-        self.services.hub.replace_twin(&self.admin, &self.hub(), "d", input, None).await
+        self.services.hub.replace_twin(&self.admin, &self.hub(), &id("d"), input, None).await
     }
 }
 
@@ -126,7 +126,7 @@ async fn etags_guard_the_service_side_and_reports_do_not_move_them() {
     world.services.hub.report(&caller, &world.hub(), &id("d"), map(json!({ "fw": 1 }))).await.unwrap();
     let patch = async |etag: &Etag| {
         let input = desired(json!({ "a": 1 }));
-        world.services.hub.patch_twin(&world.admin, &world.hub(), "d", input, Some(etag.clone())).await
+        world.services.hub.patch_twin(&world.admin, &world.hub(), &id("d"), input, Some(etag.clone())).await
     };
     let changed = patch(&first).await.unwrap();
     assert_eq!(patch(&first).await.unwrap_err().code, ErrorCode::PreconditionFailed);
@@ -206,5 +206,8 @@ async fn a_device_reads_and_reports_its_own_twin() {
     let bad = service.report(&caller, &hub, &id("d"), map(json!({ "$version": 9 }))).await;
     assert_eq!(bad.unwrap_err().code, ErrorCode::InvalidArgument);
     service.announce_model(&caller, &hub, &id("d"), "dtmi:example:Thermostat;1").await.unwrap();
-    assert_eq!(service.twin(&world.admin, &hub, "d").await.unwrap()["modelId"], "dtmi:example:Thermostat;1");
+    assert_eq!(
+        service.twin(&world.admin, &hub, &id("d")).await.unwrap()["modelId"],
+        "dtmi:example:Thermostat;1"
+    );
 }

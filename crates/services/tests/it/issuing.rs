@@ -7,7 +7,7 @@ use pollux_model::device::Authentication;
 use pollux_model::enrollment::ReprovisionPolicy;
 use pollux_model::registration::{Registration, RegistrationStatus};
 use pollux_model::resource::PrivateKey;
-use pollux_model::{DeviceId, ErrorCode, ResourceName};
+use pollux_model::{DeviceAddress, ErrorCode, ResourceName};
 use pollux_services::provisioning::{
     AttestationInput, AuditAction, AuditQuery, CertificateKind, ExplainRequest, RegisterRequest, Verdict,
 };
@@ -40,7 +40,7 @@ fn newest(record: &Registration) -> Chain {
 }
 
 async fn believed(world: &World, id: &str, chain: &Chain) -> Result<(), ErrorCode> {
-    let id = DeviceId::parse(id).unwrap();
+    let id = DeviceAddress::parse(id).unwrap();
     let found = world.services.hub.authenticate_device_by_certificate(&world.hub(), &id, chain).await;
     found.map(|_| ()).map_err(|error| error.code)
 }
@@ -115,7 +115,7 @@ async fn what_is_revoked_opens_nothing_and_is_listed() {
     let record = world.register_as(&caller, "dev", asking("dev")).await;
     let (chain, serial) = (newest(&record), record.issued[0].serial_number.clone());
     let (provisioning, hub, dps) = (&world.services.provisioning, &world.services.hub, world.dps());
-    let id = DeviceId::parse("dev").unwrap();
+    let id = DeviceAddress::parse("dev").unwrap();
     let (own, _) = hub.authenticate_device_by_certificate(&world.hub(), &id, &chain).await.unwrap();
     let link = Arc::new(Link::default());
     let _connection = hub.connect_device(&own, &world.hub(), &id, link.clone()).await.unwrap();

@@ -8,6 +8,7 @@ mod enrichments;
 mod functions;
 mod hierarchies;
 mod hub;
+mod hub_modules;
 mod hub_twins;
 mod issuing;
 mod lifecycle;

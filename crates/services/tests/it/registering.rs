@@ -5,7 +5,7 @@ use pollux_model::enrollment::{InitialTwin, ReprovisionPolicy};
 use pollux_model::registration::{RegistrationStatus, Substatus};
 use pollux_model::resource::ResourceKind;
 use pollux_model::sas::SasToken;
-use pollux_model::{DeviceId, ErrorCode, Key, RegistrationId};
+use pollux_model::{DeviceAddress, ErrorCode, Key, RegistrationId};
 use pollux_services::provisioning::{AttestationInput, EnrollmentInput, IndividualInput, RegisterRequest};
 use serde_json::{Map, Value, json};
 
@@ -174,7 +174,7 @@ async fn registering_again_finds_the_same_device_and_its_state() {
     let first = world.provision("dev", &group).await;
     let device = world.device("dev").await.unwrap();
     let caller = world.connected("dev").await;
-    let id = DeviceId::parse("dev").unwrap();
+    let id = DeviceAddress::parse("dev").unwrap();
     world.services.hub.report(&caller, &world.hub(), &id, map(json!({ "fw": 1 }))).await.unwrap();
     let second = world.provision("dev", &group).await;
     assert_ne!(second.operation.id, first.operation.id);
@@ -226,7 +226,7 @@ async fn what_registering_again_does_is_the_entrys_policy() {
             .await;
         world.provision(name, &group).await;
         let caller = world.connected(name).await;
-        let id = DeviceId::parse(name).unwrap();
+        let id = DeviceAddress::parse(name).unwrap();
         world.services.hub.report(&caller, &world.hub(), &id, map(json!({ "fw": 1 }))).await.unwrap();
         let old = world.device(name).await.unwrap();
         let record = world.provision(name, &group).await;
@@ -260,7 +260,7 @@ async fn a_device_moves_to_the_hub_it_is_given_and_takes_its_state_along() {
     let hook = Hook::new(Behaviour::Answer(200, json!({ "iotHubHostName": "localhost" }).to_string()));
     let group = world.custom_group("line", &hook.url).await;
     world.provision("dev", &group).await;
-    let (caller, id) = (world.connected("dev").await, DeviceId::parse("dev").unwrap());
+    let (caller, id) = (world.connected("dev").await, DeviceAddress::parse("dev").unwrap());
     world.services.hub.report(&caller, &world.hub(), &id, map(json!({ "fw": 1 }))).await.unwrap();
 
     hook.set(Behaviour::Answer(200, json!({ "iotHubHostName": south.host_name }).to_string()));
@@ -270,7 +270,7 @@ async fn a_device_moves_to_the_hub_it_is_given_and_takes_its_state_along() {
         (Some(south.host_name.clone()), Some(Substatus::DeviceDataMigrated))
     );
     assert!(world.device("dev").await.is_none(), "it left the first hub");
-    let moved = world.services.context.store.device(&south.name, &id).await.unwrap().unwrap();
+    let moved = world.services.context.store.addressed(&south.name, &id).await.unwrap().unwrap();
     assert_eq!(json!(moved.twin.reported.properties), json!({ "fw": 1 }));
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pollux_model::DeviceId;
+use pollux_model::DeviceAddress;
 use pollux_model::device::Device;
 use pollux_model::enrollment::ReprovisionPolicy;
 use pollux_model::registration::{RegistrationStatus, Substatus};
@@ -31,8 +31,8 @@ fn to(hub: &str) -> Behaviour {
 }
 
 async fn in_hub(world: &World, hub: &Resource, id: &str) -> Option<Device> {
-    let id = DeviceId::parse(id).unwrap();
-    world.services.context.store.device(&hub.name, &id).await.unwrap()
+    let id = DeviceAddress::parse(id).unwrap();
+    world.services.context.store.addressed(&hub.name, &id).await.unwrap()
 }
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn state_moves_or_starts_over_and_no_device_is_in_two_hubs() {
             .await;
         let first = world.provision(name, &group).await;
         assert_eq!(first.substatus, Some(Substatus::InitialAssignment), "{name}");
-        let (caller, id) = (world.connected(name).await, DeviceId::parse(name).unwrap());
+        let (caller, id) = (world.connected(name).await, DeviceAddress::parse(name).unwrap());
         let reported = json!({ "fw": 1 }).as_object().unwrap().clone();
         world.services.hub.report(&caller, &world.hub(), &id, reported).await.unwrap();
 

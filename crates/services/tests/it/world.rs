@@ -11,7 +11,9 @@ use pollux_model::enrollment::{Attestation, EnrollmentGroup};
 use pollux_model::registration::{Registration, RegistrationStatus};
 use pollux_model::resource::{Properties, Resource, ResourceKind};
 use pollux_model::sas::{self, SasToken};
-use pollux_model::{Clock as _, DeviceId, Key, KeyPair, ManualClock, RegistrationId, Result, Timestamp};
+use pollux_model::{
+    Clock as _, DeviceAddress, DeviceId, Key, KeyPair, ManualClock, RegistrationId, Result, Timestamp,
+};
 use pollux_services::hub::telemetry::Telemetry;
 use pollux_services::provisioning::{EnrollmentInput, GroupInput, RegisterRequest};
 use pollux_services::resources::{Declared, ResourceTable};
@@ -213,7 +215,7 @@ impl World {
             None,
         );
         let token = SasToken::parse(&token).unwrap();
-        self.services.hub.authenticate_device(&self.hub(), &device.id, &token).await.unwrap().0
+        self.services.hub.authenticate_device(&self.hub(), &device.address(), &token).await.unwrap().0
     }
 
     /// Sends a JSON message as the device.
@@ -223,7 +225,7 @@ impl World {
 
     pub(crate) async fn send_message(&self, id: &str, message: Telemetry) -> Result<()> {
         let caller = self.connected(id).await;
-        let (hub, id) = (self.hub(), DeviceId::parse(id).unwrap());
+        let (hub, id) = (self.hub(), DeviceAddress::parse(id).unwrap());
         let taken = self.services.hub.telemetry(&caller, &hub, &id, vec![message]).await;
         taken.refused.map_or(Ok(()), Err)
     }

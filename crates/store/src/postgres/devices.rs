@@ -47,5 +47,5 @@ impl Devices for PostgresStore {
 /// Columns: id, identity, twin.
 pub(super) fn read(row: &Row) -> Result<Device, StoreError> {
     let id = DeviceId::parse(row.try_get(0)?).map_err(|error| StoreError::Corrupt(error.message))?;
-    Ok(Device { id, identity: document(row, 1, TABLE)?, twin: document(row, 2, TABLE)? })
+    Ok(Device { id, module: None, identity: document(row, 1, TABLE)?, twin: document(row, 2, TABLE)? })
 }

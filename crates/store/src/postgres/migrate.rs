@@ -16,6 +16,7 @@ const VERSIONS: &[&str] = &[
     include_str!("migrations/0002_jobs.sql"),
     include_str!("migrations/0003_twin_history.sql"),
     include_str!("migrations/0004_messages.sql"),
+    include_str!("migrations/0005_modules.sql"),
 ];
 /// Which version a database has.
 const VERSION_TABLE: &str = "CREATE TABLE pollux_schema (
@@ -42,6 +43,7 @@ const TABLES: &[&str] = &[
     "twin_history",
     "queued_messages",
     "mqtt_sessions",
+    "modules",
 ];
 
 /// Who we are there.

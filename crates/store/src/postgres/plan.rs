@@ -2,10 +2,10 @@
 
 use std::sync::LazyLock;
 
-use pollux_model::ResourceName;
 use pollux_model::device::{Device, Status};
 use pollux_model::digital_twin::Past;
 use pollux_model::job::JobKind;
+use pollux_model::{DeviceAddress, ResourceName};
 use tokio_postgres::types::ToSql;
 
 use super::noun::Noun;
@@ -82,6 +82,13 @@ noun!(
     ["identity_etag", "twin_etag", "enabled", "identity", "twin"],
     ["identity_etag", "twin_etag"]
 );
+noun!(
+    MODULES,
+    "modules",
+    ["hub", "device", "id"],
+    ["identity_etag", "twin_etag", "identity", "twin"],
+    ["identity_etag", "twin_etag"]
+);
 noun!(ENROLLMENTS, "enrollments", ["dps", "id"], ["etag", "document"], ["etag"]);
 noun!(GROUPS, "enrollment_groups", ["dps", "id"], ["etag", "document"], ["etag"]);
 noun!(
@@ -131,6 +138,8 @@ const FORGET_VERSIONS: &str = "DELETE FROM twin_history WHERE (twins, twin, rela
     ORDER BY until LIMIT $3)";
 const NEVER: &str = "SELECT 1 WHERE false";
 const TWIN_STAYS: &str = "SELECT 1 FROM digital_twins WHERE twins = $1 AND id = $2 FOR KEY SHARE";
+const DEVICE_STAYS: &str = "SELECT 1 FROM devices WHERE hub = $1 AND id = $2 FOR KEY SHARE";
+const MODULES_OF: &str = "SELECT 1 FROM modules WHERE hub = $1 AND device = $2 LIMIT 1";
 const RELATIONSHIPS_OF: &str = "(SELECT 1 FROM relationships WHERE twins = $1 AND source = $2 LIMIT 1)
     UNION ALL (SELECT 1 FROM relationships WHERE twins = $1 AND target = $2 LIMIT 1)";
 /// Waits for whoever is taking the lease, and makes takers wait until this batch is committed.
@@ -205,10 +214,7 @@ impl<'a> Steps<'a, '_> {
             Write::PutDevice { hub, device, identity, twin } => {
                 self.put_device(hub, device, documents, [identity, twin]);
             }
-            Write::DeleteDevice { hub, id, identity } => {
-                self.delete(&DEVICES, || key(hub, id), identity);
-                plan_messages::delete_device(self, hub, id);
-            }
+            Write::DeleteDevice { hub, id, identity } => self.delete_device(hub, id, identity),
             Write::EnqueueMessage { .. }
             | Write::PutMessage { .. }
             | Write::DeleteMessage { .. }
@@ -426,27 +432,46 @@ impl<'a> Steps<'a, '_> {
         documents: &'a Documents,
         expects: [&'a Expect; 2],
     ) {
-        let keys = || key(hub, &device.id);
+        let noun: &'static Noun = if device.module.is_some() { &MODULES } else { &DEVICES };
+        let keys = || device_key(hub, &device.id, device.module.as_deref());
         let (identity, twin) = (&device.identity, &device.twin);
         let mut params = keys();
-        params.extend([word(&identity.etag), word(&twin.etag), value(identity.status == Status::Enabled)]);
+        params.extend([word(&identity.etag), word(&twin.etag)]);
+        if device.module.is_none() {
+            params.push(value(identity.status == Status::Enabled));
+        }
         params.extend([value(documents.main.as_str()), value(documents.twin.as_str())]);
         let ask = || {
-            let found = Statement { sql: &DEVICES.found, params: keys() };
+            let found = Statement { sql: &noun.found, params: keys() };
             Wants::Etags(Ask { found, expects: expects.to_vec() })
         };
         match expects {
-            [Expect::Any, Expect::Any] => self.add(&DEVICES.upsert, params, Wants::Anything),
+            [Expect::Any, Expect::Any] => self.add(&noun.upsert, params, Wants::Anything),
             [Expect::Absent, Expect::Absent | Expect::Any] | [Expect::Any, Expect::Absent] => {
-                self.add(&DEVICES.insert, params, Wants::Row(Mismatch::Exists));
+                self.add(&noun.insert, params, Wants::Row(Mismatch::Exists));
             }
             // Both cannot hold; which one does not is for the row to say.
             [Expect::Absent, _] | [_, Expect::Absent] => self.add(NEVER, Vec::new(), ask()),
             [identity, twin] => {
                 params.extend([wanted(identity), wanted(twin)]);
-                self.add(&DEVICES.update, params, ask());
+                self.add(&noun.update, params, ask());
+                // Where it is there its device is.
+                return;
             }
         }
+        if device.module.is_some() {
+            self.add(DEVICE_STAYS, key(hub, &device.id), Wants::Row(Mismatch::NoDevice));
+        }
+    }
+
+    fn delete_device(&mut self, hub: &'a ResourceName, id: &'a DeviceAddress, identity: &'a Expect) {
+        if let Some(module) = &id.module {
+            return self.delete(&MODULES, || device_key(hub, &id.device, Some(module)), identity);
+        }
+        // The row goes first: that waits for whoever makes a module of it now, and whoever comes later finds no device.
+        self.delete(&DEVICES, || key(hub, &id.device), identity);
+        self.add(MODULES_OF, key(hub, &id.device), Wants::NoRow(Mismatch::HasModules));
+        plan_messages::delete_device(self, hub, &id.device);
     }
 
     /// Holds until the batch is committed: a placeholder takes the key, so that whoever puts the device waits, and is
@@ -463,6 +488,13 @@ impl<'a> Steps<'a, '_> {
 /// An instance and an id in it.
 pub(super) fn key<'a>(instance: &'a str, id: &'a str) -> Vec<Param<'a>> {
     vec![value(instance), word(id)]
+}
+
+/// A device, or a module of it.
+fn device_key<'a>(hub: &'a str, device: &'a str, module: Option<&'a str>) -> Vec<Param<'a>> {
+    let mut key = key(hub, device);
+    key.extend(module.map(word));
+    key
 }
 
 fn job_key<'a>(twins: &'a ResourceName, kind: JobKind, id: &'a str) -> Vec<Param<'a>> {

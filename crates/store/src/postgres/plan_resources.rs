@@ -5,7 +5,7 @@ use pollux_model::resource::ResourceKind;
 
 use super::plan::{Steps, Wants};
 
-/// Twins before their relationships: that waits for whoever relates to them now, and whoever comes later finds no twin.
+/// Twins before their relationships, devices before their modules: that waits for whoever relates to them now, and whoever comes later finds none.
 pub(super) fn delete_instance<'a>(steps: &mut Steps<'a, '_>, kind: ResourceKind, name: &'a ResourceName) {
     let tables: &[&str] = match kind {
         ResourceKind::Dps => &[
@@ -17,6 +17,7 @@ pub(super) fn delete_instance<'a>(steps: &mut Steps<'a, '_>, kind: ResourceKind,
             "DELETE FROM devices WHERE hub = $1",
             "DELETE FROM queued_messages WHERE hub = $1",
             "DELETE FROM mqtt_sessions WHERE hub = $1",
+            "DELETE FROM modules WHERE hub = $1",
             // What it keeps of its own streams: it owns them as `OwnerName::of_hub`.
             "DELETE FROM checkpoints WHERE namespace = $1::text || '.hub'",
             "DELETE FROM dead_letters WHERE app = $1::text || '.hub'",

@@ -3,19 +3,19 @@
 use async_trait::async_trait;
 use pollux_model::device::{Device, Status};
 use pollux_model::{DeviceId, ResourceName};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, params, params_from_iter};
 
 use super::failure::Refusal;
 use super::rows::{count, document, execute, one, page, require};
-use super::{SqliteStore, messages};
+use super::{SqliteStore, messages, modules};
 use crate::batch::Expect;
 use crate::devices::Devices;
-use crate::error::StoreError;
+use crate::error::{Mismatch, StoreError};
 use crate::keys::fetch;
 use crate::store::Page;
 
 const TABLE: &str = "devices";
-const IDENTITY_ETAG: &str = "SELECT identity_etag FROM devices WHERE hub = ?1 AND id = ?2";
+const ETAGS: &str = "SELECT identity_etag, twin_etag FROM devices WHERE hub = ?1 AND id = ?2";
 
 #[async_trait]
 impl Devices for SqliteStore {
@@ -56,9 +56,13 @@ fn count_of(connection: &Connection, hub: &ResourceName) -> Result<(u64, u64), S
 }
 
 fn read(row: &Row<'_>) -> Result<Device, StoreError> {
-    let id = row.get_ref(0)?.as_str()?;
-    let id = DeviceId::parse(id).map_err(|error| StoreError::Corrupt(error.message))?;
-    Ok(Device { id, identity: document(row, 1, TABLE)?, twin: document(row, 2, TABLE)? })
+    let id = identity_of(row.get_ref(0)?.as_str()?)?;
+    Ok(Device { id, module: None, identity: document(row, 1, TABLE)?, twin: document(row, 2, TABLE)? })
+}
+
+/// The id in a column.
+pub(super) fn identity_of(text: &str) -> Result<DeviceId, StoreError> {
+    DeviceId::parse(text).map_err(|error| StoreError::Corrupt(error.message))
 }
 
 pub(super) fn put(
@@ -68,14 +72,7 @@ pub(super) fn put(
     (identity_text, twin_text): (&str, &str),
     (identity, twin): (&Expect, &Expect),
 ) -> Result<(), Refusal> {
-    if (identity, twin) != (&Expect::Any, &Expect::Any) {
-        let sql = "SELECT identity_etag, twin_etag FROM devices WHERE hub = ?1 AND id = ?2";
-        let found = one(connection, sql, [hub.as_str(), &device.id], |row| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
-        })?;
-        identity.compare(found.as_ref().map(|found| Some(found.0.as_str())))?;
-        twin.compare(found.as_ref().map(|found| Some(found.1.as_str())))?;
-    }
+    both_etags(connection, ETAGS, &[hub, &device.id], (identity, twin))?;
     let sql = "INSERT INTO devices (hub, id, identity_etag, twin_etag, enabled, identity, twin)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
         ON CONFLICT (hub, id) DO UPDATE SET identity_etag = excluded.identity_etag, twin_etag = excluded.twin_etag,
@@ -98,7 +95,8 @@ pub(super) fn delete(
     id: &DeviceId,
     identity: &Expect,
 ) -> Result<(), Refusal> {
-    require(connection, IDENTITY_ETAG, [hub.as_str(), id], identity)?;
+    require(connection, ETAGS, [hub.as_str(), id], identity)?;
+    modules::require_none(connection, hub, id)?;
     messages::delete_device(connection, hub, id)?;
     Ok(execute(connection, "DELETE FROM devices WHERE hub = ?1 AND id = ?2", [hub.as_str(), id])?)
 }
@@ -108,7 +106,35 @@ pub(super) fn require_none(
     hub: &ResourceName,
     id: &DeviceId,
 ) -> Result<(), Refusal> {
-    require(connection, IDENTITY_ETAG, [hub.as_str(), id], &Expect::Absent)
+    require(connection, ETAGS, [hub.as_str(), id], &Expect::Absent)
+}
+
+/// Refuses with `or` where the device is not there.
+pub(super) fn require_present(
+    connection: &Connection,
+    hub: &ResourceName,
+    id: &DeviceId,
+    or: Mismatch,
+) -> Result<(), Refusal> {
+    let sql = "SELECT 1 FROM devices WHERE hub = ?1 AND id = ?2";
+    one(connection, sql, [hub.as_str(), id], |_| Ok(()))?.ok_or_else(|| or.into())
+}
+
+/// Checks what is expected of the two etags that `sql` selects.
+pub(super) fn both_etags(
+    connection: &Connection,
+    sql: &str,
+    keys: &[&str],
+    (identity, twin): (&Expect, &Expect),
+) -> Result<(), Refusal> {
+    if (identity, twin) == (&Expect::Any, &Expect::Any) {
+        return Ok(());
+    }
+    let found = one(connection, sql, params_from_iter(keys), |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+    })?;
+    identity.compare(found.as_ref().map(|found| Some(found.0.as_str())))?;
+    Ok(twin.compare(found.as_ref().map(|found| Some(found.1.as_str())))?)
 }
 
 pub(super) fn delete_instance(connection: &Connection, hub: &ResourceName) -> Result<(), StoreError> {

@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 use super::failure::Refusal;
 use super::rows::{document, execute, many, one, require};
 use super::{
-    SqliteStore, devices, enrollments, functions, history, jobs, messages, models, registrations,
+    SqliteStore, devices, enrollments, functions, history, jobs, messages, models, modules, registrations,
     relationships, twins,
 };
 use crate::batch::Expect;
@@ -71,6 +71,7 @@ pub(super) fn delete(
         ResourceKind::Hub => {
             devices::delete_instance(connection, name)?;
             messages::delete_instance(connection, name)?;
+            modules::delete_instance(connection, name)?;
             functions::delete_owner(connection, &OwnerName::of_hub(name))?;
         }
         ResourceKind::Events => functions::delete_namespace(connection, name)?,

@@ -1,11 +1,12 @@
 //! Each write's way to its table.
 
+use pollux_model::DeviceAddress;
 use rusqlite::Connection;
 
 use super::failure::Refusal;
 use super::relationships::Ends;
 use super::{
-    devices, enrollments, functions, history, jobs, leases, messages, models, outbox, registrations,
+    devices, enrollments, functions, history, jobs, leases, messages, models, modules, outbox, registrations,
     relationships, resources, secrets, twins,
 };
 use crate::batch::Write;
@@ -34,9 +35,16 @@ fn apply(
         Write::PutResource { resource, expect } => resources::put(connection, resource, text, expect),
         Write::DeleteResource { kind, name, expect } => resources::delete(connection, *kind, name, expect),
         Write::PutDevice { hub, device, identity, twin } => {
-            devices::put(connection, hub, device, (text, &documents.twin), (identity, twin))
+            let texts = (text, documents.twin.as_str());
+            match &device.module {
+                Some(module) => modules::put(connection, hub, (device, module), texts, (identity, twin)),
+                None => devices::put(connection, hub, device, texts, (identity, twin)),
+            }
         }
-        Write::DeleteDevice { hub, id, identity } => devices::delete(connection, hub, id, identity),
+        Write::DeleteDevice { hub, id: DeviceAddress { device, module }, identity } => match module {
+            Some(module) => modules::delete(connection, hub, (device, module), identity),
+            None => devices::delete(connection, hub, device, identity),
+        },
         Write::RequireNoDevice { hub, id } => devices::require_none(connection, hub, id),
         Write::PutEnrollment { dps, enrollment, expect } => {
             enrollments::put(connection, dps, enrollment, text, expect)

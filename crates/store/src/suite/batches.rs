@@ -65,7 +65,7 @@ pub(super) async fn later_writes_see_earlier_ones(backend: Arc<dyn Backend>) {
     let hub = name("hub-one");
     let delete = Write::DeleteDevice {
         hub: hub.clone(),
-        id: device_id("d"),
+        id: device_id("d").into(),
         identity: Expect::Etag(device("d").identity.etag),
     };
     let again = Write::PutDevice {

@@ -102,8 +102,11 @@ pub(super) async fn everyone_reads_his_own_writes(backend: Arc<dyn Backend>) {
                         store.registrations_of_group(&dps, &id, None, 9).await.expect("registrations").items;
                     assert!(found.len() == 1 && *found[0].etag == *version.to_string());
                 }
-                let gone =
-                    Write::DeleteDevice { hub: hub.clone(), id: device_id(&id), identity: Expect::Present };
+                let gone = Write::DeleteDevice {
+                    hub: hub.clone(),
+                    id: device_id(&id).into(),
+                    identity: Expect::Present,
+                };
                 commit(&*store, [gone]).await;
                 assert_eq!(store.device(&hub, &device_id(&id)).await.expect("device"), None);
                 assert_eq!(store.count_devices(&hub).await.expect("count"), (0, 0));

@@ -8,7 +8,7 @@ use pollux_model::registration::RegistrationStatus;
 use pollux_model::{DeviceId, Etag, OwnerName};
 
 use super::fixtures::{
-    dead_letter, device, device_id, enrollment, enrollment_group, etag, job, message, model, name,
+    dead_letter, device, device_id, enrollment, enrollment_group, etag, job, message, model, module, name,
     put_device, put_twin, registration, registration_id, relationship, resources, secret, twin,
 };
 use super::{Backend, commit, refused};
@@ -43,7 +43,20 @@ const NOUNS: &[Noun] = &[
             device.identity.etag = etag;
             Write::PutDevice { hub: name("hub-x"), device: Box::new(device), identity, twin: Expect::Any }
         },
-        delete: |identity| Write::DeleteDevice { hub: name("hub-x"), id: device_id("d"), identity },
+        delete: |identity| Write::DeleteDevice { hub: name("hub-x"), id: device_id("d").into(), identity },
+    },
+    Noun {
+        name: "module",
+        put: |etag, identity| {
+            let mut module = module("host", "m");
+            module.identity.etag = etag;
+            Write::PutDevice { hub: name("hub-x"), device: Box::new(module), identity, twin: Expect::Any }
+        },
+        delete: |identity| Write::DeleteDevice {
+            hub: name("hub-x"),
+            id: module("host", "m").address(),
+            identity,
+        },
     },
     Noun {
         name: "enrollment",
@@ -136,6 +149,7 @@ pub(super) async fn every_expectation_of_every_noun(backend: Arc<dyn Backend>) {
     let store = backend.open().await;
     let ends = ["source", "target"].map(|id| put_twin("twins-x", twin(id, "dtmi:m;1")));
     commit(&*store, ends).await;
+    commit(&*store, [put_device("hub-x", device("host"))]).await;
     for noun in NOUNS {
         life_of(&*store, noun).await;
     }
@@ -195,7 +209,7 @@ pub(super) async fn a_device_has_two_etags(backend: Arc<dyn Backend>) {
     }
     commit(&*store, [put(tag("i2"), tag("t2"), ("i3", "t3"))]).await;
     // A deletion asks the identity alone.
-    let delete = |identity| Write::DeleteDevice { hub: name("hub-x"), id: device_id("d"), identity };
+    let delete = |identity| Write::DeleteDevice { hub: name("hub-x"), id: device_id("d").into(), identity };
     assert_eq!(refused(&*store, [delete(tag("t3"))]).await, (0, Mismatch::OtherEtag));
     commit(&*store, [delete(tag("i3"))]).await;
 }

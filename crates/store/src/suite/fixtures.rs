@@ -21,7 +21,7 @@ use pollux_model::resource::{
     BuiltInEndpoint, CloudToDevice, Dps, EndpointTarget, EventHub, Events, Functions, Hub, LinkedHub, Policy,
     PolicyRight, Properties, Resource, Route, RouteSource, RoutingEndpoint, Setting, TelemetryMapping, Twins,
 };
-use pollux_model::{DeviceId, Etag, Key, KeyPair, RegistrationId, ResourceName, Timestamp};
+use pollux_model::{DeviceId, Etag, Key, KeyPair, ModuleId, RegistrationId, ResourceName, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::batch::{Expect, Write};
@@ -167,6 +167,7 @@ fn resource(suffix: &str, properties: Properties) -> Resource {
 pub fn device(id: &str) -> Device {
     Device {
         id: device_id(id),
+        module: None,
         identity: Identity {
             generation_id: "637012345678901234".to_owned(),
             etag: etag("i1"),
@@ -180,6 +181,7 @@ pub fn device(id: &str) -> Device {
                 dps: "dps-one".to_owned(),
                 registration_id: id.to_lowercase(),
             }),
+            managed_by: None,
         },
         twin: DeviceTwin {
             etag: etag("t1"),
@@ -195,6 +197,16 @@ pub fn device(id: &str) -> Device {
             reported: TwinCollection { version: 1, ..TwinCollection::default() },
         },
     }
+}
+
+/// A module of a device.
+#[must_use]
+pub fn module(device_id: &str, id: &str) -> Device {
+    let mut module = device(device_id);
+    module.module = Some(ModuleId::parse(id).expect("a fixture's id is good"));
+    module.identity.managed_by = Some("IotEdge".to_owned());
+    module.identity.provisioned_by = None;
+    module
 }
 
 /// What individual enrollments and groups share.
@@ -470,7 +482,7 @@ pub fn outbox_entry(number: u64) -> OutboxEntry {
     }
 }
 
-/// Puts a device, whatever is there.
+/// Puts a device or a module, whatever is there.
 #[must_use]
 pub fn put_device(hub: &str, device: Device) -> Write {
     Write::PutDevice { hub: name(hub), device: Box::new(device), identity: Expect::Any, twin: Expect::Any }
@@ -532,6 +544,7 @@ pub fn everything() -> Vec<Write> {
         Write::PutJob { twins: name("twins-one"), job: Box::new(job("import-1")), expect: Expect::Any },
         put_message("hub-one", message("Device-1", 7)),
         Write::PutMqttSession { hub: name("hub-one"), session: Box::new(mqtt_session("Device-1")) },
+        put_device("hub-one", module("Device-1", "Module-1")),
         tell(1),
     ]);
     writes
@@ -562,6 +575,12 @@ pub async fn check_messages(store: &dyn crate::store::Store) {
     assert_eq!(found, [message("Device-1", 7)]);
     let found = store.mqtt_session(&hub, &device_id("Device-1")).await.expect(why);
     assert_eq!(found, Some(mqtt_session("Device-1")));
+}
+
+/// Checks that the module in [`everything`] is there.
+pub async fn check_modules(store: &dyn crate::store::Store) {
+    let found = store.modules_of(&name("hub-one"), &device_id("Device-1")).await.expect("modules");
+    assert_eq!(found, [module("Device-1", "Module-1")]);
 }
 
 /// Checks that [`everything`] is there, field by field, but for what older versions could not hold.

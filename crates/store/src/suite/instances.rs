@@ -8,7 +8,7 @@ use pollux_model::resource::ResourceKind;
 use pollux_model::{OwnerName, ResourceName};
 
 use super::fixtures::{
-    checkpoint, consumer, device, enrollment, enrollment_group, everything, message, model, name, outbox,
+    checkpoint, consumer, device, enrollment, enrollment_group, everything, message, model, module, name, outbox,
     past_twin, put_device, put_message, put_registration, put_relationship, put_twin, put_version,
     registration, relationship, resources, twin,
 };
@@ -17,15 +17,16 @@ use crate::batch::{Expect, Write};
 use crate::messages::Which;
 use crate::store::Store;
 
-/// What an instance holds, per table: devices; enrollments, groups, registrations; models, twins, relationships,
+/// What an instance holds, per table: devices, modules; enrollments, groups, registrations; models, twins, relationships,
 /// versions; dead letters; messages.
-async fn sizes(store: &dyn Store, suffix: &str) -> [usize; 10] {
+async fn sizes(store: &dyn Store, suffix: &str) -> [usize; 11] {
     let of = |kind: &str| name(&format!("{kind}-{suffix}"));
     let (hub, dps, twins, app) = (&of("hub"), &of("dps"), &of("twins"), &of("functions"));
     let why = "the store can be read";
     let queue = message("Device-1", 7).queue;
     [
         store.devices(hub, None, 9).await.expect(why).items.len(),
+        store.modules(hub, None, 9).await.expect(why).items.len(),
         usize::try_from(store.count_enrollments(dps).await.expect(why)).expect("few"),
         store.enrollment_groups(dps, None, 9).await.expect(why).items.len(),
         usize::try_from(store.count_registrations(dps).await.expect(why)).expect("few"),
@@ -50,6 +51,7 @@ fn second() -> Vec<Write> {
     writes.extend([
         put_device("hub-two", device("Device-1")),
         put_message("hub-two", message("Device-1", 7)),
+        put_device("hub-two", module("Device-1", "Module-1")),
         Write::PutEnrollment {
             dps: dps.clone(),
             enrollment: Box::new(enrollment("Single-1")),
@@ -75,21 +77,21 @@ pub(super) async fn deleting_a_resource_removes_its_rows_alone(backend: Arc<dyn 
     let store = backend.open().await;
     commit(&*store, everything()).await;
     commit(&*store, second()).await;
-    let full = [1, 1, 1, 1, 1, 2, 1, 1, 1, 1];
+    let full = [1, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1];
     assert_eq!((sizes(&*store, "one").await, sizes(&*store, "two").await), (full, full));
     let mut left = full;
     for (kind, gone) in [
-        (ResourceKind::Hub, 0..1),
-        (ResourceKind::Dps, 1..4),
-        (ResourceKind::Twins, 4..8),
+        (ResourceKind::Hub, 0..2),
+        (ResourceKind::Dps, 2..5),
+        (ResourceKind::Twins, 5..9),
         (ResourceKind::Events, 0..0),
-        (ResourceKind::Functions, 8..9),
+        (ResourceKind::Functions, 9..10),
     ] {
         let name = name(&format!("{kind}-one"));
         commit(&*store, [Write::DeleteResource { kind, name: name.clone(), expect: Expect::Present }]).await;
         left[gone].fill(0);
         if kind == ResourceKind::Hub {
-            left[9] = 0;
+            left[10] = 0;
         }
         assert_eq!(sizes(&*store, "one").await, left, "after deleting {kind}");
         assert_eq!(store.resource(kind, &name).await.expect("resource"), None);

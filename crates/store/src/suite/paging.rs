@@ -66,7 +66,7 @@ pub(super) async fn a_page_survives_changes_between(backend: Arc<dyn Backend>) {
     // The last one seen goes, one comes before and one behind the mark.
     let gone = Write::DeleteDevice {
         hub: hub.clone(),
-        id: super::fixtures::device_id("d"),
+        id: super::fixtures::device_id("d").into(),
         identity: Expect::Present,
     };
     commit(&*store, [gone, put_device("hub-one", device("a")), put_device("hub-one", device("e"))]).await;

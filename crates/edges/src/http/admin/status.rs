@@ -43,6 +43,7 @@ const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::RegistrationNotFound
         | ErrorCode::OperationNotFound
         | ErrorCode::DeviceNotFound
+        | ErrorCode::ModuleNotFound
         | ErrorCode::DeviceNotOnline
         | ErrorCode::DeviceTimeout
         | ErrorCode::QueueFull
@@ -63,6 +64,8 @@ const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::ResourceInUse
         | ErrorCode::EnrollmentExists
         | ErrorCode::DeviceExists
+        | ErrorCode::ModuleExists
+        | ErrorCode::ModuleLimitReached
         | ErrorCode::ModelExists
         | ErrorCode::ModelReferenced
         | ErrorCode::ModelReferencesInUse

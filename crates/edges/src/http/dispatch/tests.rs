@@ -77,7 +77,7 @@ async fn a_request_is_carried_out_to_its_end_though_its_client_goes_away() {
     let body = serde_json::json!({"deviceId": "d1"});
     edge.call("iothubowner", "PUT", "/devices/d1", &[], Some(body)).await.is(200);
     let link = Arc::new(Link::default());
-    let id = pollux_model::DeviceId::parse("d1").unwrap();
+    let id = pollux_model::DeviceAddress::parse("d1").unwrap();
     let now = edge.services.context.clock.now();
     let live = &edge.services.hub.connections;
     let (hub, device) = (edge.target.name.clone(), id.clone());

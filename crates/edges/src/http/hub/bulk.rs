@@ -1,4 +1,4 @@
-//! `POST /devices`: up to a hundred identities at once, each for itself (REST reference "Bulk Registry - Update Registry").
+//! `POST /devices`: up to a hundred identities of devices and modules at once, each for itself (REST reference "Bulk Registry - Update Registry").
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use axum::response::Response;
 use http::StatusCode;
 use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
 use pollux_model::{Error, Etag, Result, ids};
-use pollux_services::hub::{Hub, ImportMode, TwinInput};
+use pollux_services::hub::{Hub, ImportMode, Imported, TwinInput};
 use pollux_services::{Caller, Right};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -23,6 +23,9 @@ const MOST: usize = 100;
 #[serde(rename_all = "camelCase")]
 struct Item {
     import_mode: Option<String>,
+    /// It is a module's, not the device's.
+    module_id: Option<String>,
+    managed_by: Option<String>,
     #[serde(alias = "etag")]
     e_tag: Option<String>,
     tags: Option<Map<String, Value>>,
@@ -48,17 +51,24 @@ pub(super) async fn run(mut call: Call) -> Result<Response> {
         )));
     }
     let mut seen = HashSet::new();
-    if let Some(twice) = items.iter().find(|item| !seen.insert(item.device.id())) {
-        let shown = ids::shown(twice.device.id());
-        return Err(Error::invalid(format!("the device '{shown}' is there more than once")));
+    if let Some(twice) = items.iter().find(|item| !seen.insert((item.device.id(), &item.module_id))) {
+        let (noun, id) = match &twice.module_id {
+            Some(module) => ("module", format!("{}/{module}", twice.device.id())),
+            None => ("device", twice.device.id().to_owned()),
+        };
+        return Err(Error::invalid(format!("the {noun} '{}' is there more than once", ids::shown(&id))));
     }
     let registry = (&*call.services.hub, &call.caller, &*call.hub);
     let mut errors = Vec::new();
     for item in items {
-        let id = item.device.id().to_owned();
+        let (id, module) = (item.device.id().to_owned(), item.module_id.clone());
         if let Err(error) = one(registry, item).await {
             let name = status::name(error.code);
-            errors.push(json!({ "deviceId": id, "errorCode": name, "errorStatus": error.message }));
+            let mut told = json!({ "deviceId": id, "errorCode": name, "errorStatus": error.message });
+            if let Some(module) = module {
+                told["moduleId"] = json!(module);
+            }
+            errors.push(told);
         }
     }
     let done = errors.is_empty();
@@ -71,9 +81,15 @@ pub(super) async fn run(mut call: Call) -> Result<Response> {
 
 async fn one((hub, caller, of): (&Hub, &Caller, &Resource), item: Item) -> Result<()> {
     let mode = mode(item.import_mode.as_deref().unwrap_or("createOrUpdate"), item.e_tag.as_deref())?;
-    let id = item.device.id().to_owned();
     let twin = TwinInput { tags: item.tags, desired: item.properties.and_then(|both| both.desired) };
-    hub.import_device(caller, of, mode, (item.device.input(id)?, twin)).await
+    let identity = match item.module_id {
+        Some(module) => Imported::Module(item.device.of_module(module, item.managed_by)?),
+        None => {
+            let id = item.device.id().to_owned();
+            Imported::Device(item.device.input(id)?)
+        }
+    };
+    hub.import_device(caller, of, mode, (identity, twin)).await
 }
 
 /// `ImportMode` in words; those that end so need the etag.

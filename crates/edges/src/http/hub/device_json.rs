@@ -3,9 +3,11 @@
 
 use pollux_model::device::{Authentication, Device, Status};
 use pollux_model::{Error, Result, Timestamp, ids};
-use pollux_services::hub::{AuthenticationInput, DeviceInput, Presence};
+use pollux_services::hub::{AuthenticationInput, DeviceInput, ModuleInput, Presence};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use super::device_twins::named;
 
 /// A device identity as a client writes it.
 #[derive(Debug, Deserialize)]
@@ -20,9 +22,10 @@ pub(super) struct DeviceBody {
     capabilities: Option<CapabilitiesBody>,
 }
 
+/// How it proves who it is.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct AuthenticationBody {
+pub(super) struct AuthenticationBody {
     r#type: Option<String>,
     symmetric_key: Option<KeysBody>,
     x509_thumbprint: Option<ThumbprintsBody>,
@@ -54,12 +57,15 @@ impl DeviceBody {
         &self.device_id
     }
 
+    /// The same of a module of that device.
+    pub(super) fn of_module(self, id: String, managed_by: Option<String>) -> Result<ModuleInput> {
+        let authentication = self.authentication.map(AuthenticationBody::input).transpose()?;
+        Ok(ModuleInput { device: self.device_id, id, authentication, managed_by })
+    }
+
     /// What the service is told; `id` is the path's.
     pub(super) fn input(self, id: String) -> Result<DeviceInput> {
-        if self.device_id != id {
-            let (body, path) = (ids::shown(&self.device_id), ids::shown(&id));
-            return Err(Error::invalid(format!("the body's deviceId '{body}' is not the path's '{path}'")));
-        }
+        named("deviceId", Some(self.device_id), &id)?;
         Ok(DeviceInput {
             id,
             status: self.status.as_deref().map(status).transpose()?,
@@ -71,7 +77,7 @@ impl DeviceBody {
 }
 
 impl AuthenticationBody {
-    fn input(self) -> Result<AuthenticationInput> {
+    pub(super) fn input(self) -> Result<AuthenticationInput> {
         let keys = self.symmetric_key.unwrap_or_default();
         let thumbprints = self.x509_thumbprint.unwrap_or_default();
         let some = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
@@ -125,7 +131,8 @@ pub(super) fn device(device: &Device, Presence { since, messages }: Presence) ->
     })
 }
 
-fn authentication(authentication: &Authentication) -> Value {
+/// How it proves who it is, keys included.
+pub(super) fn authentication(authentication: &Authentication) -> Value {
     let (kind, keys, thumbprints) = match authentication {
         Authentication::Sas { keys } => ("sas", Some(keys), (None, None)),
         Authentication::SelfSigned { primary, secondary } => {

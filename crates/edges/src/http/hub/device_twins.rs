@@ -1,23 +1,24 @@
-//! `/twins/{id}`.
+//! `/twins/{id}` and `/twins/{id}/modules/{id}`.
 
 use axum::response::Response;
 use pollux_model::device::Device;
 use pollux_model::resource::Resource;
-use pollux_model::{Error, Etag, Result, ids};
+use pollux_model::{DeviceAddress, Error, Etag, Result, ids};
 use pollux_services::Services;
 use pollux_services::hub::{TwinInput, twin_document};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::call::Call;
-use super::tagged;
+use super::{Ids, tagged};
 use crate::http::rest::IfMatch;
 
-/// A device twin as a client writes it; members that only the hub or the device writes are not looked at.
+/// The twin of a device or a module as a client writes it; members that only the hub or the device writes are not looked at.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct TwinBody {
     device_id: Option<String>,
+    module_id: Option<String>,
     tags: Option<Map<String, Value>>,
     properties: Option<PropertiesBody>,
 }
@@ -28,11 +29,10 @@ struct PropertiesBody {
 }
 
 impl TwinBody {
-    fn input(self, id: &str) -> Result<TwinInput> {
-        if let Some(body) = self.device_id.filter(|body| body != id) {
-            let (body, path) = (ids::shown(&body), ids::shown(id));
-            return Err(Error::invalid(format!("the body's deviceId '{body}' is not the path's '{path}'")));
-        }
+    fn input(self, id: &DeviceAddress) -> Result<TwinInput> {
+        let module = id.module.as_deref().unwrap_or_default();
+        named("deviceId", self.device_id, &id.device)?;
+        named("moduleId", self.module_id, module)?;
         let mut desired = self.properties.and_then(|properties| properties.desired);
         // Clients send back what they were shown.
         for own in ["$metadata", "$version"] {
@@ -42,25 +42,47 @@ impl TwinBody {
     }
 }
 
+/// Refuses an id of the body that is not the path's.
+pub(super) fn named(member: &str, body: Option<String>, path: &str) -> Result<()> {
+    match body.filter(|body| body != path) {
+        Some(body) => {
+            let (body, path) = (ids::shown(&body), ids::shown(path));
+            Err(Error::invalid(format!("the body's {member} '{body}' is not the path's '{path}'")))
+        }
+        None => Ok(()),
+    }
+}
+
 /// `GET`: the twin.
-pub(super) async fn get(call: Call, id: &str) -> Result<Response> {
-    let document = call.services.hub.twin(&call.caller, &call.hub, id).await?;
+pub(super) async fn get(call: Call, (device, module): Ids) -> Result<Response> {
+    let id = DeviceAddress::of(&device, module.as_deref())?;
+    let document = call.services.hub.twin(&call.caller, &call.hub, &id).await?;
     let etag = document.get("etag").and_then(Value::as_str).map(Etag::new).ok_or_else(Error::internal)?;
     Ok(tagged(&document, &etag))
 }
 
 /// `PATCH`: merges tags and desired properties into it.
-pub(super) async fn patch(mut call: Call, id: &str) -> Result<Response> {
-    let (input, condition) = (call.json::<TwinBody>().await?.input(id)?, IfMatch::of(&call.headers)?);
-    let device = call.services.hub.patch_twin(&call.caller, &call.hub, id, input, condition.etag()).await?;
+pub(super) async fn patch(call: Call, ids: Ids) -> Result<Response> {
+    let (call, id, input, etag) = read(call, ids).await?;
+    let device = call.services.hub.patch_twin(&call.caller, &call.hub, &id, input, etag).await?;
     shown(&call.services, &call.hub, &device).await
 }
 
 /// `PUT`: puts tags and desired properties in the place of those it has.
-pub(super) async fn replace(mut call: Call, id: &str) -> Result<Response> {
-    let (input, condition) = (call.json::<TwinBody>().await?.input(id)?, IfMatch::of(&call.headers)?);
-    let device = call.services.hub.replace_twin(&call.caller, &call.hub, id, input, condition.etag()).await?;
+pub(super) async fn replace(call: Call, ids: Ids) -> Result<Response> {
+    let (call, id, input, etag) = read(call, ids).await?;
+    let device = call.services.hub.replace_twin(&call.caller, &call.hub, &id, input, etag).await?;
     shown(&call.services, &call.hub, &device).await
+}
+
+async fn read(
+    mut call: Call,
+    (device, module): Ids,
+) -> Result<(Call, DeviceAddress, TwinInput, Option<Etag>)> {
+    let id = DeviceAddress::of(&device, module.as_deref())?;
+    let input = call.json::<TwinBody>().await?.input(&id)?;
+    let etag = IfMatch::of(&call.headers)?.etag();
+    Ok((call, id, input, etag))
 }
 
 async fn shown(services: &Services, hub: &Resource, device: &Device) -> Result<Response> {

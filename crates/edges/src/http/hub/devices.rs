@@ -25,7 +25,7 @@ pub(super) async fn list(call: Call) -> Result<Response> {
     };
     let page = call.services.hub.devices(&call.caller, &call.hub, None, top).await?;
     let present = call.services.hub.presences(&call.hub, &page.items).await?;
-    let shown = |device: &Device| device_json::device(device, present.of(&device.id));
+    let shown = |device: &Device| device_json::device(device, present.of(&device.address()));
     Ok(json(&Value::Array(page.items.iter().map(shown).collect())))
 }
 

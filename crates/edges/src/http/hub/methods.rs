@@ -1,15 +1,15 @@
-//! `POST /twins/{id}/methods`: a direct method.
+//! `POST /twins/{id}/methods` and `POST /twins/{id}/modules/{id}/methods`: a direct method.
 
 use axum::response::Response;
-use pollux_model::Result;
 use pollux_model::resource::{PolicyRight, ResourceKind};
+use pollux_model::{DeviceAddress, Result};
 use pollux_services::Right;
 use pollux_services::hub::MethodInput;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::call::Call;
-use super::json as document;
+use super::{Ids, json as document};
 
 /// `CloudToDeviceMethod` of the REST API.
 #[derive(Debug, Deserialize)]
@@ -22,16 +22,17 @@ struct MethodBody {
 }
 
 /// 200 with the device's own status and payload.
-pub(super) async fn invoke(mut call: Call, id: &str) -> Result<Response> {
+pub(super) async fn invoke(mut call: Call, (device, module): Ids) -> Result<Response> {
     // Before anything is said of the body.
     call.caller.require(ResourceKind::Hub, &call.hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
     let body: MethodBody = call.json().await?;
+    let id = DeviceAddress::of(&device, module.as_deref())?;
     let input = MethodInput {
         name: body.method_name,
         payload: body.payload,
         response_timeout: body.response_timeout_in_seconds,
         connect_timeout: body.connect_timeout_in_seconds,
     };
-    let answer = call.services.hub.invoke_method(&call.caller, &call.hub, id, input).await?;
+    let answer = call.services.hub.invoke_method(&call.caller, &call.hub, &id, input).await?;
     Ok(document(&json!({ "status": answer.status, "payload": answer.payload })))
 }

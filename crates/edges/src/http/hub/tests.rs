@@ -4,13 +4,15 @@ use pollux_model::resource::ResourceKind;
 use pollux_model::sas;
 use serde_json::{Value, json};
 
+mod modules;
+
 use super::router;
 use crate::http::rest::fixture::{Answer, Edge};
 
 mod messages;
 
 /// Every route of the hub's service API.
-const SURFACE: [(&str, &str); 18] = [
+const SURFACE: [(&str, &str); 26] = [
     ("GET", "/devices"),
     ("POST", "/devices"),
     ("POST", "/twins/d/methods"),
@@ -21,6 +23,14 @@ const SURFACE: [(&str, &str); 18] = [
     ("GET", "/twins/d"),
     ("PATCH", "/twins/d"),
     ("PUT", "/twins/d"),
+    ("GET", "/devices/d/modules"),
+    ("GET", "/devices/d/modules/m"),
+    ("PUT", "/devices/d/modules/m"),
+    ("DELETE", "/devices/d/modules/m"),
+    ("GET", "/twins/d/modules/m"),
+    ("PATCH", "/twins/d/modules/m"),
+    ("PUT", "/twins/d/modules/m"),
+    ("POST", "/twins/d/modules/m/methods"),
     ("GET", "/statistics/devices"),
     ("GET", "/statistics/service"),
     ("POST", "/messages/devicebound"),
@@ -201,7 +211,7 @@ async fn bad_bodies_are_refused_and_change_nothing() {
 async fn paths_methods_and_versions_that_are_not_there() {
     let hub = Hub::new().await;
     refused(&hub.call("GET", "/nothing", &[], None).await, 404, "NotFound");
-    refused(&hub.call("GET", "/devices/d/modules", &[], None).await, 404, "NotFound");
+    refused(&hub.call("GET", "/devices/d/more", &[], None).await, 404, "NotFound");
     refused(&hub.call("PATCH", "/devices/d", &[], None).await, 405, "InvalidOperation");
     let token = hub.0.token("iothubowner");
     for path in ["/devices", "/devices?api-version=latest"] {

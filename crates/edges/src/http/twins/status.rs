@@ -55,13 +55,17 @@ pub(super) const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::RegistrationNotFound
         | E::OperationNotFound
         | E::DeviceNotFound
+        | E::ModuleNotFound
         | E::EventHubNotFound
         | E::ReceiverDisplaced
         | E::FunctionNotFound
         | E::DeadLetterNotFound => (StatusCode::NOT_FOUND, "NotFound"),
-        E::ResourceExists | E::ResourceInUse | E::EnrollmentExists | E::DeviceExists => {
-            (StatusCode::CONFLICT, "Conflict")
-        }
+        E::ResourceExists
+        | E::ResourceInUse
+        | E::EnrollmentExists
+        | E::DeviceExists
+        | E::ModuleExists
+        | E::ModuleLimitReached => (StatusCode::CONFLICT, "Conflict"),
         E::EnrollmentDisabled
         | E::AllocationFailed
         | E::DeviceDisabled

@@ -11,14 +11,27 @@ use crate::mqtt::session::Close;
 use crate::mqtt::topic;
 
 impl Own {
-    /// The property bag, if the topic is `devices/{id}/messages/events[/{bag}]` of this device.
+    /// What follows `devices/{id}/` or, of a module, `devices/{id}/modules/{id}/`, if the ids are its own by `is`.
+    pub(super) fn own_topic<'a>(&self, topic: &'a str, is: impl Fn(&str, &str) -> bool) -> Option<&'a str> {
+        let (device, rest) = topic.strip_prefix("devices/")?.split_once('/')?;
+        let rest = match &self.id.module {
+            Some(own) => {
+                let (module, rest) = rest.strip_prefix("modules/")?.split_once('/')?;
+                Some(rest).filter(|_| is(module, own))?
+            }
+            None => rest,
+        };
+        Some(rest).filter(|_| is(device, &self.id.device))
+    }
+
+    /// The property bag, if the topic is its own `…/messages/events[/{bag}]`.
     pub(super) fn events_bag<'a>(&self, topic: &'a str) -> Option<&'a str> {
-        let (id, rest) = topic.strip_prefix("devices/")?.split_once('/')?;
-        let bag = rest.strip_prefix("messages/events")?;
-        let own = id == &*self.id || percent_decode_str(id).decode_utf8().is_ok_and(|id| id == *self.id);
-        match bag {
-            "" => Some("").filter(|_| own),
-            bag => bag.strip_prefix('/').filter(|_| own),
+        let encoded =
+            |id: &str, own: &str| id == own || percent_decode_str(id).decode_utf8().is_ok_and(|id| id == own);
+        match self.own_topic(topic, encoded)?.strip_prefix("messages/events")? {
+            "" => Some(""),
+            // npm's ModuleClient ends the topic of an output with a slash; in a bag slashes are encoded.
+            bag => bag.strip_prefix('/').map(|bag| bag.strip_suffix('/').unwrap_or(bag)),
         }
     }
 
@@ -59,6 +72,7 @@ fn set(system: &mut System, short: &str, value: String) {
         "ce" => &mut system.content_encoding,
         "ctime" => &mut system.creation_time,
         "sub" => &mut system.component,
+        "on" => &mut system.output,
         _ => return,
     };
     *slot = Some(value);

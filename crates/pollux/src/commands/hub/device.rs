@@ -68,18 +68,25 @@ pub(crate) struct Create {
 /// What can be said of a device.
 #[derive(Debug, Args)]
 struct Fields {
-    /// The primary key, base64 [default: made up, or kept]
-    #[arg(long, visible_alias = "pk", requires = "secondary_key")]
-    primary_key: Option<String>,
-    /// The secondary key, base64 [default: made up, or kept]
-    #[arg(long, visible_alias = "sk", requires = "primary_key")]
-    secondary_key: Option<String>,
+    #[command(flatten)]
+    keys: Keys,
     /// Whether it may connect
     #[arg(long, visible_alias = "sta", value_enum)]
     status: Option<Status>,
     /// Why
     #[arg(long, visible_alias = "star")]
     status_reason: Option<String>,
+}
+
+/// Keys of a device or a module.
+#[derive(Debug, Args)]
+pub(super) struct Keys {
+    /// The primary key, base64 [default: made up, or kept]
+    #[arg(long, visible_alias = "pk", requires = "secondary_key")]
+    primary_key: Option<String>,
+    /// The secondary key, base64 [default: made up, or kept]
+    #[arg(long, visible_alias = "sk", requires = "primary_key")]
+    secondary_key: Option<String>,
 }
 
 /// Which device.
@@ -138,12 +145,18 @@ fn path(id: &str) -> String {
     format!("/devices/{}", segment(id))
 }
 
-impl Fields {
-    fn apply(&self, body: &mut Value) {
+impl Keys {
+    pub(super) fn apply(&self, body: &mut Value) {
         if let (Some(primary), Some(secondary)) = (&self.primary_key, &self.secondary_key) {
             let keys = json!({ "primaryKey": primary, "secondaryKey": secondary });
             body["authentication"] = json!({ "type": "sas", "symmetricKey": keys });
         }
+    }
+}
+
+impl Fields {
+    fn apply(&self, body: &mut Value) {
+        self.keys.apply(body);
         if let Some(status) = self.status {
             body["status"] = json!(status.as_str());
         }

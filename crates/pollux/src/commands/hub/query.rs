@@ -1,4 +1,4 @@
-//! `pollux hub query`: devices by their twins.
+//! `pollux hub query`: devices and modules by their twins.
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -13,7 +13,8 @@ use crate::session::Session;
 #[command(after_help = "\
 Examples:
   pollux hub query -q \"SELECT * FROM devices\"
-  pollux hub query -q \"SELECT * FROM devices WHERE tags.dtId = 'thermostat-67'\"")]
+  pollux hub query -q \"SELECT * FROM devices WHERE tags.dtId = 'thermostat-67'\"
+  pollux hub query -q \"SELECT moduleId, COUNT() AS n FROM devices.modules GROUP BY moduleId\"")]
 pub(crate) struct Query {
     /// The query
     #[arg(long, short = 'q')]

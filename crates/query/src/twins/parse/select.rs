@@ -4,7 +4,7 @@
 //! `COUNT()` alone, are ours.
 
 use super::super::{
-    ast::{Aggregate, COUNT, GroupColumn, GroupItem, Projection, SelectList},
+    ast::{COUNT, GroupColumn, GroupItem, Projection, SelectList},
     names::Names,
 };
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     error::{QueryError, did_you_mean},
     expr::{Path, Segment, Span},
     lexer::{Symbol, TokenKind},
+    totals::Aggregate,
 };
 
 const FUNCTIONS: [&str; 5] = [COUNT, "MIN", "MAX", "SUM", "AVG"];
@@ -195,13 +196,8 @@ fn group_item(
 ) -> Result<GroupItem, QueryError> {
     if let RawColumn::Call { function, path } = column.what {
         let path = path.map(|path| names.path(path, cursor)).transpose()?;
-        let aggregate = match (function, path) {
-            ("MIN", Some(path)) => Aggregate::Min(path),
-            ("MAX", Some(path)) => Aggregate::Max(path),
-            ("SUM", Some(path)) => Aggregate::Sum(path),
-            ("AVG", Some(path)) => Aggregate::Avg(path),
-            _ => Aggregate::Count,
-        };
+        // Functions without their path were refused when they were read.
+        let aggregate = Aggregate::named(function, path).unwrap_or(Aggregate::Count);
         let name = column.name.unwrap_or_else(|| function.to_owned());
         return Ok(GroupItem { name, what: GroupColumn::Aggregate(aggregate) });
     }

@@ -16,7 +16,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use pollux_bus::{BusError, Heard, Listener};
-use pollux_model::{DeviceId, ResourceName, Result, Timestamp};
+use pollux_model::{DeviceAddress, ResourceName, Result, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
@@ -59,7 +59,7 @@ enum Said {
 pub(super) struct Question {
     pub(super) hub: ResourceName,
     /// Of these devices; of all, only how many, when `None`.
-    pub(super) devices: Option<Vec<DeviceId>>,
+    pub(super) devices: Option<Vec<DeviceAddress>>,
 }
 
 /// What it answers.
@@ -67,7 +67,7 @@ pub(super) struct Question {
 pub(super) struct Answer {
     pub(super) node: String,
     pub(super) count: usize,
-    pub(super) since: HashMap<DeviceId, Timestamp>,
+    pub(super) since: HashMap<DeviceAddress, Timestamp>,
 }
 
 /// A connection's ear for what other nodes say of its device.
@@ -166,8 +166,8 @@ impl Connections {
     pub(super) async fn add_elsewhere(
         &self,
         hub: &ResourceName,
-        devices: Vec<DeviceId>,
-        found: &mut HashMap<DeviceId, Timestamp>,
+        devices: Vec<DeviceAddress>,
+        found: &mut HashMap<DeviceAddress, Timestamp>,
     ) {
         if self.context.cluster.others().is_none() || devices.is_empty() {
             return;
@@ -340,7 +340,7 @@ impl Ear {
 
 /// A device's subject. Ids may hold dots and stars.
 fn subject((hub, device): &Key) -> String {
-    format!("device.{hub}.{}", URL_SAFE_NO_PAD.encode(device.as_bytes()))
+    format!("device.{hub}.{}", URL_SAFE_NO_PAD.encode(device.to_string()))
 }
 
 fn bytes(said: &Said) -> Bytes {

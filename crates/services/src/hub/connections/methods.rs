@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use pollux_model::{DeviceId, ResourceName};
+use pollux_model::{DeviceAddress, ResourceName};
 use tokio::sync::oneshot;
 
 use super::{Connections, Live};
@@ -69,7 +69,7 @@ impl Connections {
     pub(in crate::hub) async fn invoke(
         &self,
         hub: &ResourceName,
-        device: &DeviceId,
+        device: &DeviceAddress,
         call: MethodCall,
         patience: Duration,
     ) -> Result<MethodAnswer, MethodFailure> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use pollux_bus::Exchange;
-use pollux_model::{Clock as _, DeviceId, ResourceName, Timestamp};
+use pollux_model::{Clock as _, DeviceAddress, ResourceName, Timestamp};
 use serde_json::json;
 use tokio::sync::Notify;
 
@@ -86,7 +86,7 @@ fn node(
 }
 
 fn who(device: &str) -> Entering {
-    let (hub, device) = (ResourceName::parse("hub1").unwrap(), DeviceId::parse(device).unwrap());
+    let (hub, device) = (ResourceName::parse("hub1").unwrap(), DeviceAddress::parse(device).unwrap());
     Entering { hub, device, generation: "1".to_owned() }
 }
 
@@ -116,6 +116,30 @@ async fn the_newest_connection_wins_on_whatever_node() {
     drop(second);
     assert_eq!(a.since(&hub, &device).await, None);
     assert!(!a.deliver(&hub, &device, desired(2)).await);
+}
+
+/// A device on one node, a module of it on another: what concerns one does not concern the other.
+#[tokio::test]
+async fn a_module_is_not_its_device() {
+    let (world, exchange) = (World::new().await, Exchange::new());
+    let now = world.clock.now();
+    let ((a, _), (b, _)) = (node(&world, "a", &exchange), node(&world, "b", &exchange));
+    let (device, of_device) = connect(&a, "d", now).await;
+    let (module, of_module) = connect(&b, "d/m", now).await;
+    assert!(!device.superseded() && !module.superseded());
+    let Entering { hub, device: id, .. } = who("d/m");
+    assert!(a.deliver(&hub, &id, desired(2)).await);
+    assert_eq!((of_device.versions(), of_module.versions()), (vec![], vec![2]));
+    assert_eq!((a.count(&hub).await, a.since(&hub, &id).await), (1, Some(now)), "a module is no device");
+    let (newer, _link) = connect(&a, "d/m", now).await;
+    of_module.closed().await;
+    assert!(!device.superseded() && !newer.superseded());
+    drop(device);
+    assert_eq!(b.since(&hub, &id).await, Some(now));
+    // Whoever looks after a device looks after its modules.
+    let both = BTreeSet::from([(hub.clone(), who("d").device)]);
+    assert_eq!(a.covered(&both).len(), 1);
+    assert!(b.covered(&both).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -181,9 +205,9 @@ async fn many_are_asked_for_at_once() {
     let question = |devices| elsewhere::Question { hub: who("d").hub, devices };
     let _one = connect(&a, "d1", now).await;
     let _two = connect(&b, "d2", now).await;
-    let ids = || ["d1", "d2", "d3"].map(|id| DeviceId::parse(id).unwrap()).to_vec();
+    let ids = || ["d1", "d2", "d3"].map(|id| DeviceAddress::parse(id).unwrap()).to_vec();
     let answer = b.answer("b", &question(Some(ids())));
-    assert_eq!(answer.since.into_keys().collect::<Vec<_>>(), [DeviceId::parse("d2").unwrap()]);
+    assert_eq!(answer.since.into_keys().collect::<Vec<_>>(), [DeviceAddress::parse("d2").unwrap()]);
     assert_eq!(b.answer("b", &question(None)).count, 1);
 }
 
@@ -208,7 +232,7 @@ async fn what_an_uncertain_change_leaves_unsaid_is_looked_after() {
     let (_there, there) = connect(&nodes[1], "d2", world.clock.now()).await;
     let Entering { hub, .. } = who("d1");
     for device in ["d1", "d2"] {
-        nodes[0].look_later(&hub, &DeviceId::parse(device).unwrap());
+        nodes[0].look_later(&hub, &DeviceAddress::parse(device).unwrap());
     }
     here.closed().await;
     there.closed().await;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use pollux_model::device::Status;
+use pollux_model::device::Device;
+use pollux_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
 use super::elsewhere::{CONNECTED, Question};
@@ -82,9 +83,9 @@ impl Connections {
             {
                 tracing::debug!(%error, "an answer to another node is lost");
             }
-            match serde_json::from_slice::<Option<Vec<Key>>>(&heard.payload) {
+            match serde_json::from_slice::<Option<BTreeSet<Key>>>(&heard.payload) {
                 Ok(Some(keys)) => {
-                    for live in keys.iter().filter_map(|key| self.here(key)) {
+                    for live in self.covered(&keys) {
                         self.look(&live).await;
                     }
                 }
@@ -148,12 +149,23 @@ impl Connections {
     }
 }
 
+/// The device or module, and whether it may connect: a module may as long as its device may.
+async fn standing(context: &Context, (hub, id): &Key) -> Result<(Option<Device>, bool), StoreError> {
+    let found = context.store.addressed(hub, id).await?;
+    let device = match (&found, &id.module) {
+        (Some(_), Some(_)) => context.store.device(hub, &id.device).await?,
+        _ => None,
+    };
+    let may = device.as_ref().or(found.as_ref()).is_some_and(|device| device.identity.status.is_enabled());
+    Ok((found, may))
+}
+
 /// Ends the connection if its device is gone, disabled or another, or if it was not told of a change. Whether messages wait for
 /// the device its link has to see.
 async fn look(context: Arc<Context>, live: Arc<Live>) {
     let (hub, id) = &live.key;
-    let device = match context.store.device(hub, id).await {
-        Ok(device) => device,
+    let (device, may) = match standing(&context, &live.key).await {
+        Ok(found) => found,
         // Whether it may stay cannot be known: it comes back when the store is.
         Err(error) => {
             tracing::warn!(%hub, device = %id, %error, "a connection cannot be looked after");
@@ -163,7 +175,7 @@ async fn look(context: Arc<Context>, live: Arc<Live>) {
     let Some(device) = device.filter(|device| device.identity.generation_id == live.generation) else {
         return live.close("the device was deleted or replaced");
     };
-    if device.identity.status == Status::Disabled {
+    if !may {
         return live.close("the device was disabled");
     }
     live.link.deliver(DeviceCommand::MessageWaiting);

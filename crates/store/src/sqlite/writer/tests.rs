@@ -149,7 +149,7 @@ fn a_refused_batch_is_rolled_back_alone() {
     let refused = Batch::new()
         .with(tell(9))
         .with(put_device("hub-one", device("x")))
-        .with(Write::DeleteDevice { hub: hub(), id: device("y").id, identity: Expect::Present });
+        .with(Write::DeleteDevice { hub: hub(), id: device("y").address(), identity: Expect::Present });
     let answers = run(&mut thread, [put("a"), Work::Commit(Prepared::new(refused).unwrap()), put("b")]);
     assert!(answers[0].is_ok() && answers[2].is_ok());
     let expected = CommitError::Expectation { index: 2, mismatch: Mismatch::Absent };

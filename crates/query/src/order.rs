@@ -11,18 +11,18 @@ use crate::value::Number;
 /// directions of its `ORDER BY`.
 #[derive(Debug, Clone)]
 pub struct SortKey {
-    pub(super) parts: Vec<SortPart>,
+    pub(crate) parts: Vec<SortPart>,
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct SortPart {
+pub(crate) struct SortPart {
     /// `None` is undefined.
-    pub(super) value: Option<Json>,
-    pub(super) descending: bool,
+    pub(crate) value: Option<Json>,
+    pub(crate) descending: bool,
 }
 
 impl SortKey {
-    pub(super) fn ascending(values: Vec<Option<Json>>) -> Self {
+    pub(crate) fn ascending(values: Vec<Option<Json>>) -> Self {
         Self { parts: values.into_iter().map(|value| SortPart { value, descending: false }).collect() }
     }
 
@@ -37,7 +37,7 @@ impl SortKey {
     }
 
     /// What [`Self::to_json`] gave, with the directions of a query's terms.
-    pub(super) fn from_json(json: &Json, descending: impl IntoIterator<Item = bool>) -> Option<Self> {
+    pub(crate) fn from_json(json: &Json, descending: impl IntoIterator<Item = bool>) -> Option<Self> {
         let values = json.as_array()?;
         let parts = values.iter().zip(descending).map(|(value, descending)| {
             let value = value.as_array()?.first().cloned();
@@ -81,7 +81,7 @@ fn compare_optional(left: Option<&Json>, right: Option<&Json>) -> Ordering {
 }
 
 /// The total order.
-pub(super) fn compare(left: &Json, right: &Json) -> Ordering {
+pub(crate) fn compare(left: &Json, right: &Json) -> Ordering {
     match (left, right) {
         (Json::Bool(left), Json::Bool(right)) => left.cmp(right),
         (Json::Number(left), Json::Number(right)) => {
