@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::sas::SasToken;
-use pollux_model::{DeviceId, Error, ErrorCode, Result};
+use pollux_model::{DeviceAddress, DeviceId, Error, ErrorCode, Result};
 use pollux_services::{Caller, Services};
 
 use crate::peer::Peer;
@@ -39,6 +39,7 @@ pub(crate) async fn device(
     headers: &HeaderMap,
     peer: &Peer,
 ) -> Result<Caller> {
+    let id = &DeviceAddress::from(id.clone());
     let believed = match peer.chain() {
         Some(chain) if !headers.contains_key(AUTHORIZATION) => {
             let chain = chain.as_ref().map_err(|error| unauthorized(&error.to_string()))?;

@@ -205,8 +205,8 @@ pub struct MessageProperties {
 /// What outlives a connection of a device that connects with `CleanSession` 0 (MQTT-3.1.2-4): its subscriptions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MqttSession {
-    /// The device.
-    pub device: DeviceId,
+    /// The device or module, as [`DeviceAddress`](crate::DeviceAddress) is written.
+    pub device: String,
     /// What it subscribed to, with the quality of service granted, in order of the filters.
     pub subscriptions: Vec<(String, u8)>,
 }

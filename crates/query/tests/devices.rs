@@ -92,8 +92,8 @@ fn modules() {
     assert_eq!(query.project(&module), json!({"moduleId": "m"}));
 }
 
-fn answer(query: &str, documents: &[Json]) -> Vec<Json> {
-    let query = devices::parse(query).unwrap();
+fn answer(text: &str, documents: &[Json]) -> Vec<Json> {
+    let query = devices::parse(text).expect(text);
     let mut aggregator = query.aggregator();
     documents.iter().filter(|document| query.matches(document)).for_each(|document| aggregator.add(document));
     aggregator.finish()
@@ -141,7 +141,7 @@ fn groups_take_room() {
         aggregator.add(&json!({"n": n % 10}));
     }
     let few = aggregator.bytes();
-    assert!(few >= 10 * 128 && few < 100 * 128, "{few}");
+    assert!((10 * 128..100 * 128).contains(&few), "{few}");
     aggregator.add(&json!({"n": "x".repeat(10_000)}));
     assert!(aggregator.bytes() > few + 10_000);
 }

@@ -104,7 +104,7 @@ pub enum Write {
     /// What a device's MQTT connection leaves to the next one.
     PutMqttSession { hub: ResourceName, session: Box<MqttSession> },
     /// Forgets it.
-    DeleteMqttSession { hub: ResourceName, device: DeviceId },
+    DeleteMqttSession { hub: ResourceName, device: String },
 
     /// An individual enrollment.
     PutEnrollment { dps: ResourceName, enrollment: Box<IndividualEnrollment>, expect: Expect },

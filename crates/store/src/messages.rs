@@ -39,11 +39,8 @@ pub trait Messages {
         limit: usize,
     ) -> Result<Vec<(ResourceName, QueuedMessage)>, StoreError>;
     /// What the device's last MQTT connection left.
-    async fn mqtt_session(
-        &self,
-        hub: &ResourceName,
-        device: &DeviceId,
-    ) -> Result<Option<MqttSession>, StoreError>;
+    async fn mqtt_session(&self, hub: &ResourceName, device: &str)
+    -> Result<Option<MqttSession>, StoreError>;
 }
 
 /// Which messages of a queue.

@@ -186,7 +186,7 @@ async fn a_message_that_somebody_else_gives_back_is_delivered() {
     let id = DeviceId::parse("d1").unwrap();
     let token = world.token("localhost/devices/d1", &good.key, 60);
     let token = pollux_model::sas::SasToken::parse(&token).unwrap();
-    let (caller, _) = world.services.hub.authenticate_device(&hub, &id, &token).await.unwrap();
+    let (caller, _) = world.services.hub.authenticate_device(&hub, &id.clone().into(), &token).await.unwrap();
     let service = &world.services.hub;
     let held = service.receive_messages(&caller, &hub, &id, LockedBy::Request, 1).await.unwrap().messages;
     let mut device = listening(&world, &good, QoS::AtLeastOnce).await;

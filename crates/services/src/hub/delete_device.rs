@@ -62,6 +62,9 @@ impl Hub {
         for one in modules.iter().chain([device]) {
             let (id, identity) = (one.address(), Expect::Etag(one.identity.etag.clone()));
             batch.writes.push(Write::DeleteDevice { hub: hub.name.clone(), id: id.clone(), identity });
+            if id.module.is_some() {
+                batch.writes.push(Write::DeleteMqttSession { hub: hub.name.clone(), device: id.to_string() });
+            }
             let event = lifecycle(hub, one, Lifecycle::Deleted, self.context.clock.now());
             batch.writes.extend(self.outbox(hub, event, Some(one)));
             gone.push(id);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use pollux_model::device::Device;
 use pollux_model::resource::Resource;
-use pollux_model::{DeviceId, Result, Timestamp};
+use pollux_model::{DeviceAddress, DeviceId, Result, Timestamp};
 
 use super::Hub;
 
@@ -20,15 +20,17 @@ pub struct Presence {
 /// Of several.
 #[derive(Debug, Default)]
 pub struct Presences {
-    since: HashMap<DeviceId, Timestamp>,
+    since: HashMap<DeviceAddress, Timestamp>,
     messages: HashMap<DeviceId, u64>,
 }
 
 impl Presences {
     /// Of one of them.
     #[must_use]
-    pub fn of(&self, id: &DeviceId) -> Presence {
-        let messages = self.messages.get(id).copied().unwrap_or_default();
+    pub fn of(&self, id: &DeviceAddress) -> Presence {
+        // No message is for a module.
+        let messages = self.messages.get(&id.device).filter(|_| id.module.is_none());
+        let messages = messages.copied().unwrap_or_default();
         Presence { since: self.since.get(id).copied(), messages }
     }
 }
@@ -36,12 +38,13 @@ impl Presences {
 impl Hub {
     /// Of one device.
     pub async fn presence(&self, hub: &Resource, device: &Device) -> Result<Presence> {
-        Ok(self.presences(hub, std::slice::from_ref(device)).await?.of(&device.id))
+        Ok(self.presences(hub, std::slice::from_ref(device)).await?.of(&device.address()))
     }
 
     /// Of each of these devices.
     pub async fn presences(&self, hub: &Resource, devices: &[Device]) -> Result<Presences> {
-        let ids: Vec<DeviceId> = devices.iter().map(|device| device.id.clone()).collect();
+        let own = devices.iter().map(Device::address).filter(|id| id.module.is_none());
+        let ids: Vec<DeviceId> = own.map(|id| id.device).collect();
         let messages = self.context.store.count_messages(&hub.name, &ids).await?;
         Ok(Presences { since: self.connections.since_each(&hub.name, devices).await, messages })
     }

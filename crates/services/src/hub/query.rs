@@ -113,17 +113,17 @@ impl Hub {
             Collection::Devices => store.devices(&hub.name, after, CHUNK).await?,
             Collection::Modules => store.modules(&hub.name, after, CHUNK).await?,
         };
-        Ok((page.next, self.documents(hub, &page.items).await))
+        Ok((page.next, self.documents(hub, &page.items).await?))
     }
 
-    async fn documents(&self, hub: &Resource, devices: &[Device]) -> Vec<(DeviceAddress, Value)> {
-        let since = self.connections.since_each(&hub.name, devices).await;
+    async fn documents(&self, hub: &Resource, devices: &[Device]) -> Result<Vec<(DeviceAddress, Value)>> {
+        let present = self.presences(hub, devices).await?;
         let shown = |device: &Device| {
             let id = device.address();
-            let document = twin_document(device, since.get(&id).copied());
+            let document = twin_document(device, present.of(&id));
             (id, document)
         };
-        devices.iter().map(shown).collect()
+        Ok(devices.iter().map(shown).collect())
     }
 
     /// Only these devices and their modules can match: they are read one by one.
@@ -145,7 +145,7 @@ impl Hub {
                 Collection::Devices => self.context.store.device(&hub.name, &id).await?.into_iter().collect(),
                 Collection::Modules => self.context.store.modules_of(&hub.name, &id).await?,
             };
-            for (id, document) in self.documents(hub, &found).await {
+            for (id, document) in self.documents(hub, &found).await? {
                 let left = position.after.as_ref().is_none_or(|after| id > *after);
                 if left && query.matches(&document) {
                     items.push(row(query, document));

@@ -1,7 +1,7 @@
 //! What messages get on their way to endpoints, and routes that are tried before they are saved.
 
 use pollux_model::resource::{ResourceKind, RouteSource};
-use pollux_model::{DeviceId, ErrorCode};
+use pollux_model::{DeviceAddress, DeviceId, ErrorCode};
 use pollux_services::hub::telemetry::Telemetry;
 use pollux_services::hub::{HubEvent, System, TestMessage, TwinInput};
 use serde_json::{Value, json};
@@ -40,7 +40,12 @@ async fn with_enrichments() -> World {
         tags: fields(json!({ "site": "north" })),
         desired: fields(json!({ "limits": { "max": 7 } })),
     };
-    world.services.hub.patch_twin(&world.admin, &world.hub(), "d", patch, None).await.unwrap();
+    world
+        .services
+        .hub
+        .patch_twin(&world.admin, &world.hub(), &DeviceAddress::of("d", None).unwrap(), patch, None)
+        .await
+        .unwrap();
     world
 }
 
@@ -133,6 +138,7 @@ fn tried(
     let event = HubEvent {
         source,
         device_id: device.unwrap_or_default().to_owned(),
+        module_id: None,
         properties: properties
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))

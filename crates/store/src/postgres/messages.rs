@@ -83,10 +83,10 @@ impl Messages for PostgresStore {
     async fn mqtt_session(
         &self,
         hub: &ResourceName,
-        device: &DeviceId,
+        device: &str,
     ) -> Result<Option<MqttSession>, StoreError> {
         let sql = "SELECT document FROM mqtt_sessions WHERE hub = $1 AND device = $2";
-        let device = text(device.as_str());
+        let device = text(device);
         one(&self.pool, sql, &[&hub.as_str(), &device], |row| document(row, 0, "mqtt_sessions")).await
     }
 }

@@ -100,10 +100,10 @@ impl Messages for SqliteStore {
     async fn mqtt_session(
         &self,
         hub: &ResourceName,
-        device: &DeviceId,
+        device: &str,
     ) -> Result<Option<MqttSession>, StoreError> {
         let sql = "SELECT document FROM mqtt_sessions WHERE hub = ?1 AND device = ?2";
-        let key = [hub.as_str(), device.as_str()];
+        let key = [hub.as_str(), device];
         let read = |row: &Row<'_>| document(row, 0, "mqtt_sessions");
         self.readers.point(|connection| one(connection, sql, key, read)).await
     }
@@ -211,10 +211,10 @@ pub(super) fn put_session(
 pub(super) fn delete_session(
     connection: &Connection,
     hub: &ResourceName,
-    device: &DeviceId,
+    device: &str,
 ) -> Result<(), Refusal> {
     let sql = "DELETE FROM mqtt_sessions WHERE hub = ?1 AND device = ?2";
-    Ok(execute(connection, sql, [hub.as_str(), device.as_str()])?)
+    Ok(execute(connection, sql, [hub.as_str(), device])?)
 }
 
 /// What goes with a device.

@@ -8,8 +8,8 @@ use pollux_model::resource::ResourceKind;
 use pollux_model::{OwnerName, ResourceName};
 
 use super::fixtures::{
-    checkpoint, consumer, device, enrollment, enrollment_group, everything, message, model, module, name, outbox,
-    past_twin, put_device, put_message, put_registration, put_relationship, put_twin, put_version,
+    checkpoint, consumer, device, enrollment, enrollment_group, everything, message, model, module, name,
+    outbox, past_twin, put_device, put_message, put_registration, put_relationship, put_twin, put_version,
     registration, relationship, resources, twin,
 };
 use super::{Backend, commit};

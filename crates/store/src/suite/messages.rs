@@ -112,13 +112,13 @@ pub(super) async fn what_goes_with_a_device(backend: Arc<dyn Backend>) {
     commit(&*store, [put_device("hub-x", device("d")), put_device("hub-x", device("e"))]).await;
     let writes = ["d", "e"].map(|id| [enqueue(id, 1, 9), session(id)]).into_iter().flatten();
     commit(&*store, writes.chain([put_message("hub-x", feedback.clone())])).await;
-    let gone = Write::DeleteDevice { hub: hub.clone(), id: device_id("d"), identity: Expect::Present };
+    let gone = Write::DeleteDevice { hub: hub.clone(), id: device_id("d").into(), identity: Expect::Present };
     commit(&*store, [gone]).await;
     assert!(sequences(&*store, "d", Which::All).await.is_empty());
     assert_eq!(sequences(&*store, "e", Which::All).await, [1]);
-    let left = async |id| store.mqtt_session(&hub, &device_id(id)).await.expect("session");
+    let left = async |id| store.mqtt_session(&hub, id).await.expect("session");
     assert_eq!((left("d").await, left("e").await), (None, Some(mqtt_session("e"))));
-    commit(&*store, [Write::DeleteMqttSession { hub: hub.clone(), device: device_id("e") }]).await;
+    commit(&*store, [Write::DeleteMqttSession { hub: hub.clone(), device: "e".to_owned() }]).await;
     assert_eq!(left("e").await, None);
     let kept = store.messages(&hub, &MessageQueue::Feedback, Which::All, 9).await.expect("messages");
     assert_eq!(kept, [feedback]);

@@ -75,6 +75,7 @@ async fn tested(admin: &Admin, name: &str, caller: &Caller, body: Body) -> Resul
     let event = HubEvent {
         source: wanted.source,
         device_id: device.as_ref().map(ToString::to_string).unwrap_or_default(),
+        module_id: None,
         properties: wanted.app_properties.into_iter().map(|(name, value)| (name, text(value))).collect(),
         system: System {
             message_id: system.message_id,

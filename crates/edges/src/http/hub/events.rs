@@ -46,7 +46,7 @@ pub(super) async fn send(mut call: Call, id: &str) -> Result<Response> {
     // Base64 takes four bytes for three, and what is around it some more.
     let body = call.bytes(if many { limit.saturating_mul(2) } else { limit }).await?;
     let messages = if many { batch(&body)? } else { vec![single(&call, body)?] };
-    let taken = call.services.hub.telemetry(&call.caller, &call.hub, &id, messages).await;
+    let taken = call.services.hub.telemetry(&call.caller, &call.hub, &id.into(), messages).await;
     taken.refused.map_or_else(|| Ok(nothing()), Err)
 }
 

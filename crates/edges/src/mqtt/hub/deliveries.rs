@@ -206,6 +206,7 @@ impl Deliveries {
 
     async fn receive(self: &Arc<Self>, most: usize, take_back: bool) -> Result<()> {
         let Own { services, caller, hub, id, .. } = &*self.own;
+        let id = &id.device;
         if take_back {
             services.hub.take_back_messages(caller, hub, id).await?;
             self.state.lock().taken_back = true;
@@ -248,6 +249,7 @@ impl Deliveries {
 
     async fn settle(&self, settled: Vec<(Etag, Settle)>) -> Result<()> {
         let Own { services, caller, hub, id, .. } = &*self.own;
+        let id = &id.device;
         for settle in [Settle::Complete, Settle::Reject, Settle::Abandon, Settle::Release] {
             let tokens: Vec<_> =
                 settled.iter().filter(|(_, how)| *how == settle).map(|(token, _)| token.clone()).collect();

@@ -18,8 +18,8 @@ use crate::mqtt::session::{Outbound, Subscriptions};
 impl Own {
     /// Whether it is the filter of this device's messages from the cloud.
     pub(super) fn is_devicebound(&self, filter: &str) -> bool {
-        let rest = filter.strip_prefix("devices/").and_then(|rest| rest.strip_prefix(&*self.id));
-        rest == Some("/messages/devicebound/#")
+        let rest = filter.strip_prefix("devices/").and_then(|rest| rest.strip_prefix(&*self.id.device));
+        self.id.module.is_none() && rest == Some("/messages/devicebound/#")
     }
 
     /// Whether the device listens to them.

@@ -27,7 +27,7 @@ impl Hub {
         by: LockedBy,
         most: usize,
     ) -> Result<Received> {
-        caller.require_device(&hub.name, id)?;
+        caller.require_device(&hub.name, &id.clone().into())?;
         let queue = MessageQueue::Device(id.clone());
         let patience = Duration::from_secs(self.context.limits.cloud_message_lock_seconds);
         let token = || Etag::new(&self.context.random.uuid().to_string());
@@ -70,7 +70,7 @@ impl Hub {
 
     /// A new connection of the device begins to receive: what earlier ones have in their hands is abandoned.
     pub async fn take_back_messages(&self, caller: &Caller, hub: &Resource, id: &DeviceId) -> Result<()> {
-        caller.require_device(&hub.name, id)?;
+        caller.require_device(&hub.name, &id.clone().into())?;
         let queue = MessageQueue::Device(id.clone());
         for _ in 0..ATTEMPTS {
             let held = self.context.store.messages(&hub.name, &queue, Which::Held, TAKEN_BACK).await?;

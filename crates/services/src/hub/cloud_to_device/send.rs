@@ -37,7 +37,7 @@ impl Hub {
                 message: Box::new(message.clone()),
                 most: self.context.limits.cloud_messages,
             };
-            match self.commit(hub, &id, Batch::from(write)).await {
+            match self.commit(hub, &id.clone().into(), Batch::from(write)).await {
                 Ok(()) => break,
                 Err(CommitError::Expectation { mismatch: Mismatch::QueueFull, .. }) if !swept => {
                     // What has expired may not have been cleared away yet.
@@ -54,7 +54,7 @@ impl Hub {
             }
         }
         metrics::counter!("pollux_hub_cloud_messages_total").increment(1);
-        self.connections.deliver(&hub.name, &id, DeviceCommand::MessageWaiting).await;
+        self.connections.deliver(&hub.name, &id.into(), DeviceCommand::MessageWaiting).await;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 
 use pollux_model::message::MqttSession;
 use pollux_model::resource::Resource;
-use pollux_model::{DeviceId, Result};
+use pollux_model::{DeviceAddress, Result};
 use pollux_store::{Batch, Write};
 
 use super::Hub;
@@ -15,10 +15,10 @@ impl Hub {
         &self,
         caller: &Caller,
         hub: &Resource,
-        id: &DeviceId,
+        id: &DeviceAddress,
     ) -> Result<Option<MqttSession>> {
         caller.require_device(&hub.name, id)?;
-        Ok(self.context.store.mqtt_session(&hub.name, id).await?)
+        Ok(self.context.store.mqtt_session(&hub.name, &id.to_string()).await?)
     }
 
     /// Leaves these subscriptions to the next connection, instead of all there were; `None`: nothing.
@@ -26,11 +26,11 @@ impl Hub {
         &self,
         caller: &Caller,
         hub: &Resource,
-        id: &DeviceId,
+        id: &DeviceAddress,
         subscriptions: Option<Vec<(String, u8)>>,
     ) -> Result<()> {
         caller.require_device(&hub.name, id)?;
-        let (hub, device) = (hub.name.clone(), id.clone());
+        let (hub, device) = (hub.name.clone(), id.to_string());
         let write = match subscriptions {
             Some(subscriptions) => {
                 let session = Box::new(MqttSession { device, subscriptions });

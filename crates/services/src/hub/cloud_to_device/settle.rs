@@ -25,7 +25,7 @@ impl Hub {
         lock_token: &str,
         settle: Settle,
     ) -> Result<()> {
-        caller.require_device(&hub.name, id)?;
+        caller.require_device(&hub.name, &id.clone().into())?;
         let queue = MessageQueue::Device(id.clone());
         for _ in 0..ATTEMPTS {
             let held = self.context.store.messages(&hub.name, &queue, Which::Etag(lock_token), 1).await?;
@@ -52,7 +52,7 @@ impl Hub {
             }
             // A connection looks by itself for what it gives back.
             if by_request && matches!(settle, Settle::Abandon | Settle::Release) {
-                self.connections.deliver(&hub.name, id, DeviceCommand::MessageWaiting).await;
+                self.connections.deliver(&hub.name, &id.clone().into(), DeviceCommand::MessageWaiting).await;
             }
             return Ok(());
         }

@@ -61,8 +61,12 @@ impl Hubs {
 
     fn device(&self) -> (Caller, DeviceId) {
         let (hub, id) = (self.hub.name.clone(), DeviceId::parse("d").unwrap());
-        let identity =
-            Identity::Device { hub, id: id.clone(), generation_id: "1".to_owned(), by: DeviceProof::Key };
+        let identity = Identity::Device {
+            hub,
+            id: id.clone().into(),
+            generation_id: "1".to_owned(),
+            by: DeviceProof::Key,
+        };
         (Caller::own(identity), id)
     }
 
@@ -376,23 +380,29 @@ async fn the_live_connection_is_told_and_a_deleted_device_leaves_nothing() {
     let (_, id) = it.device();
     let device = it.service().existing(&it.hub, &id).await.unwrap();
     let (hub, generation_id) = (it.hub.name.clone(), device.identity.generation_id);
-    let identity = Identity::Device { hub, id: id.clone(), generation_id, by: DeviceProof::Key };
+    let identity = Identity::Device { hub, id: id.clone().into(), generation_id, by: DeviceProof::Key };
     let link = Arc::new(Link::default());
     let caller = Caller::own(identity);
-    let connection = it.service().connect_device(&caller, &it.hub, &id, link.clone()).await.unwrap();
+    let connection =
+        it.service().connect_device(&caller, &it.hub, &id.clone().into(), link.clone()).await.unwrap();
     it.send("one", Ack::Full).await.unwrap();
     assert_eq!(*link.0.lock(), 1);
     let held = it.receive(LockedBy::Request, 1).await.messages.remove(0);
     it.settle(&held.etag, Settle::Abandon).await.unwrap();
     assert_eq!(*link.0.lock(), 2, "what a request gives back is the connection's to deliver");
     it.service()
-        .keep_mqtt_session(&caller, &it.hub, &id, Some(vec![("devices/d/messages/devicebound/#".into(), 1)]))
+        .keep_mqtt_session(
+            &caller,
+            &it.hub,
+            &id.clone().into(),
+            Some(vec![("devices/d/messages/devicebound/#".into(), 1)]),
+        )
         .await
         .unwrap();
     drop(connection);
     it.service().delete_device(&Caller::admin(), &it.hub, "d", None).await.unwrap();
     it.service().create_device(&Caller::admin(), &it.hub, input("d")).await.unwrap();
     assert_eq!((it.count().await, it.receive(LockedBy::Request, 9).await), (0, Received::default()));
-    assert_eq!(it.service().mqtt_session(&caller, &it.hub, &id).await.unwrap(), None);
+    assert_eq!(it.service().mqtt_session(&caller, &it.hub, &id.clone().into()).await.unwrap(), None);
     assert_eq!(it.told().await, []);
 }
