@@ -75,6 +75,7 @@ impl Connection {
                 reading.abort();
             }
         }
+        self.twin_heard(link);
     }
 
     /// The consumer's place is taken, or refused.

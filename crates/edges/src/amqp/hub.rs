@@ -1,0 +1,183 @@
+//! A hub over AMQP: its devices' links (WIRE.md 4.9; `amqp.js`, `amqp_twin_client.js` and `amqp_device_method_client.js` of
+//! npm's azure-iot-device-amqp).
+//!
+//! ```text
+//!   token on $cbs │ SASL PLAIN │ certificate ─▶ credential ─┐
+//!   link's address ─▶ address ─────────────────────────────┴─▶ enter ─▶ seat ─┬─▶ telemetry ─▶ services::hub
+//!                                                                             ├─▶ twin ◀─▶ services::hub
+//!                                               services::hub ─▶ told ────────┴─▶ method ─▶ services::hub
+//! ```
+//!
+//! A device is connected while it has a link here, whatever it shows before (one connection may be that of many devices); then
+//! it has a [`Seat`]. Who is disabled, deleted or connected elsewhere loses seat and links at once.
+
+mod address;
+mod condition;
+mod credential;
+mod enter;
+mod leave;
+mod method;
+mod telemetry;
+mod told;
+mod twin;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use pollux_amqp::endpoint::{Attached, DeliveryId, LinkId};
+use pollux_amqp::performative::Error as AmqpError;
+use pollux_amqp::{Fields, Message};
+use pollux_model::resource::Resource;
+use pollux_model::{DeviceId, Result, Timestamp};
+use pollux_services::hub::Connection as Seated;
+use pollux_services::{Caller, Services};
+
+pub(super) use address::Place;
+pub(super) use condition::hub_error;
+pub(super) use credential::{Credential, Credentials, Plain, shown};
+pub(super) use telemetry::keep as keep_telemetry;
+pub(super) use told::Mailbox;
+
+use super::cbs::Put;
+use super::outbox::Outbox;
+use address::Part;
+use told::SeatLink;
+
+/// Who a device is, for all that it asks for.
+#[derive(Debug, Clone)]
+pub(super) struct Own {
+    services: Arc<Services>,
+    hub: Arc<Resource>,
+    caller: Caller,
+    id: DeviceId,
+    /// The model that it announced when it attached a link.
+    model_id: Option<String>,
+}
+
+/// The hubs' side of a connection.
+#[derive(Default)]
+pub(super) struct Hubs {
+    /// What the peer has shown.
+    pub(super) credentials: Credentials,
+    /// Where services leave what they want of the devices.
+    pub(super) mailbox: Arc<Mailbox>,
+    /// The devices that are connected here, by the numbers of their seats.
+    seats: HashMap<SeatId, Seat>,
+    /// Devices that are being looked at, and their links that wait for that.
+    entering: Vec<Entering>,
+    last: SeatId,
+    /// How often a certificate made nobody a device.
+    refused: u32,
+}
+
+/// A seat's number; never given out twice on a connection.
+pub(super) type SeatId = u64;
+
+/// A connected device.
+struct Seat {
+    own: Arc<Own>,
+    /// Gives its place among the live connections up when dropped.
+    place: Seated,
+    /// The services' end of it.
+    link: Ours,
+    /// All that it has attached.
+    links: Vec<LinkId>,
+    twin: twin::Twin,
+    /// What it proved itself with has run out, and whether another token holds is being looked at.
+    renewing: bool,
+}
+
+/// The services' end of a seat; whoever waits for an answer hears when it is over.
+struct Ours(Arc<SeatLink>);
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// A device that is being looked at.
+struct Entering {
+    /// Its seat, if it gets one.
+    number: SeatId,
+    /// Its id as the links name it.
+    device: String,
+    links: Vec<(Box<Attached>, Part)>,
+}
+
+/// What a device's link is for. Telemetry comes in on the link of a publisher.
+pub(super) enum HubLink {
+    /// The device asks about its twin.
+    TwinRequests { seat: SeatId, channel: Option<String> },
+    /// It is answered, and told of desired properties.
+    Twin { seat: SeatId, channel: Option<String>, waiting: Outbox },
+    /// It is asked.
+    Methods { seat: SeatId, waiting: Outbox },
+    /// It answers.
+    MethodAnswers { seat: SeatId },
+}
+
+impl HubLink {
+    /// Whose it is.
+    const fn seat(&self) -> SeatId {
+        match self {
+            Self::TwinRequests { seat, .. }
+            | Self::Twin { seat, .. }
+            | Self::Methods { seat, .. }
+            | Self::MethodAnswers { seat } => *seat,
+        }
+    }
+
+    /// What waits for the peer's credit.
+    pub(super) const fn outbox(&mut self) -> Option<&mut Outbox> {
+        match self {
+            Self::Twin { waiting, .. } | Self::Methods { waiting, .. } => Some(waiting),
+            Self::TwinRequests { .. } | Self::MethodAnswers { .. } => None,
+        }
+    }
+}
+
+/// Work for a hub's links that has ended.
+pub(super) enum HubDone {
+    /// SASL: a user name and password were looked at.
+    Shown(Result<Box<Put>>),
+    /// A device was looked at, and has its place among the live connections or not.
+    Entered { number: SeatId, entered: Result<Box<enter::Entered>> },
+    /// The model that a device announced with a link is kept or not.
+    Announced { seat: SeatId, asked: (Box<Attached>, Part), announced: Result<String> },
+    /// A device whose credential ran out has another one or not.
+    Renewed { seat: SeatId, renewed: Result<Box<Caller>> },
+    /// Why a device must go is known.
+    Ended { seat: SeatId, error: Box<AmqpError> },
+    /// A request about a twin was carried out.
+    Twin { seat: SeatId, link: LinkId, delivery: Option<DeliveryId>, answer: Box<Message> },
+}
+
+impl Hubs {
+    /// Whether the peer has proved nothing here.
+    pub(super) fn is_stranger(&self) -> bool {
+        self.credentials.is_empty() && self.seats.is_empty()
+    }
+
+    /// Who the device of a seat is.
+    pub(super) fn own(&self, seat: SeatId) -> Option<&Arc<Own>> {
+        self.seats.get(&seat).map(|seat| &seat.own)
+    }
+
+    /// When the first of all credentials runs out.
+    pub(super) fn expires(&self) -> Option<Timestamp> {
+        let seats = self.seats.values().filter(|seat| !seat.renewing);
+        seats.filter_map(|seat| seat.own.caller.expires).chain(self.credentials.expires()).min()
+    }
+
+    /// The peer is gone, and all its devices with it.
+    pub(super) fn clear(&mut self) {
+        self.seats.clear();
+        self.entering.clear();
+    }
+}
+
+/// A text among a link's properties.
+fn property<'a>(properties: &'a Fields, name: &str) -> Option<&'a str> {
+    properties.get(name).and_then(pollux_amqp::Value::as_str)
+}
