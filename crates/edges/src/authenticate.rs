@@ -6,8 +6,10 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::sas::SasToken;
-use pollux_model::{Error, ErrorCode, Result};
+use pollux_model::{DeviceId, Error, ErrorCode, Result};
 use pollux_services::{Caller, Services};
+
+use crate::peer::Peer;
 
 /// The caller of a service's API: a shared access signature of one of the resource's policies, or a bearer token.
 pub(crate) async fn service(
@@ -26,6 +28,29 @@ pub(crate) async fn service(
         return Err(unauthorized("the Authorization header must be 'SharedAccessSignature …' or 'Bearer …'"));
     };
     Ok(caller.from_address(peer.ip()))
+}
+
+/// The device of that id: by a shared access signature of its own or of a policy that may act for devices, or, where none is
+/// sent, by the certificate that the connection began with.
+pub(crate) async fn device(
+    services: &Services,
+    hub: &Resource,
+    id: &DeviceId,
+    headers: &HeaderMap,
+    peer: &Peer,
+) -> Result<Caller> {
+    let believed = match peer.chain() {
+        Some(chain) if !headers.contains_key(AUTHORIZATION) => {
+            let chain = chain.as_ref().map_err(|error| unauthorized(&error.to_string()))?;
+            services.hub.authenticate_device_by_certificate(hub, id, chain).await?
+        }
+        _ => {
+            let token = SasToken::parse(authorization(headers)?);
+            let token = token.map_err(|error| unauthorized(&error.to_string()))?;
+            services.hub.authenticate_device(hub, id, &token).await?
+        }
+    };
+    Ok(believed.0.from_address(peer.address.ip()))
 }
 
 /// The caller of a digital twins instance: a bearer token.

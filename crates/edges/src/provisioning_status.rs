@@ -37,6 +37,8 @@ pub(crate) const fn status(code: ErrorCode) -> (u16, u32) {
         | ErrorCode::DeviceNotFound
         | ErrorCode::DeviceNotOnline
         | ErrorCode::DeviceTimeout
+        | ErrorCode::QueueFull
+        | ErrorCode::MessageLockLost
         | ErrorCode::EventHubNotFound
         | ErrorCode::ReceiverDisplaced
         | ErrorCode::ModelNotFound

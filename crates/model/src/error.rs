@@ -67,6 +67,10 @@ pub enum ErrorCode {
     DeviceNotOnline,
     /// The device did not answer in time.
     DeviceTimeout,
+    /// The device has as many messages waiting as it may have.
+    QueueFull,
+    /// The message is no longer held by this lock.
+    MessageLockLost,
 
     // Events.
     /// No such namespace, event hub, consumer group or partition.

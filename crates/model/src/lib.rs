@@ -12,6 +12,7 @@ pub mod event;
 pub mod function;
 pub mod ids;
 pub mod job;
+pub mod message;
 pub mod partition_key;
 pub mod random;
 pub mod registration;

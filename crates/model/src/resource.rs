@@ -2,6 +2,7 @@
 
 mod ca_certificate;
 mod certificate_issuer;
+mod cloud_to_device;
 mod dps;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::{Etag, Key, KeyPair, ResourceName, Timestamp};
 
 pub use ca_certificate::CaCertificate;
 pub use certificate_issuer::{CertificateIssuer, PrivateKey, Revocation};
+pub use cloud_to_device::{CloudToDevice, Feedback, IsoDuration};
 pub use dps::{Dps, LinkedHub, ServiceAllocation};
 
 /// The five kinds of resource.
@@ -181,6 +183,9 @@ pub struct Hub {
     /// Certificates of authorities: a device that is registered so may show one that such a one signed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CaCertificate>,
+    /// How it treats messages to devices.
+    #[serde(default)]
+    pub cloud_to_device: CloudToDevice,
 }
 
 const fn in_force() -> bool {

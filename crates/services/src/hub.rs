@@ -6,6 +6,7 @@
 //! ```
 
 mod authenticate;
+pub mod cloud_to_device;
 mod connections;
 mod create_device;
 mod delete_device;
@@ -15,6 +16,7 @@ pub mod hub_event;
 mod import_device;
 mod invoke_method;
 mod patch_twin;
+mod presence;
 mod query;
 mod register_device;
 mod report;
@@ -38,6 +40,7 @@ pub use device_twin::{properties_for_device, twin_document};
 pub use import_device::ImportMode;
 pub use invoke_method::{MethodAnswer, MethodCall, MethodFailure, MethodInput};
 pub use patch_twin::{DesiredChange, TwinInput};
+pub use presence::{Presence, Presences};
 pub use query::DeviceRow;
 pub use register_device::RegisterDevice;
 
@@ -52,6 +55,8 @@ pub struct Hub {
     routes: PerResource<routing::Compiled>,
     /// Live connections of devices.
     pub connections: Connections,
+    /// Told of feedback that arrived, of whatever hub.
+    feedback: tokio::sync::watch::Sender<u64>,
     /// Changes of desired properties and their notifications leave in one order per device.
     desired_order: [tokio::sync::Mutex<()>; 64],
 }
@@ -62,7 +67,8 @@ impl Hub {
     pub fn new(context: Arc<Context>) -> Arc<Self> {
         let desired_order = std::array::from_fn(|_| tokio::sync::Mutex::new(()));
         let (routes, connections) = (PerResource::default(), Connections::new(Arc::clone(&context)));
-        Arc::new(Self { context, routes, connections, desired_order })
+        let feedback = tokio::sync::watch::Sender::new(0);
+        Arc::new(Self { context, routes, connections, feedback, desired_order })
     }
 
     /// Commits a change of a device. Where the answer was lost the change may be there all the same: whoever has the

@@ -10,6 +10,12 @@ use serde::Deserialize;
 pub struct Limits {
     /// A device-to-cloud message with its properties: 256 KiB ("IoT Hub quotas and throttling").
     pub device_message: usize,
+    /// A cloud-to-device message with its properties: 64 KiB (the same article).
+    pub cloud_message: usize,
+    /// Cloud-to-device messages that wait for one device: 50 ("Understand cloud-to-device messaging", as the next one).
+    pub cloud_messages: u32,
+    /// How long a device has for a message it received, in seconds: 60.
+    pub cloud_message_lock_seconds: u64,
     /// Desired or reported properties: 32 KiB each; tags: 8 KiB ("Understand and use device twins").
     pub device_twin_properties: usize,
     /// Tags of a device twin.
@@ -156,6 +162,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             device_message: 256 * 1024,
+            cloud_message: 64 * 1024,
+            cloud_messages: 50,
+            cloud_message_lock_seconds: 60,
             device_twin_properties: 32 * 1024,
             device_twin_tags: 8 * 1024,
             request_body: 1024 * 1024,

@@ -6,6 +6,7 @@ use pollux_model::enrollment::{EnrollmentGroup, IndividualEnrollment};
 use pollux_model::event::{Checkpoint, OutboxEntry};
 use pollux_model::function::DeadLetter;
 use pollux_model::job::{Job, JobKind};
+use pollux_model::message::{MessageQueue, MqttSession, QueuedMessage};
 use pollux_model::registration::Registration;
 use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{DeviceId, Etag, OwnerName, RegistrationId, ResourceName, Timestamp};
@@ -76,8 +77,8 @@ pub enum Write {
     /// A resource.
     PutResource { resource: Box<Resource>, expect: Expect },
     /// Removes a resource **and every row of its instance** in every table: of a DPS its enrollments, groups and
-    /// registration records; of a hub its devices; of a digital twins instance its models, twins, relationships, their past and jobs; of
-    /// an event hubs namespace the checkpoints in it; of a function app its dead letters and the checkpoints whose
+    /// registration records; of a hub its devices, messages and sessions; of a digital twins instance its models, twins,
+    /// relationships, their past and jobs; of an event hubs namespace the checkpoints in it; of a function app its dead letters and the checkpoints whose
     /// owner begins with `functions/<app>/`. Outbox entries stay. With [`Expect::Any`] the rows go even if the resource
     /// is not there.
     DeleteResource { kind: ResourceKind, name: ResourceName, expect: Expect },
@@ -85,10 +86,23 @@ pub enum Write {
     /// A device: identity and twin. `identity` and `twin` expectations are checked against the two etags separately;
     /// `Absent` / `Present` mean the device itself.
     PutDevice { hub: ResourceName, device: Box<Device>, identity: Expect, twin: Expect },
-    /// Removes a device; `identity` is checked against the identity's etag.
+    /// Removes a device with its messages and its session; `identity` is checked against the identity's etag.
     DeleteDevice { hub: ResourceName, id: DeviceId, identity: Expect },
     /// Checks that a device is not there, writes nothing.
     RequireNoDevice { hub: ResourceName, id: DeviceId },
+
+    /// Adds a message at the end of a device's queue, which has `most` of them at most. Its sequence is that of the message
+    /// given, or the one behind the last that waits where that is greater. Refused where there is no such device
+    /// ([`Mismatch::Absent`]) or no room ([`Mismatch::QueueFull`]).
+    EnqueueMessage { hub: ResourceName, message: Box<QueuedMessage>, most: u32 },
+    /// A message at its place. Where one must be there already, its payload stays: what changes is its state.
+    PutMessage { hub: ResourceName, message: Box<QueuedMessage>, expect: Expect },
+    /// Removes a message.
+    DeleteMessage { hub: ResourceName, queue: MessageQueue, sequence: i64, expect: Expect },
+    /// What a device's MQTT connection leaves to the next one.
+    PutMqttSession { hub: ResourceName, session: Box<MqttSession> },
+    /// Forgets it.
+    DeleteMqttSession { hub: ResourceName, device: DeviceId },
 
     /// An individual enrollment.
     PutEnrollment { dps: ResourceName, enrollment: Box<IndividualEnrollment>, expect: Expect },

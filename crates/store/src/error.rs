@@ -44,6 +44,8 @@ pub enum Mismatch {
     NoSource,
     /// A relationship's target twin is not there.
     NoTarget,
+    /// A queue has as many messages as it may have.
+    QueueFull,
     /// A lease is not its owner's any more, or not in that epoch.
     LeaseLost,
 }

@@ -15,6 +15,7 @@ pub mod history;
 pub mod jobs;
 mod keys;
 pub mod leases;
+pub mod messages;
 pub mod observer;
 pub mod outbox;
 pub mod portable;

@@ -12,6 +12,7 @@ use pollux_model::enrollment::{EnrollmentGroup, IndividualEnrollment};
 use pollux_model::event::{Checkpoint, OutboxEntry};
 use pollux_model::function::DeadLetter;
 use pollux_model::job::Job;
+use pollux_model::message::{MqttSession, QueuedMessage};
 use pollux_model::registration::Registration;
 use pollux_model::resource::Resource;
 use pollux_model::{DeviceId, OwnerName, ResourceName};
@@ -56,11 +57,15 @@ pub enum Table {
     Jobs,
     /// What twins and relationships were.
     TwinHistory,
+    /// Messages in queues of hubs.
+    QueuedMessages,
+    /// What MQTT connections left.
+    MqttSessions,
 }
 
 impl Table {
     /// All, in an order in which they can be imported.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Resources,
         Self::Secrets,
         Self::Devices,
@@ -75,6 +80,8 @@ impl Table {
         Self::Outbox,
         Self::Jobs,
         Self::TwinHistory,
+        Self::QueuedMessages,
+        Self::MqttSessions,
     ];
 
     /// Its name, in backends too.
@@ -95,6 +102,8 @@ impl Table {
             Self::DeadLetters => "dead_letters",
             Self::Outbox => "outbox",
             Self::Jobs => "jobs",
+            Self::QueuedMessages => "queued_messages",
+            Self::MqttSessions => "mqtt_sessions",
         }
     }
 }
@@ -166,6 +175,15 @@ pub enum Row {
         twins: ResourceName,
         job: Box<Job>,
     },
+    QueuedMessages {
+        hub: ResourceName,
+        message: Box<QueuedMessage>,
+        payload: Base64,
+    },
+    MqttSessions {
+        hub: ResourceName,
+        session: Box<MqttSession>,
+    },
 }
 
 /// Bytes, in JSON as base64.
@@ -204,6 +222,8 @@ impl Row {
             Self::DeadLetters { .. } => Table::DeadLetters,
             Self::Outbox { .. } => Table::Outbox,
             Self::Jobs { .. } => Table::Jobs,
+            Self::QueuedMessages { .. } => Table::QueuedMessages,
+            Self::MqttSessions { .. } => Table::MqttSessions,
         }
     }
 
@@ -229,6 +249,11 @@ impl Row {
                 Write::PutRelationship { twins, relationship, expect }
             }
             Self::TwinHistory { twins, version } => Write::PutVersion { twins, version },
+            Self::QueuedMessages { hub, message, payload } => {
+                let message = Box::new(QueuedMessage { payload: payload.0, ..*message });
+                Write::PutMessage { hub, message, expect }
+            }
+            Self::MqttSessions { hub, session } => Write::PutMqttSession { hub, session },
             Self::Checkpoints { namespace, event_hub, consumer_group, owner, partition, checkpoint } => {
                 let key = ConsumerKey { owner, namespace, event_hub, consumer_group };
                 Write::PutCheckpoint { key, partition, checkpoint }
@@ -282,6 +307,8 @@ impl Shape {
             Table::Relationships => (&["twins", "source", "id"], &["document"]),
             Table::TwinHistory => (&["twins", "twin", "relationship", "until", "etag"], &["document"]),
             Table::Jobs => (&["twins", "kind", "id"], &["document"]),
+            Table::QueuedMessages => (&["hub", "queue", "sequence"], &["document", "payload"]),
+            Table::MqttSessions => (&["hub", "device"], &["document"]),
             Table::Checkpoints => (
                 &["namespace", "event_hub", "consumer_group", "owner", "partition"],
                 &["sequence_number", "position"],
@@ -364,6 +391,12 @@ pub(crate) fn read(table: Table, shape: Shape, cells: &dyn Cells) -> Result<Row,
         }
         Table::TwinHistory => Row::TwinHistory { twins: instance(0)?, version: decode(name, &document()?)? },
         Table::Jobs => Row::Jobs { twins: instance(0)?, job: decode(name, &document()?)? },
+        Table::QueuedMessages => {
+            let mut message: Box<QueuedMessage> = decode(name, &document()?)?;
+            message.sequence = cells.number(first - 1)?;
+            Row::QueuedMessages { hub: instance(0)?, message, payload: Base64(cells.bytes(first + 1)?) }
+        }
+        Table::MqttSessions => Row::MqttSessions { hub: instance(0)?, session: decode(name, &document()?)? },
         Table::Checkpoints => Row::Checkpoints {
             namespace: owner(0)?,
             event_hub: cells.text(1)?,

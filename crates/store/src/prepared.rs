@@ -58,10 +58,14 @@ fn documents(write: &Write) -> Result<Documents, StoreError> {
         Write::PutVersion { version, .. } => encode(version)?,
         Write::PutJob { job, .. } => encode(job)?,
         Write::PutDeadLetter { letter } => encode(letter)?,
+        Write::EnqueueMessage { message, .. } | Write::PutMessage { message, .. } => encode(message)?,
+        Write::PutMqttSession { session, .. } => encode(session)?,
         Write::PutSecret { secret, .. } => encode(secret)?,
         Write::DeleteResource { .. }
         | Write::DeleteDevice { .. }
         | Write::RequireNoDevice { .. }
+        | Write::DeleteMessage { .. }
+        | Write::DeleteMqttSession { .. }
         | Write::DeleteEnrollment { .. }
         | Write::DeleteEnrollmentGroup { .. }
         | Write::DeleteRegistration { .. }

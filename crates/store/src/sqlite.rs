@@ -21,6 +21,7 @@ mod history;
 mod jobs;
 mod leases;
 mod lock;
+mod messages;
 mod migrate;
 mod models;
 mod outbox;

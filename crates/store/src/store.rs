@@ -15,6 +15,7 @@ use crate::functions::Functions;
 use crate::history::History;
 use crate::jobs::Jobs;
 use crate::leases::Leases;
+use crate::messages::Messages;
 use crate::observer::Observer;
 use crate::portable::Portable;
 use crate::property_indexes::PropertyIndexes;
@@ -54,6 +55,7 @@ pub trait Store:
     + History
     + Bulk
     + Jobs
+    + Messages
     + Functions
     + Secrets
     + Leases

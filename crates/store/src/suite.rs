@@ -11,6 +11,7 @@ mod graph;
 mod history;
 mod instances;
 mod leases;
+mod messages;
 mod outbox;
 mod paging;
 mod portable;
@@ -101,6 +102,11 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         history::versions_come_in_the_order_they_ended,
         history::what_stood_at_a_moment,
         history::what_ended_long_ago_is_forgotten,
+        messages::a_queue_keeps_its_order_and_its_bound,
+        messages::senders_side_by_side_keep_the_bound,
+        messages::what_is_locked_is_not_seen,
+        messages::a_change_of_state_keeps_the_payload,
+        messages::what_goes_with_a_device,
         instances::deleting_a_resource_removes_its_rows_alone,
         instances::deleting_an_app_forgets_its_checkpoints,
         instances::deleting_an_owner_of_streams_forgets_what_it_kept,

@@ -14,14 +14,16 @@ use std::sync::Arc;
 use pollux_store::Batch;
 use pollux_store::sqlite::{SqliteOptions, SqliteStore};
 use pollux_store::store::DynStore;
-use pollux_store::suite::fixtures::{check_everything, check_history, everything};
+use pollux_store::suite::fixtures::{check_everything, check_history, check_messages, everything};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 /// The newest version.
-const NEWEST: i64 = 4;
+const NEWEST: i64 = 5;
 /// The first with a history of twins.
 const WITH_HISTORY: i64 = 4;
+/// The first with messages in queues.
+const WITH_MESSAGES: i64 = 5;
 
 fn golden(version: i64) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/v{version}.sql"))
@@ -42,6 +44,9 @@ async fn what_every_version_wrote_is_read() {
         check_everything(&*store).await;
         if version >= WITH_HISTORY {
             check_history(&*store).await;
+        }
+        if version >= WITH_MESSAGES {
+            check_messages(&*store).await;
         }
     }
 }

@@ -13,13 +13,15 @@ use std::sync::Arc;
 use pollux_store::Batch;
 use pollux_store::postgres::{PostgresOptions, PostgresStore};
 use pollux_store::store::DynStore;
-use pollux_store::suite::fixtures::{check_everything, check_history, everything};
+use pollux_store::suite::fixtures::{check_everything, check_history, check_messages, everything};
 use pollux_testkit::Postgres;
 
 /// The newest version.
-const NEWEST: u32 = 3;
+const NEWEST: u32 = 4;
 /// The first with a history of twins.
 const WITH_HISTORY: u32 = 3;
+/// The first with messages in queues.
+const WITH_MESSAGES: u32 = 4;
 
 /// What a schema is made of, as text that does not depend on the server's version.
 const SCHEMA: &str = "
@@ -54,6 +56,9 @@ async fn what_every_version_wrote_is_read() {
         check_everything(&*store).await;
         if version >= WITH_HISTORY {
             check_history(&*store).await;
+        }
+        if version >= WITH_MESSAGES {
+            check_messages(&*store).await;
         }
         // And goes on in it.
         open(&url).await.commit(Batch { writes: everything().split_off(5) }).await.unwrap();

@@ -8,6 +8,15 @@
 //! | `POST /twins/{id}/methods` | `methods` |
 //! | `POST /devices/query` | `query` |
 //! | `GET /statistics/devices`, `GET /statistics/service` | `statistics` |
+//! | `POST /messages/devicebound`, `DELETE /devices/{id}/commands` | `messages` |
+//! | `/messages/servicebound/feedback`, settled by lock token | `feedback` |
+//!
+//! What a device itself may ask for over HTTPS, with a credential of its own:
+//!
+//! | path | file |
+//! |---|---|
+//! | `POST /devices/{id}/messages/events` | `events` |
+//! | `GET /devices/{id}/messages/devicebound`, settled by lock token | `devicebound` |
 //!
 //! Words of paths compare without case, ids with it. Every request is authenticated before anything else is looked at.
 
@@ -15,8 +24,13 @@ mod bulk;
 mod call;
 mod device_json;
 mod device_twins;
+mod devicebound;
 mod devices;
+mod events;
+mod feedback;
+mod messages;
 mod methods;
+mod properties;
 mod query;
 mod statistics;
 mod status;
@@ -45,6 +59,20 @@ enum Noun {
     Methods(String),
     DeviceStatistics,
     ServiceStatistics,
+    Messages,
+    Commands(String),
+    Feedback,
+    /// By lock token, and whether it is abandoned.
+    FeedbackLock(String, bool),
+}
+
+/// What a path names that is a device's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Own {
+    Events,
+    Devicebound,
+    /// By lock token, and whether it is abandoned.
+    Lock(String, bool),
 }
 
 /// All routes of a hub. Requests must carry the extension [`Target`](super::target::Target).
@@ -61,6 +89,17 @@ async fn answer(State(services): State<Arc<Services>>, request: Request) -> Resp
 
 async fn routed(services: &Arc<Services>, request: Request) -> Result<Response> {
     let path = segments(request.uri().path());
+    if let Some((id, own)) = path.as_ref().ok().and_then(|path| own(path)) {
+        let call = Call::of_device(services, request, &id).await?;
+        let method = call.method.clone();
+        return match (own, method) {
+            (Own::Events, Method::POST) => events::send(call, &id).await,
+            (Own::Devicebound, Method::GET) => devicebound::receive(call, &id).await,
+            (Own::Lock(token, false), Method::DELETE) => devicebound::end(call, &id, &token).await,
+            (Own::Lock(token, true), Method::POST) => devicebound::abandon(call, &id, &token).await,
+            _ => Ok(status::not_allowed(services)),
+        };
+    }
     let call = Call::of(services, request).await?;
     let noun = noun(&path?, &call.method);
     let noun =
@@ -77,6 +116,11 @@ async fn routed(services: &Arc<Services>, request: Request) -> Result<Response> 
         (Noun::Twin(id), Method::PATCH) => device_twins::patch(call, &id).await,
         (Noun::Twin(id), Method::PUT) => device_twins::replace(call, &id).await,
         (Noun::Methods(id), Method::POST) => methods::invoke(call, &id).await,
+        (Noun::Messages, Method::POST) => messages::send(call).await,
+        (Noun::Commands(id), Method::DELETE) => messages::purge(call, &id).await,
+        (Noun::Feedback, Method::GET) => feedback::receive(call).await,
+        (Noun::FeedbackLock(token, false), Method::DELETE) => feedback::end(call, &token).await,
+        (Noun::FeedbackLock(token, true), Method::POST) => feedback::abandon(call, &token).await,
         (Noun::DeviceStatistics, Method::GET) => statistics::devices(call).await,
         (Noun::ServiceStatistics, Method::GET) => statistics::service(call).await,
         _ => Ok(status::not_allowed(services)),
@@ -100,6 +144,45 @@ fn noun(path: &[String], method: &Method) -> Option<Noun> {
         [statistics, of] if is(statistics, "statistics") && is(of, "service") => {
             Some(Noun::ServiceStatistics)
         }
+        [devices, id, commands] if is(devices, "devices") && is(commands, "commands") => {
+            Some(Noun::Commands(id.clone()))
+        }
+        [messages, rest @ ..] if is(messages, "messages") => match rest {
+            [to] if is(to, "devicebound") => Some(Noun::Messages),
+            [to, feedback, rest @ ..] if is(to, "servicebound") && is(feedback, "feedback") => match rest {
+                [] => Some(Noun::Feedback),
+                rest => lock(rest).map(|(token, abandoned)| Noun::FeedbackLock(token, abandoned)),
+            },
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The device whose own the path is.
+fn own(path: &[String]) -> Option<(String, Own)> {
+    let is = |word: &str, wanted: &str| word.eq_ignore_ascii_case(wanted);
+    let [devices, id, messages, rest @ ..] = path else { return None };
+    if !is(devices, "devices") || !is(messages, "messages") {
+        return None;
+    }
+    let own = match rest {
+        [events] if is(events, "events") => Own::Events,
+        [to] if is(to, "devicebound") => Own::Devicebound,
+        [to, rest @ ..] if is(to, "devicebound") => {
+            let (token, abandoned) = lock(rest)?;
+            Own::Lock(token, abandoned)
+        }
+        _ => return None,
+    };
+    Some((id.clone(), own))
+}
+
+/// `{lock token}` or `{lock token}/abandon`.
+fn lock(path: &[String]) -> Option<(String, bool)> {
+    match path {
+        [token] => Some((token.clone(), false)),
+        [token, abandon] if abandon.eq_ignore_ascii_case("abandon") => Some((token.clone(), true)),
         _ => None,
     }
 }

@@ -182,17 +182,18 @@ impl<S> Driver<S> {
         let Poll::Ready(opened) = opening.as_mut().poll(cx) else { return false };
         self.opening = None;
         match opened {
-            Ok(session) => {
+            Ok(mut session) => {
                 let clock = &self.edge.services.context.clock;
                 let left = session.expires().map(|at| at.since(clock.now()));
                 self.expires = left.and_then(|left| now.checked_add(left));
+                let resumed = session.resumed();
                 self.session = Some(session);
                 self.counted = Some(Counted::new());
                 if let Some(admission) = &mut self.admission {
                     admission.settled();
                 }
-                // Nothing of an earlier session is kept: the device subscribes anew and reads its twin.
-                self.machine.accept(false, self.elapsed(now));
+                self.machine.accept(resumed.is_some(), self.elapsed(now));
+                self.subscriptions = resumed.unwrap_or_default();
             }
             Err(refusal) => {
                 metrics::counter!("pollux_mqtt_refused_total").increment(1);
@@ -211,10 +212,11 @@ impl<S> Driver<S> {
         }
         self.mailbox.register(cx.waker());
         let mut moved = false;
-        while let Some(command) = self.mailbox.take() {
+        while let Some(command) = self.mailbox.take(self.output.is_out()) {
             moved = true;
             match command {
                 Command::Send(message) => self.send(message),
+                Command::Follow(message, receipt) => self.follow(message, receipt),
                 Command::Close(close) => self.end(Ending::Closed, close.reason),
             }
         }
@@ -287,7 +289,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if let Some(session) = &mut self.session {
             moved |= self.work.start_batch(&mut **session);
         }
+        let was_out = self.output.is_out();
         moved |= self.poll_write(cx);
+        // Whatever waits for that can go now.
+        moved |= !was_out && self.output.is_out();
         if let Phase::Draining { how, .. } = self.phase
             && self.work.is_empty()
             && self.output.is_out()

@@ -3,12 +3,15 @@
 //!
 //! ```text
 //!   devices/{id}/messages/events/{bag}            ─▶ telemetry, acknowledged when durable
+//!   devices/{id}/messages/devicebound/{bag}       ◀─ a message from the cloud, completed when it is acknowledged
 //!   $iothub/twin/GET/?$rid=R                      ─▶ $iothub/twin/res/200/?$rid=R
 //!   $iothub/twin/PATCH/properties/reported/?$rid=R ─▶ $iothub/twin/res/204/?$rid=R&$version=N
 //!   $iothub/twin/PATCH/properties/desired/?$version=N  ◀─ the service side changed desired properties
 //!   $iothub/methods/POST/{name}/?$rid=R           ◀─ the service side asks; $iothub/methods/res/{status}/?$rid=R answers
 //! ```
 
+mod deliveries;
+mod devicebound;
 mod link;
 mod method;
 mod telemetry;
@@ -19,13 +22,14 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use pollux_model::resource::Resource;
 use pollux_model::{DeviceId, Result, Timestamp};
-use pollux_mqtt::Will;
+use pollux_mqtt::{PacketId, QoS, Will};
 use pollux_services::hub::Connection;
+use pollux_services::hub::cloud_to_device::Settle;
 use pollux_services::hub::telemetry::Telemetry;
 use pollux_services::{Caller, Services};
 
 use super::mailbox::Mailbox;
-use super::session::{BatchEnd, Close, Ending, Handling, Inbound, Session};
+use super::session::{BatchEnd, Close, Ending, Handling, Inbound, Receipt, Sent, Session, Subscriptions};
 use super::topic;
 use link::HubLink;
 use twin::Request;
@@ -46,6 +50,8 @@ pub(super) struct Own {
     pub(super) id: DeviceId,
     /// What it announced in its user name.
     pub(super) model_id: Option<String>,
+    /// Nothing outlives the connection (`CleanSession` 1).
+    pub(super) clean: bool,
 }
 
 /// One connected device.
@@ -54,6 +60,8 @@ pub(super) struct HubSession {
     own: Arc<Own>,
     place: Connection,
     link: Ours,
+    /// What an earlier connection left, until this one takes it; then what is left to the next.
+    kept: Option<Vec<(String, u8)>>,
     messages: Vec<Telemetry>,
     will: Option<Box<Telemetry>>,
 }
@@ -71,11 +79,18 @@ impl Drop for Ours {
 impl HubSession {
     /// Takes the device's place among the live connections; the one that had it is closed.
     pub(super) async fn enter(own: Own, will: Option<&Will>, mailbox: Arc<Mailbox>) -> Result<Self> {
-        let link = Arc::new(HubLink::new(mailbox));
-        let (hub, ours) = (&own.services.hub, Arc::clone(&link));
+        let own = Arc::new(own);
+        let link = Ours(Arc::new(HubLink::new(mailbox, Arc::clone(&own))));
+        let (hub, ours) = (&own.services.hub, Arc::clone(&link.0));
         let place = hub.connect_device(&own.caller, &own.hub, &own.id, ours).await?;
+        let kept = hub.mqtt_session(&own.caller, &own.hub, &own.id).await?;
+        let kept = kept.map(|session| session.subscriptions);
+        if own.clean && kept.is_some() {
+            hub.keep_mqtt_session(&own.caller, &own.hub, &own.id, None).await?;
+        }
+        let kept = kept.filter(|_| !own.clean);
         let will = will.and_then(|will| own.will(will)).map(Box::new);
-        Ok(Self { own: Arc::new(own), place, link: Ours(link), messages: Vec::new(), will })
+        Ok(Self { own, place, link, kept, messages: Vec::new(), will })
     }
 
     fn accept(&mut self, message: Inbound) -> Result<Handling, Close> {
@@ -121,14 +136,53 @@ impl Session for HubSession {
             }
             return true;
         }
-        let own = filter.strip_prefix("devices/").and_then(|rest| rest.strip_prefix(&*self.own.id));
-        matches!(own, Some("/messages/devicebound/#"))
+        let devicebound = self.own.is_devicebound(filter);
+        if devicebound {
+            self.link.0.deliveries.listen(true);
+        }
+        devicebound
     }
 
     fn unsubscribe(&mut self, filter: &str) {
         if filter == METHODS {
             self.link.0.listens(false);
         }
+        if self.own.is_devicebound(filter) {
+            self.link.0.deliveries.listen(false);
+        }
+    }
+
+    fn resumed(&mut self) -> Option<Subscriptions> {
+        let kept = self.kept.clone()?;
+        let qos = |qos: u8| if qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+        let known = kept.into_iter().filter(|(filter, _)| self.subscribe(filter));
+        Some(known.map(|(filter, granted)| (filter.into(), qos(granted))).collect())
+    }
+
+    fn keep(&mut self, subscriptions: &Subscriptions) -> Option<BoxFuture<'static, Result<(), Close>>> {
+        if self.own.clean {
+            return None;
+        }
+        let mut now: Vec<_> =
+            subscriptions.iter().map(|(filter, qos)| (filter.to_string(), *qos as u8)).collect();
+        now.sort();
+        if self.kept.as_ref() == Some(&now) {
+            return None;
+        }
+        self.kept = Some(now.clone());
+        let own = Arc::clone(&self.own);
+        Some(Box::pin(async move {
+            let kept = own.services.hub.keep_mqtt_session(&own.caller, &own.hub, &own.id, Some(now)).await;
+            kept.map_err(|error| Close::because(format!("the session cannot be kept: {error}")))
+        }))
+    }
+
+    fn sent(&mut self, receipt: Receipt, sent: Sent) {
+        self.link.0.deliveries.sent(&receipt, sent);
+    }
+
+    fn acknowledged(&mut self, packet_id: PacketId) {
+        self.link.0.deliveries.acknowledged(packet_id);
     }
 
     fn expires(&self) -> Option<Timestamp> {
@@ -136,17 +190,28 @@ impl Session for HubSession {
     }
 
     fn ended(self: Box<Self>, how: Ending) -> Option<BoxFuture<'static, ()>> {
-        let Self { own, place, will, .. } = *self;
+        let Self { own, place, will, link, .. } = *self;
         let publish = match how {
             Ending::Goodbye | Ending::Shutdown => false,
             Ending::Lost => true,
             // The device is there still, only elsewhere; one that was disabled or deleted has nothing more to say.
             Ending::Closed => place.superseded(),
         };
-        let will = will.filter(|_| publish)?;
+        let will = will.filter(|_| publish);
         drop(place);
+        // It is none of the device's doing that the server stops.
+        let settle = if how == Ending::Shutdown { Settle::Release } else { Settle::Abandon };
+        let held = link.0.deliveries.end(settle);
+        if will.is_none() && held.is_none() {
+            return None;
+        }
         Some(Box::pin(async move {
-            own.send_all(vec![*will]).await;
+            if let Some(will) = will {
+                own.send_all(vec![*will]).await;
+            }
+            if let Some(held) = held {
+                held.await;
+            }
         }))
     }
 }

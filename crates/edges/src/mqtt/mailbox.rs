@@ -33,20 +33,20 @@ impl Mailbox {
                     queue.clear();
                     queue.push_back(command);
                 }
-                Command::Send(_) if queue.len() >= ROOM => {
+                Command::Send(_) | Command::Follow(..) if queue.len() >= ROOM => {
                     queue.clear();
                     queue.push_back(Command::Close(Close::because("the device does not keep up")));
                 }
-                Command::Send(_) => queue.push_back(command),
+                Command::Send(_) | Command::Follow(..) => queue.push_back(command),
             }
         }
         self.waker.wake();
     }
 
-    /// The next command.
-    pub(super) fn take(&self) -> Option<Command> {
+    /// The next command; of those that can wait only where there is `room`.
+    pub(super) fn take(&self, room: bool) -> Option<Command> {
         let mut queue = self.queue.lock();
-        let command = queue.pop_front();
+        let command = queue.pop_front_if(|next| room || !matches!(next, Command::Follow(..)));
         if queue.is_empty() && queue.capacity() > 0 {
             *queue = VecDeque::new();
         }
@@ -73,18 +73,29 @@ mod tests {
         let mailbox = Mailbox::default();
         mailbox.put(send(1));
         mailbox.put(send(2));
-        assert_eq!(mailbox.take(), Some(send(1)));
+        assert_eq!(mailbox.take(true), Some(send(1)));
         mailbox.put(Command::Close(Close::because("enough")));
         mailbox.put(send(3));
-        assert_eq!(mailbox.take(), Some(Command::Close(Close::because("enough"))));
-        assert_eq!(mailbox.take(), None);
+        assert_eq!(mailbox.take(true), Some(Command::Close(Close::because("enough"))));
+        assert_eq!(mailbox.take(true), None);
+    }
+
+    #[test]
+    fn what_can_wait_waits_for_room() {
+        let mailbox = Mailbox::default();
+        let message = Outbound { topic: "t".to_owned(), payload: bytes::Bytes::new() };
+        mailbox.put(Command::Follow(message, pollux_model::Etag::new("token")));
+        assert_eq!(mailbox.take(false), None);
+        assert!(matches!(mailbox.take(true), Some(Command::Follow(..))));
+        mailbox.put(send(1));
+        assert_eq!(mailbox.take(false), Some(send(1)));
     }
 
     #[test]
     fn a_full_mailbox_closes_the_connection() {
         let mailbox = Mailbox::default();
         (0..=ROOM).for_each(|number| mailbox.put(send(number)));
-        assert!(matches!(mailbox.take(), Some(Command::Close(_))));
-        assert_eq!(mailbox.take(), None);
+        assert!(matches!(mailbox.take(true), Some(Command::Close(_))));
+        assert_eq!(mailbox.take(true), None);
     }
 }

@@ -94,7 +94,8 @@ async fn device(
         services.hub.announce_model(&caller, &found, &id, model_id).await.map_err(refused)?;
     }
     let model_id = model_id.map(str::to_owned);
-    let own = hub::Own { services: Arc::clone(services), hub: found, caller, id, model_id };
+    let clean = connect.clean_session;
+    let own = hub::Own { services: Arc::clone(services), hub: found, caller, id, model_id, clean };
     let session = hub::HubSession::enter(own, connect.will.as_ref(), mailbox).await.map_err(refused)?;
     Ok(Box::new(session))
 }

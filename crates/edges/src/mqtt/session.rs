@@ -14,8 +14,8 @@ use std::fmt::{self, Debug};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use pollux_model::Timestamp;
-use pollux_mqtt::ByteString;
+use pollux_model::{Etag, Timestamp};
+use pollux_mqtt::{ByteString, PacketId, QoS};
 
 /// A PUBLISH from the device. QoS 2 never gets here.
 #[derive(Debug, Clone)]
@@ -85,11 +85,32 @@ impl Close {
     }
 }
 
+/// What the device subscribed to, with the quality of service that was granted.
+pub type Subscriptions = Vec<(ByteString, QoS)>;
+
+/// Names a message whose way is followed: its lock token.
+pub type Receipt = Etag;
+
+/// How far a message came whose way is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// It is on its way; the device acknowledges it under this id.
+    Awaits(PacketId),
+    /// It is on its way, and nobody will say whether it came.
+    Away,
+    /// The device does not listen to it.
+    Unheard,
+    /// No packet can hold it.
+    TooLarge,
+}
+
 /// What the service side wants of a live connection.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
     /// Send this to the device, if it subscribed to the topic.
     Send(Outbound),
+    /// The same of a message whose way is followed, once all before it is written: it is kept until then.
+    Follow(Outbound, Receipt),
     /// Close the connection: takeover, disable, delete.
     Close(Close),
 }
@@ -121,6 +142,22 @@ pub trait Session: Send + Debug {
 
     /// An UNSUBSCRIBE of a filter that was granted.
     fn unsubscribe(&mut self, _filter: &str) {}
+
+    /// What an earlier connection of the device left to this one (MQTT-3.1.2-4); `None`: nothing.
+    fn resumed(&mut self) -> Option<Subscriptions> {
+        None
+    }
+
+    /// The subscriptions are these now: what there is to do before the device is told so, if anything.
+    fn keep(&mut self, _subscriptions: &Subscriptions) -> Option<BoxFuture<'static, Result<(), Close>>> {
+        None
+    }
+
+    /// How far a message came whose way is followed.
+    fn sent(&mut self, _receipt: Receipt, _sent: Sent) {}
+
+    /// The device acknowledged a message.
+    fn acknowledged(&mut self, _packet_id: PacketId) {}
 
     /// When the credential runs out.
     fn expires(&self) -> Option<Timestamp>;

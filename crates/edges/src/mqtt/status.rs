@@ -35,6 +35,8 @@ pub(super) const fn refusal(code: ErrorCode) -> ConnectRefusal {
         | ErrorCode::DeviceDisabled
         | ErrorCode::DeviceNotOnline
         | ErrorCode::DeviceTimeout
+        | ErrorCode::QueueFull
+        | ErrorCode::MessageLockLost
         | ErrorCode::EventHubNotFound
         | ErrorCode::ReceiverDisplaced
         | ErrorCode::ModelNotFound
@@ -95,6 +97,8 @@ pub(crate) const fn twin(code: ErrorCode) -> u16 {
         | ErrorCode::DeviceNotFound
         | ErrorCode::DeviceNotOnline
         | ErrorCode::DeviceTimeout
+        | ErrorCode::QueueFull
+        | ErrorCode::MessageLockLost
         | ErrorCode::EventHubNotFound
         | ErrorCode::ReceiverDisplaced
         | ErrorCode::ModelNotFound

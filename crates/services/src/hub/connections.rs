@@ -38,6 +38,8 @@ pub enum DeviceCommand {
         /// The version of the desired properties after it.
         version: u64,
     },
+    /// There may be cloud-to-device messages for the device: whoever delivers them looks.
+    MessageWaiting,
     /// End the connection.
     Close {
         /// Why, for the log.
@@ -222,7 +224,7 @@ impl Live {
     fn deliver(self: &Arc<Self>, command: DeviceCommand) {
         match command {
             DeviceCommand::Desired { patch, version } => self.desired(version, patch),
-            DeviceCommand::Close { .. } => self.link.deliver(command),
+            DeviceCommand::MessageWaiting | DeviceCommand::Close { .. } => self.link.deliver(command),
         }
     }
 

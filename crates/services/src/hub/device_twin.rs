@@ -6,7 +6,7 @@ use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
 use pollux_model::{DeviceId, Result};
 use serde_json::{Map, Value, json};
 
-use super::Hub;
+use super::{Hub, Presence};
 use crate::caller::{Caller, Right};
 
 impl Hub {
@@ -14,7 +14,7 @@ impl Hub {
     pub async fn twin(&self, caller: &Caller, hub: &Resource, id: &str) -> Result<Value> {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
         let device = self.existing(hub, &DeviceId::parse(id)?).await?;
-        Ok(twin_document(&device, self.connections.since(&hub.name, &device.id).await))
+        Ok(twin_document(&device, self.presence(hub, &device).await?))
     }
 
     /// A device's own view of its twin.
@@ -26,7 +26,7 @@ impl Hub {
 
 /// The twin as the service side sees it; also the row that device queries run over.
 #[must_use]
-pub fn twin_document(device: &Device, connected_since: Option<Timestamp>) -> Value {
+pub fn twin_document(device: &Device, Presence { since, messages }: Presence) -> Value {
     let (identity, twin) = (&device.identity, &device.twin);
     let (kind, primary, secondary) = match &identity.authentication {
         Authentication::Sas { .. } => ("sas", None, None),
@@ -42,9 +42,9 @@ pub fn twin_document(device: &Device, connected_since: Option<Timestamp>) -> Val
         "status": identity.status.as_str(),
         "statusReason": identity.status_reason,
         "statusUpdateTime": identity.status_updated,
-        "connectionState": if connected_since.is_some() { "Connected" } else { "Disconnected" },
-        "lastActivityTime": connected_since.unwrap_or(Timestamp::NEVER),
-        "cloudToDeviceMessageCount": 0,
+        "connectionState": if since.is_some() { "Connected" } else { "Disconnected" },
+        "lastActivityTime": since.unwrap_or(Timestamp::NEVER),
+        "cloudToDeviceMessageCount": messages,
         "authenticationType": kind,
         "x509Thumbprint": {"primaryThumbprint": primary, "secondaryThumbprint": secondary},
         "modelId": twin.model_id,

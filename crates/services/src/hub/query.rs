@@ -82,9 +82,9 @@ impl Hub {
         let (mut items, mut after) = (Vec::new(), position.after.clone());
         loop {
             let page = self.context.store.devices(&hub.name, after.as_deref(), CHUNK).await?;
-            let since = self.connections.since_each(&hub.name, &page.items).await;
+            let present = self.presences(hub, &page.items).await?;
             for device in page.items {
-                let document = twin_document(&device, since.get(&device.id).copied());
+                let document = twin_document(&device, present.of(&device.id));
                 if query.matches(&document) {
                     items.push(row(&query, document));
                     if items.len() == room {
@@ -115,7 +115,7 @@ impl Hub {
         let left = |id: &DeviceId| position.after.as_deref().is_none_or(|after| id.as_str() > after);
         for id in wanted.into_iter().filter(left) {
             let Some(device) = self.context.store.device(&hub.name, &id).await? else { continue };
-            let document = twin_document(&device, self.connections.since(&hub.name, &id).await);
+            let document = twin_document(&device, self.presence(hub, &device).await?);
             if query.matches(&document) {
                 items.push(row(query, document));
                 if items.len() == room {
@@ -130,9 +130,9 @@ impl Hub {
         let (mut aggregator, mut after) = (query.aggregator(), None);
         loop {
             let page = self.context.store.devices(&hub.name, after.as_deref(), CHUNK).await?;
-            let since = self.connections.since_each(&hub.name, &page.items).await;
+            let present = self.presences(hub, &page.items).await?;
             for device in &page.items {
-                let document = twin_document(device, since.get(&device.id).copied());
+                let document = twin_document(device, present.of(&device.id));
                 if query.matches(&document) {
                     aggregator.add(&document);
                 }

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use pollux_model::resource::{
-    BuiltInEndpoint, Consistency, Dps, EndpointTarget, EventHub, EventRoute, Events, Functions, Hub,
-    LinkedHub, Policy, PolicyRight, Properties, Resource, ResourceKind, Route, RoutingEndpoint, Setting,
-    TwinHistory, Twins,
+    BuiltInEndpoint, CloudToDevice, Consistency, Dps, EndpointTarget, EventHub, EventRoute, Events,
+    Functions, Hub, LinkedHub, Policy, PolicyRight, Properties, Resource, ResourceKind, Route,
+    RoutingEndpoint, Setting, TwinHistory, Twins,
 };
 use pollux_model::{Error, Etag, Key, KeyPair, Random, ResourceName, Result};
 
 use super::Resources;
 use super::declared::{
-    Declared, DeclaredBuiltIn, DeclaredEndpoint, DeclaredEventHub, DeclaredEventRoute, DeclaredLink,
-    DeclaredPolicy, DeclaredRoute,
+    Declared, DeclaredBuiltIn, DeclaredCloudToDevice, DeclaredEndpoint, DeclaredEventHub, DeclaredEventRoute,
+    DeclaredLink, DeclaredPolicy, DeclaredRoute,
 };
 use super::defaults;
 
@@ -42,6 +42,7 @@ impl Resources {
                 events: BuiltInEndpoint::default(),
                 fallback_route: true,
                 certificates: Vec::new(),
+                cloud_to_device: CloudToDevice::default(),
             }),
             ResourceKind::Events => Properties::Events(Events {
                 policies: defaults::policies(kind, random),
@@ -97,7 +98,8 @@ impl Resources {
                 }
                 merge_built_in(&mut hub.events, &said.events);
                 hub.fallback_route = said.fallback_route.unwrap_or(hub.fallback_route);
-                Ok(())
+                merge_cloud_to_device(&mut hub.cloud_to_device, &said.cloud_to_device);
+                hub.cloud_to_device.check()
             }
             (Properties::Events(events), Declared::Events(said)) => {
                 merge_policies(&mut events.policies, &said.policies, random)?;
@@ -186,6 +188,16 @@ fn merge_built_in(present: &mut BuiltInEndpoint, said: &DeclaredBuiltIn) {
     present.retention_hours = said.retention_hours.unwrap_or(present.retention_hours);
     present.retention_bytes = said.retention_bytes.or(present.retention_bytes).filter(|bytes| *bytes > 0);
     merge_groups(&mut present.consumer_groups, &said.consumer_groups);
+}
+
+fn merge_cloud_to_device(present: &mut CloudToDevice, said: &DeclaredCloudToDevice) {
+    present.default_ttl_as_iso8601 = said.default_ttl_as_iso8601.unwrap_or(present.default_ttl_as_iso8601);
+    present.max_delivery_count = said.max_delivery_count.unwrap_or(present.max_delivery_count);
+    let (feedback, said) = (&mut present.feedback, &said.feedback);
+    feedback.lock_duration_as_iso8601 =
+        said.lock_duration_as_iso8601.unwrap_or(feedback.lock_duration_as_iso8601);
+    feedback.ttl_as_iso8601 = said.ttl_as_iso8601.unwrap_or(feedback.ttl_as_iso8601);
+    feedback.max_delivery_count = said.max_delivery_count.unwrap_or(feedback.max_delivery_count);
 }
 
 fn merge_groups(present: &mut Vec<String>, said: &[String]) {

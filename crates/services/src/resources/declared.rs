@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use pollux_model::resource::{
-    Consistency, PolicyRight, ResourceKind, RouteSource, Setting, TelemetryMapping,
+    Consistency, IsoDuration, PolicyRight, ResourceKind, RouteSource, Setting, TelemetryMapping,
 };
 use pollux_model::{Error, ResourceName, Result};
 use serde::Deserialize;
@@ -91,6 +91,39 @@ pub struct DeclaredHub {
     /// Whether device-to-cloud messages that no route takes go to the built-in endpoint; true when left out.
     #[serde(alias = "fallbackRoute")]
     pub fallback_route: Option<bool>,
+    /// How it treats messages to devices.
+    #[serde(alias = "cloudToDevice")]
+    pub cloud_to_device: DeclaredCloudToDevice,
+}
+
+/// How a hub treats messages to devices; see [`CloudToDevice`](pollux_model::resource::CloudToDevice) for ranges and
+/// defaults.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeclaredCloudToDevice {
+    /// How long a message lives that says nothing itself, such as `PT1H`.
+    #[serde(alias = "defaultTtlAsIso8601")]
+    pub default_ttl_as_iso8601: Option<IsoDuration>,
+    /// How often a message may be abandoned.
+    #[serde(alias = "maxDeliveryCount")]
+    pub max_delivery_count: Option<u32>,
+    /// About feedback.
+    pub feedback: DeclaredFeedback,
+}
+
+/// How a hub treats feedback about messages to devices.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeclaredFeedback {
+    /// How long a receiver has for it.
+    #[serde(alias = "lockDurationAsIso8601")]
+    pub lock_duration_as_iso8601: Option<IsoDuration>,
+    /// How long it is kept.
+    #[serde(alias = "ttlAsIso8601")]
+    pub ttl_as_iso8601: Option<IsoDuration>,
+    /// How often it may be abandoned.
+    #[serde(alias = "maxDeliveryCount")]
+    pub max_delivery_count: Option<u32>,
 }
 
 /// The built-in endpoint of a hub.

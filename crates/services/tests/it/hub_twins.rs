@@ -148,6 +148,7 @@ async fn the_device_is_told_of_each_change_in_order() {
         .into_iter()
         .map(|command| match command {
             DeviceCommand::Desired { version, .. } => version,
+            DeviceCommand::MessageWaiting => panic!("nobody sent it a message"),
             DeviceCommand::Close { reason } => panic!("{reason}"),
         })
         .collect();

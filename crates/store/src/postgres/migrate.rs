@@ -15,6 +15,7 @@ const VERSIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_jobs.sql"),
     include_str!("migrations/0003_twin_history.sql"),
+    include_str!("migrations/0004_messages.sql"),
 ];
 /// Which version a database has.
 const VERSION_TABLE: &str = "CREATE TABLE pollux_schema (
@@ -39,6 +40,8 @@ const TABLES: &[&str] = &[
     "outbox",
     "jobs",
     "twin_history",
+    "queued_messages",
+    "mqtt_sessions",
 ];
 
 /// Who we are there.

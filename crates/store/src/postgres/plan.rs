@@ -10,7 +10,7 @@ use tokio_postgres::types::ToSql;
 
 use super::noun::Noun;
 use super::text::text;
-use super::{outbox, plan_resources, runs};
+use super::{outbox, plan_messages, plan_resources, runs};
 use crate::batch::{Expect, Write};
 use crate::error::Mismatch;
 use crate::keys::folded;
@@ -205,7 +205,15 @@ impl<'a> Steps<'a, '_> {
             Write::PutDevice { hub, device, identity, twin } => {
                 self.put_device(hub, device, documents, [identity, twin]);
             }
-            Write::DeleteDevice { hub, id, identity } => self.delete(&DEVICES, || key(hub, id), identity),
+            Write::DeleteDevice { hub, id, identity } => {
+                self.delete(&DEVICES, || key(hub, id), identity);
+                plan_messages::delete_device(self, hub, id);
+            }
+            Write::EnqueueMessage { .. }
+            | Write::PutMessage { .. }
+            | Write::DeleteMessage { .. }
+            | Write::PutMqttSession { .. }
+            | Write::DeleteMqttSession { .. } => plan_messages::write(self, write, text),
             Write::RequireNoDevice { hub, id } => self.require_no_device(hub, id),
             Write::PutEnrollment { dps, enrollment, expect } => {
                 let columns = vec![word(&enrollment.rules.etag), value(text)];
@@ -361,7 +369,7 @@ impl<'a> Steps<'a, '_> {
     }
 
     /// Puts a row of a noun with one etag or none.
-    fn put(
+    pub(super) fn put(
         &mut self,
         noun: &'static Noun,
         keys: impl Fn() -> Vec<Param<'a>>,
@@ -391,7 +399,12 @@ impl<'a> Steps<'a, '_> {
     }
 
     /// Removes a row; its first etag is what an expectation means. That it is absent is looked at and not held.
-    fn delete(&mut self, noun: &'static Noun, keys: impl Fn() -> Vec<Param<'a>>, expect: &'a Expect) {
+    pub(super) fn delete(
+        &mut self,
+        noun: &'static Noun,
+        keys: impl Fn() -> Vec<Param<'a>>,
+        expect: &'a Expect,
+    ) {
         let ask = || Ask { found: Statement { sql: &noun.found, params: keys() }, expects: vec![expect] };
         match expect {
             Expect::Any => self.add(&noun.delete, keys(), Wants::Anything),

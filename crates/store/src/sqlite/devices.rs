@@ -5,9 +5,9 @@ use pollux_model::device::{Device, Status};
 use pollux_model::{DeviceId, ResourceName};
 use rusqlite::{Connection, Row, params};
 
-use super::SqliteStore;
 use super::failure::Refusal;
 use super::rows::{count, document, execute, one, page, require};
+use super::{SqliteStore, messages};
 use crate::batch::Expect;
 use crate::devices::Devices;
 use crate::error::StoreError;
@@ -99,6 +99,7 @@ pub(super) fn delete(
     identity: &Expect,
 ) -> Result<(), Refusal> {
     require(connection, IDENTITY_ETAG, [hub.as_str(), id], identity)?;
+    messages::delete_device(connection, hub, id)?;
     Ok(execute(connection, "DELETE FROM devices WHERE hub = ?1 AND id = ?2", [hub.as_str(), id])?)
 }
 

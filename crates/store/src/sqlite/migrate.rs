@@ -15,6 +15,7 @@ const VERSIONS: &[&str] = &[
     include_str!("migrations/0002_leases.sql"),
     include_str!("migrations/0003_jobs.sql"),
     include_str!("migrations/0004_twin_history.sql"),
+    include_str!("migrations/0005_messages.sql"),
 ];
 
 /// `PLUX`: tells our databases from others.

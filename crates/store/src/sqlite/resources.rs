@@ -8,7 +8,8 @@ use rusqlite::{Connection, params};
 use super::failure::Refusal;
 use super::rows::{document, execute, many, one, require};
 use super::{
-    SqliteStore, devices, enrollments, functions, history, jobs, models, registrations, relationships, twins,
+    SqliteStore, devices, enrollments, functions, history, jobs, messages, models, registrations,
+    relationships, twins,
 };
 use crate::batch::Expect;
 use crate::error::StoreError;
@@ -69,6 +70,7 @@ pub(super) fn delete(
         }
         ResourceKind::Hub => {
             devices::delete_instance(connection, name)?;
+            messages::delete_instance(connection, name)?;
             functions::delete_owner(connection, &OwnerName::of_hub(name))?;
         }
         ResourceKind::Events => functions::delete_namespace(connection, name)?,

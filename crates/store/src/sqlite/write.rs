@@ -5,8 +5,8 @@ use rusqlite::Connection;
 use super::failure::Refusal;
 use super::relationships::Ends;
 use super::{
-    devices, enrollments, functions, history, jobs, leases, models, outbox, registrations, relationships,
-    resources, secrets, twins,
+    devices, enrollments, functions, history, jobs, leases, messages, models, outbox, registrations,
+    relationships, resources, secrets, twins,
 };
 use crate::batch::Write;
 use crate::prepared::{Documents, Prepared};
@@ -66,6 +66,15 @@ fn apply(
         Write::ForgetVersions { twins, before, most } => history::forget(connection, twins, *before, *most),
         Write::PutJob { twins, job, expect } => jobs::put(connection, twins, job, text, expect),
         Write::DeleteJob { twins, kind, id, expect } => jobs::delete(connection, twins, *kind, id, expect),
+        Write::EnqueueMessage { hub, message, most } => {
+            messages::enqueue(connection, hub, message, text, *most)
+        }
+        Write::PutMessage { hub, message, expect } => messages::put(connection, hub, message, text, expect),
+        Write::DeleteMessage { hub, queue, sequence, expect } => {
+            messages::delete(connection, hub, queue, *sequence, expect)
+        }
+        Write::PutMqttSession { hub, session } => messages::put_session(connection, hub, session, text),
+        Write::DeleteMqttSession { hub, device } => messages::delete_session(connection, hub, device),
         Write::PutCheckpoint { key, partition, checkpoint } => {
             functions::put_checkpoint(connection, key, *partition, *checkpoint)
         }

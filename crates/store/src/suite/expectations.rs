@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use pollux_model::job::{Job, JobKind};
+use pollux_model::message::QueuedMessage;
 use pollux_model::registration::RegistrationStatus;
 use pollux_model::{DeviceId, Etag, OwnerName};
 
 use super::fixtures::{
-    dead_letter, device, device_id, enrollment, enrollment_group, etag, job, model, name, put_device,
-    put_twin, registration, registration_id, relationship, resources, secret, twin,
+    dead_letter, device, device_id, enrollment, enrollment_group, etag, job, message, model, name,
+    put_device, put_twin, registration, registration_id, relationship, resources, secret, twin,
 };
 use super::{Backend, commit, refused};
 use crate::batch::{Expect, Write};
@@ -104,6 +105,19 @@ const NOUNS: &[Noun] = &[
             twins: name("twins-x"),
             kind: JobKind::Imports,
             id: "j".to_owned(),
+            expect,
+        },
+    },
+    Noun {
+        name: "message",
+        put: |etag, expect| {
+            let message = QueuedMessage { etag, ..message("d", 1) };
+            Write::PutMessage { hub: name("hub-x"), message: Box::new(message), expect }
+        },
+        delete: |expect| Write::DeleteMessage {
+            hub: name("hub-x"),
+            queue: message("d", 1).queue,
+            sequence: 1,
             expect,
         },
     },

@@ -13,10 +13,13 @@ use pollux_model::enrollment::{
 use pollux_model::event::{Checkpoint, OutboxEntry};
 use pollux_model::function::DeadLetter;
 use pollux_model::job::{Job, JobError, JobKind, JobProgress, JobStatus, Section};
+use pollux_model::message::{
+    Ack, LockedBy, MessageLock, MessageProperties, MessageQueue, MqttSession, QueuedMessage,
+};
 use pollux_model::registration::{Failure, Operation, Registration, RegistrationStatus, Substatus};
 use pollux_model::resource::{
-    BuiltInEndpoint, Dps, EndpointTarget, EventHub, Events, Functions, Hub, LinkedHub, Policy, PolicyRight,
-    Properties, Resource, Route, RouteSource, RoutingEndpoint, Setting, TelemetryMapping, Twins,
+    BuiltInEndpoint, CloudToDevice, Dps, EndpointTarget, EventHub, Events, Functions, Hub, LinkedHub, Policy,
+    PolicyRight, Properties, Resource, Route, RouteSource, RoutingEndpoint, Setting, TelemetryMapping, Twins,
 };
 use pollux_model::{DeviceId, Etag, Key, KeyPair, RegistrationId, ResourceName, Timestamp};
 use serde_json::{Map, Value, json};
@@ -108,6 +111,7 @@ pub fn resources(suffix: &str) -> Vec<Resource> {
         events: BuiltInEndpoint::default(),
         fallback_route: true,
         certificates: Vec::new(),
+        cloud_to_device: CloudToDevice::default(),
     };
     let events = Events {
         policies: vec![policy("RootManageSharedAccessKey", &[PolicyRight::Manage])],
@@ -392,6 +396,51 @@ pub fn job(id: &str) -> Job {
     }
 }
 
+/// A message to a device, in somebody's hands.
+#[must_use]
+pub fn message(device: &str, sequence: i64) -> QueuedMessage {
+    QueuedMessage {
+        queue: MessageQueue::Device(device_id(device)),
+        sequence,
+        etag: etag("q1"),
+        enqueued: moment(50),
+        expires: moment(3650),
+        lock: Some(MessageLock { until: moment(110), by: LockedBy::Connection }),
+        delivery_count: 2,
+        ack: Ack::Full,
+        generation_id: "638501".to_owned(),
+        system: MessageProperties {
+            message_id: Some("m-1".to_owned()),
+            correlation_id: Some("c-1".to_owned()),
+            user_id: Some("operator".to_owned()),
+            content_type: Some("application/json".to_owned()),
+            content_encoding: Some("utf-8".to_owned()),
+            expiry: Some(moment(3650)),
+        },
+        properties: vec![("Größe".to_owned(), "10 °C".to_owned()), ("b".to_owned(), String::new())],
+        payload: vec![0, 0xff, b'{'],
+    }
+}
+
+/// The same in nobody's hands.
+#[must_use]
+pub fn free_message(device: &str, sequence: i64) -> QueuedMessage {
+    QueuedMessage { lock: None, ..message(device, sequence) }
+}
+
+/// Puts a message, whatever is there.
+#[must_use]
+pub fn put_message(hub: &str, message: QueuedMessage) -> Write {
+    Write::PutMessage { hub: name(hub), message: Box::new(message), expect: Expect::Any }
+}
+
+/// What a device's connection left.
+#[must_use]
+pub fn mqtt_session(device: &str) -> MqttSession {
+    let subscriptions = vec![(format!("devices/{device}/messages/devicebound/#"), 1)];
+    MqttSession { device: device_id(device), subscriptions }
+}
+
 /// A secret.
 #[must_use]
 pub fn secret(scope: &str, id: &str) -> Secret {
@@ -478,6 +527,8 @@ pub fn everything() -> Vec<Write> {
         Write::PutDeadLetter { letter: Box::new(dead_letter(42)) },
         Write::PutSecret { secret: Box::new(secret("issuer-key", "k1")), expect: Expect::Any },
         Write::PutJob { twins: name("twins-one"), job: Box::new(job("import-1")), expect: Expect::Any },
+        put_message("hub-one", message("Device-1", 7)),
+        Write::PutMqttSession { hub: name("hub-one"), session: Box::new(mqtt_session("Device-1")) },
         tell(1),
     ]);
     writes
@@ -498,6 +549,16 @@ pub async fn check_history(store: &dyn crate::store::Store) {
     let found =
         store.versions(&name("twins-one"), "room", None, None, 9).await.expect("the store can be read");
     assert_eq!(found.items, [past_twin("room", "d0", 2, 8)]);
+}
+
+/// Checks that the message and the session in [`everything`] are there.
+pub async fn check_messages(store: &dyn crate::store::Store) {
+    let (hub, why) = (name("hub-one"), "the store can be read");
+    let queue = MessageQueue::Device(device_id("Device-1"));
+    let found = store.messages(&hub, &queue, crate::messages::Which::All, 9).await.expect(why);
+    assert_eq!(found, [message("Device-1", 7)]);
+    let found = store.mqtt_session(&hub, &device_id("Device-1")).await.expect(why);
+    assert_eq!(found, Some(mqtt_session("Device-1")));
 }
 
 /// Checks that [`everything`] is there, field by field, but for what older versions could not hold.

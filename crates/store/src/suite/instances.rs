@@ -8,20 +8,22 @@ use pollux_model::resource::ResourceKind;
 use pollux_model::{OwnerName, ResourceName};
 
 use super::fixtures::{
-    checkpoint, consumer, device, enrollment, enrollment_group, everything, model, name, outbox, past_twin,
-    put_device, put_registration, put_relationship, put_twin, put_version, registration, relationship,
-    resources, twin,
+    checkpoint, consumer, device, enrollment, enrollment_group, everything, message, model, name, outbox,
+    past_twin, put_device, put_message, put_registration, put_relationship, put_twin, put_version,
+    registration, relationship, resources, twin,
 };
 use super::{Backend, commit};
 use crate::batch::{Expect, Write};
+use crate::messages::Which;
 use crate::store::Store;
 
 /// What an instance holds, per table: devices; enrollments, groups, registrations; models, twins, relationships,
-/// versions; dead letters.
-async fn sizes(store: &dyn Store, suffix: &str) -> [usize; 9] {
+/// versions; dead letters; messages.
+async fn sizes(store: &dyn Store, suffix: &str) -> [usize; 10] {
     let of = |kind: &str| name(&format!("{kind}-{suffix}"));
     let (hub, dps, twins, app) = (&of("hub"), &of("dps"), &of("twins"), &of("functions"));
     let why = "the store can be read";
+    let queue = message("Device-1", 7).queue;
     [
         store.devices(hub, None, 9).await.expect(why).items.len(),
         usize::try_from(store.count_enrollments(dps).await.expect(why)).expect("few"),
@@ -32,6 +34,7 @@ async fn sizes(store: &dyn Store, suffix: &str) -> [usize; 9] {
         store.relationships(twins, None, 9).await.expect(why).items.len(),
         store.versions(twins, "room", None, None, 9).await.expect(why).items.len(),
         store.dead_letters(&app.clone().into(), None, None, 9).await.expect(why).items.len(),
+        store.messages(hub, &queue, Which::All, 9).await.expect(why).len(),
     ]
 }
 
@@ -46,6 +49,7 @@ fn second() -> Vec<Write> {
         .collect();
     writes.extend([
         put_device("hub-two", device("Device-1")),
+        put_message("hub-two", message("Device-1", 7)),
         Write::PutEnrollment {
             dps: dps.clone(),
             enrollment: Box::new(enrollment("Single-1")),
@@ -71,7 +75,7 @@ pub(super) async fn deleting_a_resource_removes_its_rows_alone(backend: Arc<dyn 
     let store = backend.open().await;
     commit(&*store, everything()).await;
     commit(&*store, second()).await;
-    let full = [1, 1, 1, 1, 1, 2, 1, 1, 1];
+    let full = [1, 1, 1, 1, 1, 2, 1, 1, 1, 1];
     assert_eq!((sizes(&*store, "one").await, sizes(&*store, "two").await), (full, full));
     let mut left = full;
     for (kind, gone) in [
@@ -84,6 +88,9 @@ pub(super) async fn deleting_a_resource_removes_its_rows_alone(backend: Arc<dyn 
         let name = name(&format!("{kind}-one"));
         commit(&*store, [Write::DeleteResource { kind, name: name.clone(), expect: Expect::Present }]).await;
         left[gone].fill(0);
+        if kind == ResourceKind::Hub {
+            left[9] = 0;
+        }
         assert_eq!(sizes(&*store, "one").await, left, "after deleting {kind}");
         assert_eq!(store.resource(kind, &name).await.expect("resource"), None);
     }

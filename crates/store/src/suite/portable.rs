@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::fixtures::{
-    check_everything, dead_letter, device, everything, name, put_device, put_relationship, put_twin,
-    relationship, tell, twin,
+    check_everything, check_messages, dead_letter, device, everything, message, name, put_device,
+    put_message, put_relationship, put_twin, relationship, tell, twin,
 };
 use super::{Backend, all_pages, commit};
 use crate::batch::Write;
@@ -36,6 +36,7 @@ fn full() -> Vec<Write> {
         let id = format!("x\u{1}{number}\0");
         writes.push(put_device(&format!("hub-{number}"), device(&format!("d-{number}"))));
         writes.push(put_twin("twins-two", twin(&id, "dtmi:m;1")));
+        writes.push(put_message("hub-two", message("d", i64::try_from(number).expect("a small number"))));
         writes.push(put_relationship("twins-two", relationship(&id, "e", &id)));
         writes.push(tell(number));
         writes.push(tell(number));
@@ -90,5 +91,6 @@ pub(super) async fn an_export_can_be_imported(backend: Arc<dyn Backend>) {
     }
     assert_eq!(all(&*store).await, exported);
     check_everything(&*store).await;
+    check_messages(&*store).await;
     assert_eq!(store.count_devices(&name("hub-one")).await.expect("count"), (1, 1));
 }

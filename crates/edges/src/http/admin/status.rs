@@ -45,6 +45,8 @@ const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::DeviceNotFound
         | ErrorCode::DeviceNotOnline
         | ErrorCode::DeviceTimeout
+        | ErrorCode::QueueFull
+        | ErrorCode::MessageLockLost
         | ErrorCode::EventHubNotFound
         | ErrorCode::ReceiverDisplaced
         | ErrorCode::ModelNotFound

@@ -70,6 +70,7 @@ fn own(name: &str, properties: &Properties) -> Value {
                 "routes": hub.routes.iter().map(route).collect::<Vec<_>>(),
                 "events": event_hub(&hub.events.event_hub(name)),
                 "fallbackRoute": hub.fallback_route,
+                "cloudToDevice": hub.cloud_to_device,
             })
         }
         Properties::Events(events) => json!({

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
+use bytes::Bytes;
 use http::{HeaderMap, Method};
 use pollux_model::resource::Resource;
-use pollux_model::{Error, ErrorCode, Result};
+use pollux_model::{DeviceId, Error, ErrorCode, Result};
 use pollux_services::{Caller, Services};
 use serde::de::DeserializeOwned;
 
@@ -28,17 +29,35 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// Of a service.
     pub(super) async fn of(services: &Arc<Services>, request: Request) -> Result<Self> {
+        Self::by(services, request, None).await
+    }
+
+    /// Of the device of that id.
+    pub(super) async fn of_device(services: &Arc<Services>, request: Request, id: &str) -> Result<Self> {
+        Self::by(services, request, Some(&DeviceId::parse(id)?)).await
+    }
+
+    async fn by(services: &Arc<Services>, request: Request, device: Option<&DeviceId>) -> Result<Self> {
         let (parts, body) = request.into_parts();
         let Some(Target(hub)) = parts.extensions.get::<Target>().cloned() else {
             return Err(Error::new(ErrorCode::ResourceNotFound, "no hub has this host name"));
         };
-        let peer = parts.extensions.get::<Peer>().ok_or_else(Error::internal)?.address;
-        let caller = crate::authenticate::service(services, &hub, &parts.headers, peer).await?;
+        let peer = parts.extensions.get::<Peer>().ok_or_else(Error::internal)?;
+        let caller = match device {
+            None => crate::authenticate::service(services, &hub, &parts.headers, peer.address).await?,
+            Some(id) => crate::authenticate::device(services, &hub, id, &parts.headers, peer).await?,
+        };
         let parameters = Parameters::of(&parts.uri);
         parameters.check_version()?;
         let services = Arc::clone(services);
         Ok(Self { services, caller, hub, method: parts.method, headers: parts.headers, parameters, body })
+    }
+
+    /// Reads a body of at most `limit` bytes.
+    pub(super) async fn bytes(&mut self, limit: usize) -> Result<Bytes> {
+        body::read(std::mem::take(&mut self.body), limit).await
     }
 
     /// Reads the body, which must be JSON of this form.

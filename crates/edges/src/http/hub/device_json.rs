@@ -3,7 +3,7 @@
 
 use pollux_model::device::{Authentication, Device, Status};
 use pollux_model::{Error, Result, Timestamp, ids};
-use pollux_services::hub::{AuthenticationInput, DeviceInput};
+use pollux_services::hub::{AuthenticationInput, DeviceInput, Presence};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -106,9 +106,9 @@ fn status(text: &str) -> Result<Status> {
 }
 
 /// A device identity as the API shows it, keys included: who may read the registry may see them.
-pub(super) fn device(device: &Device, connected_since: Option<Timestamp>) -> Value {
+pub(super) fn device(device: &Device, Presence { since, messages }: Presence) -> Value {
     let identity = &device.identity;
-    let connected = connected_since.is_some();
+    let connected = since.is_some();
     json!({
         "deviceId": device.id,
         "generationId": identity.generation_id,
@@ -116,10 +116,10 @@ pub(super) fn device(device: &Device, connected_since: Option<Timestamp>) -> Val
         "connectionState": if connected { "Connected" } else { "Disconnected" },
         "status": identity.status.as_str(),
         "statusReason": identity.status_reason,
-        "connectionStateUpdatedTime": connected_since.unwrap_or(Timestamp::NEVER),
+        "connectionStateUpdatedTime": since.unwrap_or(Timestamp::NEVER),
         "statusUpdatedTime": identity.status_updated,
-        "lastActivityTime": connected_since.unwrap_or(Timestamp::NEVER),
-        "cloudToDeviceMessageCount": 0,
+        "lastActivityTime": since.unwrap_or(Timestamp::NEVER),
+        "cloudToDeviceMessageCount": messages,
         "authentication": authentication(&identity.authentication),
         "capabilities": {"iotEdge": identity.iot_edge},
     })

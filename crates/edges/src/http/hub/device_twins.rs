@@ -53,17 +53,17 @@ pub(super) async fn get(call: Call, id: &str) -> Result<Response> {
 pub(super) async fn patch(mut call: Call, id: &str) -> Result<Response> {
     let (input, condition) = (call.json::<TwinBody>().await?.input(id)?, IfMatch::of(&call.headers)?);
     let device = call.services.hub.patch_twin(&call.caller, &call.hub, id, input, condition.etag()).await?;
-    Ok(shown(&call.services, &call.hub, &device).await)
+    shown(&call.services, &call.hub, &device).await
 }
 
 /// `PUT`: puts tags and desired properties in the place of those it has.
 pub(super) async fn replace(mut call: Call, id: &str) -> Result<Response> {
     let (input, condition) = (call.json::<TwinBody>().await?.input(id)?, IfMatch::of(&call.headers)?);
     let device = call.services.hub.replace_twin(&call.caller, &call.hub, id, input, condition.etag()).await?;
-    Ok(shown(&call.services, &call.hub, &device).await)
+    shown(&call.services, &call.hub, &device).await
 }
 
-async fn shown(services: &Services, hub: &Resource, device: &Device) -> Response {
-    let since = services.hub.connections.since(&hub.name, &device.id).await;
-    tagged(&twin_document(device, since), &device.twin.service_etag)
+async fn shown(services: &Services, hub: &Resource, device: &Device) -> Result<Response> {
+    let present = services.hub.presence(hub, device).await?;
+    Ok(tagged(&twin_document(device, present), &device.twin.service_etag))
 }

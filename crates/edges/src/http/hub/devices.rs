@@ -24,15 +24,15 @@ pub(super) async fn list(call: Call) -> Result<Response> {
         }
     };
     let page = call.services.hub.devices(&call.caller, &call.hub, None, top).await?;
-    let since = call.services.hub.connections.since_each(&call.hub.name, &page.items).await;
-    let shown = |device: &Device| device_json::device(device, since.get(&device.id).copied());
+    let present = call.services.hub.presences(&call.hub, &page.items).await?;
+    let shown = |device: &Device| device_json::device(device, present.of(&device.id));
     Ok(json(&Value::Array(page.items.iter().map(shown).collect())))
 }
 
 /// `GET /devices/{id}`.
 pub(super) async fn get(call: Call, id: &str) -> Result<Response> {
     let device = call.services.hub.device(&call.caller, &call.hub, id).await?;
-    Ok(tagged(&shown(&call.services, &call.hub, &device).await, &device.identity.etag))
+    Ok(tagged(&shown(&call.services, &call.hub, &device).await?, &device.identity.etag))
 }
 
 /// `PUT /devices/{id}`: creates it; with `If-Match` changes it.
@@ -44,7 +44,7 @@ pub(super) async fn put(mut call: Call, id: String) -> Result<Response> {
         IfMatch::Absent => hub.create_device(&call.caller, &call.hub, input).await?,
         condition => hub.update_device(&call.caller, &call.hub, input, condition.etag()).await?,
     };
-    Ok(tagged(&shown(&call.services, &call.hub, &device).await, &device.identity.etag))
+    Ok(tagged(&shown(&call.services, &call.hub, &device).await?, &device.identity.etag))
 }
 
 /// `DELETE /devices/{id}`.
@@ -54,6 +54,6 @@ pub(super) async fn delete(call: Call, id: &str) -> Result<Response> {
     Ok(nothing())
 }
 
-async fn shown(services: &Services, hub: &Resource, device: &Device) -> Value {
-    device_json::device(device, services.hub.connections.since(&hub.name, &device.id).await)
+async fn shown(services: &Services, hub: &Resource, device: &Device) -> Result<Value> {
+    Ok(device_json::device(device, services.hub.presence(hub, device).await?))
 }

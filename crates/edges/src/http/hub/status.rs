@@ -71,6 +71,8 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         E::DeviceDisabled => (StatusCode::FORBIDDEN, "DeviceDisabled"),
         E::DeviceNotOnline => (StatusCode::NOT_FOUND, "DeviceNotOnline"),
         E::DeviceTimeout => (StatusCode::GATEWAY_TIMEOUT, "GatewayTimeout"),
+        E::QueueFull => (StatusCode::FORBIDDEN, "DeviceMaximumQueueDepthExceeded"),
+        E::MessageLockLost => (StatusCode::PRECONDITION_FAILED, "DeviceMessageLockLost"),
 
         // What no route of this edge asks for.
         E::EnrollmentNotFound

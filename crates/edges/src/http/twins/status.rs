@@ -66,6 +66,8 @@ pub(super) const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::AllocationFailed
         | E::DeviceDisabled
         | E::DeviceNotOnline
-        | E::DeviceTimeout => (StatusCode::BAD_REQUEST, "BadRequest"),
+        | E::DeviceTimeout
+        | E::QueueFull
+        | E::MessageLockLost => (StatusCode::BAD_REQUEST, "BadRequest"),
     }
 }

@@ -5,7 +5,8 @@ use pollux_mqtt::{Event, PacketId, Publish, PublishError, QoS, topic};
 use tokio::time::Instant;
 
 use super::Driver;
-use crate::mqtt::session::{Ending, Handling, Inbound, Outbound};
+use super::work::Reply;
+use crate::mqtt::session::{Ending, Handling, Inbound, Outbound, Receipt, Sent};
 
 impl<S> Driver<S> {
     /// Takes the packets that were read, as far as the work under way allows; whether there were any.
@@ -41,19 +42,22 @@ impl<S> Driver<S> {
         match event {
             Event::Connect(connect) => self.begin_open(connect),
             Event::Publish(publish) => self.handle_publish(publish),
-            // Messages that wait for their acknowledgement belong to the machine.
-            Event::PubAck(_) => {}
+            Event::PubAck(packet_id) => {
+                if let Some(session) = &mut self.session {
+                    session.acknowledged(packet_id);
+                }
+            }
             Event::Subscribe { packet_id, filters } => {
                 let granted: Vec<_> =
                     filters.into_iter().map(|(filter, qos)| self.subscribe(filter, qos)).collect();
-                self.machine.suback(packet_id, &granted);
+                self.keep_subscriptions(Reply::Suback(packet_id, granted));
             }
             Event::Unsubscribe { packet_id, filters } => {
                 self.subscriptions.retain(|(filter, _)| !filters.contains(filter));
                 if let Some(session) = &mut self.session {
                     filters.iter().for_each(|filter| session.unsubscribe(filter));
                 }
-                self.machine.unsuback(packet_id);
+                self.keep_subscriptions(Reply::Unsuback(packet_id));
             }
             Event::Disconnect => self.end(Ending::Goodbye, "goodbye"),
             Event::Violation(violation) => self.end(Ending::Lost, violation),
@@ -67,7 +71,10 @@ impl<S> Driver<S> {
         match session.publish(Inbound { topic, payload, retain }) {
             Handling::Done => self.acknowledge(packet_id),
             Handling::Batched => self.work.collect(packet_id, bytes),
-            Handling::Request(future) => self.work.request(packet_id, bytes, future),
+            Handling::Request(future) => {
+                let reply = packet_id.map_or(Reply::Nothing, Reply::Puback);
+                self.work.request(reply, bytes, future);
+            }
             Handling::Close(close) => self.end(Ending::Lost, close.reason),
         }
     }
@@ -91,20 +98,59 @@ impl<S> Driver<S> {
         Some(qos)
     }
 
+    /// Answers once what the session keeps of the subscriptions is kept.
+    fn keep_subscriptions(&mut self, reply: Reply) {
+        let Some(session) = &mut self.session else { return };
+        match session.keep(&self.subscriptions) {
+            Some(kept) => {
+                let kept = Box::pin(async move { kept.await.map(|()| Vec::new()) });
+                self.work.request(reply, 0, kept);
+            }
+            None => self.reply(reply),
+        }
+    }
+
+    /// Answers what the client asked.
+    pub(super) fn reply(&mut self, reply: Reply) {
+        match reply {
+            Reply::Nothing => {}
+            Reply::Puback(packet_id) => self.machine.ack_publish(packet_id),
+            Reply::Suback(packet_id, granted) => self.machine.suback(packet_id, &granted),
+            Reply::Unsuback(packet_id) => self.machine.unsuback(packet_id),
+        }
+    }
+
     /// Sends a message if the client subscribed to its topic.
     pub(super) fn send(&mut self, message: Outbound) {
+        // Whatever came of it, whoever sent it has no use for it.
+        let _unfollowed = self.send_out(message);
+    }
+
+    /// Sends a message whose way is followed.
+    pub(super) fn follow(&mut self, message: Outbound, receipt: Receipt) {
+        let sent = self.send_out(message);
+        if let (Some(session), Some(sent)) = (&mut self.session, sent) {
+            session.sent(receipt, sent);
+        }
+    }
+
+    /// Sends a message if the client subscribed to its topic; none where the connection ends.
+    fn send_out(&mut self, message: Outbound) -> Option<Sent> {
         let Outbound { topic, payload } = message;
         let covering = self.subscriptions.iter().filter(|(filter, _)| topic::matches(filter, &topic));
-        let Some(qos) = covering.map(|(_, qos)| *qos).max() else { return };
+        let Some(qos) = covering.map(|(_, qos)| *qos).max() else { return Some(Sent::Unheard) };
         match self.machine.publish(topic, payload, qos) {
-            Ok(_) | Err(PublishError::NotConnected) => {}
+            Ok(packet_id) => Some(packet_id.map_or(Sent::Away, Sent::Awaits)),
+            Err(PublishError::NotConnected) => None,
             Err(PublishError::Full) => {
                 // It does not read: there is no point in waiting until it does.
                 self.output.give_up();
                 self.end(Ending::Lost, PublishError::Full);
+                None
             }
             Err(PublishError::TooLarge) => {
                 tracing::warn!(peer = %self.peer, "a message is too large for the device");
+                Some(Sent::TooLarge)
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
-use pollux_mqtt::{Limits, PacketId};
+use pollux_mqtt::{Limits, PacketId, QoS};
 
 use super::Driver;
 use crate::mqtt::session::{BatchEnd, Close, Ending, Outbound, Session};
@@ -12,9 +12,21 @@ use crate::mqtt::session::{BatchEnd, Close, Ending, Outbound, Session};
 /// How a request ended: with answers for the device, or with the end of the connection.
 type RequestEnd = Result<Vec<Outbound>, Close>;
 
+/// What the client is told when a request has ended well.
+pub(super) enum Reply {
+    /// It asked for none.
+    Nothing,
+    /// To a message.
+    Puback(PacketId),
+    /// To a SUBSCRIBE, with what is granted.
+    Suback(PacketId, Vec<Option<QoS>>),
+    /// To an UNSUBSCRIBE.
+    Unsuback(PacketId),
+}
+
 /// A request that runs or waits its turn.
 struct Request {
-    packet_id: Option<PacketId>,
+    reply: Reply,
     bytes: usize,
     future: BoxFuture<'static, RequestEnd>,
 }
@@ -62,14 +74,9 @@ impl Work {
     }
 
     /// A request that runs after those before it.
-    pub(super) fn request(
-        &mut self,
-        packet_id: Option<PacketId>,
-        bytes: usize,
-        future: BoxFuture<'static, RequestEnd>,
-    ) {
+    pub(super) fn request(&mut self, reply: Reply, bytes: usize, future: BoxFuture<'static, RequestEnd>) {
         self.request_bytes += bytes;
-        self.requests.push_back(Request { packet_id, bytes, future });
+        self.requests.push_back(Request { reply, bytes, future });
     }
 
     /// Starts the next batch when there is one and none runs.
@@ -92,14 +99,14 @@ impl Work {
         self.running.take().map(|batch| (batch.packets, end))
     }
 
-    fn poll_request(&mut self, cx: &mut Context<'_>) -> Option<(Option<PacketId>, RequestEnd)> {
+    fn poll_request(&mut self, cx: &mut Context<'_>) -> Option<(Reply, RequestEnd)> {
         let Poll::Ready(outcome) = self.requests.front_mut()?.future.as_mut().poll(cx) else { return None };
         let request = self.requests.pop_front()?;
         self.request_bytes -= request.bytes;
         if self.requests.is_empty() {
             self.requests = VecDeque::new();
         }
-        Some((request.packet_id, outcome))
+        Some((request.reply, outcome))
     }
 }
 
@@ -116,13 +123,11 @@ impl<S> Driver<S> {
                 self.end(Ending::Lost, close.reason);
             }
         }
-        while let Some((packet_id, outcome)) = self.work.poll_request(cx) {
+        while let Some((reply, outcome)) = self.work.poll_request(cx) {
             moved = true;
             match outcome {
                 Ok(answers) => {
-                    if let Some(packet_id) = packet_id {
-                        self.machine.ack_publish(packet_id);
-                    }
+                    self.reply(reply);
                     answers.into_iter().for_each(|answer| self.send(answer));
                 }
                 Err(close) => self.end(Ending::Lost, close.reason),

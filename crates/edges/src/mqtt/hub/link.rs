@@ -5,28 +5,34 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use pollux_services::hub::cloud_to_device::Settle;
 use pollux_services::hub::{DeviceCommand, DeviceLink, MethodAnswer, MethodCall, MethodFailure, OpenMethods};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use super::Own;
+use super::deliveries::Deliveries;
 use crate::mqtt::mailbox::Mailbox;
 use crate::mqtt::session::{Close, Command, Outbound};
 
 /// What stands in a topic as it is: a method's name has no slash, and no wildcard, in it.
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+pub(super) const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Hands commands to the connection's mailbox.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct HubLink {
     mailbox: Arc<Mailbox>,
+    /// Messages from the cloud.
+    pub(super) deliveries: Arc<Deliveries>,
     /// Whether the device listens to methods.
     listens: AtomicBool,
     open: OpenMethods,
 }
 
 impl HubLink {
-    pub(super) fn new(mailbox: Arc<Mailbox>) -> Self {
-        Self { mailbox, ..Self::default() }
+    pub(super) fn new(mailbox: Arc<Mailbox>, own: Arc<Own>) -> Self {
+        let deliveries = Deliveries::new(Arc::clone(&mailbox), own);
+        Self { mailbox, deliveries, listens: AtomicBool::default(), open: OpenMethods::default() }
     }
 
     /// Whether the device listens to methods from now on.
@@ -34,9 +40,10 @@ impl HubLink {
         self.listens.store(listens, Ordering::Release);
     }
 
-    /// The connection is over.
+    /// The connection is over. Messages from the cloud that it still holds are the next connection's to take back.
     pub(super) fn end(&self) {
         self.open.end();
+        drop(self.deliveries.end(Settle::Abandon));
     }
 
     /// The device answers a method.
@@ -47,10 +54,13 @@ impl HubLink {
 
 impl DeviceLink for HubLink {
     fn deliver(&self, command: DeviceCommand) {
-        self.mailbox.put(match command {
-            DeviceCommand::Desired { patch, version } => Command::Send(desired(patch, version)),
-            DeviceCommand::Close { reason } => Command::Close(Close::because(reason)),
-        });
+        match command {
+            DeviceCommand::Desired { patch, version } => {
+                self.mailbox.put(Command::Send(desired(patch, version)));
+            }
+            DeviceCommand::MessageWaiting => self.deliveries.look(),
+            DeviceCommand::Close { reason } => self.mailbox.put(Command::Close(Close::because(reason))),
+        }
     }
 
     fn invoke(&self, call: MethodCall) -> Result<oneshot::Receiver<MethodAnswer>, MethodFailure> {

@@ -56,7 +56,7 @@ impl Link {
         let got = self.got.lock();
         let version = |command: &DeviceCommand| match command {
             DeviceCommand::Desired { version, .. } => Some(*version),
-            DeviceCommand::Close { .. } => None,
+            DeviceCommand::MessageWaiting | DeviceCommand::Close { .. } => None,
         };
         got.iter().filter_map(version).collect()
     }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::elsewhere::{CONNECTED, Question};
 use super::order::PATIENCE;
-use super::{Connections, Key, Live};
+use super::{Connections, DeviceCommand, Key, Live};
 use crate::cluster::Shared;
 use crate::context::Context;
 
@@ -148,7 +148,8 @@ impl Connections {
     }
 }
 
-/// Ends the connection if its device is gone, disabled or another, or if it was not told of a change.
+/// Ends the connection if its device is gone, disabled or another, or if it was not told of a change. Whether messages wait for
+/// the device its link has to see.
 async fn look(context: Arc<Context>, live: Arc<Live>) {
     let (hub, id) = &live.key;
     let device = match context.store.device(hub, id).await {
@@ -165,6 +166,7 @@ async fn look(context: Arc<Context>, live: Arc<Live>) {
     if device.identity.status == Status::Disabled {
         return live.close("the device was disabled");
     }
+    live.link.deliver(DeviceCommand::MessageWaiting);
     let version = device.twin.desired.version;
     let behind = move |live: &Live| live.known().is_some_and(|known| known < version);
     if behind(&live) {

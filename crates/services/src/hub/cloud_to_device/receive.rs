@@ -1,0 +1,103 @@
+//! A device receives messages: they are locked, and in its hands until it settles them or the time is over.
+
+use std::time::Duration;
+
+use pollux_model::message::{LockedBy, MessageLock, MessageQueue, QueuedMessage};
+use pollux_model::resource::Resource;
+use pollux_model::{DeviceId, Etag, ResourceName, Result, Timestamp};
+use pollux_store::messages::Which;
+use pollux_store::{Batch, Expect, Write};
+
+use super::{ATTEMPTS, Hub, Received, contended, moved, options, settle};
+use crate::caller::Caller;
+
+/// Messages taken back at once.
+const TAKEN_BACK: usize = 16;
+
+impl Hub {
+    /// The next messages of the device, `most` of them at most, in order.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Forbidden`](pollux_model::ErrorCode) unless the caller is the device.
+    pub async fn receive_messages(
+        &self,
+        caller: &Caller,
+        hub: &Resource,
+        id: &DeviceId,
+        by: LockedBy,
+        most: usize,
+    ) -> Result<Received> {
+        caller.require_device(&hub.name, id)?;
+        let queue = MessageQueue::Device(id.clone());
+        let patience = Duration::from_secs(self.context.limits.cloud_message_lock_seconds);
+        let token = || Etag::new(&self.context.random.uuid().to_string());
+        let messages = self.lock_messages(&hub.name, &queue, (by, patience), most, token).await?;
+        let next = match messages.is_empty() {
+            true => self.context.store.next_unlocked(&hub.name, &queue, self.context.clock.now()).await?,
+            false => None,
+        };
+        Ok(Received { messages, next })
+    }
+
+    /// Locks the next messages of a queue, each under a token of `token`.
+    pub(super) async fn lock_messages(
+        &self,
+        hub: &ResourceName,
+        queue: &MessageQueue,
+        (by, patience): (LockedBy, Duration),
+        most: usize,
+        token: impl Fn() -> Etag,
+    ) -> Result<Vec<QueuedMessage>> {
+        for _ in 0..ATTEMPTS {
+            let now = self.context.clock.now();
+            let mut messages = self.context.store.messages(hub, queue, Which::Available(now), most).await?;
+            if messages.is_empty() {
+                return Ok(messages);
+            }
+            let mut batch = Batch::new();
+            for message in &mut messages {
+                let expect = Expect::Etag(message.etag.clone());
+                message.etag = token();
+                message.lock = Some(MessageLock { until: now.plus(patience), by });
+                batch.writes.push(put_state(hub, message, expect));
+            }
+            if !moved(self.context.store.commit(batch).await)? {
+                return Ok(messages);
+            }
+        }
+        Err(contended())
+    }
+
+    /// A new connection of the device begins to receive: what earlier ones have in their hands is abandoned.
+    pub async fn take_back_messages(&self, caller: &Caller, hub: &Resource, id: &DeviceId) -> Result<()> {
+        caller.require_device(&hub.name, id)?;
+        let queue = MessageQueue::Device(id.clone());
+        for _ in 0..ATTEMPTS {
+            let held = self.context.store.messages(&hub.name, &queue, Which::Held, TAKEN_BACK).await?;
+            if held.is_empty() {
+                return Ok(());
+            }
+            let mut batch = Batch::new();
+            for message in held {
+                self.put_back(hub, message, options(hub).max_delivery_count, &mut batch);
+            }
+            let told = settle::has_feedback(&batch);
+            // Where one was settled at this moment the others are looked at once more.
+            if !moved(self.context.store.commit(batch).await)? && told {
+                self.feedback_arrived().await;
+            }
+        }
+        Err(contended())
+    }
+}
+
+/// The message in a new state; its payload stays as it is stored and is not written again.
+pub(super) fn put_state(hub: &ResourceName, message: &QueuedMessage, expect: Expect) -> Write {
+    let state = QueuedMessage { payload: Vec::new(), ..message.clone() };
+    Write::PutMessage { hub: hub.clone(), message: Box::new(state), expect }
+}
+
+/// Whether the lock holds at this moment.
+pub(super) fn holds(lock: Option<MessageLock>, now: Timestamp) -> bool {
+    lock.is_some_and(|lock| lock.by == LockedBy::Connection || lock.until > now)
+}
