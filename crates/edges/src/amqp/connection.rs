@@ -15,7 +15,7 @@ use pollux_amqp::endpoint::{Attached, DeliveryId, Endpoint, Event, LinkId, OpenO
 use pollux_amqp::performative::{Error as AmqpError, condition};
 use pollux_amqp::sasl::{self, Code};
 use pollux_amqp::{Annotations, Fields, Message, Symbol, Value};
-use pollux_model::{Error, Result};
+use pollux_model::{Error, Result, Timestamp};
 use pollux_services::events::{Claim, Reader, Record, Seated};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Instant;
@@ -102,6 +102,14 @@ impl Link {
         match self {
             Self::Answers(answers) => Some(&mut answers.waiting),
             Self::Hub(link) => link.outbox(),
+            _ => None,
+        }
+    }
+
+    /// When to look for what may be there for it then.
+    const fn next(&self) -> Option<Timestamp> {
+        match self {
+            Self::Hub(link) => link.next(),
             _ => None,
         }
     }
@@ -246,6 +254,7 @@ impl Connection {
         self.start_appends();
         self.feed();
         self.send_answers();
+        self.pump_hubs();
     }
 
     fn event(&mut self, event: Event) {
@@ -275,8 +284,12 @@ impl Connection {
                 self.sessions.clear();
                 self.waiting = 0;
             }
-            // Events are sent settled or are done with when they are; new windows are looked at in `feed`.
-            Event::Settled { .. } | Event::WindowOpened(_) | Event::SessionBegun(_) => {}
+            // Events are sent settled: this is of a hub's messages.
+            Event::Settled { link, first, last, state } => {
+                self.hub_settled(link, (first, last), state.as_ref());
+            }
+            // New windows are looked at in `feed` and `pump_hubs`.
+            Event::WindowOpened(_) | Event::SessionBegun(_) => {}
             // What only clients hear.
             Event::Attached(_) | Event::Drained(_) => {}
         }
@@ -405,7 +418,8 @@ impl Connection {
         let now = context.clock.now();
         let device = self.device.as_ref().and_then(|device| device.caller.expires);
         let claims = self.claims.all().filter_map(Claim::expires);
-        let expiry = claims.chain(device).chain(self.hubs.expires()).min();
+        let looks = self.links.values().filter_map(Link::next);
+        let expiry = claims.chain(device).chain(self.hubs.expires()).chain(looks).min();
         let expiry = expiry.map(|at| Instant::now() + at.since(now));
         let stranger = self.stranger.map(|since| since + STRANGER);
         let linkless = self.linkless.map(|since| since + LINKLESS);
@@ -461,6 +475,7 @@ impl Connection {
         self.hubs.credentials.prune(&services);
         self.renew_seats();
         self.may_be_stranger();
+        let service = self.hubs.service(&services).map(drop);
         let all: Vec<LinkId> = self.links.keys().copied().collect();
         for id in all {
             let stands = match self.links.get_mut(&id) {
@@ -468,6 +483,8 @@ impl Connection {
                     entity.review(&services, self.claims.all())
                 }
                 Some(Link::Consumer(consumer)) => consumer.entity.review(&services, self.claims.all()),
+                Some(Link::Publisher(Publisher { sink: Sink::Devices, .. })) => service.clone(),
+                Some(Link::Hub(link)) if link.is_service() => service.clone(),
                 _ => Ok(()),
             };
             if let Err(error) = stands {

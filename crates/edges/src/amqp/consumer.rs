@@ -75,7 +75,7 @@ impl Connection {
                 reading.abort();
             }
         }
-        self.twin_heard(link);
+        self.hub_credited(link, drain);
     }
 
     /// The consumer's place is taken, or refused.

@@ -1,11 +1,13 @@
-//! A hub over AMQP: its devices' links (WIRE.md 4.9; `amqp.js`, `amqp_twin_client.js` and `amqp_device_method_client.js` of
+//! A hub over AMQP: links of its devices and of its services (WIRE.md 4.9; `amqp.js`, `amqp_twin_client.js` and `amqp_device_method_client.js` of
 //! npm's azure-iot-device-amqp).
 //!
 //! ```text
 //!   token on $cbs │ SASL PLAIN │ certificate ─▶ credential ─┐
 //!   link's address ─▶ address ─────────────────────────────┴─▶ enter ─▶ seat ─┬─▶ telemetry ─▶ services::hub
 //!                                                                             ├─▶ twin ◀─▶ services::hub
+//!                                                                             ├─▶ devicebound ◀─ services::hub
 //!                                               services::hub ─▶ told ────────┴─▶ method ─▶ services::hub
+//!   policy or bearer token ─▶ credential ─▶ service: messages to devices, feedback ◀─▶ services::hub
 //! ```
 //!
 //! A device is connected while it has a link here, whatever it shows before (one connection may be that of many devices); then
@@ -14,9 +16,11 @@
 mod address;
 mod condition;
 mod credential;
+mod devicebound;
 mod enter;
 mod leave;
 mod method;
+mod service;
 mod telemetry;
 mod told;
 mod twin;
@@ -30,17 +34,21 @@ use pollux_amqp::{Fields, Message};
 use pollux_model::resource::Resource;
 use pollux_model::{DeviceId, Result, Timestamp};
 use pollux_services::hub::Connection as Seated;
+use pollux_services::hub::cloud_to_device::{FeedbackBatch, Received, Settle};
 use pollux_services::{Caller, Services};
 
 pub(super) use address::Place;
 pub(super) use condition::hub_error;
 pub(super) use credential::{Credential, Credentials, Plain, shown};
+pub(super) use service::Service;
 pub(super) use telemetry::keep as keep_telemetry;
 pub(super) use told::Mailbox;
 
 use super::cbs::Put;
 use super::outbox::Outbox;
 use address::Part;
+use devicebound::DeviceBound;
+use service::Feedback;
 use told::SeatLink;
 
 /// Who a device is, for all that it asks for.
@@ -115,24 +123,54 @@ pub(super) enum HubLink {
     Methods { seat: SeatId, waiting: Outbox },
     /// It answers.
     MethodAnswers { seat: SeatId },
+    /// It receives what the cloud sends it.
+    DeviceBound(Box<DeviceBound>),
+    /// A service hears what became of what it sent.
+    Feedback(Box<Feedback>),
+    /// A service would hear of files.
+    FileNotifications,
 }
 
 impl HubLink {
-    /// Whose it is.
-    const fn seat(&self) -> SeatId {
+    /// Whose it is, where it is a device's.
+    const fn seat(&self) -> Option<SeatId> {
         match self {
             Self::TwinRequests { seat, .. }
             | Self::Twin { seat, .. }
             | Self::Methods { seat, .. }
-            | Self::MethodAnswers { seat } => *seat,
+            | Self::MethodAnswers { seat } => Some(*seat),
+            Self::DeviceBound(link) => Some(link.seat),
+            Self::Feedback(_) | Self::FileNotifications => None,
         }
+    }
+
+    /// Whether something was received that could not be sent yet.
+    fn is_ready(&self) -> bool {
+        match self {
+            Self::DeviceBound(link) => link.is_ready(),
+            Self::Feedback(link) => link.is_ready(),
+            _ => false,
+        }
+    }
+
+    /// When to look for what may be there then.
+    pub(super) const fn next(&self) -> Option<Timestamp> {
+        match self {
+            Self::DeviceBound(link) => link.next(),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a service's.
+    pub(super) const fn is_service(&self) -> bool {
+        matches!(self, Self::Feedback(_) | Self::FileNotifications)
     }
 
     /// What waits for the peer's credit.
     pub(super) const fn outbox(&mut self) -> Option<&mut Outbox> {
         match self {
             Self::Twin { waiting, .. } | Self::Methods { waiting, .. } => Some(waiting),
-            Self::TwinRequests { .. } | Self::MethodAnswers { .. } => None,
+            _ => None,
         }
     }
 }
@@ -151,6 +189,12 @@ pub(super) enum HubDone {
     Ended { seat: SeatId, error: Box<AmqpError> },
     /// A request about a twin was carried out.
     Twin { seat: SeatId, link: LinkId, delivery: Option<DeliveryId>, answer: Box<Message> },
+    /// Messages of a device were received.
+    Received { link: LinkId, own: Arc<Own>, received: Result<Received> },
+    /// What a device settled is done.
+    GaveBack { link: LinkId, settle: Settle },
+    /// Feedback was received.
+    Feedback { link: LinkId, received: Result<FeedbackBatch> },
 }
 
 impl Hubs {

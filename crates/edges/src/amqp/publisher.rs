@@ -1,4 +1,4 @@
-//! A link on which the peer sends events, to an event hub or as a device of a hub: what came together is appended together, one
+//! A link on which the peer sends, to an event hub, as a device of a hub or to such devices: what came together is appended together, one
 //! append at a time.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use pollux_services::events::Sent;
 use super::condition::amqp_error;
 use super::connection::{Connection, Done, Link};
 use super::entity::Entity;
-use super::hub::{Own, SeatId, hub_error, keep_telemetry};
+use super::hub::{Own, SeatId, Service, hub_error, keep_telemetry};
 
 /// Messages a peer may have under way on a link.
 pub(super) const CREDIT: u32 = 1000;
@@ -33,12 +33,15 @@ pub(super) enum Sink {
     EventHub(Box<Entity>),
     /// The hub of this device, as its telemetry.
     Telemetry(SeatId),
+    /// The devices that the messages name.
+    Devices,
 }
 
 /// The same for one append.
 enum To {
     EventHub(Box<Entity>),
     Hub(Arc<Own>),
+    Devices(Result<Box<Service>>),
 }
 
 impl Publisher {
@@ -108,6 +111,7 @@ impl Connection {
                     // Its link goes with its seat.
                     None => continue,
                 },
+                Sink::Devices => To::Devices(self.hubs.service(&self.edge.services).map(Box::new)),
             };
             self.work.push(Box::pin(async move {
                 let bytes = taken.iter().map(|(_, _, sent)| sent.message.len()).sum();
@@ -118,6 +122,8 @@ impl Connection {
                         services.events.publish(&entity.namespace, &entity.address, sent).await
                     }
                     To::Hub(own) => keep_telemetry(&own, sent).await,
+                    To::Devices(Ok(service)) => service.send(sent).await,
+                    To::Devices(Err(error)) => sent.iter().map(|_| Err(error.clone())).collect(),
                 };
                 let outcomes = ids.into_iter().zip(stored).map(|((id, settled), end)| (id, settled, end));
                 Done::Published { link, bytes, outcomes: outcomes.collect() }
@@ -135,7 +141,7 @@ impl Connection {
         self.waiting = self.waiting.saturating_sub(bytes);
         let Some(Link::Publisher(publisher)) = self.links.get_mut(&link) else { return };
         publisher.appending = 0;
-        let of_hub = matches!(publisher.sink, Sink::Telemetry(_));
+        let of_hub = !matches!(publisher.sink, Sink::EventHub(_));
         let mut fatal = None;
         for (id, settled, outcome) in outcomes {
             let state = match &outcome {

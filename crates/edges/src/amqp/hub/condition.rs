@@ -15,6 +15,8 @@ const fn condition_of(code: ErrorCode) -> Symbol {
         ErrorCode::DeviceNotFound => condition::NOT_FOUND,
         ErrorCode::DeviceDisabled => condition::UNAUTHORIZED_ACCESS,
         ErrorCode::Throttled => condition::DEVICE_CONTAINER_THROTTLED,
+        ErrorCode::QueueFull => condition::RESOURCE_LIMIT_EXCEEDED,
+        ErrorCode::MessageLockLost => condition::MESSAGE_LOCK_LOST,
         ErrorCode::PreconditionFailed => condition::AZURE_PRECONDITION_FAILED,
         code => super::super::condition::condition_of(code),
     }

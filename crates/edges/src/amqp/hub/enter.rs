@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pollux_amqp::endpoint::Attached;
-use pollux_amqp::performative::{Error as AmqpError, Role, condition};
+use pollux_amqp::performative::{Error as AmqpError, Role, SenderSettleMode, condition};
 use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::sas::SasToken;
 use pollux_model::{DeviceId, Error, ErrorCode, Result};
@@ -12,6 +12,7 @@ use pollux_services::{Caller, Services};
 
 use super::address::{Part, device_ids};
 use super::condition::hub_error;
+use super::devicebound::DeviceBound;
 use super::told::{Handle, SeatLink};
 use super::twin::Twin;
 use super::{Entering, HubDone, HubLink, Ours, Own, Place, Seat, SeatId, method, property, twin};
@@ -35,6 +36,8 @@ const ROOM: usize = 16 * 1024;
 /// which two links of a pair belong together.
 const MODEL: &str = "com.microsoft:model-id";
 const CHANNEL: &str = "com.microsoft:channel-correlation-id";
+/// The longest of the latter that is kept, in bytes.
+const LONGEST_CHANNEL: usize = 256;
 
 /// Who has come in.
 pub(in crate::amqp) struct Entered {
@@ -115,10 +118,7 @@ impl Connection {
             Place::Device { device, module: None, part } => {
                 self.attach_device_link(attached, hub, device, part)
             }
-            Place::Service(_) => {
-                self.hubs.credentials.service(&self.edge.services).map_err(|error| hub_error(&error))?;
-                Err(AmqpError::new(condition::NOT_IMPLEMENTED, "messages to devices are not sent here yet"))
-            }
+            Place::Service(part) => self.attach_service_link(attached, part),
         }
     }
 
@@ -131,13 +131,11 @@ impl Connection {
     ) -> Result<(), AmqpError> {
         let model_id = model_of(attached)?;
         match (part, attached.role) {
-            (Part::Events, Role::Receiver) | (Part::Twin | Part::Methods, _) => {}
-            (Part::DeviceBound, _) => {
-                let text = "messages from the cloud are not received here yet";
-                return Err(AmqpError::new(condition::NOT_IMPLEMENTED, text));
-            }
-            (Part::Events, Role::Sender) => {
-                let text = "a device sends events on this link, and receives none";
+            (Part::Events, Role::Receiver) | (Part::DeviceBound, Role::Sender) => {}
+            (Part::Twin | Part::Methods, _) => {}
+            (Part::Events, Role::Sender) | (Part::DeviceBound, Role::Receiver) => {
+                let text =
+                    "a device sends events, and receives what is bound for it: not the other way round";
                 return Err(AmqpError::new(condition::NOT_ALLOWED, text));
             }
         }
@@ -157,6 +155,9 @@ impl Connection {
             return Ok(());
         }
         if let Some(entering) = self.hubs.entering.iter_mut().find(|one| one.device == device) {
+            if entering.links.len() >= LINKS {
+                return Err(too_many_links());
+            }
             entering.links.push((attached, part));
             return Ok(());
         }
@@ -262,11 +263,11 @@ impl Connection {
             return Err(AmqpError::new(condition::LINK_DETACH_FORCED, "the device is gone"));
         };
         if seat.links.len() >= LINKS {
-            let text = format!("the device has {LINKS} links; detach some");
-            return Err(AmqpError::new(condition::RESOURCE_LIMIT_EXCEEDED, text));
+            return Err(too_many_links());
         }
         seat.links.push(id);
-        let channel = property(&attached.properties, CHANNEL).map(str::to_owned);
+        let channel = property(&attached.properties, CHANNEL).filter(|text| text.len() <= LONGEST_CHANNEL);
+        let channel = channel.map(str::to_owned);
         let limits = &self.edge.services.context.limits;
         let (largest, credit, link) = match (part, attached.role) {
             (Part::Twin, Role::Receiver) => {
@@ -285,7 +286,12 @@ impl Connection {
                 seat.link.0.listens(true);
                 (0, 0, Link::Hub(HubLink::Methods { seat: number, waiting: Outbox::default() }))
             }
-            (Part::Events | Part::DeviceBound, _) => {
+            (Part::DeviceBound, _) => {
+                let settled = attached.snd_settle_mode == SenderSettleMode::Settled;
+                let link = DeviceBound::new(number, Arc::clone(&seat.own), settled);
+                (0, 0, Link::Hub(HubLink::DeviceBound(Box::new(link))))
+            }
+            (Part::Events, _) => {
                 let link = Publisher::new(Sink::Telemetry(number));
                 (limits.device_message + ROOM, CREDIT, Link::Publisher(link))
             }
@@ -300,6 +306,11 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+fn too_many_links() -> AmqpError {
+    let text = format!("the device has {LINKS} links; detach some");
+    AmqpError::new(condition::RESOURCE_LIMIT_EXCEEDED, text)
 }
 
 /// The model that a device announces with a link, if it does.

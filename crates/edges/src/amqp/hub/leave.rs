@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use pollux_amqp::endpoint::LinkId;
-use pollux_amqp::performative::{Error as AmqpError, condition};
+use pollux_amqp::endpoint::{DeliveryId, LinkId};
+use pollux_amqp::performative::{DeliveryState, Error as AmqpError, condition};
 use pollux_model::{Error, ErrorCode, Result};
 use pollux_services::Caller;
 
+use super::condition::hub_error;
 use super::{HubDone, HubLink, Own, SeatId};
 use crate::amqp::connection::{Connection, Done, Link};
-use crate::amqp::publisher::Sink;
+use crate::amqp::publisher::{Publisher, Sink};
 
 impl Connection {
     /// Work for a hub's links has ended.
@@ -23,19 +24,72 @@ impl Connection {
             HubDone::Twin { seat, link, delivery, answer } => {
                 self.twin_answered(seat, (link, delivery), &answer);
             }
+            HubDone::Received { link, own, received } => self.messages_received(link, own, received),
+            HubDone::GaveBack { link, settle } => self.messages_given_back(link, settle),
+            HubDone::Feedback { link, received } => self.feedback_received(link, received),
         }
+    }
+
+    /// The peer gives credit on a link, or wants it back.
+    pub(in crate::amqp) fn hub_credited(&mut self, id: LinkId, drain: bool) {
+        match self.links.get(&id) {
+            Some(Link::Hub(HubLink::Twin { .. })) => self.twin_heard(id),
+            Some(Link::Hub(HubLink::DeviceBound(_))) => self.messages_wanted(id, drain),
+            Some(Link::Hub(HubLink::Feedback(_))) => self.feedback_wanted(id, drain),
+            _ => {}
+        }
+    }
+
+    /// The peer has settled what it was sent.
+    pub(in crate::amqp) fn hub_settled(
+        &mut self,
+        id: LinkId,
+        range: (DeliveryId, DeliveryId),
+        state: Option<&DeliveryState>,
+    ) {
+        match self.links.get(&id) {
+            Some(Link::Hub(HubLink::DeviceBound(_))) => self.messages_settled(id, range, state),
+            Some(Link::Hub(HubLink::Feedback(_))) => self.feedback_settled(id, range, state),
+            _ => {}
+        }
+    }
+
+    /// Sends what was received and could not be sent, and looks where the time for that has come.
+    pub(in crate::amqp) fn pump_hubs(&mut self) {
+        let now = self.edge.services.context.clock.now();
+        let due = |link: &Link| matches!(link, Link::Hub(link) if link.is_ready() || link.next().is_some_and(|at| at <= now));
+        let ids: Vec<_> = self.links.iter().filter(|(_, link)| due(link)).map(|(id, _)| *id).collect();
+        for id in ids {
+            self.pump_messages(id);
+            self.pump_feedback(id);
+        }
+    }
+
+    /// There may be messages for a device.
+    pub(super) fn look_for_messages(&mut self, number: SeatId) {
+        let links = self.hubs.seats.get(&number).map(|seat| seat.links.clone()).unwrap_or_default();
+        for id in links {
+            if let Some(Link::Hub(HubLink::DeviceBound(link))) = self.links.get_mut(&id) {
+                link.waiting();
+                self.pump_messages(id);
+            }
+        }
+    }
+
+    /// Detaches a link of a hub with the reason.
+    pub(in crate::amqp) fn detach_from_hub(&mut self, id: LinkId, error: &Error) {
+        self.endpoint.detach(id, Some(hub_error(error)));
+        self.leave(id);
     }
 
     /// A link is gone that a device had. The device is not connected any more when it was the last.
     pub(in crate::amqp) fn left_hub(&mut self, id: LinkId, link: &Link) {
         let number = match link {
             Link::Hub(link) => link.seat(),
-            Link::Publisher(publisher) => match &publisher.sink {
-                Sink::Telemetry(seat) => *seat,
-                Sink::EventHub(_) => return,
-            },
-            _ => return,
+            Link::Publisher(Publisher { sink: Sink::Telemetry(seat), .. }) => Some(*seat),
+            _ => None,
         };
+        let Some(number) = number else { return };
         let Some(seat) = self.hubs.seats.get_mut(&number) else { return };
         seat.links.retain(|one| *one != id);
         match link {

@@ -2,7 +2,7 @@
 //! azure-iot-amqp-base).
 
 use bytes::Bytes;
-use pollux_amqp::{Annotations, Body, Message, MessageId, Value};
+use pollux_amqp::{Annotations, ApplicationProperties, Body, Message, MessageId, Value};
 use pollux_model::{Error, ErrorCode, Result, Timestamp};
 use pollux_services::events::{BATCH_FORMAT, Sent};
 use pollux_services::hub::hub_event::System;
@@ -11,7 +11,7 @@ use pollux_services::hub::telemetry::Telemetry;
 use super::Own;
 
 /// Messages that a batch may carry.
-const MOST: usize = 10_000;
+const MOST: usize = 2_000;
 /// A system property that AMQP has a field of its own for, where a client sets it by its name instead.
 const CREATION_TIME: &str = "iothub-creation-time-utc";
 /// The component that a message is from.
@@ -88,21 +88,21 @@ impl Own {
             component: annotation(COMPONENT),
             ..System::default()
         };
-        let mut own = Vec::with_capacity(message.application_properties.0.len());
-        for (name, value) in &message.application_properties.0 {
-            let text = text(value)
-                .ok_or_else(|| Error::invalid(format!("the property '{}' is no text", shown(name))))?;
-            match name.as_str() {
-                CREATION_TIME => system.creation_time = Some(text),
-                _ => own.push((name.clone(), text)),
-            }
+        let mut own = application_properties(&message.application_properties)?;
+        if let Some(at) = own.iter().position(|(name, _)| name == CREATION_TIME) {
+            system.creation_time = Some(own.remove(at).1);
         }
         Ok(Telemetry { properties: own, system, body: body(message.body)? })
     }
 }
 
-fn shown(text: &str) -> String {
-    pollux_model::ids::shown(text).to_string()
+/// Application properties, in order, as texts.
+pub(super) fn application_properties(properties: &ApplicationProperties) -> Result<Vec<(String, String)>> {
+    let read = |(name, value): &(String, Value)| match text(value) {
+        Some(text) => Ok((name.clone(), text)),
+        None => Err(Error::invalid(format!("the property '{}' is no text", pollux_model::ids::shown(name)))),
+    };
+    properties.0.iter().map(read).collect()
 }
 
 /// What a message says, in bytes; one without a body says nothing.

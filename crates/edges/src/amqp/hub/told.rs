@@ -29,6 +29,7 @@ pub(in crate::amqp) struct Mailbox {
 enum Said {
     Desired { patch: Value, version: u64 },
     Method { id: u64, call: MethodCall },
+    MessageWaiting,
     Close(Cow<'static, str>),
 }
 
@@ -65,14 +66,16 @@ pub(super) struct SeatLink {
     listens: AtomicBool,
     /// Whether it was told to go.
     closed: AtomicBool,
+    /// Whether it was told that messages wait, and has not looked yet.
+    messages: AtomicBool,
     open: OpenMethods,
 }
 
 impl SeatLink {
     pub(super) fn new(seat: SeatId, mailbox: &Arc<Mailbox>) -> Arc<Self> {
-        let (waiting, listens, closed) = Default::default();
+        let (waiting, listens, closed, messages) = Default::default();
         let mailbox = Arc::downgrade(mailbox);
-        Arc::new(Self { seat, mailbox, waiting, listens, closed, open: OpenMethods::default() })
+        Arc::new(Self { seat, mailbox, waiting, listens, closed, messages, open: OpenMethods::default() })
     }
 
     /// Whether the device listens to methods from now on.
@@ -127,6 +130,9 @@ impl DeviceLink for Handle {
     fn deliver(&self, command: DeviceCommand) {
         match command {
             DeviceCommand::Desired { patch, version } => self.0.put(Said::Desired { patch, version }),
+            // One look finds all.
+            DeviceCommand::MessageWaiting if self.0.messages.swap(true, Ordering::AcqRel) => {}
+            DeviceCommand::MessageWaiting => self.0.put(Said::MessageWaiting),
             DeviceCommand::Close { reason } => self.0.close(reason),
         }
     }
@@ -157,6 +163,10 @@ impl Connection {
                 }
                 // The device reads its twin before it asks to be told of changes, or after.
                 Said::Desired { .. } => {}
+                Said::MessageWaiting => {
+                    link.messages.store(false, Ordering::Release);
+                    self.look_for_messages(number);
+                }
                 Said::Method { id, call } => self.to_methods(number, &method::message(number, id, &call)),
                 Said::Close(reason) => {
                     let (own, superseded) = (Arc::clone(&seat.own), seat.place.superseded());

@@ -7,6 +7,7 @@ use pollux_model::device::{Authentication, Device as Registered};
 use pollux_model::resource::Resource;
 use pollux_model::{Clock as _, DeviceId, ManualClock, Timestamp, sas};
 use pollux_services::Caller;
+use pollux_services::hub::cloud_to_device::CloudMessage;
 use pollux_services::hub::{DeviceInput, MethodInput, TwinInput};
 use pollux_testkit::pki::Authority;
 use serde_json::json;
@@ -295,7 +296,8 @@ async fn a_token_that_runs_out_ends_the_links_and_a_renewed_one_keeps_them() {
     peer.machine.grant(answers, 1);
     tokio::time::pause();
     world.clock.advance(Duration::from_secs(HOLDS.cast_unsigned() + 1));
-    tokio::time::sleep(Duration::from_secs(HOLDS.cast_unsigned() + 1)).await;
+    let while_it_holds = Duration::from_secs(HOLDS.cast_unsigned() + 1);
+    assert!(tokio::time::timeout(while_it_holds, peer.closed()).await.is_err());
     assert_eq!(peer.sent(link, &said("2")).await, None, "it is renewed");
     world.clock.advance(Duration::from_secs(HOLDS.cast_unsigned()));
     assert_eq!(peer.detached(link).await, condition::UNAUTHORIZED_ACCESS.as_str());
@@ -355,4 +357,47 @@ async fn a_device_has_a_bounded_number_of_links() {
         }
     }
     assert_eq!(refused, Some((16, condition::RESOURCE_LIMIT_EXCEEDED.as_str().to_owned())));
+}
+
+#[tokio::test]
+async fn messages_come_as_credit_is_given_and_what_is_not_settled_comes_again() {
+    let (world, _folder) = World::new().await;
+    let device = world.device("dev-1").await;
+    let hub = &world.services.hub;
+    for number in 0..4 {
+        let message = CloudMessage { body: format!("{number}").into(), ..CloudMessage::default() };
+        hub.send_message(&Caller::admin(), &world.hub, "dev-1", message).await.unwrap();
+    }
+    let address = "/devices/dev-1/messages/devicebound";
+    let mut peer = world.connect(&device);
+    peer.open().await;
+    let link = peer.attach_receiver(address).await;
+    let mut next = async |peer: &mut Peer, link, state: Option<DeliveryState>| {
+        peer.machine.grant(link, 1);
+        loop {
+            if let Event::Delivery(delivery) = peer.next().await.unwrap() {
+                let message = Message::decode(delivery.payload).unwrap();
+                if let Some(state) = state {
+                    peer.machine.settle(link, delivery.id, state);
+                }
+                let count = message.header.unwrap().delivery_count.unwrap();
+                let body = message.body.as_bytes().unwrap();
+                return (String::from_utf8(body.to_vec()).unwrap(), count);
+            }
+        }
+    };
+    let came = |text: &str, count| (text.to_owned(), count);
+    assert_eq!(next(&mut peer, link, Some(DeliveryState::Accepted)).await, came("0", 0));
+    assert_eq!(next(&mut peer, link, Some(DeliveryState::Released)).await, came("1", 0));
+    assert_eq!(next(&mut peer, link, None).await, came("1", 1), "what is given back comes first");
+    assert_eq!(next(&mut peer, link, Some(DeliveryState::Rejected(None))).await, came("2", 0));
+    peer.machine.detach(link, None);
+    let link = peer.attach_receiver(address).await;
+    assert_eq!(next(&mut peer, link, Some(DeliveryState::Accepted)).await, came("1", 2), "it was in its hands");
+    assert_eq!(next(&mut peer, link, None).await, came("3", 0));
+    drop(peer);
+    let mut again = world.connect(&device);
+    again.open().await;
+    let link = again.attach_receiver(address).await;
+    assert_eq!(next(&mut again, link, Some(DeliveryState::Accepted)).await, came("3", 1));
 }
