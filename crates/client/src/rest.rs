@@ -219,6 +219,12 @@ impl Request<'_> {
         self
     }
 
+    /// The body, as `application/octet-stream`.
+    pub fn bytes(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = Some((body.into(), "application/octet-stream"));
+        self
+    }
+
     /// How long it may take, in place of [`RestOptions::timeout`].
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);

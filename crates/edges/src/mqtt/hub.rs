@@ -136,44 +136,44 @@ impl Session for HubSession {
             }
             return true;
         }
-        let devicebound = self.own.is_devicebound(filter);
-        if devicebound {
-            self.link.0.deliveries.listen(true);
-        }
-        devicebound
+        self.own.is_devicebound(filter)
     }
 
     fn unsubscribe(&mut self, filter: &str) {
         if filter == METHODS {
             self.link.0.listens(false);
         }
-        if self.own.is_devicebound(filter) {
-            self.link.0.deliveries.listen(false);
-        }
     }
 
     fn resumed(&mut self) -> Option<Subscriptions> {
         let kept = self.kept.clone()?;
         let qos = |qos: u8| if qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
-        let known = kept.into_iter().filter(|(filter, _)| self.subscribe(filter));
-        Some(known.map(|(filter, granted)| (filter.into(), qos(granted))).collect())
+        let known: Subscriptions = kept
+            .into_iter()
+            .filter(|(filter, _)| self.subscribe(filter))
+            .map(|(filter, granted)| (filter.into(), qos(granted)))
+            .collect();
+        self.link.0.deliveries.listen(self.own.listens(&known));
+        Some(known)
     }
 
     fn keep(&mut self, subscriptions: &Subscriptions) -> Option<BoxFuture<'static, Result<(), Close>>> {
-        if self.own.clean {
-            return None;
-        }
+        let (own, deliveries) = (Arc::clone(&self.own), Arc::clone(&self.link.0.deliveries));
+        let listens = own.listens(subscriptions);
         let mut now: Vec<_> =
             subscriptions.iter().map(|(filter, qos)| (filter.to_string(), *qos as u8)).collect();
         now.sort();
-        if self.kept.as_ref() == Some(&now) {
+        if own.clean || self.kept.as_ref() == Some(&now) {
+            deliveries.listen(listens);
             return None;
         }
         self.kept = Some(now.clone());
-        let own = Arc::clone(&self.own);
         Some(Box::pin(async move {
             let kept = own.services.hub.keep_mqtt_session(&own.caller, &own.hub, &own.id, Some(now)).await;
-            kept.map_err(|error| Close::because(format!("the session cannot be kept: {error}")))
+            kept.map_err(|error| Close::because(format!("the session cannot be kept: {error}")))?;
+            // The messages come behind the answer.
+            deliveries.listen(listens);
+            Ok(())
         }))
     }
 

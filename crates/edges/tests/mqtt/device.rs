@@ -15,11 +15,13 @@ pub(crate) struct Device {
     codec: Codec,
     input: BytesMut,
     last_id: u16,
+    /// What the last CONNACK said.
+    pub(crate) session_present: bool,
 }
 
 impl Device {
     pub(crate) fn new(stream: DuplexStream) -> Self {
-        Self { stream, codec: Codec::new(0), input: BytesMut::new(), last_id: 0 }
+        Self { stream, codec: Codec::new(0), input: BytesMut::new(), last_id: 0, session_present: false }
     }
 
     pub(crate) async fn raw(&mut self, bytes: &[u8]) {
@@ -59,7 +61,7 @@ impl Device {
         self.send([Packet::from(connect)]).await;
         match self.recv().await {
             Some(Packet::ConnectAck(ack)) => {
-                assert!(!ack.session_present);
+                self.session_present = ack.session_present;
                 ack.return_code.into()
             }
             other => panic!("no CONNACK but {other:?}"),
@@ -95,8 +97,13 @@ impl Device {
 
     /// Subscribes at QoS 0; whether it was granted.
     pub(crate) async fn subscribe(&mut self, filter: &str) -> bool {
+        self.subscribe_at(filter, QoS::AtMostOnce).await
+    }
+
+    /// Subscribes; whether it was granted.
+    pub(crate) async fn subscribe_at(&mut self, filter: &str, qos: QoS) -> bool {
         let packet_id = self.id();
-        let topic_filters = vec![(filter.into(), QoS::AtMostOnce)];
+        let topic_filters = vec![(filter.into(), qos)];
         self.send([Packet::Subscribe { packet_id, topic_filters }]).await;
         match self.recv().await {
             Some(Packet::SubscribeAck { status, .. }) => {
@@ -112,6 +119,22 @@ impl Device {
             Some(Packet::Publish(publish)) => (publish.topic.to_string(), publish.payload),
             other => panic!("no message but {other:?}"),
         }
+    }
+
+    /// The next message that wants to be acknowledged: its id, topic and payload.
+    pub(crate) async fn delivery(&mut self) -> (NonZeroU16, String, Bytes) {
+        match self.recv().await {
+            Some(Packet::Publish(publish)) => {
+                let id = publish.packet_id.expect("of QoS 1");
+                (id, publish.topic.to_string(), publish.payload)
+            }
+            other => panic!("no message but {other:?}"),
+        }
+    }
+
+    /// Acknowledges one.
+    pub(crate) async fn puback(&mut self, packet_id: NonZeroU16) {
+        self.send([Packet::PublishAck { packet_id }]).await;
     }
 
     /// Asks at QoS 0 and waits for the answer.

@@ -5,6 +5,7 @@
 
 mod connecting;
 mod device;
+mod devicebound;
 mod hostile;
 mod hub;
 mod provisioning;

@@ -1,5 +1,6 @@
 //! `pollux hub`: IoT hubs, and what is in them.
 
+mod c2d_message;
 mod consumer_group;
 mod device;
 mod device_twin;
@@ -43,6 +44,9 @@ pub(crate) enum Command {
     /// Device twins: tags, desired and reported properties
     #[command(subcommand)]
     DeviceTwin(device_twin::Command),
+    /// Cloud-to-device messages: send, receive, settle, purge
+    #[command(subcommand)]
+    C2dMessage(c2d_message::Command),
     /// Ask a connected device, and wait for its answer: a direct method
     InvokeDeviceMethod(invoke_method::InvokeMethod),
     /// Certificates of authorities: devices registered so may show one that such a one signed
@@ -89,6 +93,21 @@ pub(crate) struct Update {
     /// Whether messages that no route takes go to the built-in endpoint
     #[arg(long, value_name = "TRUE|FALSE")]
     fallback_route: Option<bool>,
+    /// How long a message to a device lives, as ISO 8601 writes it: PT1M to P2D
+    #[arg(long, value_name = "DURATION")]
+    c2d_ttl: Option<String>,
+    /// How often a device may abandon a message: 1 to 100
+    #[arg(long, visible_alias = "cdd")]
+    c2d_max_delivery_count: Option<u32>,
+    /// How long feedback is kept: PT1M to P2D
+    #[arg(long, visible_alias = "ft", value_name = "DURATION")]
+    feedback_ttl: Option<String>,
+    /// How long a receiver has for feedback: PT5S to PT5M
+    #[arg(long, visible_alias = "fld", value_name = "DURATION")]
+    feedback_lock_duration: Option<String>,
+    /// How often feedback may be abandoned: 1 to 100
+    #[arg(long, visible_alias = "fdd")]
+    feedback_max_delivery_count: Option<u32>,
     #[command(flatten)]
     target: Target,
 }
@@ -129,6 +148,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Update(args) => update(session, args).await,
         Command::Device(command) => device::run(session, command).await,
         Command::DeviceTwin(command) => device_twin::run(session, command).await,
+        Command::C2dMessage(command) => c2d_message::run(session, command).await,
         Command::InvokeDeviceMethod(args) => invoke_method::run(session, args).await,
         Command::Certificate(command) => certificates::run(session, command).await,
         Command::Query(args) => query::run(session, args).await,
@@ -158,6 +178,20 @@ async fn update(session: &Session, args: Update) -> Result<()> {
     if let Some(fallback) = args.fallback_route {
         body["fallbackRoute"] = json!(fallback);
     }
+    let mut cloud_to_device = json!({ "feedback": {} });
+    for (path, value) in [
+        ("/defaultTtlAsIso8601", args.c2d_ttl.as_ref().map(|text| json!(text))),
+        ("/maxDeliveryCount", args.c2d_max_delivery_count.map(|count| json!(count))),
+        ("/feedback/ttlAsIso8601", args.feedback_ttl.as_ref().map(|text| json!(text))),
+        ("/feedback/lockDurationAsIso8601", args.feedback_lock_duration.as_ref().map(|text| json!(text))),
+        ("/feedback/maxDeliveryCount", args.feedback_max_delivery_count.map(|count| json!(count))),
+    ] {
+        let (parent, name) = path.rsplit_once('/').unwrap_or_default();
+        if let (Some(value), Some(parent)) = (value, cloud_to_device.pointer_mut(parent)) {
+            parent[name] = value;
+        }
+    }
+    body["cloudToDevice"] = cloud_to_device;
     let name = route::hub(session, &args.target)?;
     let changed = session.admin()?.patch(&resources::path(KIND, name)).json(body).send().await;
     resources::shown(session, changed.with_context(|| format!("cannot change the hub '{name}'"))?, false)

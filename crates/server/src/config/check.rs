@@ -172,8 +172,9 @@ const LARGEST_EVENT: usize = 1024 * 1024;
 
 fn check_limits(config: &Config) -> Result<(), Problem> {
     let limits = &config.limits;
-    let sizes: [(&'static str, usize); 25] = [
+    let sizes: [(&'static str, usize); 26] = [
         ("limits.device_message", limits.device_message),
+        ("limits.cloud_message", limits.cloud_message),
         ("limits.device_twin_properties", limits.device_twin_properties),
         ("limits.device_twin_tags", limits.device_twin_tags),
         ("limits.request_body", limits.request_body),
@@ -199,7 +200,9 @@ fn check_limits(config: &Config) -> Result<(), Problem> {
         ("limits.connections", limits.connections),
         ("limits.unauthenticated_connections", limits.unauthenticated_connections),
     ];
-    let times: [(&'static str, u64); 11] = [
+    let times: [(&'static str, u64); 13] = [
+        ("limits.cloud_messages", u64::from(limits.cloud_messages)),
+        ("limits.cloud_message_lock_seconds", limits.cloud_message_lock_seconds),
         ("limits.webhook_timeout_seconds", limits.webhook_timeout_seconds),
         ("limits.event_webhook_timeout_seconds", limits.event_webhook_timeout_seconds),
         ("limits.webhook_attempts", u64::from(limits.webhook_attempts)),

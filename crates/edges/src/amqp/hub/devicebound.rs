@@ -44,6 +44,8 @@ pub(in crate::amqp) struct DeviceBound {
     ready: VecDeque<QueuedMessage>,
     /// Sent, and not settled; by the lock tokens.
     held: HashMap<DeliveryId, Etag>,
+    /// How many times the device has given something back that is not in the queue yet: what comes next may be that.
+    giving: usize,
     sent: u64,
 }
 
@@ -61,6 +63,7 @@ impl DeviceBound {
             drain: false,
             ready,
             held,
+            giving: 0,
             sent: 0,
         }
     }
@@ -146,7 +149,7 @@ impl Connection {
         let now = link.own.services.context.clock.now();
         link.look |= link.next.is_some_and(|next| next <= now);
         let credit = usize::try_from(self.endpoint.credit(id)).unwrap_or(MOST).min(MOST);
-        if link.receiving || credit == 0 {
+        if link.receiving || link.giving > 0 || credit == 0 {
             return;
         }
         if !link.look {
@@ -202,19 +205,27 @@ impl Connection {
         state: Option<&DeliveryState>,
     ) {
         let Some(Link::Hub(HubLink::DeviceBound(link))) = self.links.get_mut(&id) else { return };
-        let tokens = taken(&mut link.held, first, last);
+        let (tokens, settle) = (taken(&mut link.held, first, last), settlement(state));
         if !tokens.is_empty() {
-            self.work.push(settling(Arc::clone(&link.own), id, tokens, settlement(state)));
+            link.giving += usize::from(gives_back(settle));
+            self.work.push(settling(Arc::clone(&link.own), id, tokens, settle));
         }
     }
 
     /// What a device settled is done. What it gave back comes again.
     pub(super) fn messages_given_back(&mut self, id: LinkId, settle: Settle) {
-        if let Some(Link::Hub(HubLink::DeviceBound(link))) = self.links.get_mut(&id) {
-            link.look |= matches!(settle, Settle::Abandon | Settle::Release);
+        if let (true, Some(Link::Hub(HubLink::DeviceBound(link)))) =
+            (gives_back(settle), self.links.get_mut(&id))
+        {
+            link.giving = link.giving.saturating_sub(1);
+            link.look = true;
             self.pump_messages(id);
         }
     }
+}
+
+const fn gives_back(settle: Settle) -> bool {
+    matches!(settle, Settle::Abandon | Settle::Release)
 }
 
 /// The name of a delivery: clients of .NET take it for a GUID (`AmqpIotMessageConverter.cs` of the SDK for C#).

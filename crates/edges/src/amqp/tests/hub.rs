@@ -393,7 +393,11 @@ async fn messages_come_as_credit_is_given_and_what_is_not_settled_comes_again() 
     assert_eq!(next(&mut peer, link, Some(DeliveryState::Rejected(None))).await, came("2", 0));
     peer.machine.detach(link, None);
     let link = peer.attach_receiver(address).await;
-    assert_eq!(next(&mut peer, link, Some(DeliveryState::Accepted)).await, came("1", 2), "it was in its hands");
+    assert_eq!(
+        next(&mut peer, link, Some(DeliveryState::Accepted)).await,
+        came("1", 2),
+        "it was in its hands"
+    );
     assert_eq!(next(&mut peer, link, None).await, came("3", 0));
     drop(peer);
     let mut again = world.connect(&device);

@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 use super::router;
 use crate::http::rest::fixture::{Answer, Edge};
 
+mod messages;
+
 /// Every route of the hub's service API.
-const SURFACE: [(&str, &str); 13] = [
+const SURFACE: [(&str, &str); 18] = [
     ("GET", "/devices"),
     ("POST", "/devices"),
     ("POST", "/twins/d/methods"),
@@ -21,6 +23,11 @@ const SURFACE: [(&str, &str); 13] = [
     ("PUT", "/twins/d"),
     ("GET", "/statistics/devices"),
     ("GET", "/statistics/service"),
+    ("POST", "/messages/devicebound"),
+    ("DELETE", "/devices/d/commands"),
+    ("GET", "/messages/serviceBound/feedback"),
+    ("DELETE", "/messages/serviceBound/feedback/x"),
+    ("POST", "/messages/serviceBound/feedback/x/abandon"),
     ("GET", "/no/such/path"),
 ];
 

@@ -71,11 +71,22 @@ impl Edge {
         headers: &[(&str, &str)],
         body: impl Into<Body>,
     ) -> Answer {
+        let peer = Peer::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
+        self.send_from(peer, method, path, headers, body).await
+    }
+
+    pub(in crate::http) async fn send_from(
+        &self,
+        peer: Peer,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(path).header("host", "localhost:8443");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let peer = Peer::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
         let request =
             request.extension(Target(Arc::clone(&self.target))).extension(peer).body(body.into()).unwrap();
         let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();

@@ -13,13 +13,18 @@ use pollux_services::hub::cloud_to_device::Ack;
 
 use super::Own;
 use super::link::PLAIN;
-use crate::mqtt::session::Outbound;
+use crate::mqtt::session::{Outbound, Subscriptions};
 
 impl Own {
     /// Whether it is the filter of this device's messages from the cloud.
     pub(super) fn is_devicebound(&self, filter: &str) -> bool {
         let rest = filter.strip_prefix("devices/").and_then(|rest| rest.strip_prefix(&*self.id));
         rest == Some("/messages/devicebound/#")
+    }
+
+    /// Whether the device listens to them.
+    pub(super) fn listens(&self, subscriptions: &Subscriptions) -> bool {
+        subscriptions.iter().any(|(filter, _)| self.is_devicebound(filter))
     }
 }
 
