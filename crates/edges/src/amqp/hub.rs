@@ -76,6 +76,8 @@ pub(super) struct Hubs {
     last: SeatId,
     /// How often a certificate made nobody a device.
     refused: u32,
+    /// Messages that are being settled: a link that begins takes back what earlier ones had, and not what is done.
+    settling: usize,
 }
 
 /// A seat's number; never given out twice on a connection.

@@ -128,6 +128,7 @@ impl Connection {
                     link.sent += 1;
                     let Some(message) = link.ready.pop_front() else { break };
                     if link.settled {
+                        self.hubs.settling += 1;
                         self.work.push(settling(
                             Arc::clone(&link.own),
                             id,
@@ -141,6 +142,7 @@ impl Connection {
                 Err(SendError::TooLarge(most)) => {
                     tracing::debug!(device = %link.own.id, most, "a message is larger than the device takes");
                     let Some(message) = link.ready.pop_front() else { break };
+                    self.hubs.settling += 1;
                     self.work.push(settling(Arc::clone(&link.own), id, vec![message.etag], Settle::Reject));
                 }
                 Err(_) => return,
@@ -149,7 +151,8 @@ impl Connection {
         let now = link.own.services.context.clock.now();
         link.look |= link.next.is_some_and(|next| next <= now);
         let credit = usize::try_from(self.endpoint.credit(id)).unwrap_or(MOST).min(MOST);
-        if link.receiving || link.giving > 0 || credit == 0 {
+        let begins = !link.begun && self.hubs.settling > 0;
+        if link.receiving || link.giving > 0 || begins || credit == 0 {
             return;
         }
         if !link.look {
@@ -172,6 +175,7 @@ impl Connection {
             // The link is gone.
             let messages = received.unwrap_or_default().messages;
             let tokens = messages.into_iter().map(|message| message.etag).collect();
+            self.hubs.settling += 1;
             self.work.push(settling(own, id, tokens, Settle::Release));
             return;
         };
@@ -208,18 +212,27 @@ impl Connection {
         let (tokens, settle) = (taken(&mut link.held, first, last), settlement(state));
         if !tokens.is_empty() {
             link.giving += usize::from(gives_back(settle));
+            self.hubs.settling += 1;
             self.work.push(settling(Arc::clone(&link.own), id, tokens, settle));
         }
     }
 
     /// What a device settled is done. What it gave back comes again.
     pub(super) fn messages_given_back(&mut self, id: LinkId, settle: Settle) {
+        self.hubs.settling = self.hubs.settling.saturating_sub(1);
         if let (true, Some(Link::Hub(HubLink::DeviceBound(link)))) =
             (gives_back(settle), self.links.get_mut(&id))
         {
             link.giving = link.giving.saturating_sub(1);
             link.look = true;
             self.pump_messages(id);
+        }
+        if self.hubs.settling == 0 {
+            let begins = |link: &Link| matches!(link, Link::Hub(HubLink::DeviceBound(link)) if !link.begun);
+            let ids: Vec<_> = self.links.iter().filter(|(_, link)| begins(link)).map(|(id, _)| *id).collect();
+            for id in ids {
+                self.pump_messages(id);
+            }
         }
     }
 }

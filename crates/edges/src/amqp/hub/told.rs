@@ -156,6 +156,10 @@ impl Connection {
             if !matches!(said, Said::Close(_)) {
                 link.waiting.fetch_sub(1, Ordering::AcqRel);
             }
+            if matches!(said, Said::MessageWaiting) {
+                // Before there is a seat there is no link either; that looks when it comes.
+                link.messages.store(false, Ordering::Release);
+            }
             let Some(seat) = self.hubs.seats.get(&number) else { continue };
             match said {
                 Said::Desired { patch, version } if seat.twin.subscribed => {
@@ -163,10 +167,7 @@ impl Connection {
                 }
                 // The device reads its twin before it asks to be told of changes, or after.
                 Said::Desired { .. } => {}
-                Said::MessageWaiting => {
-                    link.messages.store(false, Ordering::Release);
-                    self.look_for_messages(number);
-                }
+                Said::MessageWaiting => self.look_for_messages(number),
                 Said::Method { id, call } => self.to_methods(number, &method::message(number, id, &call)),
                 Said::Close(reason) => {
                     let (own, superseded) = (Arc::clone(&seat.own), seat.place.superseded());

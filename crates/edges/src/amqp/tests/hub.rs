@@ -146,7 +146,7 @@ async fn a_device_is_connected_while_it_has_a_link() {
     assert_eq!(peer.sent(link, &said("{}")).await, None);
     assert!(world.is_connected("dev-1").await);
     assert_eq!(
-        peer.sent(link, &said(&"x".repeat(260_000))).await.unwrap(),
+        peer.sent(link, &said(&"x".repeat(270_000))).await.unwrap(),
         "amqp:link:message-size-exceeded"
     );
     assert_eq!(
@@ -379,6 +379,10 @@ async fn messages_come_as_credit_is_given_and_what_is_not_settled_comes_again() 
                 let message = Message::decode(delivery.payload).unwrap();
                 if let Some(state) = state {
                     peer.machine.settle(link, delivery.id, state);
+                    // Before there is more credit.
+                    while let Some(output) = peer.machine.take_output() {
+                        peer.stream.write_all(&output).await.unwrap();
+                    }
                 }
                 let count = message.header.unwrap().delivery_count.unwrap();
                 let body = message.body.as_bytes().unwrap();
