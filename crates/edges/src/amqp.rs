@@ -1,9 +1,11 @@
-//! AMQP 1.0: event hubs, for every client that speaks the standard or Azure's dialect of it, and devices that register.
+//! AMQP 1.0: event hubs, for every client that speaks the standard or Azure's dialect of it, hubs for their devices, and devices
+//! that register.
 //!
 //! ```text
 //!   TLS stream ─▶ connection (socket, protocol machine) ─▶ attach ─┬─▶ publisher ─▶ services::events
 //!                                                                  ├─▶ consumer  ◀─ services::events
 //!                                                                  ├─▶ request ($cbs: cbs │ $management: management)
+//!                                                                  ├─▶ hub ◀─▶ services::hub
 //!                                                                  └─▶ registration ─▶ services::provisioning
 //! ```
 //!
@@ -16,7 +18,9 @@ mod condition;
 mod connection;
 mod consumer;
 mod entity;
+mod hub;
 mod management;
+mod outbox;
 mod position;
 mod publisher;
 mod registration;

@@ -112,7 +112,8 @@ impl Http {
             }
             let (http, upgrade, peer) = (Arc::clone(&http), Arc::clone(&upgrade), from.clone());
             async move {
-                let protocols: &[&'static str] = match request.uri().path() {
+                // uamqp ends the path with a slash.
+                let protocols: &[&'static str] = match request.uri().path().trim_end_matches('/') {
                     EVENTS_PATH => &[AMQP_PROTOCOL],
                     DEVICES_PATH => &[MQTT_PROTOCOL, AMQP_PROTOCOL],
                     _ => return Ok::<_, Infallible>(http.dispatcher.answer(request, peer).await),

@@ -10,7 +10,7 @@ mod mailbox;
 mod open;
 mod provisioning;
 pub mod session;
-mod status;
+pub(crate) mod status;
 mod topic;
 mod user_name;
 

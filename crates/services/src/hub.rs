@@ -16,6 +16,7 @@ mod create_module;
 mod delete_device;
 mod delete_module;
 mod device_twin;
+mod fault_injection;
 pub mod get_device;
 mod get_module;
 pub mod hub_event;
@@ -65,7 +66,9 @@ pub struct Hub {
     /// Routes of each hub, parsed.
     routes: PerResource<routing::Compiled>,
     /// Live connections of devices.
-    pub connections: Connections,
+    pub connections: Arc<Connections>,
+    /// Devices that asked for faults.
+    refusing: fault_injection::Refusing,
     /// Told of feedback that arrived, of whatever hub.
     feedback: tokio::sync::watch::Sender<u64>,
     /// Changes of desired properties and their notifications leave in one order per device.
@@ -77,9 +80,11 @@ impl Hub {
     #[must_use]
     pub fn new(context: Arc<Context>) -> Arc<Self> {
         let desired_order = std::array::from_fn(|_| tokio::sync::Mutex::new(()));
-        let (routes, connections) = (PerResource::default(), Connections::new(Arc::clone(&context)));
+        let (routes, connections) =
+            (PerResource::default(), Arc::new(Connections::new(Arc::clone(&context))));
         let feedback = tokio::sync::watch::Sender::new(0);
-        Arc::new(Self { context, routes, connections, feedback, desired_order })
+        let refusing = fault_injection::Refusing::default();
+        Arc::new(Self { context, routes, connections, refusing, feedback, desired_order })
     }
 
     /// Commits a change of a device or module. Where the answer was lost the change may be there all the same: whoever has the

@@ -1,6 +1,5 @@
 //! Links that peers ask for: what they are for, and whether the peer may.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,9 @@ use super::condition::amqp_error;
 use super::connection::{Connection, Done, Link};
 use super::consumer::{Consumer, position};
 use super::entity::Entity;
-use super::publisher::{CREDIT, Publisher};
+use super::hub::Place as HubPlace;
+use super::outbox::Outbox;
+use super::publisher::{CREDIT, Publisher, Sink};
 use super::registration::Place as Registration;
 use super::request::{self, Answers, Node};
 
@@ -50,6 +51,7 @@ impl Connection {
                 let text = format!("the connection has {} links; detach some", self.most_links());
                 Err(AmqpError::new(condition::RESOURCE_LIMIT_EXCEEDED, text))
             }
+            _ if let Some(place) = address.and_then(HubPlace::of) => self.attach_to_hub(&attached, place),
             _ if let Some(place) = address.and_then(Registration::of) => {
                 self.attach_device(&attached, place);
                 Ok(())
@@ -65,7 +67,7 @@ impl Connection {
 
     /// Links the connection may have: few until a token was put.
     fn most_links(&self) -> usize {
-        if self.claims.is_empty() { STRANGERS_LINKS } else { LINKS }
+        if self.is_stranger() { STRANGERS_LINKS } else { LINKS }
     }
 
     fn attach_sending_peer(&mut self, attached: &Attached) -> std::result::Result<(), AmqpError> {
@@ -98,7 +100,7 @@ impl Connection {
                 "events are sent to the event hub or a partition, not to a consumer group",
             ));
         }
-        Ok(Publisher::new(entity))
+        Ok(Publisher::new(Sink::EventHub(Box::new(entity))))
     }
 
     fn attach_receiving_peer(&mut self, attached: &Attached) -> std::result::Result<(), AmqpError> {
@@ -118,7 +120,7 @@ impl Connection {
                 return Err(AmqpError::new(condition::INVALID_FIELD, text));
             }
             self.accept(attached);
-            let answers = Answers { node, reply_to, waiting: VecDeque::new() };
+            let answers = Answers { node, reply_to, waiting: Outbox::default() };
             self.links.insert(attached.link, Link::Answers(answers));
             return Ok(());
         }

@@ -34,7 +34,7 @@ pub(super) const fn condition_of(code: ErrorCode) -> Symbol {
 pub(super) const fn status_of(code: ErrorCode) -> i32 {
     match code {
         ErrorCode::InvalidArgument => 400,
-        ErrorCode::Unauthorized | ErrorCode::Forbidden => 401,
+        ErrorCode::Unauthorized | ErrorCode::Forbidden | ErrorCode::DeviceDisabled => 401,
         ErrorCode::NotFound | ErrorCode::ResourceNotFound | ErrorCode::EventHubNotFound => 404,
         ErrorCode::Throttled | ErrorCode::Unavailable => 503,
         _ => 500,

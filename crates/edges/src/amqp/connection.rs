@@ -15,16 +15,18 @@ use pollux_amqp::endpoint::{Attached, DeliveryId, Endpoint, Event, LinkId, OpenO
 use pollux_amqp::performative::{Error as AmqpError, condition};
 use pollux_amqp::sasl::{self, Code};
 use pollux_amqp::{Annotations, Fields, Message, Symbol, Value};
-use pollux_model::{Error, Result};
+use pollux_model::{Error, Result, Timestamp};
 use pollux_services::events::{Claim, Reader, Record, Seated};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::cbs::Claims;
+use super::cbs::{At, Claims, Put};
 use super::consumer::Consumer;
-use super::publisher::Publisher;
-use super::registration::Place;
+use super::hub::{HubDone, HubLink, Hubs, Plain};
+use super::outbox::Outbox;
+use super::publisher::{Publisher, Sink};
+use super::registration::{Place, is_ours};
 use super::request::{Answers, Node, Request};
 use super::tpm::Exchange;
 use super::{Amqp, LINKLESS, STRANGER};
@@ -57,6 +59,8 @@ pub(super) struct Connection {
     pub(super) refused: Option<Arc<Error>>,
     /// What a device with a TPM and we have said so far.
     pub(super) exchange: Option<Exchange>,
+    /// Hubs, and their devices that are connected here.
+    pub(super) hubs: Hubs,
     pub(super) links: HashMap<LinkId, Link>,
     /// Which session each is part of.
     pub(super) sessions: HashMap<LinkId, SessionId>,
@@ -88,6 +92,27 @@ pub(super) enum Link {
     Device(Arc<Registering>),
     /// Somebody does who is no such device.
     Refused(Arc<Error>),
+    /// A link of a hub's device.
+    Hub(HubLink),
+}
+
+impl Link {
+    /// What waits for the peer's credit, where answers do.
+    pub(super) const fn outbox(&mut self) -> Option<&mut Outbox> {
+        match self {
+            Self::Answers(answers) => Some(&mut answers.waiting),
+            Self::Hub(link) => link.outbox(),
+            _ => None,
+        }
+    }
+
+    /// When to look for what may be there for it then.
+    const fn next(&self) -> Option<Timestamp> {
+        match self {
+            Self::Hub(link) => link.next(),
+            _ => None,
+        }
+    }
 }
 
 /// Work that has ended.
@@ -113,19 +138,22 @@ pub(super) enum Done {
     /// A device's request was answered, or refused.
     Registered { link: LinkId, delivery: Option<DeliveryId>, answer: Result<Box<Message>> },
     /// A token was looked at.
-    Claimed { request: Box<Request>, claim: Result<(String, Claim)> },
+    Claimed { request: Box<Request>, put: Result<Box<Put>> },
     /// A request was answered.
     Answered { node: Node, reply_to: Option<String>, message: Box<Message> },
+    /// Something for a hub's links.
+    Hub(HubDone),
 }
 
 /// What woke the task.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time, for a moment")]
 enum Woken {
     Read(usize),
     Wrote,
     Done(Done),
     Time,
     Changed,
+    /// Services want something of the devices here.
+    Told,
     Shutdown,
 }
 
@@ -143,6 +171,7 @@ impl Connection {
             device: None,
             refused: None,
             exchange: None,
+            hubs: Hubs::default(),
             links: HashMap::new(),
             sessions: HashMap::new(),
             work: FuturesUnordered::new(),
@@ -162,6 +191,7 @@ impl Connection {
         let (mut reader, mut writer) = tokio::io::split(stream);
         let (mut input, mut output, mut unflushed) = (BytesMut::new(), Bytes::new(), false);
         let mut changes = self.edge.services.context.table.subscribe();
+        let mailbox = Arc::clone(&self.hubs.mailbox);
         let mut ending = false;
         loop {
             self.advance(&mut input);
@@ -185,6 +215,7 @@ impl Connection {
                 Some(done) = self.work.next(), if !self.work.is_empty() => Woken::Done(done),
                 () = tokio::time::sleep_until(deadline) => Woken::Time,
                 _ = changes.changed() => Woken::Changed,
+                () = mailbox.filled() => Woken::Told,
                 () = shutdown.cancelled(), if !ending => Woken::Shutdown,
             };
             let now = Instant::now();
@@ -195,6 +226,7 @@ impl Connection {
                 Woken::Done(done) => self.done(done),
                 Woken::Time => self.tick(now),
                 Woken::Changed => self.review(),
+                Woken::Told => self.told(),
                 Woken::Shutdown => {
                     ending = true;
                     let text = "the server shuts down: connect again";
@@ -221,6 +253,7 @@ impl Connection {
         self.start_appends();
         self.feed();
         self.send_answers();
+        self.pump_hubs();
     }
 
     fn event(&mut self, event: Event) {
@@ -246,11 +279,16 @@ impl Connection {
             }
             Event::Closed { .. } => {
                 self.links.clear();
+                self.hubs.clear();
                 self.sessions.clear();
                 self.waiting = 0;
             }
-            // Events are sent settled or are done with when they are; new windows are looked at in `feed`.
-            Event::Settled { .. } | Event::WindowOpened(_) | Event::SessionBegun(_) => {}
+            // Events are sent settled: this is of a hub's messages.
+            Event::Settled { link, first, last, state } => {
+                self.hub_settled(link, (first, last), state.as_ref());
+            }
+            // New windows are looked at in `feed` and `pump_hubs`.
+            Event::WindowOpened(_) | Event::SessionBegun(_) => {}
             // What only clients hear.
             Event::Attached(_) | Event::Drained(_) => {}
         }
@@ -272,15 +310,20 @@ impl Connection {
             return;
         }
         let shown = sasl::Plain::parse(init.response.as_deref().unwrap_or_default());
+        if let Some(plain) = shown.as_ref().and_then(Plain::of) {
+            let (services, host) = (Arc::clone(&self.edge.services), self.host.clone());
+            self.work.push(Box::pin(async move {
+                let put = super::hub::shown(services, host, plain).await;
+                Done::Hub(HubDone::Shown(put.map(Box::new)))
+            }));
+            return;
+        }
         if let Some((shown, place)) = shown.and_then(|shown| Some((shown, Place::of(shown.user)?))) {
             self.attest_by_token(place, shown.password);
             return;
         }
         let events = &self.edge.services.events;
-        let claims = shown.map(|shown| {
-            let by_token = events.claim_by_password(&self.host, shown.user, shown.password).into_iter();
-            by_token.chain(events.claims_by_key(&self.host, shown.user, shown.password)).collect::<Vec<_>>()
-        });
+        let claims = shown.map(|shown| events.claims_by_key(&self.host, shown.user, shown.password));
         let claims = claims.unwrap_or_default();
         let code = if claims.is_empty() { Code::Auth } else { Code::Ok };
         for (audience, claim) in claims {
@@ -291,9 +334,42 @@ impl Connection {
         self.endpoint.sasl_outcome(code);
     }
 
+    /// A hub's client has shown a token in place of a password.
+    pub(super) fn hub_shown(&mut self, put: Result<Box<Put>>) {
+        let code = match put.and_then(|put| self.put(*put)) {
+            Ok(_) => Code::Ok,
+            Err(error) => {
+                tracing::info!(peer = %self.peer, "a hub's client is refused: {error}");
+                if is_ours(&error) { Code::SystemTemporary } else { Code::Auth }
+            }
+        };
+        self.known();
+        self.endpoint.sasl_outcome(code);
+    }
+
+    /// Puts what a token is.
+    fn put(&mut self, put: Put) -> Result<At> {
+        let Put { audience, events, hub } = put;
+        let at = if hub.is_some() { At::Hub } else { At::EventHubs };
+        if let Some(claim) = events {
+            self.claims.put(&audience, claim)?;
+        }
+        if let Some(credential) = hub {
+            self.hubs.credentials.put(&audience, credential)?;
+        }
+        Ok(at)
+    }
+
     /// Whether the peer has proved nothing.
     pub(super) fn is_stranger(&self) -> bool {
-        self.claims.is_empty() && self.device.is_none()
+        self.claims.is_empty() && self.device.is_none() && self.hubs.is_stranger()
+    }
+
+    /// Nothing may be left of what the peer has proved: it has a while to prove something else.
+    pub(super) fn may_be_stranger(&mut self) {
+        if self.is_stranger() {
+            self.stranger.get_or_insert_with(Instant::now);
+        }
     }
 
     /// Whether the peer has proved who it is may have changed.
@@ -310,9 +386,9 @@ impl Connection {
             Done::Seated { link, seated } => self.seated(link, seated),
             Done::Read { link, reader, read, runtime } => self.read(link, reader, read, runtime),
             Done::Displaced { link } => self.displaced(link),
-            Done::Claimed { request, claim } => {
+            Done::Claimed { request, put } => {
                 self.asked -= 1;
-                let put = claim.and_then(|(audience, claim)| self.claims.put(&audience, claim));
+                let put = put.and_then(|put| self.put(*put));
                 self.known();
                 self.answer(Node::Cbs, request.reply_to(), &super::cbs::answer(&request, put));
             }
@@ -332,6 +408,7 @@ impl Connection {
             Done::Challenged { scope, id, challenged } => self.tpm_challenged(scope, id, challenged),
             Done::Admitted { attached, attested } => self.admitted(&attached, attested),
             Done::Registered { link, delivery, answer } => self.registered(link, delivery, answer),
+            Done::Hub(done) => self.hub_done(done),
         }
     }
 
@@ -339,7 +416,9 @@ impl Connection {
         let context = &self.edge.services.context;
         let now = context.clock.now();
         let device = self.device.as_ref().and_then(|device| device.caller.expires);
-        let expiry = self.claims.all().filter_map(Claim::expires).chain(device).min();
+        let claims = self.claims.all().filter_map(Claim::expires);
+        let looks = self.links.values().filter_map(Link::next);
+        let expiry = claims.chain(device).chain(self.hubs.expires()).chain(looks).min();
         let expiry = expiry.map(|at| Instant::now() + at.since(now));
         let stranger = self.stranger.map(|since| since + STRANGER);
         let linkless = self.linkless.map(|since| since + LINKLESS);
@@ -376,11 +455,12 @@ impl Connection {
     /// Notes since when there is nothing that the connection is kept for.
     fn look_for_links(&mut self) {
         let serves = |link: &Link| match link {
-            Link::Publisher(_) | Link::Consumer(_) | Link::Device(_) => true,
+            Link::Publisher(_) | Link::Consumer(_) | Link::Device(_) | Link::Hub(_) => true,
             Link::Requests(node) | Link::Answers(Answers { node, .. }) => *node != Node::Cbs,
             Link::Attaching | Link::Refused(_) => false,
         };
-        if self.links.values().any(serves) {
+        // Devices open a connection and may say nothing for long.
+        if !self.hubs.is_stranger() || self.links.values().any(serves) {
             self.linkless = None;
         } else {
             self.linkless.get_or_insert_with(Instant::now);
@@ -390,16 +470,20 @@ impl Connection {
     /// Detaches the links whose claim or event hub is gone.
     fn review(&mut self) {
         let services = Arc::clone(&self.edge.services);
-        let had = !self.claims.is_empty();
         self.claims.prune(&services);
-        if had && self.claims.is_empty() {
-            self.stranger = Some(Instant::now());
-        }
+        self.hubs.credentials.prune(&services);
+        self.renew_seats();
+        self.may_be_stranger();
+        let service = self.hubs.service(&services).map(drop);
         let all: Vec<LinkId> = self.links.keys().copied().collect();
         for id in all {
             let stands = match self.links.get_mut(&id) {
-                Some(Link::Publisher(publisher)) => publisher.entity.review(&services, self.claims.all()),
+                Some(Link::Publisher(Publisher { sink: Sink::EventHub(entity), .. })) => {
+                    entity.review(&services, self.claims.all())
+                }
                 Some(Link::Consumer(consumer)) => consumer.entity.review(&services, self.claims.all()),
+                Some(Link::Publisher(Publisher { sink: Sink::Devices, .. })) => service.clone(),
+                Some(Link::Hub(link)) if link.is_service() => service.clone(),
                 _ => Ok(()),
             };
             if let Err(error) = stands {
@@ -423,9 +507,11 @@ impl Connection {
     /// Forgets a link; what is under way for it ends by itself.
     pub(super) fn leave(&mut self, link: LinkId) {
         self.sessions.remove(&link);
-        if let Some(Link::Publisher(publisher)) = self.links.remove(&link) {
+        let Some(gone) = self.links.remove(&link) else { return };
+        if let Link::Publisher(publisher) = &gone {
             self.waiting = self.waiting.saturating_sub(publisher.waiting_bytes());
         }
+        self.left_hub(link, &gone);
     }
 }
 

@@ -75,6 +75,7 @@ impl Connection {
                 reading.abort();
             }
         }
+        self.hub_credited(link, drain);
     }
 
     /// The consumer's place is taken, or refused.

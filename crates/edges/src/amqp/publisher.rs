@@ -1,4 +1,5 @@
-//! A link on which the peer sends events: what came together is appended together, one append at a time.
+//! A link on which the peer sends, to an event hub, as a device of a hub or to such devices: what came together is appended together, one
+//! append at a time.
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use pollux_services::events::Sent;
 use super::condition::amqp_error;
 use super::connection::{Connection, Done, Link};
 use super::entity::Entity;
+use super::hub::{Own, SeatId, Service, hub_error, keep_telemetry};
 
 /// Messages a peer may have under way on a link.
 pub(super) const CREDIT: u32 = 1000;
@@ -19,15 +21,32 @@ const BYTES: usize = 1024 * 1024;
 
 /// The state of such a link.
 pub(super) struct Publisher {
-    pub(super) entity: Entity,
+    pub(super) sink: Sink,
     waiting: Vec<(DeliveryId, bool, Sent)>,
     /// Messages of the append that is under way.
     appending: usize,
 }
 
+/// Where events go.
+pub(super) enum Sink {
+    /// An event hub.
+    EventHub(Box<Entity>),
+    /// The hub of this device, as its telemetry.
+    Telemetry(SeatId),
+    /// The devices that the messages name.
+    Devices,
+}
+
+/// The same for one append.
+enum To {
+    EventHub(Box<Entity>),
+    Hub(Arc<Own>),
+    Devices(Result<Box<Service>>),
+}
+
 impl Publisher {
-    pub(super) const fn new(entity: Entity) -> Self {
-        Self { entity, waiting: Vec::new(), appending: 0 }
+    pub(super) const fn new(sink: Sink) -> Self {
+        Self { sink, waiting: Vec::new(), appending: 0 }
     }
 
     pub(super) fn waiting_bytes(&self) -> usize {
@@ -56,6 +75,7 @@ impl Connection {
                 let device = Arc::clone(device);
                 self.asked_by_device(device, delivery);
             }
+            Some(Link::Hub(_)) => self.delivered_to_hub(delivery),
             Some(Link::Refused(error)) => {
                 let error = Arc::clone(error);
                 self.refuse_request(&error, &delivery);
@@ -84,12 +104,27 @@ impl Connection {
             let taken: Vec<_> = publisher.waiting.drain(..count).collect();
             publisher.appending = taken.len();
             let (services, link) = (Arc::clone(&self.edge.services), *id);
-            let entity = publisher.entity.clone();
+            let to = match &publisher.sink {
+                Sink::EventHub(entity) => To::EventHub(entity.clone()),
+                Sink::Telemetry(seat) => match self.hubs.own(*seat) {
+                    Some(own) => To::Hub(Arc::clone(own)),
+                    // Its link goes with its seat.
+                    None => continue,
+                },
+                Sink::Devices => To::Devices(self.hubs.service(&self.edge.services).map(Box::new)),
+            };
             self.work.push(Box::pin(async move {
                 let bytes = taken.iter().map(|(_, _, sent)| sent.message.len()).sum();
                 let (ids, sent): (Vec<_>, Vec<_>) =
                     taken.into_iter().map(|(id, settled, sent)| ((id, settled), sent)).unzip();
-                let stored = services.events.publish(&entity.namespace, &entity.address, sent).await;
+                let stored = match to {
+                    To::EventHub(entity) => {
+                        services.events.publish(&entity.namespace, &entity.address, sent).await
+                    }
+                    To::Hub(own) => keep_telemetry(&own, sent).await,
+                    To::Devices(Ok(service)) => service.send(sent).await,
+                    To::Devices(Err(error)) => sent.iter().map(|_| Err(error.clone())).collect(),
+                };
                 let outcomes = ids.into_iter().zip(stored).map(|((id, settled), end)| (id, settled, end));
                 Done::Published { link, bytes, outcomes: outcomes.collect() }
             }));
@@ -106,10 +141,12 @@ impl Connection {
         self.waiting = self.waiting.saturating_sub(bytes);
         let Some(Link::Publisher(publisher)) = self.links.get_mut(&link) else { return };
         publisher.appending = 0;
+        let of_hub = !matches!(publisher.sink, Sink::EventHub(_));
         let mut fatal = None;
         for (id, settled, outcome) in outcomes {
             let state = match &outcome {
                 Ok(()) => DeliveryState::Accepted,
+                Err(error) if of_hub => DeliveryState::rejected(hub_error(error)),
                 Err(error) => DeliveryState::rejected(amqp_error(error)),
             };
             if let Err(error) = outcome

@@ -11,7 +11,6 @@
 //!
 //! Who shows a certificate is not asked who it is before its first link: npm's client begins without SASL then.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -24,6 +23,7 @@ use pollux_model::{Error, ErrorCode, Result, ids};
 use pollux_services::Services;
 
 use super::connection::{Connection, Done, Link};
+use super::outbox::Outbox;
 use super::request::{Answers, Node};
 use crate::peer::Peer;
 use crate::provisioning_status;
@@ -85,7 +85,7 @@ async fn by_certificate(services: Arc<Services>, peer: Peer, place: (String, Str
 }
 
 /// Whether it is no fault of the device: it may be let in the next time.
-const fn is_ours(error: &Error) -> bool {
+pub(super) const fn is_ours(error: &Error) -> bool {
     matches!(error.code, ErrorCode::Unavailable | ErrorCode::Internal)
 }
 
@@ -183,7 +183,7 @@ impl Connection {
             self.links.insert(attached.link, asking);
             self.endpoint.grant(attached.link, CREDIT);
         } else {
-            let answers = Answers { node: Node::Registration, reply_to: None, waiting: VecDeque::new() };
+            let answers = Answers { node: Node::Registration, reply_to: None, waiting: Outbox::default() };
             self.links.insert(attached.link, Link::Answers(answers));
         }
     }

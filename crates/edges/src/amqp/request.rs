@@ -4,16 +4,16 @@
 //! azure-eventhub (`_pyamqp/management_link.py`, `_pyamqp/cbs.py`) and npm's @azure/core-amqp (`requestResponseLink.ts`)
 //! speak them.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pollux_amqp::endpoint::{LinkId, Outgoing};
+use pollux_amqp::endpoint::LinkId;
 use pollux_amqp::{ApplicationProperties, Body, Message, Properties, Symbol, Value};
 use pollux_model::Error;
 
 use super::condition::{condition_of, status_of};
 use super::connection::{Connection, Done, Link};
+use super::outbox::Outbox;
 use super::{cbs, management};
 
 /// Requests a peer may have under way.
@@ -48,7 +48,7 @@ pub(super) struct Answers {
     pub(super) node: Node,
     /// The address by which requests name it.
     pub(super) reply_to: Option<String>,
-    pub(super) waiting: VecDeque<Bytes>,
+    pub(super) waiting: Outbox,
 }
 
 /// A request, taken apart.
@@ -143,8 +143,8 @@ impl Connection {
         self.asked += 1;
         match node {
             Node::Cbs => self.work.push(Box::pin(async move {
-                let claim = cbs::claim(&services, &host, &request).await;
-                Done::Claimed { request, claim }
+                let put = cbs::put(&services, &host, &request).await.map(Box::new);
+                Done::Claimed { request, put }
             })),
             Node::Registration => self.asked -= 1,
             Node::Management => {
@@ -165,27 +165,19 @@ impl Connection {
         let found = self.links.iter().find(|(_, link)| named(link));
         let found = found.or_else(|| self.links.iter().find(|(_, link)| of_node(link)));
         let Some(id) = found.map(|(id, _)| *id) else { return };
-        if let Some(Link::Answers(answers)) = self.links.get_mut(&id) {
-            answers.waiting.push_back(message.encode());
-            if answers.waiting.len() > WAITING {
-                let text = format!("more than {WAITING} answers wait for credit");
-                self.detach(id, &Error::new(pollux_model::ErrorCode::QuotaExceeded, text));
-            }
+        if let Some(Link::Answers(answers)) = self.links.get_mut(&id)
+            && let Err(error) = answers.waiting.put(message.encode(), WAITING)
+        {
+            self.detach(id, &error);
         }
         self.send_answers();
     }
 
-    /// Sends the answers that there is credit for.
+    /// Sends the answers, and whatever else waits for credit, that there is credit for.
     pub(super) fn send_answers(&mut self) {
         for (id, link) in &mut self.links {
-            let Link::Answers(answers) = link else { continue };
-            while let Some(payload) = answers.waiting.front() {
-                let outgoing =
-                    Outgoing { tag: b"answer", message_format: 0, payload: payload.clone(), settled: true };
-                if self.endpoint.send(*id, outgoing).is_err() {
-                    break;
-                }
-                answers.waiting.pop_front();
+            if let Some(waiting) = link.outbox() {
+                waiting.send(&mut self.endpoint, *id);
             }
         }
     }

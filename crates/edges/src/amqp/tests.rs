@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::accept::Gate;
 
+mod hub;
 mod registration;
 
 /// A client that does what the protocol asks of it, and nothing by itself.

@@ -74,7 +74,7 @@ pub(super) const fn refusal(code: ErrorCode) -> ConnectRefusal {
 }
 
 /// The status of a twin request that failed. The hub article documents 400, 429 and 5xx; the others are HTTP's.
-pub(super) const fn twin(code: ErrorCode) -> u16 {
+pub(crate) const fn twin(code: ErrorCode) -> u16 {
     match code {
         ErrorCode::InvalidArgument
         | ErrorCode::ModelInvalid
@@ -139,7 +139,7 @@ pub(super) const fn twin(code: ErrorCode) -> u16 {
 }
 
 /// The body of a twin request's failure. The tracking id is also logged.
-pub(super) fn twin_envelope(context: &Context, error: &Error) -> Value {
+pub(crate) fn twin_envelope(context: &Context, error: &Error) -> Value {
     let tracking_id = context.random.uuid();
     let status = twin(error.code);
     tracing::debug!(%tracking_id, status, "twin request refused: {error}");

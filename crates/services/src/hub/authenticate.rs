@@ -150,15 +150,24 @@ impl Hub {
         let (device, generation) = (id.clone(), generation_id.clone());
         let entering = Entering { hub: hub.name.clone(), device, generation };
         let connection = self.connections.enter(entering, link, self.context.clock.now()).await?;
+        connection.knows(self.standing(caller, hub, id).await?.twin.desired.version);
+        Ok(connection)
+    }
+
+    /// The device or module that the caller was let in as, if it may be connected as things are now: else
+    /// [`ErrorCode::DeviceNotFound`], [`ErrorCode::DeviceDisabled`], or [`ErrorCode::Unavailable`] where another one of
+    /// the same id has taken its place.
+    pub async fn standing(&self, caller: &Caller, hub: &Resource, id: &DeviceAddress) -> Result<Device> {
+        caller.require_device(&hub.name, id)?;
         let device = self.addressed(hub, id).await?;
         self.require_enabled(hub, &device).await?;
         // A device takes "not authorized" for the last word; what is registered now may know the same key.
-        if device.identity.generation_id != *generation_id {
+        let same = |of: &Identity| matches!(of, Identity::Device { generation_id, .. } if *generation_id == device.identity.generation_id);
+        if !same(&caller.identity) {
             let text = format!("the device '{id}' was replaced just now: connect again");
             return Err(Error::new(ErrorCode::Unavailable, text));
         }
-        connection.knows(device.twin.desired.version);
-        Ok(connection)
+        Ok(device)
     }
 }
 

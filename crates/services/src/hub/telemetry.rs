@@ -7,6 +7,7 @@ use pollux_model::resource::{Resource, RouteSource};
 use pollux_model::{DeviceAddress, Error, ErrorCode, Result};
 
 use super::Hub;
+use super::fault_injection::Fault;
 use super::hub_event::{HubEvent, System, encode};
 use crate::caller::{Caller, DeviceProof, Identity};
 use crate::destination::Destination;
@@ -59,7 +60,10 @@ impl Hub {
         id: &DeviceAddress,
         messages: Vec<Telemetry>,
     ) -> Taken {
-        let count = messages.len();
+        if let Some(refused) = self.refusing(hub, id) {
+            return Taken { durable: 0, refused: Some(refused) };
+        }
+        let (count, fault) = (messages.len(), messages.iter().find_map(Fault::of));
         let (loads, refused) = match self.routed(caller, hub, id, messages).await {
             Ok(routed) => routed,
             Err(error) => return Taken { durable: 0, refused: Some(error) },
@@ -80,6 +84,9 @@ impl Hub {
             }
         }
         metrics::counter!("pollux_hub_messages_total").increment(u64::try_from(taken.durable).unwrap_or(0));
+        if let Some(fault) = fault.filter(|_| taken.refused.is_none()) {
+            self.inject(hub, id, fault);
+        }
         taken
     }
 

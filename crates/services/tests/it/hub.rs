@@ -540,3 +540,32 @@ async fn what_is_routed_elsewhere_waits_for_its_endpoint() {
     let streams = world.services.context.log.streams().await.unwrap();
     assert!(!streams.iter().any(|(name, _)| name.as_str().contains("cloud")), "{streams:?}");
 }
+
+#[tokio::test]
+async fn a_device_gets_the_faults_that_it_asks_for() {
+    let world = World::new().await;
+    create(&world, "d").await;
+    let fault = |kind: &str, more: &[(&str, &str)]| {
+        let kind = ("AzIoTHub_FaultOperationType", kind);
+        let properties = std::iter::once(&kind).chain(more);
+        let properties = properties.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Telemetry { properties, ..Telemetry::default() }
+    };
+    let lasting = [("AzIoTHub_FaultOperationDurationInSecs", "5")];
+    for (kind, code) in [
+        ("InvokeThrottling", ErrorCode::Throttled),
+        ("InvokeMaxMessageQuota", ErrorCode::QuotaExceeded),
+        ("InvokeAuthError", ErrorCode::Unauthorized),
+    ] {
+        world.send_message("d", fault(kind, &lasting)).await.unwrap();
+        assert_eq!(world.send_message("d", Telemetry::default()).await.unwrap_err().code, code);
+        world.clock.advance(std::time::Duration::from_secs(6));
+        world.send_message("d", Telemetry::default()).await.unwrap();
+    }
+    let (caller, link) = (world.connected("d").await, Arc::new(Link::default()));
+    let place =
+        world.services.hub.connect_device(&caller, &world.hub(), &id("d"), Arc::clone(&link) as _).await;
+    let _place = place.unwrap();
+    world.send_message("d", fault("KillTcp", &[])).await.unwrap();
+    world.until(async || link.closed().then_some(())).await;
+}

@@ -1,0 +1,296 @@
+//! Links of a hub's services: they send to devices, and hear what became of it (Azure article "Communicate with your IoT hub by using
+//! the AMQP Protocol"; `amqp.js` of npm's azure-iothub, `iothub_amqp_client.py` of PyPI's azure-iot-hub).
+//!
+//! Each needs the right ServiceConnect, for as long as it is there.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{AbortHandle, Abortable, join_all};
+use pollux_amqp::endpoint::{Attached, DeliveryId, LinkId, Outgoing};
+use pollux_amqp::performative::{DeliveryState, Error as AmqpError, Role, condition};
+use pollux_amqp::{Annotations, Body, Message, Properties, Symbol, Value};
+use pollux_model::resource::Resource;
+use pollux_model::{Error, ErrorCode, Etag, Result, Timestamp};
+use pollux_services::events::Sent;
+use pollux_services::hub::cloud_to_device::{
+    Ack, CloudMessage, FEEDBACK_CONTENT_TYPE, FeedbackBatch, MessageProperties, Settle,
+};
+use pollux_services::{Caller, Services};
+use tokio::runtime::Handle;
+
+use super::address::{Part, Place, ServicePart, addresses};
+use super::condition::hub_error;
+use super::devicebound::{settlement, tag, taken};
+use super::telemetry::{application_properties, body, id_text, malformed};
+use super::{HubDone, HubLink, Hubs};
+use crate::amqp::connection::{Connection, Done, Link};
+use crate::amqp::publisher::{CREDIT, Publisher, Sink};
+
+/// How often is looked for feedback though nobody told of any: what tells of it may be lost.
+const LOOK: Duration = Duration::from_secs(5);
+/// Bytes that a message may have beside what counts of it.
+const ROOM: usize = 64 * 1024;
+/// Which feedback a sender wants.
+const ACK: &str = "iothub-ack";
+
+/// Who sends, as things are.
+#[derive(Debug, Clone)]
+pub(in crate::amqp) struct Service {
+    services: Arc<Services>,
+    hub: Arc<Resource>,
+    caller: Caller,
+}
+
+/// A link on which a service hears feedback.
+pub(in crate::amqp) struct Feedback {
+    service: Service,
+    receiving: Option<AbortHandle>,
+    ready: Option<FeedbackBatch>,
+    held: HashMap<DeliveryId, Etag>,
+    sent: u64,
+}
+
+impl Feedback {
+    /// Whether some is on its way.
+    pub(super) const fn is_ready(&self) -> bool {
+        self.ready.is_some()
+    }
+}
+
+impl Drop for Feedback {
+    fn drop(&mut self) {
+        if let Some(receiving) = &self.receiving {
+            receiving.abort();
+        }
+        let ready = self.ready.take().map(|batch| batch.lock_token);
+        let tokens: Vec<Etag> = self.held.drain().map(|(_, token)| token).chain(ready).collect();
+        if let (false, Ok(runtime)) = (tokens.is_empty(), Handle::try_current()) {
+            let service = self.service.clone();
+            runtime.spawn(async move { service.settle(&tokens, Settle::Abandon).await });
+        }
+    }
+}
+
+impl Service {
+    /// Sends what came together: to each device in its order; the end of each.
+    pub(in crate::amqp) async fn send(&self, sent: Vec<Sent>) -> Vec<Result<()>> {
+        let mut ends = vec![Ok(()); sent.len()];
+        let mut by_device: BTreeMap<String, Vec<(usize, CloudMessage)>> = BTreeMap::new();
+        for (at, sent) in sent.into_iter().enumerate() {
+            match read(sent) {
+                Ok((device, message)) => by_device.entry(device).or_default().push((at, message)),
+                Err(error) => ends[at] = Err(error),
+            }
+        }
+        let sends = by_device.into_iter().map(|(device, messages)| async move {
+            let mut done = Vec::with_capacity(messages.len());
+            for (at, message) in messages {
+                done.push((at, self.send_one(&device, message).await));
+            }
+            done
+        });
+        for (at, end) in join_all(sends).await.into_iter().flatten() {
+            ends[at] = end;
+        }
+        ends
+    }
+
+    /// To the device that is meant: some clients write its id in percent encoding.
+    async fn send_one(&self, device: &str, message: CloudMessage) -> Result<()> {
+        let mut ids = addresses(device, None).into_iter().rev().peekable();
+        while let Some(id) = ids.next() {
+            let sent =
+                self.services.hub.send_message(&self.caller, &self.hub, &id.device, message.clone()).await;
+            match sent {
+                Err(error) if error.code == ErrorCode::DeviceNotFound && ids.peek().is_some() => {}
+                sent => return sent,
+            }
+        }
+        Err(Error::invalid("the message's 'to' names no device: use /devices/{id}/messages/devicebound"))
+    }
+
+    async fn feedback(&self) -> Result<FeedbackBatch> {
+        let hub = &self.services.hub;
+        let mut arrivals = hub.feedback_arrivals();
+        loop {
+            arrivals.borrow_and_update();
+            if let Some(batch) = hub.receive_feedback(&self.caller, &self.hub).await? {
+                return Ok(batch);
+            }
+            // Either way it is looked for again.
+            let _ = tokio::time::timeout(LOOK, arrivals.changed()).await;
+        }
+    }
+
+    async fn settle(&self, tokens: &[Etag], settle: Settle) {
+        for token in tokens {
+            if let Err(error) =
+                self.services.hub.settle_feedback(&self.caller, &self.hub, token, settle).await
+            {
+                tracing::debug!(hub = %self.hub.name, %error, "feedback comes again");
+            }
+        }
+    }
+}
+
+/// The device that a message is for, as its `to` names it, and what it is sent.
+fn read(sent: Sent) -> Result<(String, CloudMessage)> {
+    let message = Message::decode(sent.message).map_err(malformed)?;
+    let properties = message.properties.unwrap_or_default();
+    let to = properties.to.as_deref().and_then(Place::of);
+    let Some(Place::Device { device, module: None, part: Part::DeviceBound }) = to else {
+        let text = "the message's 'to' names no device: use /devices/{id}/messages/devicebound";
+        return Err(Error::invalid(text));
+    };
+    let mut own = application_properties(&message.application_properties)?;
+    let ack = match own.iter().position(|(name, _)| name == ACK) {
+        Some(at) => {
+            let (_, word) = own.remove(at);
+            Ack::parse(&word)
+                .ok_or_else(|| Error::invalid(format!("{ACK} must be none, positive, negative or full")))?
+        }
+        None => Ack::None,
+    };
+    let system = MessageProperties {
+        message_id: properties.message_id.as_ref().map(id_text),
+        correlation_id: properties.correlation_id.as_ref().map(id_text),
+        user_id: properties.user_id.and_then(|id| String::from_utf8(id.to_vec()).ok()),
+        content_type: properties.content_type.map(|text| text.as_str().to_owned()),
+        content_encoding: properties.content_encoding.map(|text| text.as_str().to_owned()),
+        expiry: properties.absolute_expiry_time.map(Timestamp::from_millis),
+    };
+    Ok((device, CloudMessage { system, ack, properties: own, body: body(message.body)? }))
+}
+
+fn feedback_message(service: &Service, batch: FeedbackBatch) -> Message {
+    let mut annotations = Annotations::default();
+    annotations.push(Symbol::from_static("x-opt-sequence-number"), Value::Long(batch.sequence));
+    annotations
+        .push(Symbol::from_static("iothub-enqueuedtime"), Value::Timestamp(batch.enqueued.as_millis()));
+    annotations.push(Symbol::from_static("iothub-deliverycount"), Value::Long(batch.delivery_count.into()));
+    let properties = Properties {
+        user_id: Some(service.hub.name.to_string().into()),
+        to: Some("/messages/serviceBound/feedback".to_owned()),
+        content_type: Some(Symbol::from_static(FEEDBACK_CONTENT_TYPE)),
+        content_encoding: Some(Symbol::from_static("utf-8")),
+        ..Properties::default()
+    };
+    Message {
+        message_annotations: annotations,
+        properties: Some(properties),
+        body: Body::data(batch.body),
+        ..Message::default()
+    }
+}
+
+impl Hubs {
+    /// Who the peer is as a service, as things are. [`ErrorCode::Unauthorized`] where it is none.
+    pub(in crate::amqp) fn service(&self, services: &Arc<Services>) -> Result<Service> {
+        let (hub, caller) = self.credentials.service(services)?;
+        Ok(Service { services: Arc::clone(services), hub, caller })
+    }
+}
+
+impl Connection {
+    pub(super) fn attach_service_link(
+        &mut self,
+        attached: &Attached,
+        part: ServicePart,
+    ) -> std::result::Result<(), AmqpError> {
+        let service = self.hubs.service(&self.edge.services).map_err(|error| hub_error(&error))?;
+        let link = match (part, attached.role) {
+            (ServicePart::DeviceBound, Role::Receiver) => Link::Publisher(Publisher::new(Sink::Devices)),
+            (ServicePart::Feedback, Role::Sender) => {
+                let (receiving, ready, held) = Default::default();
+                let feedback = Feedback { service, receiving, ready, held, sent: 0 };
+                Link::Hub(HubLink::Feedback(Box::new(feedback)))
+            }
+            // Nothing comes on it as long as there is no upload of files.
+            (ServicePart::FileNotifications, Role::Sender) => Link::Hub(HubLink::FileNotifications),
+            _ => {
+                let text = "services send to /messages/devicebound, and receive from the others";
+                return Err(AmqpError::new(condition::NOT_ALLOWED, text));
+            }
+        };
+        let mut options = attached.agreed();
+        options.properties = attached.properties.clone();
+        let largest = self.edge.services.context.limits.cloud_message + ROOM;
+        options.max_message_size = Some(largest as u64);
+        self.links.insert(attached.link, link);
+        self.endpoint.accept_attach(attached.link, options);
+        if attached.role == Role::Receiver {
+            self.endpoint.grant(attached.link, CREDIT);
+        }
+        Ok(())
+    }
+
+    /// Looks for feedback, if the service gives credit, and sends what there is.
+    pub(super) fn pump_feedback(&mut self, id: LinkId) {
+        let Some(Link::Hub(HubLink::Feedback(link))) = self.links.get_mut(&id) else { return };
+        if let Some(batch) = &link.ready {
+            let tag = tag(batch.sequence, link.sent);
+            let payload = feedback_message(&link.service, batch.clone()).encode();
+            let outgoing = Outgoing { tag: &tag, message_format: 0, payload, settled: false };
+            let Ok(delivery) = self.endpoint.send(id, outgoing) else { return };
+            link.sent += 1;
+            link.held.extend(link.ready.take().map(|batch| (delivery, batch.lock_token)));
+        }
+        if link.receiving.is_some() || self.endpoint.credit(id) == 0 {
+            return;
+        }
+        let service = link.service.clone();
+        let (abort, registration) = AbortHandle::new_pair();
+        link.receiving = Some(abort);
+        let receiving = Abortable::new(async move { service.feedback().await }, registration);
+        self.work.push(Box::pin(async move {
+            match receiving.await {
+                Ok(received) => Done::Hub(HubDone::Feedback { link: id, received }),
+                Err(_) => Done::Nothing,
+            }
+        }));
+    }
+
+    /// Feedback was received, or there was none.
+    pub(super) fn feedback_received(&mut self, id: LinkId, received: Result<FeedbackBatch>) {
+        let Some(Link::Hub(HubLink::Feedback(link))) = self.links.get_mut(&id) else { return };
+        link.receiving = None;
+        match received {
+            Ok(batch) => {
+                link.ready = Some(batch);
+                self.pump_feedback(id);
+            }
+            Err(error) => self.detach_from_hub(id, &error),
+        }
+    }
+
+    /// A service gives credit, or wants it back: then what comes later comes without.
+    pub(super) fn feedback_wanted(&mut self, id: LinkId, drain: bool) {
+        let Some(Link::Hub(HubLink::Feedback(link))) = self.links.get_mut(&id) else { return };
+        if drain && link.ready.is_none() {
+            if let Some(receiving) = link.receiving.take() {
+                receiving.abort();
+            }
+            self.endpoint.drained(id);
+            return;
+        }
+        self.pump_feedback(id);
+    }
+
+    /// A service has settled feedback.
+    pub(super) fn feedback_settled(
+        &mut self,
+        id: LinkId,
+        (first, last): (DeliveryId, DeliveryId),
+        state: Option<&DeliveryState>,
+    ) {
+        let Some(Link::Hub(HubLink::Feedback(link))) = self.links.get_mut(&id) else { return };
+        let (settle, tokens) = (settlement(state), taken(&mut link.held, first, last));
+        let service = link.service.clone();
+        self.work.push(Box::pin(async move {
+            service.settle(&tokens, settle).await;
+            Done::Nothing
+        }));
+    }
+}
