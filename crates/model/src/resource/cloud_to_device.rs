@@ -105,7 +105,7 @@ impl fmt::Display for IsoDuration {
         if days > 0 {
             write!(f, "{days}D")?;
         }
-        if self.0 % DAY > 0 || days == 0 {
+        if !self.0.is_multiple_of(DAY) || days == 0 {
             f.write_str("T")?;
         }
         for (number, unit) in [(hours, 'H'), (minutes, 'M')] {
