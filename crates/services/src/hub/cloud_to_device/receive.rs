@@ -32,9 +32,10 @@ impl Hub {
         let patience = Duration::from_secs(self.context.limits.cloud_message_lock_seconds);
         let token = || Etag::new(&self.context.random.uuid().to_string());
         let messages = self.lock_messages(&hub.name, &queue, (by, patience), most, token).await?;
-        let next = match messages.is_empty() {
-            true => self.context.store.next_unlocked(&hub.name, &queue, self.context.clock.now()).await?,
-            false => None,
+        let next = if messages.is_empty() {
+            self.context.store.next_unlocked(&hub.name, &queue, self.context.clock.now()).await?
+        } else {
+            None
         };
         Ok(Received { messages, next })
     }
