@@ -144,9 +144,11 @@ impl Aggregator<'_> {
         let query = self.query;
         let common = query.group_by.iter().map(|path| walk(document, &path.segments, false).cloned());
         let totals = self.group(SortKey::ascending(common.collect()));
+        let mut grown = 0;
         for (aggregate, total) in query.aggregates().zip(totals) {
-            total.add(aggregate.path().and_then(|path| walk(document, &path.segments, false)));
+            grown += total.add(aggregate.path().and_then(|path| walk(document, &path.segments, false)));
         }
+        self.bytes += grown;
     }
 
     /// About how many bytes the groups take.

@@ -66,15 +66,18 @@ impl Total {
         }
     }
 
-    /// Adds a row, in which the function's path leads to this.
-    pub(crate) fn add(&mut self, value: Option<&Json>) {
+    /// Adds a row, in which the function's path leads to this; by how many bytes it has grown.
+    pub(crate) fn add(&mut self, value: Option<&Json>) -> usize {
+        let text = |value: &Json| value.as_str().map_or(0, str::len);
         match self {
             Self::Count(rows) => *rows += 1,
             Self::Best(wanted, best) => {
                 let value = value.filter(|value| !(value.is_null() || value.is_array() || value.is_object()));
                 let better = |value: &&Json| best.as_ref().is_none_or(|best| compare(value, best) == *wanted);
                 if let Some(value) = value.filter(better) {
+                    let before = best.as_ref().map_or(0, text);
                     *best = Some(value.clone());
+                    return text(value).saturating_sub(before);
                 }
             }
             Self::Sum(sum) | Self::Average(sum) => {
@@ -83,6 +86,7 @@ impl Total {
                 }
             }
         }
+        0
     }
 
     /// What it comes to; none where that is undefined, such as the average of nothing.

@@ -68,7 +68,7 @@ pub struct Hub {
     /// Live connections of devices.
     pub connections: Arc<Connections>,
     /// Devices that asked for faults.
-    refusing: fault_injection::Refusing,
+    faults: Arc<fault_injection::Faults>,
     /// Told of feedback that arrived, of whatever hub.
     feedback: tokio::sync::watch::Sender<u64>,
     /// Changes of desired properties and their notifications leave in one order per device.
@@ -83,8 +83,8 @@ impl Hub {
         let (routes, connections) =
             (PerResource::default(), Arc::new(Connections::new(Arc::clone(&context))));
         let feedback = tokio::sync::watch::Sender::new(0);
-        let refusing = fault_injection::Refusing::default();
-        Arc::new(Self { context, routes, connections, refusing, feedback, desired_order })
+        let faults = Arc::default();
+        Arc::new(Self { context, routes, connections, faults, feedback, desired_order })
     }
 
     /// Commits a change of a device or module. Where the answer was lost the change may be there all the same: whoever has the

@@ -186,7 +186,7 @@ pub(super) enum HubDone {
     /// The model that a device announced with a link is kept or not.
     Announced { seat: SeatId, asked: (Box<Attached>, Part), announced: Result<String> },
     /// A device whose credential ran out has another one or not.
-    Renewed { seat: SeatId, renewed: Result<Box<Caller>> },
+    Renewed { seat: SeatId, renewed: Result<(Arc<Resource>, Box<Caller>)> },
     /// Why a device must go is known.
     Ended { seat: SeatId, error: Box<AmqpError> },
     /// A request about a twin was carried out.

@@ -151,15 +151,13 @@ fn noun(path: &[String], method: &Method) -> Option<Noun> {
         [devices, id, rest @ ..] if is(devices, "devices") => match rest {
             [modules] if is(modules, "modules") => Some(Noun::Modules(id.clone())),
             [modules, module] if is(modules, "modules") => Some(Noun::Module(id.clone(), module.clone())),
+            [commands] if is(commands, "commands") => Some(Noun::Commands(id.clone())),
             _ => None,
         },
         [twins, id, rest @ ..] if is(twins, "twins") => twin_noun(id, rest),
         [statistics, of] if is(statistics, "statistics") && is(of, "devices") => Some(Noun::DeviceStatistics),
         [statistics, of] if is(statistics, "statistics") && is(of, "service") => {
             Some(Noun::ServiceStatistics)
-        }
-        [devices, id, commands] if is(devices, "devices") && is(commands, "commands") => {
-            Some(Noun::Commands(id.clone()))
         }
         [messages, rest @ ..] if is(messages, "messages") => match rest {
             [to] if is(to, "devicebound") => Some(Noun::Messages),

@@ -39,11 +39,10 @@ impl Query {
         Totals(self.aggregates().map(Total::of).collect())
     }
 
-    /// Adds a row to its group.
-    pub fn add(&self, totals: &mut Totals, bindings: &Bindings<'_>) {
-        for (aggregate, total) in self.aggregates().zip(&mut totals.0) {
-            total.add(aggregate.path().and_then(|path| at(path, bindings)));
-        }
+    /// Adds a row to its group; by how many bytes that has grown.
+    pub fn add(&self, totals: &mut Totals, bindings: &Bindings<'_>) -> usize {
+        let added = self.aggregates().zip(&mut totals.0);
+        added.map(|(aggregate, total)| total.add(aggregate.path().and_then(|path| at(path, bindings)))).sum()
     }
 
     /// The row of a group. What is undefined, such as the average of nothing, is left out.

@@ -25,7 +25,7 @@ const DELAY: &str = "AzIoTHub_FaultOperationDelayInSecs";
 const DURATION: &str = "AzIoTHub_FaultOperationDurationInSecs";
 /// The longest that is waited, and the longest that messages are refused.
 const LONGEST: u64 = 300;
-/// Devices whose messages are refused at the same time; more are not served so.
+/// Devices that wait for a fault, and those whose messages are refused, at the same time; more are not served so.
 const MOST: usize = 1000;
 
 /// What a device asks for.
@@ -43,8 +43,14 @@ enum Kind {
 }
 
 type Key = (ResourceName, DeviceAddress);
-/// Whose messages are refused, how, and until when.
-pub(super) type Refusing = Arc<DashMap<Key, (ErrorCode, Timestamp)>>;
+/// Devices that asked for faults.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    /// Those that wait for one: one each.
+    pending: DashMap<Key, ()>,
+    /// Whose messages are refused, how, and until when.
+    refusing: DashMap<Key, (ErrorCode, Timestamp)>,
+}
 
 impl Fault {
     /// What a message asks for, if it does.
@@ -69,50 +75,60 @@ impl Fault {
     }
 }
 
+impl Faults {
+    /// Whether the device may wait for one.
+    fn takes(&self, key: &Key) -> bool {
+        self.pending.len() < MOST && self.pending.insert(key.clone(), ()).is_none()
+    }
+
+    fn refuse(&self, context: &Context, key: Key, (code, duration): (ErrorCode, Duration)) {
+        let now = context.clock.now();
+        self.refusing.retain(|_, (_, until)| now < *until);
+        if self.refusing.len() < MOST {
+            self.refusing.insert(key, (code, now.plus(duration)));
+        }
+    }
+}
+
 impl Hub {
     /// Why the device's messages are refused at this moment, if it asked for that.
     pub(super) fn refusing(&self, hub: &Resource, id: &DeviceAddress) -> Option<Error> {
-        if self.refusing.is_empty() {
+        let refusing = &self.faults.refusing;
+        if refusing.is_empty() {
             return None;
         }
         let key = (hub.name.clone(), id.clone());
-        let (code, until) = *self.refusing.get(&key)?;
+        let (code, until) = *refusing.get(&key)?;
         if self.context.clock.now() < until {
             return Some(Error::new(code, "the device asked for this fault"));
         }
-        self.refusing.remove(&key);
+        refusing.remove(&key);
         None
     }
 
-    /// Does what the device asked for, once the time has come.
+    /// Does what the device asked for, once the time has come. While one is to come it asks for others in vain.
     pub(super) fn inject(&self, hub: &Resource, id: &DeviceAddress, fault: Fault) {
         tracing::debug!(hub = %hub.name, device = %id, ?fault, "a device asks for a fault");
         let (context, connections) = (Arc::clone(&self.context), Arc::clone(&self.connections));
-        let (refusing, key) = (Arc::clone(&self.refusing), (hub.name.clone(), id.clone()));
+        let (faults, key) = (Arc::clone(&self.faults), (hub.name.clone(), id.clone()));
         match fault.kind {
             // What it sends next is refused already.
             Kind::Refuse(code) if fault.delay.is_zero() => {
-                refuse(&context, &refusing, key, (code, fault.duration))
+                faults.refuse(&context, key, (code, fault.duration))
             }
-            kind => drop(tokio::spawn(async move {
+            kind if faults.takes(&key) => drop(tokio::spawn(async move {
                 tokio::time::sleep(fault.delay).await;
+                faults.pending.remove(&key);
                 match kind {
-                    Kind::Refuse(code) => refuse(&context, &refusing, key, (code, fault.duration)),
+                    Kind::Refuse(code) => faults.refuse(&context, key, (code, fault.duration)),
                     Kind::Close => {
                         let close = DeviceCommand::Close { reason: "the device asked for this fault".into() };
                         connections.deliver(&key.0, &key.1, close).await;
                     }
                 }
             })),
+            _ => {}
         }
-    }
-}
-
-fn refuse(context: &Context, refusing: &Refusing, key: Key, (code, duration): (ErrorCode, Duration)) {
-    let now = context.clock.now();
-    refusing.retain(|_, (_, until)| now < *until);
-    if refusing.len() < MOST {
-        refusing.insert(key, (code, now.plus(duration)));
     }
 }
 
@@ -123,6 +139,17 @@ mod tests {
     fn asking(properties: &[(&str, &str)]) -> Option<Fault> {
         let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Fault::of(&Telemetry { properties: properties.collect(), ..Telemetry::default() })
+    }
+
+    #[test]
+    fn a_device_waits_for_one_fault_and_not_all_devices_do() {
+        let key = |n: usize| {
+            let id = DeviceAddress::of(&format!("d{n}"), None).unwrap();
+            (ResourceName::parse("hub1").unwrap(), id)
+        };
+        let faults = Faults::default();
+        assert!(faults.takes(&key(0)) && !faults.takes(&key(0)));
+        assert_eq!((1..2 * MOST).filter(|n| faults.takes(&key(*n))).count(), MOST - 1);
     }
 
     #[test]

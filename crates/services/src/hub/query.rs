@@ -173,10 +173,10 @@ impl Hub {
                 if query.matches(&document) {
                     aggregator.add(&document);
                 }
-            }
-            if aggregator.bytes() > self.context.limits.query_memory {
-                let message = "the query has more groups than there is room for: narrow it down by WHERE";
-                return Err(Error::new(ErrorCode::QueryInvalid, message));
+                if aggregator.bytes() > self.context.limits.query_memory {
+                    let message = "the query has more groups than there is room for: narrow it down by WHERE";
+                    return Err(Error::new(ErrorCode::QueryInvalid, message));
+                }
             }
             after = next;
             if after.is_none() {

@@ -37,10 +37,20 @@ impl Hub {
         };
         let device = self.change_identity(hub, &id.clone().into(), if_match, change).await?;
         if device.identity.status == Status::Disabled {
+            let (own, reason) = (device.address(), "the device was disabled");
+            self.cut_off(hub, std::slice::from_ref(&own), reason).await;
             // Read only now: whatever module is made later finds its device disabled.
-            let modules = self.context.store.modules_of(&hub.name, &id).await?;
-            let ids: Vec<_> = std::iter::once(&device).chain(&modules).map(Device::address).collect();
-            self.cut_off(hub, &ids, "the device was disabled").await;
+            match self.context.store.modules_of(&hub.name, &id).await {
+                Ok(modules) => {
+                    let ids: Vec<_> = modules.iter().map(Device::address).collect();
+                    self.cut_off(hub, &ids, reason).await;
+                }
+                // The change is made: its modules are cut off as soon as they can be looked at.
+                Err(error) => {
+                    tracing::warn!(hub = %hub.name, device = %id, %error, "modules of a disabled device are looked at later");
+                    self.connections.look_later(&hub.name, &own);
+                }
+            }
         }
         Ok(device)
     }

@@ -30,9 +30,13 @@ impl Messages for PostgresStore {
             ORDER BY sequence LIMIT $4",
             filter.sql
         );
+        let word;
         let value: &(dyn ToSql + Sync) = match &filter.value {
             FilterValue::Number(number) => number,
-            FilterValue::Text(text) => text,
+            FilterValue::Text(wanted) => {
+                word = text(wanted);
+                &word
+            }
         };
         let queue = text(queue.as_str());
         many(&self.pool, &sql, &[&hub.as_str(), &queue, value, &(fetch(limit) - 1)], |row| read(row, 0)).await

@@ -149,7 +149,10 @@ impl Connection {
             }
         }
         let now = link.own.services.context.clock.now();
-        link.look |= link.next.is_some_and(|next| next <= now);
+        if link.next.is_some_and(|next| next <= now) {
+            // Said once: a link without credit would be woken for it for ever.
+            (link.look, link.next) = (true, None);
+        }
         let credit = usize::try_from(self.endpoint.credit(id)).unwrap_or(MOST).min(MOST);
         let begins = !link.begun && self.hubs.settling > 0;
         if link.receiving || link.giving > 0 || begins || credit == 0 {
@@ -252,8 +255,12 @@ pub(super) fn taken(held: &mut HashMap<DeliveryId, Etag>, first: DeliveryId, las
 }
 
 fn settling(own: Arc<Own>, link: LinkId, tokens: Vec<Etag>, settle: Settle) -> BoxFuture<'static, Done> {
+    // What the device said counts, also where the connection ends before it is done.
+    let done = tokio::spawn(async move { give_back(&own, &tokens, settle).await });
     Box::pin(async move {
-        give_back(&own, &tokens, settle).await;
+        if let Err(error) = done.await {
+            tracing::error!(%error, "messages could not be settled");
+        }
         Done::Hub(HubDone::GaveBack { link, settle })
     })
 }

@@ -77,8 +77,12 @@ impl Asking {
         let mut refused = Error::new(ErrorCode::Unauthorized, refused);
         for id in &self.ids {
             for (hub, token) in &self.tokens {
-                match self.services.hub.authenticate_device(hub, id, token).await {
-                    Ok((caller, _)) => return Ok((Arc::clone(hub), caller, id.clone())),
+                // As it is now: rights may have been taken since the token was put.
+                let Some(hub) = self.services.context.table.named(ResourceKind::Hub, &hub.name) else {
+                    continue;
+                };
+                match self.services.hub.authenticate_device(&hub, id, token).await {
+                    Ok((caller, _)) => return Ok((hub, caller, id.clone())),
                     Err(error) => refused = telling(refused, error),
                 }
             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use pollux_amqp::endpoint::{DeliveryId, LinkId};
 use pollux_amqp::performative::{DeliveryState, Error as AmqpError, condition};
+use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{Error, ErrorCode, Result};
 use pollux_services::Caller;
 
@@ -92,9 +93,19 @@ impl Connection {
         let Some(number) = number else { return };
         let Some(seat) = self.hubs.seats.get_mut(&number) else { return };
         seat.links.retain(|one| *one != id);
+        // Whoever has attached a second one of its kind before goes on with that.
+        let is = |left: &Link, kind: fn(&HubLink) -> bool| matches!(left, Link::Hub(link) if kind(link));
+        let another =
+            |kind| seat.links.iter().filter_map(|one| self.links.get(one)).any(|left| is(left, kind));
         match link {
-            Link::Hub(HubLink::Twin { .. }) => seat.twin.subscribed = false,
-            Link::Hub(HubLink::Methods { .. }) => seat.link.0.listens(false),
+            Link::Hub(HubLink::Twin { .. }) if !another(|link| matches!(link, HubLink::Twin { .. })) => {
+                seat.twin.subscribed = false;
+            }
+            Link::Hub(HubLink::Methods { .. })
+                if !another(|link| matches!(link, HubLink::Methods { .. })) =>
+            {
+                seat.link.0.listens(false);
+            }
             _ => {}
         }
         if seat.links.is_empty() {
@@ -126,35 +137,46 @@ impl Connection {
             let (number, own) = (*number, Arc::clone(&seat.own));
             let tokens = self.hubs.credentials.of_devices(std::slice::from_ref(&own.id));
             self.work.push(Box::pin(async move {
-                let renewed = renew(&own, tokens.into_iter().map(|(_, token)| token)).await.map(Box::new);
+                let renewed = renew(&own, tokens.into_iter().map(|(_, token)| token)).await;
                 Done::Hub(HubDone::Renewed { seat: number, renewed })
             }));
         }
     }
 
-    fn renewed(&mut self, number: SeatId, renewed: Result<Box<Caller>>) {
+    fn renewed(&mut self, number: SeatId, renewed: Result<(Arc<Resource>, Box<Caller>)>) {
         match (self.hubs.seats.get_mut(&number), renewed) {
-            (Some(seat), Ok(caller)) => {
+            (Some(seat), Ok((hub, caller))) => {
                 seat.renewing = false;
-                seat.own = Arc::new(Own { caller: *caller, ..(*seat.own).clone() });
+                seat.own = Arc::new(Own { hub, caller: *caller, ..(*seat.own).clone() });
             }
             (Some(_), Err(error)) => {
-                let error = AmqpError::new(condition::UNAUTHORIZED_ACCESS, error.message);
-                self.end_seat(number, &error);
+                // Where it cannot be known for now whether it may stay, it may come again.
+                let told = match error.code {
+                    ErrorCode::Unavailable => AmqpError::new(condition::LINK_DETACH_FORCED, error.message),
+                    _ => AmqpError::new(condition::UNAUTHORIZED_ACCESS, error.message),
+                };
+                self.end_seat(number, &told);
             }
             (None, _) => {}
         }
     }
 }
 
-/// A caller whose time is not over, by one of these tokens.
-async fn renew(own: &Own, tokens: impl Iterator<Item = pollux_model::sas::SasToken>) -> Result<Caller> {
+/// A caller whose time is not over, by one of these tokens, and the hub as it is now: its keys may be others.
+async fn renew(
+    own: &Own,
+    tokens: impl Iterator<Item = pollux_model::sas::SasToken>,
+) -> Result<(Arc<Resource>, Box<Caller>)> {
     let mut refused = Error::new(ErrorCode::Unauthorized, "what the device has shown has expired");
+    let Some(hub) = own.services.context.table.named(ResourceKind::Hub, &own.hub.name) else {
+        return Err(refused);
+    };
     for token in tokens {
-        match own.services.hub.authenticate_device(&own.hub, &own.id, &token).await {
+        match own.services.hub.authenticate_device(&hub, &own.id, &token).await {
             Ok((caller, _)) => {
                 let address = own.caller.address;
-                return Ok(address.into_iter().fold(caller, Caller::from_address));
+                let caller = address.into_iter().fold(caller, Caller::from_address);
+                return Ok((hub, Box::new(caller)));
             }
             Err(error) => refused = error,
         }

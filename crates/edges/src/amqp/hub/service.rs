@@ -288,8 +288,12 @@ impl Connection {
         let Some(Link::Hub(HubLink::Feedback(link))) = self.links.get_mut(&id) else { return };
         let (settle, tokens) = (settlement(state), taken(&mut link.held, first, last));
         let service = link.service.clone();
+        // Also where the connection ends before it is done.
+        let done = tokio::spawn(async move { service.settle(&tokens, settle).await });
         self.work.push(Box::pin(async move {
-            service.settle(&tokens, settle).await;
+            if let Err(error) = done.await {
+                tracing::error!(%error, "feedback could not be settled");
+            }
             Done::Nothing
         }));
     }

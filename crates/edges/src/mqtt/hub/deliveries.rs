@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use pollux_model::message::{LockedBy, QueuedMessage};
@@ -16,7 +17,7 @@ use tokio::task::AbortHandle;
 
 use super::{Own, devicebound};
 use crate::mqtt::mailbox::Mailbox;
-use crate::mqtt::session::{Close, Command, Receipt, Sent};
+use crate::mqtt::session::{Close, Command, Outbound, Receipt, Sent};
 
 /// Messages that a device may have in its hands.
 const WINDOW: usize = 16;
@@ -54,6 +55,8 @@ struct State {
 struct Held {
     sequence: i64,
     token: Etag,
+    /// The token that it was sent off under: the lock may be renewed before it is on its way.
+    receipt: Etag,
     bytes: usize,
     /// Under which the device acknowledges it.
     packet_id: Option<PacketId>,
@@ -83,14 +86,13 @@ impl State {
     }
 
     /// Takes a message in; whether it is to be sent. One that the device has already is not.
-    fn hold(&mut self, message: &QueuedMessage) -> bool {
+    fn hold(&mut self, message: &QueuedMessage, bytes: usize) -> bool {
         if let Some(held) = self.held.iter_mut().find(|held| held.sequence == message.sequence) {
             held.token = message.etag.clone();
             return false;
         }
-        let bytes = message.payload.len();
-        let (sequence, token) = (message.sequence, message.etag.clone());
-        self.held.push(Held { sequence, token, bytes, packet_id: None });
+        let (sequence, token, receipt) = (message.sequence, message.etag.clone(), message.etag.clone());
+        self.held.push(Held { sequence, token, receipt, bytes, packet_id: None });
         true
     }
 
@@ -130,7 +132,7 @@ impl Deliveries {
 
     /// How far a message came.
     pub(super) fn sent(self: &Arc<Self>, receipt: &Receipt, sent: Sent) {
-        let this = |held: &Held| held.token == *receipt;
+        let this = |held: &Held| held.receipt == *receipt;
         self.change(|state| match sent {
             Sent::Awaits(packet_id) => {
                 if let Some(held) = state.held.iter_mut().find(|held| this(held)) {
@@ -226,9 +228,12 @@ impl Deliveries {
         for message in messages {
             if state.ended {
                 state.settled.push((message.etag, Settle::Release));
-            } else if state.hold(&message) {
-                let receipt = message.etag.clone();
-                self.mailbox.put(Command::Follow(devicebound::publish(id, message), receipt));
+                continue;
+            }
+            let topic = devicebound::topic(id, &message);
+            if state.hold(&message, topic.len() + message.payload.len()) {
+                let payload = Bytes::from(message.payload);
+                self.mailbox.put(Command::Follow(Outbound { topic, payload }, message.etag));
             }
         }
         Ok(())

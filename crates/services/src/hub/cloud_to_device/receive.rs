@@ -31,9 +31,11 @@ impl Hub {
         let queue = MessageQueue::Device(id.clone());
         let patience = Duration::from_secs(self.context.limits.cloud_message_lock_seconds);
         let token = || Etag::new(&self.context.random.uuid().to_string());
+        // A lock that runs out between the two looks is in the second one.
+        let now = self.context.clock.now();
         let messages = self.lock_messages(&hub.name, &queue, (by, patience), most, token).await?;
         let next = if messages.is_empty() {
-            self.context.store.next_unlocked(&hub.name, &queue, self.context.clock.now()).await?
+            self.context.store.next_unlocked(&hub.name, &queue, now).await?
         } else {
             None
         };

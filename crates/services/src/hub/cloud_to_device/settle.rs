@@ -50,8 +50,10 @@ impl Hub {
             if told {
                 self.feedback_arrived().await;
             }
-            // A connection looks by itself for what it gives back.
-            if by_request && matches!(settle, Settle::Abandon | Settle::Release) {
+            // A connection looks by itself for what it abandons; what it releases it may leave to the next one.
+            if (by_request || settle == Settle::Release)
+                && matches!(settle, Settle::Abandon | Settle::Release)
+            {
                 self.connections.deliver(&hub.name, &id.clone().into(), DeviceCommand::MessageWaiting).await;
             }
             return Ok(());

@@ -89,12 +89,12 @@ impl<'q> Ordered<'q> {
         }
         let key = self.query.group_key(bindings);
         if let Some(totals) = self.groups.get_mut(&key) {
-            self.query.add(totals, bindings);
-            return Ok(());
+            let grown = self.query.add(totals, bindings);
+            return self.hold(grown);
         }
-        self.hold(key.size() + OVERHEAD)?;
         let mut totals = self.query.totals();
-        self.query.add(&mut totals, bindings);
+        let grown = self.query.add(&mut totals, bindings);
+        self.hold(key.size() + OVERHEAD + grown)?;
         self.groups.insert(key, totals);
         Ok(())
     }

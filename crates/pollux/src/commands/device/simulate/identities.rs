@@ -60,11 +60,12 @@ pub(super) async fn register(
                     let path = format!("/devices/{}", segment(&id));
                     let known = until_answered(async || rest.get(&path).send().await).await?;
                     let text = known.body["authentication"]["symmetricKey"]["primaryKey"].as_str();
-                    let key = text.and_then(Key::from_base64);
-                    (
-                        key.with_context(|| format!("'{id}' is there and has no key: use another --prefix"))?,
-                        false,
-                    )
+                    // What was made by a request whose answer was lost has the key that it was to have.
+                    let made = text == Some(key.reveal());
+                    let known = text.and_then(Key::from_base64);
+                    let known = known
+                        .with_context(|| format!("'{id}' is there and has no key: use another --prefix"))?;
+                    (known, made)
                 }
                 Some(error) => bail!("'{id}' cannot be registered: {}", error["errorStatus"]),
             };

@@ -46,7 +46,7 @@ impl Script {
             let lines: Vec<_> = errors.iter().take(10).map(ToString::to_string).collect();
             anyhow::anyhow!("the models are not valid:\n  {}", lines.join("\n  "))
         };
-        let models = parse(&documents, &Limits::default()).map_err(wrong)?;
+        let models = parse(&documents, &Limits::language()).map_err(wrong)?;
         let set = ModelSet::new().with(models).map_err(wrong)?;
         let id = match id {
             Some(id) => Dtmi::parse(id).with_context(|| format!("'{id}' is no model id"))?,

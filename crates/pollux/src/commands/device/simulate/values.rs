@@ -183,7 +183,7 @@ mod tests {
         let model = json!({
             "@id": "dtmi:x:All;1", "@type": "Interface", "@context": "dtmi:dtdl:context;4", "contents": contents,
         });
-        let set = ModelSet::new().with(parse(&[model], &Limits::default()).unwrap()).unwrap();
+        let set = ModelSet::new().with(parse(&[model], &Limits::language()).unwrap()).unwrap();
         let interface = set.get(&Dtmi::parse("dtmi:x:All;1").unwrap()).unwrap();
         let mut made = Values::default();
         for _ in 0..200 {
