@@ -13,9 +13,6 @@ use pollux_model::enrollment::{
 use pollux_model::event::{Checkpoint, OutboxEntry};
 use pollux_model::function::DeadLetter;
 use pollux_model::job::{Job, JobError, JobKind, JobProgress, JobStatus, Section};
-use pollux_model::message::{
-    Ack, LockedBy, MessageLock, MessageProperties, MessageQueue, MqttSession, QueuedMessage,
-};
 use pollux_model::registration::{Failure, Operation, Registration, RegistrationStatus, Substatus};
 use pollux_model::resource::{
     BuiltInEndpoint, CloudToDevice, Dps, EndpointTarget, EventHub, Events, Functions, Hub, LinkedHub, Policy,
@@ -23,6 +20,10 @@ use pollux_model::resource::{
 };
 use pollux_model::{DeviceId, Etag, Key, KeyPair, ModuleId, RegistrationId, ResourceName, Timestamp};
 use serde_json::{Map, Value, json};
+
+mod messages;
+
+pub use messages::{check_messages, free_message, message, mqtt_session, put_message};
 
 use crate::batch::{Expect, Write};
 use crate::functions::ConsumerKey;
@@ -411,51 +412,6 @@ pub fn job(id: &str) -> Job {
     }
 }
 
-/// A message to a device, in somebody's hands.
-#[must_use]
-pub fn message(device: &str, sequence: i64) -> QueuedMessage {
-    QueuedMessage {
-        queue: MessageQueue::Device(device_id(device)),
-        sequence,
-        etag: etag("q1"),
-        enqueued: moment(50),
-        expires: moment(3650),
-        lock: Some(MessageLock { until: moment(110), by: LockedBy::Connection }),
-        delivery_count: 2,
-        ack: Ack::Full,
-        generation_id: "638501".to_owned(),
-        system: MessageProperties {
-            message_id: Some("m-1".to_owned()),
-            correlation_id: Some("c-1".to_owned()),
-            user_id: Some("operator".to_owned()),
-            content_type: Some("application/json".to_owned()),
-            content_encoding: Some("utf-8".to_owned()),
-            expiry: Some(moment(3650)),
-        },
-        properties: vec![("Größe".to_owned(), "10 °C".to_owned()), ("b".to_owned(), String::new())],
-        payload: vec![0, 0xff, b'{'],
-    }
-}
-
-/// The same in nobody's hands.
-#[must_use]
-pub fn free_message(device: &str, sequence: i64) -> QueuedMessage {
-    QueuedMessage { lock: None, ..message(device, sequence) }
-}
-
-/// Puts a message, whatever is there.
-#[must_use]
-pub fn put_message(hub: &str, message: QueuedMessage) -> Write {
-    Write::PutMessage { hub: name(hub), message: Box::new(message), expect: Expect::Any }
-}
-
-/// What a device's connection left.
-#[must_use]
-pub fn mqtt_session(device: &str) -> MqttSession {
-    let subscriptions = vec![(format!("devices/{device}/messages/devicebound/#"), 1)];
-    MqttSession { device: device.to_owned(), subscriptions }
-}
-
 /// A secret.
 #[must_use]
 pub fn secret(scope: &str, id: &str) -> Secret {
@@ -565,16 +521,6 @@ pub async fn check_history(store: &dyn crate::store::Store) {
     let found =
         store.versions(&name("twins-one"), "room", None, None, 9).await.expect("the store can be read");
     assert_eq!(found.items, [past_twin("room", "d0", 2, 8)]);
-}
-
-/// Checks that the message and the session in [`everything`] are there.
-pub async fn check_messages(store: &dyn crate::store::Store) {
-    let (hub, why) = (name("hub-one"), "the store can be read");
-    let queue = MessageQueue::Device(device_id("Device-1"));
-    let found = store.messages(&hub, &queue, crate::messages::Which::All, 9).await.expect(why);
-    assert_eq!(found, [message("Device-1", 7)]);
-    let found = store.mqtt_session(&hub, "Device-1").await.expect(why);
-    assert_eq!(found, Some(mqtt_session("Device-1")));
 }
 
 /// Checks that the module in [`everything`] is there.
