@@ -147,6 +147,16 @@ fn groups_take_room() {
 }
 
 #[test]
+fn the_greatest_texts_take_room() {
+    let query = devices::parse("SELECT MAX(a), MIN(a) FROM devices").unwrap();
+    let mut aggregator = query.aggregator();
+    aggregator.add(&json!({"a": "x"}));
+    let few = aggregator.bytes();
+    aggregator.add(&json!({"a": "y".repeat(10_000)}));
+    assert!((few + 9_999..few + 20_000).contains(&aggregator.bytes()), "{few} {}", aggregator.bytes());
+}
+
+#[test]
 fn hints() {
     let hints =
         devices::parse("SELECT * FROM devices WHERE deviceId IN ['b', 'a'] AND tags.x = 1").unwrap().hints();

@@ -4,11 +4,13 @@ use pollux_amqp::endpoint::Outgoing;
 use pollux_amqp::performative::DeliveryState;
 use pollux_amqp::{Body, Message, MessageId, Properties, Symbol, Value};
 use pollux_model::device::{Authentication, Device as Registered};
+use pollux_model::message::MessageQueue;
 use pollux_model::resource::Resource;
-use pollux_model::{Clock as _, DeviceAddress, ManualClock, Timestamp, sas};
+use pollux_model::{Clock as _, DeviceAddress, DeviceId, ManualClock, Timestamp, sas};
 use pollux_services::Caller;
 use pollux_services::hub::cloud_to_device::CloudMessage;
 use pollux_services::hub::{DeviceInput, MethodInput, TwinInput};
+use pollux_store::messages::Which;
 use pollux_testkit::pki::Authority;
 use serde_json::json;
 
@@ -412,4 +414,34 @@ async fn messages_come_as_credit_is_given_and_what_is_not_settled_comes_again() 
     again.open().await;
     let link = again.attach_receiver(address).await;
     assert_eq!(next(&mut again, link, Some(DeliveryState::Accepted)).await, came("3", 1));
+}
+
+#[tokio::test]
+async fn what_a_device_accepts_is_done_though_it_hangs_up_at_once() {
+    let (world, _folder) = World::new().await;
+    let device = world.device("dev-1").await;
+    let message = CloudMessage { body: "once".into(), ..CloudMessage::default() };
+    world.services.hub.send_message(&Caller::admin(), &world.hub, "dev-1", message).await.unwrap();
+    let mut peer = world.connect(&device);
+    peer.open().await;
+    let link = peer.attach_receiver("/devices/dev-1/messages/devicebound").await;
+    peer.machine.grant(link, 1);
+    let delivery = loop {
+        if let Event::Delivery(delivery) = peer.next().await.unwrap() {
+            break delivery;
+        }
+    };
+    peer.machine.settle(link, delivery.id, DeliveryState::Accepted);
+    while let Some(output) = peer.machine.take_output() {
+        peer.stream.write_all(&output).await.unwrap();
+    }
+    drop(peer);
+    let queue = MessageQueue::Device(DeviceId::parse("dev-1").unwrap());
+    let emptied = async {
+        let store = &world.services.context.store;
+        while !store.messages(&world.hub.name, &queue, Which::All, 1).await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), emptied).await.expect("what was accepted is done");
 }
