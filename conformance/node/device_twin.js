@@ -46,6 +46,7 @@ scenario.case('reported properties arrive at the service, null removes', async (
 
 scenario.case('a desired property reaches the connected device', async () => {
   const pushed = new Promise((resolve) => twin.on('properties.desired.interval', resolve));
+  await report({ ready: true }); // answered after the client's wish to listen, which nothing tells of
   const { responseBody } = await registry.updateTwin(DEVICE, { tags: { floor: 2 }, properties: { desired: { interval: 9 } } }, '*');
   assert.equal(responseBody.properties.desired.interval, 9);
   assert.equal(await pushed, 9);

@@ -110,12 +110,13 @@ for (const [name, Transport] of Object.entries(TRANSPORTS)) {
     await module.open();
     const twin = await module.getTwin();
     assert.equal(twin.properties.desired.$version, 1);
+    // Before what is reported: the client does not say when it listens, but it asks in its order.
+    const pushed = new Promise((resolve) => twin.on('properties.desired.interval', resolve));
     await report(twin, { firmware: { version: '1.2' }, fan: true });
     await report(twin, { fan: null });
     const seen = await body(registry.getModuleTwin(D, moduleId));
     assert.deepEqual([seen.deviceId, seen.moduleId, seen.properties.reported.firmware], [D, moduleId, { version: '1.2' }]);
     assert.equal(seen.properties.reported.fan, undefined);
-    const pushed = new Promise((resolve) => twin.on('properties.desired.interval', resolve));
     const patch = { tags: { floor: 2 }, properties: { desired: { interval: 9 } } };
     const changed = await body(registry.updateModuleTwin(D, moduleId, patch, seen.etag));
     assert.deepEqual([changed.tags.floor, changed.properties.desired.interval], [2, 9]);
