@@ -41,6 +41,9 @@ use crate::accept::Admission;
 use crate::peer::Peer;
 use connection::Connection;
 
+/// Sessions of a connection: the SDK for Java begins one for each device that it multiplexes, up to a thousand, and one for
+/// their tokens, before it puts any (`AmqpsIotHubConnection.java`, `MultiplexingClient.java`).
+const SESSIONS: u16 = 1024;
 /// How long a connection may be without any token that holds (Azure closes such connections after a while too).
 const STRANGER: Duration = Duration::from_secs(60);
 /// How long one may be without a link to an event hub or `$management`. Azure closes such connections with the same words
@@ -61,6 +64,7 @@ impl Amqp {
         let bounds = &services.context.limits;
         let limits = Limits {
             max_message_size: bounds.event as u64,
+            max_sessions: SESSIONS,
             open_timeout: Duration::from_secs(bounds.handshake_timeout_seconds),
             ..Limits::default()
         };

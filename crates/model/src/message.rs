@@ -211,6 +211,14 @@ pub struct MqttSession {
     pub subscriptions: Vec<(String, u8)>,
 }
 
+impl MqttSession {
+    /// The device, or the one that the module belongs to.
+    #[must_use]
+    pub fn device_id(&self) -> &str {
+        self.device.split_once('/').map_or(&self.device, |(device, _)| device)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

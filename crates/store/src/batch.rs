@@ -101,7 +101,8 @@ pub enum Write {
     PutMessage { hub: ResourceName, message: Box<QueuedMessage>, expect: Expect },
     /// Removes a message.
     DeleteMessage { hub: ResourceName, queue: MessageQueue, sequence: i64, expect: Expect },
-    /// What a device's MQTT connection leaves to the next one.
+    /// What the MQTT connection of a device, or of a module, leaves to the next one. Refused where there is no such device
+    /// ([`Mismatch::Absent`]).
     PutMqttSession { hub: ResourceName, session: Box<MqttSession> },
     /// Forgets it.
     DeleteMqttSession { hub: ResourceName, device: String },

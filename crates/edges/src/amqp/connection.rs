@@ -265,6 +265,7 @@ impl Connection {
                     self.host = host;
                 }
                 self.endpoint.open(said_of_us(&self.edge.services.context.random.uuid().to_string()));
+                self.recognize();
             }
             Event::AttachRequested(attached) => self.attach(*attached),
             Event::Credit { link, drain, .. } => self.credited(link, drain),

@@ -76,6 +76,8 @@ pub(super) struct Hubs {
     last: SeatId,
     /// How often a certificate made nobody a device.
     refused: u32,
+    /// Whether the certificate is that of the device whose name it bears.
+    recognized: bool,
     /// Messages that are being settled: a link that begins takes back what earlier ones had, and not what is done.
     settling: usize,
 }
@@ -181,6 +183,8 @@ impl HubLink {
 pub(super) enum HubDone {
     /// SASL: a user name and password were looked at.
     Shown(Result<Box<Put>>),
+    /// Whether the certificate is that of a device is known.
+    Recognized(bool),
     /// A device was looked at, and has its place among the live connections or not.
     Entered { number: SeatId, entered: Result<Box<enter::Entered>> },
     /// The model that a device announced with a link is kept or not.
@@ -202,7 +206,7 @@ pub(super) enum HubDone {
 impl Hubs {
     /// Whether the peer has proved nothing here.
     pub(super) fn is_stranger(&self) -> bool {
-        self.credentials.is_empty() && self.seats.is_empty()
+        self.credentials.is_empty() && self.seats.is_empty() && !self.recognized
     }
 
     /// Who the device of a seat is.

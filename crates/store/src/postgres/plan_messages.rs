@@ -26,6 +26,8 @@ static SESSIONS: LazyLock<Noun> =
 
 /// Makes whoever else adds to the device's queue wait until this batch is committed, and whoever deletes the device.
 const DEVICE_STAYS: &str = "SELECT 1 FROM devices WHERE hub = $1 AND id = $2 FOR NO KEY UPDATE";
+/// Makes only the latter wait.
+const DEVICE_IS_KEPT: &str = "SELECT 1 FROM devices WHERE hub = $1 AND id = $2 FOR KEY SHARE";
 const ENQUEUE: &str =
     "INSERT INTO queued_messages (hub, queue, sequence, etag, expires, locked_until, held, document, payload)
     SELECT $1::text, $2::text, greatest($3::bigint, coalesce(max(sequence) + 1, $3::bigint)), $4::text, $5::bigint,
@@ -57,6 +59,7 @@ pub(super) fn write<'a>(steps: &mut Steps<'a, '_>, write: &'a Write, text: &'a s
             steps.delete(&MESSAGES, || message_key(hub, queue, *sequence), expect);
         }
         Write::PutMqttSession { hub, session } => {
+            steps.add(DEVICE_IS_KEPT, key(hub, session.device_id()), Wants::Row(Mismatch::Absent));
             steps.put(&SESSIONS, || key(hub, &session.device), vec![value(text)], &Expect::Any);
         }
         Write::DeleteMqttSession { hub, device } => {

@@ -116,6 +116,11 @@ fn read(row: &Row<'_>, first: usize) -> Result<QueuedMessage, StoreError> {
     Ok(QueuedMessage { sequence: row.get(first)?, payload: row.get(first + 2)?, ..message })
 }
 
+fn require_device(connection: &Connection, hub: &ResourceName, id: &str) -> Result<(), Refusal> {
+    let sql = "SELECT identity_etag FROM devices WHERE hub = ?1 AND id = ?2";
+    require(connection, sql, [hub.as_str(), id], &Expect::Present)
+}
+
 pub(super) fn enqueue(
     connection: &Connection,
     hub: &ResourceName,
@@ -123,13 +128,7 @@ pub(super) fn enqueue(
     text: &str,
     most: u32,
 ) -> Result<(), Refusal> {
-    let key = [hub.as_str(), message.queue.as_str()];
-    require(
-        connection,
-        "SELECT identity_etag FROM devices WHERE hub = ?1 AND id = ?2",
-        key,
-        &Expect::Present,
-    )?;
+    require_device(connection, hub, message.queue.as_str())?;
     let sql = "INSERT INTO queued_messages (hub, queue, sequence, etag, expires, locked_until, held, document, payload)
         SELECT ?1, ?2, max(?3, coalesce(max(sequence) + 1, ?3)), ?4, ?5, ?6, ?7, ?8, ?9
         FROM queued_messages WHERE hub = ?1 AND queue = ?2 HAVING count(*) < ?10";
@@ -203,6 +202,7 @@ pub(super) fn put_session(
     session: &MqttSession,
     text: &str,
 ) -> Result<(), Refusal> {
+    require_device(connection, hub, session.device_id())?;
     let sql = "INSERT INTO mqtt_sessions (hub, device, document) VALUES (?1, ?2, ?3)
         ON CONFLICT (hub, device) DO UPDATE SET document = excluded.document";
     Ok(execute(connection, sql, params![hub.as_str(), session.device.as_str(), text])?)

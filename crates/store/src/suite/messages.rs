@@ -118,6 +118,10 @@ pub(super) async fn what_goes_with_a_device(backend: Arc<dyn Backend>) {
     assert_eq!(sequences(&*store, "e", Which::All).await, [1]);
     let left = async |id| store.mqtt_session(&hub, id).await.expect("session");
     assert_eq!((left("d").await, left("e").await), (None, Some(mqtt_session("e"))));
+    // A connection that is told to go may still be keeping it.
+    assert_eq!(refused(&*store, [session("d")]).await, (0, Mismatch::Absent));
+    commit(&*store, [session("e/module")]).await;
+    assert_eq!(left("d").await, None);
     commit(&*store, [Write::DeleteMqttSession { hub: hub.clone(), device: "e".to_owned() }]).await;
     assert_eq!(left("e").await, None);
     let kept = store.messages(&hub, &MessageQueue::Feedback, Which::All, 9).await.expect("messages");

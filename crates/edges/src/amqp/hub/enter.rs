@@ -6,7 +6,7 @@ use pollux_amqp::endpoint::Attached;
 use pollux_amqp::performative::{Error as AmqpError, Role, SenderSettleMode, condition};
 use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::sas::SasToken;
-use pollux_model::{DeviceAddress, Error, ErrorCode, Result};
+use pollux_model::{DeviceAddress, DeviceId, Error, ErrorCode, Result};
 use pollux_services::hub::Connection as Seated;
 use pollux_services::{Caller, Services};
 
@@ -104,6 +104,22 @@ fn telling(before: Error, error: Error) -> Error {
 }
 
 impl Connection {
+    /// Whether a certificate is that of the device whose name it bears. It gives no right, but time: such a device may be
+    /// silent until it has something to send, and attaches its first link then (npm's azure-iot-device-amqp).
+    pub(in crate::amqp) fn recognize(&mut self) {
+        let services = Arc::clone(&self.edge.services);
+        let hub = services.context.table.serving(ResourceKind::Hub, &self.host);
+        let (Some(hub), true) = (hub, self.peer.shows()) else { return };
+        let peer = self.peer.clone();
+        self.work.push(Box::pin(async move {
+            let Some(Ok(chain)) = peer.chain() else { return Done::Nothing };
+            let name = chain.leaf().common_name().map(DeviceId::parse);
+            let Some(Ok(id)) = name else { return Done::Nothing };
+            let found = services.hub.authenticate_device_by_certificate(&hub, &id.into(), chain).await;
+            Done::Hub(HubDone::Recognized(found.is_ok()))
+        }));
+    }
+
     /// A peer asks for a link of a hub.
     pub(in crate::amqp) fn attach_to_hub(
         &mut self,

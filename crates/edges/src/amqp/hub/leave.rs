@@ -18,6 +18,10 @@ impl Connection {
     pub(in crate::amqp) fn hub_done(&mut self, done: HubDone) {
         match done {
             HubDone::Shown(put) => self.hub_shown(put),
+            HubDone::Recognized(recognized) => {
+                self.hubs.recognized = recognized;
+                self.known();
+            }
             HubDone::Entered { number, entered } => self.entered(number, entered),
             HubDone::Announced { seat, asked, announced } => self.announced(seat, asked, announced),
             HubDone::Renewed { seat, renewed } => self.renewed(seat, renewed),

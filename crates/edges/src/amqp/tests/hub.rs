@@ -9,7 +9,7 @@ use pollux_model::resource::Resource;
 use pollux_model::{Clock as _, DeviceAddress, DeviceId, ManualClock, Timestamp, sas};
 use pollux_services::Caller;
 use pollux_services::hub::cloud_to_device::CloudMessage;
-use pollux_services::hub::{DeviceInput, MethodInput, TwinInput};
+use pollux_services::hub::{AuthenticationInput, DeviceInput, MethodInput, TwinInput};
 use pollux_store::messages::Which;
 use pollux_testkit::pki::Authority;
 use serde_json::json;
@@ -335,6 +335,53 @@ async fn who_shows_nothing_gets_no_link_and_a_certificate_is_not_looked_at_for_e
             assert_eq!(peer.detached(link).await, condition::UNAUTHORIZED_ACCESS.as_str());
         }
         assert!(!world.is_connected("dev-1").await);
+    }
+}
+
+#[tokio::test]
+async fn a_device_with_a_certificate_may_be_silent_until_it_has_something_to_send() {
+    let (world, _folder) = World::new().await;
+    let now = world.clock.now().as_secs();
+    let [own, other] = ["dev-1", "dev-2"].map(|name| Authority::root("its own", now, |_| {}).leaf(name, |_| {}));
+    let thumbprint = pollux_x509::Certificate::from_der(&own.der).unwrap().sha256_thumbprint();
+    let registered = DeviceInput {
+        id: "dev-1".to_owned(),
+        status: None,
+        status_reason: None,
+        authentication: Some(AuthenticationInput::SelfSigned { primary: Some(thumbprint), secondary: None }),
+        iot_edge: false,
+    };
+    world.services.hub.create_device(&Caller::admin(), &world.hub, registered).await.unwrap();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    let connect = |leaf: pollux_testkit::pki::Leaf| {
+        let who = crate::peer::Peer::showing(address, vec![leaf.der]);
+        let (services, folder) = (Arc::clone(&world.services), tempfile::tempdir().unwrap());
+        Peer::connect_from(who, services, folder, Credentials::Anonymous, Limits::default())
+    };
+    let mut device = connect(own);
+    device.open().await;
+    let mut stranger = connect(other);
+    stranger.open().await;
+    tokio::time::pause();
+    assert_eq!(stranger.closed().await, (condition::UNAUTHORIZED_ACCESS.as_str().to_owned(), STRANGER.as_secs()));
+    let hour = Duration::from_secs(3600);
+    assert!(tokio::time::timeout(hour, device.closed()).await.is_err());
+    let events = device.attach_sender("/devices/dev-1/messages/events").await;
+    assert_eq!(device.sent(events, &said("at last")).await, None);
+}
+
+#[tokio::test]
+async fn a_session_may_be_begun_for_each_of_a_thousand_devices_before_any_is_known() {
+    let (world, _folder) = World::new().await;
+    let limits = Limits { max_sessions: 2000, ..Limits::default() };
+    let (services, folder) = (Arc::clone(&world.services), tempfile::tempdir().unwrap());
+    let mut peer = Peer::connect(services, folder, Credentials::Anonymous, limits);
+    assert!(matches!(peer.next().await, Some(Event::Opened(_))));
+    for _ in 0..=1000 {
+        peer.machine.begin_session().unwrap();
+    }
+    for _ in 0..=1000 {
+        assert!(matches!(peer.next().await, Some(Event::SessionBegun(_))));
     }
 }
 

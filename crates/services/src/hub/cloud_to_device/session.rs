@@ -4,10 +4,11 @@
 use pollux_model::message::MqttSession;
 use pollux_model::resource::Resource;
 use pollux_model::{DeviceAddress, Result};
-use pollux_store::{Batch, Write};
+use pollux_store::{Batch, CommitError, Write};
 
 use super::Hub;
 use crate::caller::Caller;
+use crate::hub::no_device;
 
 impl Hub {
     /// What the device's last connection left.
@@ -38,6 +39,9 @@ impl Hub {
             }
             None => Write::DeleteMqttSession { hub, device },
         };
-        Ok(self.context.store.commit(Batch::from(write)).await?)
+        match self.context.store.commit(Batch::from(write)).await {
+            Err(CommitError::Expectation { .. }) => Err(no_device(&id.device)),
+            done => Ok(done?),
+        }
     }
 }
