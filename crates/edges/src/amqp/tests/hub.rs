@@ -342,7 +342,8 @@ async fn who_shows_nothing_gets_no_link_and_a_certificate_is_not_looked_at_for_e
 async fn a_device_with_a_certificate_may_be_silent_until_it_has_something_to_send() {
     let (world, _folder) = World::new().await;
     let now = world.clock.now().as_secs();
-    let [own, other] = ["dev-1", "dev-2"].map(|name| Authority::root("its own", now, |_| {}).leaf(name, |_| {}));
+    let [own, other] =
+        ["dev-1", "dev-2"].map(|name| Authority::root("its own", now, |_| {}).leaf(name, |_| {}));
     let thumbprint = pollux_x509::Certificate::from_der(&own.der).unwrap().sha256_thumbprint();
     let registered = DeviceInput {
         id: "dev-1".to_owned(),
@@ -363,7 +364,10 @@ async fn a_device_with_a_certificate_may_be_silent_until_it_has_something_to_sen
     let mut stranger = connect(other);
     stranger.open().await;
     tokio::time::pause();
-    assert_eq!(stranger.closed().await, (condition::UNAUTHORIZED_ACCESS.as_str().to_owned(), STRANGER.as_secs()));
+    assert_eq!(
+        stranger.closed().await,
+        (condition::UNAUTHORIZED_ACCESS.as_str().to_owned(), STRANGER.as_secs())
+    );
     let hour = Duration::from_secs(3600);
     assert!(tokio::time::timeout(hour, device.closed()).await.is_err());
     let events = device.attach_sender("/devices/dev-1/messages/events").await;
