@@ -58,6 +58,15 @@ scenario.case('a receiver on the hub is sent on to its built-in endpoint', async
   compatible = `Endpoint=sb://${error.info.hostname}/;EntityPath=${name};SharedAccessKeyName=${policy.SharedAccessKeyName};SharedAccessKey=${policy.SharedAccessKey}`;
 }, { needed: true });
 
+scenario.case('so is a sender, which gets no credit before: older clients send requests on one first', async () => {
+  const connection = await connected(sas(`${hub.hostName}/messages/events`));
+  await assert.rejects(
+    connection.createSender({ target: { address: '/messages/events/$management' } }),
+    (error) => error.condition === 'amqp:link:redirect',
+  );
+  await connection.close();
+});
+
 scenario.case('so is one on a partition', async () => {
   const error = await end('messages/events/ConsumerGroups/$Default/Partitions/0');
   assert.equal(error.condition, 'amqp:link:redirect');

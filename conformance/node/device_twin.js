@@ -63,6 +63,15 @@ scenario.case('SELECT * FROM devices finds it by tag', async () => {
   assert.deepEqual(result.map((row) => row.deviceId), [DEVICE]);
 });
 
+scenario.case('null takes away all tags, or all desired properties, and the device is told', async () => {
+  const whole = new Promise((resolve) => twin.on('properties.desired', (delta) => delta.interval === null && resolve(delta)));
+  const { responseBody } = await registry.updateTwin(DEVICE, { tags: null, properties: { desired: null } }, '*');
+  assert.deepEqual(responseBody.tags, {});
+  const { $metadata, $version, ...left } = responseBody.properties.desired;
+  assert.deepEqual(left, {});
+  assert.deepEqual(await whole, { interval: null, $version });
+});
+
 scenario.case('a message with properties of every kind is taken', async () => {
   const message = new Message(Buffer.from([0, 255, 128]));
   message.messageId = 'm1';

@@ -90,7 +90,7 @@ def _():
     equal(desired.get(timeout=10)["interval"], 5)
     refuses(lambda: registry.update_module_twin(DEVICE, "m", patch, twin.etag), status=412)
     replaced = registry.replace_module_twin(DEVICE, "m", Twin(tags={}, properties=TwinProperties(desired={"rate": 1})))
-    equal((replaced.tags, "interval" in replaced.properties.desired), ({}, False))
+    equal((replaced.tags, "interval" in replaced.properties.desired), (None, False))
     told = desired.get(timeout=10)
     equal((told["rate"], told["interval"]), (1, None))
     equal(registry.get_twin(DEVICE).properties.desired.get("rate"), None)

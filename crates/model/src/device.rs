@@ -51,6 +51,12 @@ pub struct Identity {
     /// Of a module: who looks after it, in the operator's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed_by: Option<String>,
+    /// Of an edge device: the scope that it is the head of. Of another: that of the edge device whose child it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_scope: Option<String>,
+    /// The scopes of the edge devices right above it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parent_scopes: Vec<String>,
 }
 
 /// Which provisioning service registered a device, and under which id.

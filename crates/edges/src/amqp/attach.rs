@@ -76,6 +76,9 @@ impl Connection {
             let text = "name an event hub in the target's address: there is no anonymous relay";
             return Err(AmqpError::new(condition::NOT_IMPLEMENTED, text));
         };
+        if self.sent_on(attached, address)? {
+            return Ok(());
+        }
         let (link, credit) = match Node::of(address) {
             Some(node) => (Link::Requests(node), request::CREDIT),
             None => {
@@ -108,9 +111,7 @@ impl Connection {
         let Some(address) = address else {
             return Err(AmqpError::new(condition::INVALID_FIELD, "the source has no address"));
         };
-        if let Some(there) = self.edge.services.events.at_built_in(&self.host, self.claims.all(), address) {
-            let path = there.map_err(|error| amqp_error(&error))?;
-            self.redirect(attached, &path);
+        if self.sent_on(attached, address)? {
             return Ok(());
         }
         if let Some(node) = Node::of(address) {
@@ -125,6 +126,18 @@ impl Connection {
             return Ok(());
         }
         self.consumer(attached, address).map_err(|error| amqp_error(&error))
+    }
+
+    /// Sends whoever wants a hub's built-in endpoint of the hub itself on to it, on links of both directions: npm's
+    /// @azure/event-hubs asks for one to send requests on first. True where that was so.
+    fn sent_on(&mut self, attached: &Attached, address: &str) -> std::result::Result<bool, AmqpError> {
+        let events = &self.edge.services.events;
+        let Some(there) = events.at_built_in(&self.host, self.claims.all(), address) else {
+            return Ok(false);
+        };
+        let path = there.map_err(|error| amqp_error(&error))?;
+        self.redirect(attached, &path);
+        Ok(true)
     }
 
     /// Sends a client of a hub on to the hub's built-in endpoint, at this same server, as IoT Hub does (`hostname` and

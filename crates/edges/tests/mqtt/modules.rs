@@ -148,7 +148,7 @@ async fn a_modules_twin_and_methods_are_its_own() {
     let (hub, admin) = (world.resource(ResourceKind::Hub), Caller::admin());
     for whose in ["d1", "d1/m1"] {
         let desired = json!({ "whose": whose }).as_object().cloned();
-        let input = TwinInput { desired, tags: None };
+        let input = TwinInput { desired, ..TwinInput::default() };
         world.services.hub.patch_twin(&admin, &hub, &address(whose), input, None).await.unwrap();
     }
     let (topic, payload) = module.message().await;

@@ -152,7 +152,14 @@ impl World {
 }
 
 fn input(id: &str, status: Option<Status>) -> DeviceInput {
-    DeviceInput { id: id.to_owned(), status, status_reason: None, authentication: None, iot_edge: false }
+    DeviceInput {
+        id: id.to_owned(),
+        status,
+        status_reason: None,
+        authentication: None,
+        iot_edge: false,
+        scopes: pollux_services::hub::Scopes::default(),
+    }
 }
 
 /// A device, or a module as `device/module`.

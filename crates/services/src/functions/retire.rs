@@ -141,6 +141,7 @@ mod tests {
             status_reason: None,
             authentication: None,
             iot_edge: false,
+            scopes: crate::hub::Scopes::default(),
         };
         world.services.hub.create_device(&Caller::admin(), &hub, input).await.unwrap();
         let (functions, app) =

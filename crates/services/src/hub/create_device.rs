@@ -8,6 +8,7 @@ use pollux_store::{Batch, CommitError, Expect, Mismatch, Write};
 use serde_json::Map;
 
 use super::Hub;
+use super::edge_device::{Scopes, own_scope};
 use super::hub_event::{Lifecycle, lifecycle};
 use crate::caller::{Caller, Right};
 
@@ -24,12 +25,14 @@ pub struct DeviceInput {
     pub authentication: Option<AuthenticationInput>,
     /// An edge device.
     pub iot_edge: bool,
+    /// Where it stands among edge devices.
+    pub scopes: Scopes,
 }
 
 /// How a device proves who it is, as a client writes it.
 #[derive(Debug, Clone)]
 pub enum AuthenticationInput {
-    /// Keys in base64; those absent are kept, or made.
+    /// Keys in base64; those absent are kept, or made; those that are empty are made anew.
     Sas {
         /// The primary key.
         primary: Option<String>,
@@ -56,6 +59,8 @@ impl Hub {
         let mut device = self.new_device(id, authentication, input.iot_edge);
         device.identity.status = input.status.unwrap_or(Status::Enabled);
         device.identity.status_reason = checked_reason(input.status_reason)?;
+        self.check_scopes(hub, &input.scopes, None).await?;
+        input.scopes.give(&device.id, &mut device.identity)?;
         match self.commit_new(hub, &device).await {
             Ok(()) => Ok(device),
             Err(CommitError::Expectation { mismatch: Mismatch::Exists, .. }) => {
@@ -67,7 +72,17 @@ impl Hub {
 
     /// Commits a device or module that must not be there, with the event that tells of it.
     pub(super) async fn commit_new(&self, hub: &Resource, device: &Device) -> Result<(), CommitError> {
-        let mut batch = Batch::from(Write::PutDevice {
+        let mut batch = Batch::new();
+        self.plan_birth(hub, device, &mut batch);
+        for module in self.edge_modules(device) {
+            self.plan_birth(hub, &module, &mut batch);
+        }
+        self.context.store.commit(batch).await
+    }
+
+    /// The writes that make a device or module that must not be there.
+    pub(super) fn plan_birth(&self, hub: &Resource, device: &Device, batch: &mut Batch) {
+        batch.writes.push(Write::PutDevice {
             hub: hub.name.clone(),
             device: Box::new(device.clone()),
             identity: Expect::Absent,
@@ -75,7 +90,6 @@ impl Hub {
         });
         let event = lifecycle(hub, device, Lifecycle::Created, self.context.clock.now());
         batch.writes.extend(self.outbox(hub, event, Some(device)));
-        self.context.store.commit(batch).await
     }
 
     /// An enabled device that was never seen before.
@@ -95,6 +109,8 @@ impl Hub {
             iot_edge,
             provisioned_by: None,
             managed_by: None,
+            device_scope: None,
+            parent_scopes: Vec::new(),
         };
         let side = || TwinCollection {
             version: 1,
@@ -110,7 +126,9 @@ impl Hub {
             desired: side(),
             reported: side(),
         };
-        Device { id, module: None, identity, twin }
+        let mut device = Device { id, module: None, identity, twin };
+        device.identity.device_scope = iot_edge.then(|| own_scope(&device));
+        device
     }
 
     /// Etags of identities are base64 of decimal digits, as the real service's are.
@@ -129,13 +147,18 @@ impl Hub {
             Some(Authentication::Sas { keys }) => keys.clone(),
             _ => KeyPair::generate(&*self.context.random),
         };
+        // An empty key asks for a new one (`iothub_device_key_regenerate` of the Azure CLI's extension).
+        let chosen = |given: Option<String>, kept: Key, name| match given.as_deref() {
+            Some("") => Ok(KeyPair::generate(&*self.context.random).primary),
+            _ => Ok::<_, Error>(key(given, name)?.unwrap_or(kept)),
+        };
         match input {
             None => Ok(before.cloned().unwrap_or_else(|| Authentication::Sas { keys: made() })),
             Some(AuthenticationInput::Sas { primary, secondary }) => {
                 let made = made();
                 let keys = KeyPair {
-                    primary: key(primary, "primaryKey")?.unwrap_or(made.primary),
-                    secondary: key(secondary, "secondaryKey")?.unwrap_or(made.secondary),
+                    primary: chosen(primary, made.primary, "primaryKey")?,
+                    secondary: chosen(secondary, made.secondary, "secondaryKey")?,
                 };
                 Ok(Authentication::Sas { keys })
             }
@@ -170,7 +193,7 @@ pub(super) fn checked_reason(reason: Option<String>) -> Result<Option<String>> {
 }
 
 fn key(text: Option<String>, name: &str) -> Result<Option<Key>> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let Some(text) = text else { return Ok(None) };
     Key::from_base64(&text)
         .map(Some)
         .ok_or_else(|| Error::invalid(format!("{name} must be base64 of 16 to 64 bytes")))

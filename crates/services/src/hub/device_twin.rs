@@ -6,7 +6,7 @@ use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
 use pollux_model::{DeviceAddress, Result};
 use serde_json::{Map, Value, json};
 
-use super::{Hub, Presence};
+use super::{Hub, Presence, place};
 use crate::caller::{Caller, Right};
 
 impl Hub {
@@ -49,12 +49,17 @@ pub fn twin_document(device: &Device, Presence { since, messages }: Presence) ->
         "x509Thumbprint": {"primaryThumbprint": primary, "secondaryThumbprint": secondary},
         "modelId": twin.model_id,
         "version": twin.version,
-        "tags": twin.tags,
         "properties": {"desired": side(&twin.desired), "reported": side(&twin.reported)},
     });
+    if !twin.tags.is_empty() {
+        document["tags"] = json!(twin.tags);
+    }
     match &device.module {
         Some(module) => document["moduleId"] = json!(module),
-        None => document["capabilities"] = json!({"iotEdge": identity.iot_edge}),
+        None => {
+            document["capabilities"] = json!({"iotEdge": identity.iot_edge});
+            place(identity, &mut document);
+        }
     }
     document
 }

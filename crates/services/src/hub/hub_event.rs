@@ -239,7 +239,8 @@ pub(super) fn encode(event: &HubEvent) -> Bytes {
     };
     Message {
         message_annotations: annotations,
-        properties: Some(properties),
+        // Python's client takes a section that says nothing for one that says something.
+        properties: (properties != Properties::default()).then_some(properties),
         application_properties: application,
         body: Body::data(event.body.clone()),
         ..Message::default()

@@ -21,6 +21,17 @@ pub struct TwinInput {
     pub tags: Option<Map<String, Value>>,
     /// Desired properties, without `$metadata` and `$version`.
     pub desired: Option<Map<String, Value>>,
+    /// Which parts a patch takes away: `null` does to a whole part what it does to a member.
+    pub removed: Removed,
+}
+
+/// Parts of a twin that are `null` in a patch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// All tags.
+    pub tags: bool,
+    /// All desired properties.
+    pub desired: bool,
 }
 
 /// What a change of desired properties means to the device.
@@ -85,6 +96,10 @@ impl Hub {
                 ));
             }
             let (identity, twin) = (before.identity.etag.clone(), before.twin.etag.clone());
+            let tags = match input.removed.tags {
+                true if mode == Mode::Patch => Some(difference(&before.twin.tags, &Map::new())),
+                _ => input.tags.clone(),
+            };
             let (device, desired) = self.changed(before, &input, mode)?;
             let mut batch = Batch::from(Write::PutDevice {
                 hub: hub.name.clone(),
@@ -95,7 +110,7 @@ impl Hub {
             let event = twin_changed(
                 hub,
                 &device,
-                input.tags.as_ref(),
+                tags.as_ref(),
                 desired.as_ref(),
                 mode == Mode::Replace,
                 self.context.clock.now(),
@@ -123,17 +138,13 @@ impl Hub {
     ) -> Result<(Device, Option<DesiredChange>)> {
         let now = self.context.clock.now();
         let twin = &mut device.twin;
-        match (&input.tags, mode) {
-            (Some(tags), Mode::Patch) => merge_plain(&mut twin.tags, tags),
-            (tags, Mode::Replace) => {
-                twin.tags.clear();
-                merge_plain(&mut twin.tags, tags.as_ref().unwrap_or(&Map::new()));
-            }
-            (None, Mode::Patch) => {}
+        if mode == Mode::Replace || input.removed.tags {
+            twin.tags.clear();
         }
+        merge_plain(&mut twin.tags, input.tags.as_ref().unwrap_or(&Map::new()));
         let patch = match (&input.desired, mode) {
-            (desired, Mode::Patch) => desired.clone(),
-            (desired, Mode::Replace) => {
+            (desired, Mode::Patch) if !input.removed.desired => desired.clone(),
+            (desired, _) => {
                 let mut after = Map::new();
                 merge_plain(&mut after, desired.as_ref().unwrap_or(&Map::new()));
                 Some(difference(&twin.desired.properties, &after))

@@ -63,6 +63,9 @@ impl Hub {
         if created {
             let event = lifecycle(hub, &device, Lifecycle::Created, self.context.clock.now());
             batch.writes.extend(self.outbox(hub, event, Some(&device)));
+            for module in self.edge_modules(&device) {
+                self.plan_birth(hub, &module, &mut batch);
+            }
         }
         Ok(batch)
     }
@@ -128,7 +131,8 @@ impl Hub {
         let mut desired = twin.desired.properties.clone();
         merge_plain(&mut desired, &initial.desired);
         let patch = difference(&twin.desired.properties, &desired);
-        if tags == twin.tags && patch.is_empty() {
+        let told = desired != twin.desired.properties;
+        if tags == twin.tags && !told {
             return Ok(device);
         }
         twin_rules::check_size("initialTwin.tags", &tags, self.context.limits.device_twin_tags)?;
@@ -138,7 +142,7 @@ impl Hub {
             self.context.limits.device_twin_properties,
         )?;
         twin.tags = tags;
-        if !patch.is_empty() {
+        if told {
             let side = &mut twin.desired;
             side.version += 1;
             merge(

@@ -77,7 +77,8 @@ pub(super) fn merge_plain(target: &mut Map<String, Value>, patch: &Map<String, V
     }
 }
 
-/// The patch that leads from `before` to `after`: what a replacement means to a device that follows changes.
+/// The patch that leads from `before` to `after`: what a replacement means to a device that follows changes. Values are not
+/// compared: what stays is named again, as the real service names it (issue 954 of Azure/azure-iot-sdk-csharp).
 pub(super) fn difference(before: &Map<String, Value>, after: &Map<String, Value>) -> Map<String, Value> {
     let mut patch = Map::new();
     for key in before.keys().filter(|key| !after.contains_key(*key)) {
@@ -85,7 +86,6 @@ pub(super) fn difference(before: &Map<String, Value>, after: &Map<String, Value>
     }
     for (key, value) in after {
         match (before.get(key), value) {
-            (Some(old), new) if old == new => {}
             (Some(Value::Object(old)), Value::Object(new)) => {
                 patch.insert(key.clone(), Value::Object(difference(old, new)));
             }

@@ -23,6 +23,8 @@ impl Hub {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::RegistryWrite))?;
         let id = DeviceId::parse(&input.id)?;
         let reason = checked_reason(input.status_reason)?;
+        let before = self.existing(hub, &id).await?;
+        self.check_scopes(hub, &input.scopes, Some(&before.identity)).await?;
         let change = |identity: &mut Identity| {
             identity.authentication =
                 self.authentication(input.authentication.clone(), Some(&identity.authentication))?;
@@ -33,9 +35,15 @@ impl Hub {
             }
             identity.status_reason.clone_from(&reason);
             identity.iot_edge = input.iot_edge;
-            Ok(())
+            input.scopes.give(&id, identity)
         };
         let device = self.change_identity(hub, &id.clone().into(), if_match, change).await?;
+        for module in self.edge_modules(&device).into_iter().filter(|_| !before.identity.iot_edge) {
+            match self.commit_new(hub, &module).await {
+                Ok(()) | Err(CommitError::Expectation { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         if device.identity.status == Status::Disabled {
             let (own, reason) = (device.address(), "the device was disabled");
             self.cut_off(hub, std::slice::from_ref(&own), reason).await;

@@ -39,6 +39,7 @@ async fn with_enrichments() -> World {
     let patch = TwinInput {
         tags: fields(json!({ "site": "north" })),
         desired: fields(json!({ "limits": { "max": 7 } })),
+        ..TwinInput::default()
     };
     world
         .services

@@ -11,7 +11,9 @@ use pollux_model::{DeviceAddress, Error, ErrorCode, Etag, Key};
 use pollux_services::Caller;
 use pollux_services::caller::Identity;
 use pollux_services::hub::telemetry::Telemetry;
-use pollux_services::hub::{AuthenticationInput, DeviceCommand, DeviceInput, DeviceLink, DeviceRow};
+use pollux_services::hub::{
+    AuthenticationInput, DeviceCommand, DeviceInput, DeviceLink, DeviceRow, TwinInput,
+};
 use pollux_services::provisioning::Expect;
 use pollux_services::resources::CertificateHolder;
 use pollux_store::{Batch, Write};
@@ -42,7 +44,14 @@ impl DeviceLink for Link {
 }
 
 pub(crate) fn input(id: &str) -> DeviceInput {
-    DeviceInput { id: id.into(), status: None, status_reason: None, authentication: None, iot_edge: false }
+    DeviceInput {
+        id: id.into(),
+        status: None,
+        status_reason: None,
+        authentication: None,
+        iot_edge: false,
+        scopes: pollux_services::hub::Scopes::default(),
+    }
 }
 
 pub(crate) async fn create(world: &World, id: &str) {
@@ -294,7 +303,7 @@ async fn a_message_goes_once_to_each_endpoint_that_wants_it() {
         assert_eq!(after, (before.0 + 1, before.1 + usize::from(hot), before.2 + 1));
     }
     let tags = json!({ "site": "oven" }).as_object().unwrap().clone();
-    let patch = pollux_services::hub::TwinInput { tags: Some(tags), desired: None };
+    let patch = TwinInput { tags: Some(tags), ..TwinInput::default() };
     world.services.hub.patch_twin(&world.admin, &world.hub(), &id("d"), patch, None).await.unwrap();
     let before = world.events("hot").await.len();
     world.send("d", &json!({ "Temperature": 1 })).await;
@@ -406,7 +415,7 @@ async fn queries_see_every_write_and_come_in_pages() {
     for at in 0..7 {
         create(&world, &format!("d{at}")).await;
         let tags = json!({ "floor": at % 2 }).as_object().unwrap().clone();
-        let patch = pollux_services::hub::TwinInput { tags: Some(tags), desired: None };
+        let patch = TwinInput { tags: Some(tags), ..TwinInput::default() };
         world
             .services
             .hub

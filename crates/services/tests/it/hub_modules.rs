@@ -145,7 +145,7 @@ async fn a_module_and_its_device_are_two() {
     }
     // Each has its twin.
     assert_eq!(service.report(&m, &hub, &id("d/m"), map(json!({ "fw": 1 }))).await.unwrap(), 2);
-    let patch = TwinInput { desired: Some(map(json!({ "rate": 5 }))), tags: None };
+    let patch = TwinInput { desired: Some(map(json!({ "rate": 5 }))), ..TwinInput::default() };
     service.patch_twin(&world.admin, &hub, &id("d/n"), patch, None).await.unwrap();
     let twins = [(&device, "d"), (&m, "d/m"), (&n, "d/n")];
     let mut versions = Vec::new();
@@ -224,7 +224,7 @@ async fn what_is_told_of_modules() {
     world.services.resources.apply(&world.admin, &declared(ResourceKind::Hub, hub)).await.unwrap();
     let [m] = with_modules(&world, ["m"]).await;
     let (hub, service) = (world.hub(), &world.services.hub);
-    let tags = TwinInput { tags: Some(map(json!({ "site": "x" }))), desired: None };
+    let tags = TwinInput { tags: Some(map(json!({ "site": "x" }))), ..TwinInput::default() };
     service.patch_twin(&world.admin, &hub, &id("d/m"), tags, None).await.unwrap();
     let caller = world.as_module("d/m", &m).await.unwrap();
     service.report(&caller, &hub, &id("d/m"), map(json!({ "fw": 1 }))).await.unwrap();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pollux_model::{ErrorCode, Etag};
-use pollux_services::hub::{DeviceCommand, TwinInput};
+use pollux_services::hub::{DeviceCommand, Removed, TwinInput};
 use serde_json::{Map, Value, json};
 
 use crate::hub::{Link, create, id};
@@ -14,7 +14,7 @@ fn map(value: Value) -> Map<String, Value> {
 }
 
 fn desired(value: Value) -> TwinInput {
-    TwinInput { tags: None, desired: Some(map(value)) }
+    TwinInput { desired: Some(map(value)), ..TwinInput::default() }
 }
 
 async fn world() -> World {
@@ -48,8 +48,11 @@ async fn what_a_patch_means() {
         (json!({ "a": 1 }), json!({}), json!({ "a": 1 })),
     ] {
         let world = world().await;
-        let both =
-            |value: &Value| TwinInput { tags: Some(map(value.clone())), desired: Some(map(value.clone())) };
+        let both = |value: &Value| TwinInput {
+            tags: Some(map(value.clone())),
+            desired: Some(map(value.clone())),
+            ..TwinInput::default()
+        };
         world.patch(both(&before)).await.unwrap();
         let twin = world.patch(both(&patch)).await.unwrap().twin;
         assert_eq!(
@@ -82,7 +85,9 @@ async fn what_is_refused_changes_nothing() {
         nested(11),
     ];
     for patch in invalid {
-        for input in [desired(patch.clone()), TwinInput { tags: Some(map(patch.clone())), desired: None }] {
+        for input in
+            [desired(patch.clone()), TwinInput { tags: Some(map(patch.clone())), ..TwinInput::default() }]
+        {
             let error = world.patch(input).await.unwrap_err();
             assert_eq!(error.code, ErrorCode::InvalidArgument, "{patch}");
         }
@@ -104,10 +109,10 @@ async fn each_part_has_its_own_bound() {
         let keys = (0..bytes / 1000).map(|at| (format!("k{at:03}"), json!("x".repeat(996))));
         keys.collect::<Map<_, _>>()
     };
-    let tags = |bytes| TwinInput { tags: Some(filled(bytes)), desired: None };
+    let tags = |bytes| TwinInput { tags: Some(filled(bytes)), ..TwinInput::default() };
     assert_eq!(world.patch(tags(9000)).await.unwrap_err().code, ErrorCode::TooLarge);
     world.patch(tags(8000)).await.unwrap();
-    let properties = |bytes| TwinInput { tags: None, desired: Some(filled(bytes)) };
+    let properties = |bytes| TwinInput { desired: Some(filled(bytes)), ..TwinInput::default() };
     assert_eq!(world.patch(properties(33_000)).await.unwrap_err().code, ErrorCode::TooLarge);
     world.patch(properties(32_000)).await.unwrap();
     // It is what would be stored that counts, not the patch.
@@ -153,7 +158,7 @@ async fn the_device_is_told_of_each_change_in_order() {
         })
         .collect();
     assert_eq!(versions, (2..22).collect::<Vec<_>>());
-    world.patch(TwinInput { tags: Some(map(json!({ "a": 1 }))), desired: None }).await.unwrap();
+    world.patch(TwinInput { tags: Some(map(json!({ "a": 1 }))), ..TwinInput::default() }).await.unwrap();
     assert!(link.taken().is_empty(), "tags are none of its business");
 
     world.patch(desired(json!({ "n": null, "keep": 1, "go": { "x": 1, "y": 2 } }))).await.unwrap();
@@ -163,7 +168,29 @@ async fn the_device_is_told_of_each_change_in_order() {
     assert!(device.twin.tags.is_empty());
     let told = link.taken();
     let [DeviceCommand::Desired { patch, version }] = told.as_slice() else { panic!("{told:?}") };
-    assert_eq!((patch, *version), (&json!({ "go": { "y": null }, "new": [1] }), device.twin.desired.version));
+    // What stays is named again, what went is null.
+    let whole = json!({ "keep": 1, "go": { "x": 1, "y": null }, "new": [1] });
+    assert_eq!((patch, *version), (&whole, device.twin.desired.version));
+}
+
+#[tokio::test]
+async fn a_part_that_is_null_is_emptied() {
+    let world = world().await;
+    let given = Some(map(json!({ "a": 1, "b": { "c": 2 } })));
+    world.patch(TwinInput { tags: given.clone(), desired: given, ..TwinInput::default() }).await.unwrap();
+    let (caller, link) = (world.connected("d").await, Arc::new(Link::default()));
+    let place =
+        world.services.hub.connect_device(&caller, &world.hub(), &id("d"), link.clone()).await.unwrap();
+    let removed = |tags, desired| TwinInput { removed: Removed { tags, desired }, ..TwinInput::default() };
+    let twin = world.patch(removed(true, false)).await.unwrap().twin;
+    assert_eq!((twin.tags.len(), twin.desired.properties.len()), (0, 2));
+    assert!(link.taken().is_empty());
+    let twin = world.patch(removed(false, true)).await.unwrap().twin;
+    assert_eq!((twin.desired.properties.len(), twin.desired.version), (0, 3));
+    let told = link.taken();
+    let [DeviceCommand::Desired { patch, version: 3 }] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!(patch, &json!({ "a": null, "b": null }));
+    drop(place);
 }
 
 #[tokio::test]
@@ -188,6 +215,7 @@ async fn a_device_reads_and_reports_its_own_twin() {
         .patch(TwinInput {
             tags: Some(map(json!({ "secret": 1 }))),
             desired: Some(map(json!({ "rate": 5 }))),
+            ..TwinInput::default()
         })
         .await
         .unwrap();

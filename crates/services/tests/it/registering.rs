@@ -195,6 +195,7 @@ async fn an_operators_disable_outlives_a_registration() {
         status_reason: None,
         authentication: None,
         iot_edge: false,
+        scopes: pollux_services::hub::Scopes::default(),
     };
     world.services.hub.update_device(&world.admin, &world.hub(), input, None).await.unwrap();
     world.provision("dev", &group).await;

@@ -183,6 +183,8 @@ pub fn device(id: &str) -> Device {
                 registration_id: id.to_lowercase(),
             }),
             managed_by: None,
+            device_scope: None,
+            parent_scopes: Vec::new(),
         },
         twin: DeviceTwin {
             etag: etag("t1"),

@@ -41,6 +41,7 @@ impl World {
             status_reason: None,
             authentication: None,
             iot_edge: false,
+            scopes: pollux_services::hub::Scopes::default(),
         };
         self.services.hub.create_device(&Caller::admin(), &self.hub, input).await.unwrap()
     }
@@ -191,7 +192,7 @@ async fn the_twin_is_asked_and_told_of_in_order() {
     peer.send(asking, &asked("GET", "", "7", " ")).await;
     assert_eq!(document(&peer.delivery().await)["reported"], json!({"a": 2, "$version": 3}));
     let desired = json!({"b": 1}).as_object().cloned();
-    let input = TwinInput { tags: None, desired };
+    let input = TwinInput { desired, ..TwinInput::default() };
     let id = "dev-1";
     world.services.hub.patch_twin(&Caller::admin(), &world.hub, &address(id), input, None).await.unwrap();
     let told = peer.delivery().await;
@@ -351,6 +352,7 @@ async fn a_device_with_a_certificate_may_be_silent_until_it_has_something_to_sen
         status_reason: None,
         authentication: Some(AuthenticationInput::SelfSigned { primary: Some(thumbprint), secondary: None }),
         iot_edge: false,
+        scopes: pollux_services::hub::Scopes::default(),
     };
     world.services.hub.create_device(&Caller::admin(), &world.hub, registered).await.unwrap();
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));

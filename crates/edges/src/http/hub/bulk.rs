@@ -81,7 +81,11 @@ pub(super) async fn run(mut call: Call) -> Result<Response> {
 
 async fn one((hub, caller, of): (&Hub, &Caller, &Resource), item: Item) -> Result<()> {
     let mode = mode(item.import_mode.as_deref().unwrap_or("createOrUpdate"), item.e_tag.as_deref())?;
-    let twin = TwinInput { tags: item.tags, desired: item.properties.and_then(|both| both.desired) };
+    let twin = TwinInput {
+        tags: item.tags,
+        desired: item.properties.and_then(|both| both.desired),
+        ..TwinInput::default()
+    };
     let identity = match item.module_id {
         Some(module) => Imported::Module(item.device.of_module(module, item.managed_by)?),
         None => {

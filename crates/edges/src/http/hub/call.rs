@@ -36,7 +36,9 @@ impl Call {
 
     /// Of the device of that id.
     pub(super) async fn of_device(services: &Arc<Services>, request: Request, id: &str) -> Result<Self> {
-        Self::by(services, request, Some(&DeviceId::parse(id)?)).await
+        // Whoever has such an id is as unknown as any other that is not there.
+        let known = DeviceId::parse(id).map_err(|error| Error::new(ErrorCode::Unauthorized, error.message));
+        Self::by(services, request, Some(&known?)).await
     }
 
     async fn by(services: &Arc<Services>, request: Request, device: Option<&DeviceId>) -> Result<Self> {

@@ -3,7 +3,7 @@
 
 use pollux_model::device::{Authentication, Device, Status};
 use pollux_model::{Error, Result, Timestamp, ids};
-use pollux_services::hub::{AuthenticationInput, DeviceInput, ModuleInput, Presence};
+use pollux_services::hub::{AuthenticationInput, DeviceInput, ModuleInput, Presence, Scopes, place};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -20,6 +20,8 @@ pub(super) struct DeviceBody {
     status_reason: Option<String>,
     authentication: Option<AuthenticationBody>,
     capabilities: Option<CapabilitiesBody>,
+    device_scope: Option<String>,
+    parent_scopes: Option<Vec<String>>,
 }
 
 /// How it proves who it is.
@@ -72,6 +74,7 @@ impl DeviceBody {
             status_reason: self.status_reason,
             authentication: self.authentication.map(AuthenticationBody::input).transpose()?,
             iot_edge: self.capabilities.and_then(|capabilities| capabilities.iot_edge).unwrap_or(false),
+            scopes: Scopes { device: self.device_scope, parents: self.parent_scopes },
         })
     }
 }
@@ -115,7 +118,7 @@ fn status(text: &str) -> Result<Status> {
 pub(super) fn device(device: &Device, Presence { since, messages }: Presence) -> Value {
     let identity = &device.identity;
     let connected = since.is_some();
-    json!({
+    let mut document = json!({
         "deviceId": device.id,
         "generationId": identity.generation_id,
         "etag": identity.etag,
@@ -128,7 +131,9 @@ pub(super) fn device(device: &Device, Presence { since, messages }: Presence) ->
         "cloudToDeviceMessageCount": messages,
         "authentication": authentication(&identity.authentication),
         "capabilities": {"iotEdge": identity.iot_edge},
-    })
+    });
+    place(identity, &mut document);
+    document
 }
 
 /// How it proves who it is, keys included.

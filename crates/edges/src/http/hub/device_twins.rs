@@ -5,8 +5,8 @@ use pollux_model::device::Device;
 use pollux_model::resource::Resource;
 use pollux_model::{DeviceAddress, Error, Etag, Result, ids};
 use pollux_services::Services;
-use pollux_services::hub::{TwinInput, twin_document};
-use serde::Deserialize;
+use pollux_services::hub::{Removed, TwinInput, twin_document};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::call::Call;
@@ -19,13 +19,22 @@ use crate::http::rest::IfMatch;
 struct TwinBody {
     device_id: Option<String>,
     module_id: Option<String>,
-    tags: Option<Map<String, Value>>,
+    #[serde(default, deserialize_with = "given")]
+    tags: Given,
     properties: Option<PropertiesBody>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct PropertiesBody {
-    desired: Option<Map<String, Value>>,
+    #[serde(default, deserialize_with = "given")]
+    desired: Given,
+}
+
+/// Absent, `null` or an object.
+type Given = Option<Option<Map<String, Value>>>;
+
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Given, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 impl TwinBody {
@@ -33,12 +42,14 @@ impl TwinBody {
         let module = id.module.as_deref().unwrap_or_default();
         named("deviceId", self.device_id, &id.device)?;
         named("moduleId", self.module_id, module)?;
-        let mut desired = self.properties.and_then(|properties| properties.desired);
+        let PropertiesBody { desired } = self.properties.unwrap_or_default();
+        let removed = Removed { tags: self.tags == Some(None), desired: desired == Some(None) };
+        let mut desired = desired.flatten();
         // Clients send back what they were shown.
         for own in ["$metadata", "$version"] {
             desired.as_mut().map(|desired| desired.shift_remove(own));
         }
-        Ok(TwinInput { tags: self.tags, desired })
+        Ok(TwinInput { tags: self.tags.flatten(), desired, removed })
     }
 }
 

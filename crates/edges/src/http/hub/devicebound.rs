@@ -1,23 +1,32 @@
 //! `/devices/{id}/messages/devicebound`: a device receives cloud-to-device messages over HTTPS and settles them (REST
 //! reference, "Device"; `http.js` of npm's azure-iot-device-http). The ETag is the lock token.
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::HeaderMap;
-use pollux_model::message::{LockedBy, QueuedMessage};
-use pollux_model::{DeviceId, Result};
-use pollux_services::hub::cloud_to_device::{Ack, Settle};
+use pollux_model::message::QueuedMessage;
+use pollux_model::{DeviceId, Error, Result};
+use pollux_services::hub::cloud_to_device::Settle;
 
 use super::call::Call;
 use super::nothing;
-use super::properties::{set, set_application};
+use super::properties::{one, set, set_application};
+
+/// How long the message is the device's, in seconds (`--lock-timeout` of the Azure CLI's extension azure-iot).
+const LOCK: &str = "iothub-messagelocktimeout";
 
 /// `GET`: the next message, 204 when there is none.
 pub(super) async fn receive(call: Call, id: &str) -> Result<Response> {
     let id = DeviceId::parse(id)?;
-    let hub = &call.services.hub;
-    let received = hub.receive_messages(&call.caller, &call.hub, &id, LockedBy::Request, 1).await?;
-    let Some(message) = received.messages.into_iter().next() else { return Ok(nothing()) };
+    let seconds = |text: String| match text.parse() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => Err(Error::invalid(format!("{LOCK} must be a number of seconds"))),
+    };
+    let lock = one(&call.headers, LOCK)?.map(seconds).transpose()?;
+    let received = call.services.hub.receive_message(&call.caller, &call.hub, &id, lock).await?;
+    let Some(message) = received else { return Ok(nothing()) };
     let mut response = Bytes::from(message.payload.clone()).into_response();
     describe(response.headers_mut(), &id, &message);
     Ok(response)
@@ -42,19 +51,22 @@ async fn settled(call: Call, id: &str, lock_token: &str, settle: Settle) -> Resu
 
 fn describe(headers: &mut HeaderMap, id: &DeviceId, message: &QueuedMessage) {
     let system = &message.system;
-    let expires = message.expires.to_string();
-    let ack = (message.ack != Ack::None).then(|| message.ack.as_str());
+    let text = |text: &'_ Option<String>| Some(text.clone().unwrap_or_default());
+    // The first three are there though they say nothing, and the headers of HTTP itself tell of the body
+    // (`MESSAGING_HTTP_C2D_SYSTEM_PROPERTIES` of the Azure CLI's extension azure-iot, which reads both).
     for (name, value) in [
-        ("iothub-messageid", system.message_id.as_deref()),
-        ("iothub-correlationid", system.correlation_id.as_deref()),
-        ("iothub-userid", system.user_id.as_deref()),
-        ("iothub-contenttype", system.content_type.as_deref()),
-        ("iothub-contentencoding", system.content_encoding.as_deref()),
-        ("iothub-expiry", Some(expires.as_str())),
-        ("iothub-ack", ack),
+        ("iothub-messageid", text(&system.message_id)),
+        ("iothub-correlationid", text(&system.correlation_id)),
+        ("iothub-userid", text(&system.user_id)),
+        ("iothub-contenttype", system.content_type.clone()),
+        ("iothub-contentencoding", system.content_encoding.clone()),
+        ("content-type", system.content_type.clone()),
+        ("content-encoding", system.content_encoding.clone()),
+        ("iothub-expiry", Some(message.expires.to_string())),
+        ("iothub-ack", Some(message.ack.as_str().to_owned())),
     ] {
         if let Some(value) = value {
-            set(headers, name, value);
+            set(headers, name, &value);
         }
     }
     set(headers, "iothub-to", &format!("/devices/{id}/messages/devicebound"));

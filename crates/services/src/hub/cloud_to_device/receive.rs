@@ -14,6 +14,10 @@ use crate::caller::Caller;
 /// Messages taken back at once.
 const TAKEN_BACK: usize = 16;
 
+/// Locks that a request may ask for. Ours: of a hub's feedback they are 5 to 300 seconds.
+const SHORTEST_LOCK: Duration = Duration::from_secs(1);
+const LONGEST_LOCK: Duration = Duration::from_secs(300);
+
 impl Hub {
     /// The next messages of the device, `most` of them at most, in order.
     ///
@@ -40,6 +44,25 @@ impl Hub {
             None
         };
         Ok(Received { messages, next })
+    }
+
+    /// The next message of the device for a request that asks for it, its own for `lock`, or as long as is usual.
+    ///
+    /// # Errors
+    /// As of [`Self::receive_messages`].
+    pub async fn receive_message(
+        &self,
+        caller: &Caller,
+        hub: &Resource,
+        id: &DeviceId,
+        lock: Option<Duration>,
+    ) -> Result<Option<QueuedMessage>> {
+        caller.require_device(&hub.name, &id.clone().into())?;
+        let usual = Duration::from_secs(self.context.limits.cloud_message_lock_seconds);
+        let lock = (LockedBy::Request, lock.map_or(usual, |lock| lock.clamp(SHORTEST_LOCK, LONGEST_LOCK)));
+        let queue = MessageQueue::Device(id.clone());
+        let token = || Etag::new(&self.context.random.uuid().to_string());
+        Ok(self.lock_messages(&hub.name, &queue, lock, 1, token).await?.pop())
     }
 
     /// Locks the next messages of a queue, each under a token of `token`.

@@ -20,7 +20,14 @@ struct Hubs {
 }
 
 fn input(id: &str) -> DeviceInput {
-    DeviceInput { id: id.into(), status: None, status_reason: None, authentication: None, iot_edge: false }
+    DeviceInput {
+        id: id.into(),
+        status: None,
+        status_reason: None,
+        authentication: None,
+        iot_edge: false,
+        scopes: crate::hub::Scopes::default(),
+    }
 }
 
 fn message(text: &str, ack: Ack) -> CloudMessage {

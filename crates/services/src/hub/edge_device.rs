@@ -1,0 +1,139 @@
+//! Edge devices and their children, as far as the registry knows of them: scopes and the two modules that each has from its
+//! beginning. Nothing is routed between them.
+//!
+//! ```text
+//!   gateway   iotEdge   deviceScope ms-azure-iot-edge://gateway-<generation>   (given once, for life)
+//!   ├─ inner  iotEdge   deviceScope ms-azure-iot-edge://inner-<generation>     parentScopes [gateway's]
+//!   └─ leaf             deviceScope gateway's                                  parentScopes [gateway's]
+//! ```
+//!
+//! Azure article "Understand the identity registry in your IoT hub" (`deviceScope`, `parentScopes`); `iothub_device_identity`
+//! of the Azure CLI's extension azure-iot shows which of the two members clients change.
+
+use pollux_model::device::{Device, Identity};
+use pollux_model::resource::Resource;
+use pollux_model::{DeviceId, Error, ModuleId, Result, ids};
+
+use serde_json::{Value, json};
+
+use super::Hub;
+
+const SCHEME: &str = "ms-azure-iot-edge://";
+/// What the runtime of an edge device is made of ("Understand the Azure IoT Edge runtime and its architecture").
+const MODULES: [&str; 2] = ["$edgeAgent", "$edgeHub"];
+/// Who looks after them.
+const MANAGED_BY: &str = "iotEdge";
+/// Parents of one device. Ours: Azure's clients give one.
+const PARENTS: usize = 8;
+
+/// Where a client wants a device among edge devices. What is absent stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct Scopes {
+    /// Its own, or its parent's; empty: none.
+    pub device: Option<String>,
+    /// Its parents'.
+    pub parents: Option<Vec<String>>,
+}
+
+impl Scopes {
+    /// Gives a device its place.
+    ///
+    /// # Errors
+    /// [`pollux_model::ErrorCode::InvalidArgument`]: the scope of an edge device is its own and stays.
+    pub(super) fn give(&self, id: &DeviceId, identity: &mut Identity) -> Result<()> {
+        let own = scope_of(id, &identity.generation_id);
+        let was = identity.device_scope.take();
+        let given = self.device.as_deref().filter(|scope| !scope.is_empty());
+        if identity.iot_edge {
+            if given.is_some_and(|given| given != own) && given != was.as_deref() {
+                return Err(Error::invalid(format!("deviceScope of an edge device is its own: {own}")));
+            }
+            identity.device_scope = Some(own);
+            if let Some(parents) = &self.parents {
+                identity.parent_scopes.clone_from(parents);
+            }
+            return Ok(());
+        }
+        // It may have been one until now.
+        let (was, given) = (was.filter(|scope| *scope != own), given.filter(|scope| *scope != own));
+        let scope = match (&self.device, &self.parents) {
+            (None, None) => was,
+            // Clients send back what they were shown beside what they change.
+            (Some(_), Some(parents)) if given == was.as_deref() => parents.first().cloned(),
+            (Some(_), _) => given.map(str::to_owned),
+            (None, Some(parents)) => parents.first().cloned(),
+        };
+        identity.parent_scopes = match &self.parents {
+            Some(parents) if parents.first() == scope.as_ref() => parents.clone(),
+            _ => scope.iter().cloned().collect(),
+        };
+        identity.device_scope = scope;
+        Ok(())
+    }
+}
+
+/// Writes a device's place into a document about it.
+pub fn place(identity: &Identity, document: &mut Value) {
+    if let Some(scope) = &identity.device_scope {
+        document["deviceScope"] = json!(scope);
+        document["parentScopes"] = json!(identity.parent_scopes);
+    }
+}
+
+/// The scope of an edge device.
+pub(super) fn own_scope(device: &Device) -> String {
+    scope_of(&device.id, &device.identity.generation_id)
+}
+
+fn scope_of(id: &DeviceId, generation_id: &str) -> String {
+    format!("{SCHEME}{id}-{generation_id}")
+}
+
+impl Hub {
+    /// Refuses scopes of edge devices that are not there, unless the device has them already: its parent may be deleted.
+    pub(super) async fn check_scopes(
+        &self,
+        hub: &Resource,
+        scopes: &Scopes,
+        before: Option<&Identity>,
+    ) -> Result<()> {
+        let parents = scopes.parents.iter().flatten();
+        if parents.clone().count() > PARENTS {
+            return Err(Error::invalid(format!("parentScopes may have {PARENTS} members at most")));
+        }
+        let known = |scope: &&String| {
+            let had = |identity: &Identity| {
+                identity.device_scope.as_ref() == Some(scope) || identity.parent_scopes.contains(scope)
+            };
+            scope.is_empty() || before.is_some_and(had)
+        };
+        for scope in scopes.device.iter().chain(parents).filter(|scope| !known(scope)) {
+            let named = scope.strip_prefix(SCHEME).and_then(|rest| rest.rsplit_once('-'));
+            let found = match named.and_then(|(id, _)| DeviceId::parse(id).ok()) {
+                Some(id) => self.context.store.device(&hub.name, &id).await?,
+                None => None,
+            };
+            if !found.is_some_and(|device| device.identity.iot_edge && own_scope(&device) == **scope) {
+                let shown = ids::shown(scope);
+                return Err(Error::invalid(format!("'{shown}' is the scope of no edge device of this hub")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The modules that an edge device has from its beginning; none of another.
+    pub(super) fn edge_modules(&self, device: &Device) -> Vec<Device> {
+        if !device.identity.iot_edge || device.module.is_some() {
+            return Vec::new();
+        }
+        let made = MODULES.into_iter().filter_map(|name| ModuleId::parse(name).ok()).map(|name| {
+            let keys = pollux_model::KeyPair::generate(&*self.context.random);
+            let authentication = pollux_model::device::Authentication::Sas { keys };
+            let mut module = self.new_device(device.id.clone(), authentication, false);
+            module.module = Some(name);
+            module.identity.managed_by = Some(MANAGED_BY.to_owned());
+            module
+        });
+        made.collect()
+    }
+}
