@@ -46,6 +46,11 @@ for (const [name, Transport] of Object.entries({ MQTT: Mqtt, 'MQTT over WebSocke
       assert.deepEqual((await invoke(id, 'echo', payload)).payload, payload);
     }
     for (const status of [200, 404, 500, -7]) assert.equal((await invoke(id, 'echo', { status })).status, status);
+    // A component's command; this client takes the name from the topic as it stands there.
+    for (const method of ['thermostat1*getMaxMinReport', 'a~!$*(),;=@&b']) {
+      client.onDeviceMethod(method, (request, response) => response.send(200, request.methodName));
+      assert.equal((await invoke(id, method)).payload, method);
+    }
     await client.close();
   });
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use pollux_services::hub::cloud_to_device::Settle;
 use pollux_services::hub::{DeviceCommand, DeviceLink, MethodAnswer, MethodCall, MethodFailure, OpenMethods};
 use serde_json::Value;
@@ -15,7 +15,13 @@ use super::deliveries::Deliveries;
 use crate::mqtt::mailbox::Mailbox;
 use crate::mqtt::session::{Close, Command, Outbound};
 
-/// What stands in a topic as it is: a method's name has no slash, and no wildcard, in it.
+/// What does not stand in a topic as it is, in a method's name: what would end the name, what no topic may have, and what
+/// decoding clients would read otherwise. Not more: npm's azure-iot-device-mqtt and the SDK for C do not decode, and a command of
+/// a component is called `thermostat1*getMaxMinReport` (articles "IoT Plug and Play conventions" and "Tutorial: Create and
+/// connect a client application to your IoT Central application", whose trace shows the topic).
+const NAME: &AsciiSet = &CONTROLS.add(b'/').add(b'?').add(b'#').add(b'+').add(b'%');
+
+/// What stands as it is in the bag of properties of a message from the cloud, and nothing else.
 pub(super) const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Hands commands to the connection's mailbox.
@@ -68,7 +74,7 @@ impl DeviceLink for HubLink {
             return Err(MethodFailure::NotOnline);
         }
         let (id, waits) = self.open.ask()?;
-        let name = utf8_percent_encode(&call.name, PLAIN);
+        let name = utf8_percent_encode(&call.name, NAME);
         let topic = format!("$iothub/methods/POST/{name}/?$rid={id:x}");
         self.mailbox.put(Command::Send(Outbound { topic, payload: Bytes::from(call.payload.to_string()) }));
         Ok(waits)
