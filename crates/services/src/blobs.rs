@@ -25,6 +25,7 @@ mod container;
 mod error;
 mod folder;
 mod guard;
+mod http_date;
 mod location;
 mod log;
 mod read;
@@ -39,12 +40,13 @@ use serde::Deserialize;
 use url::Url;
 
 pub use account::{Account, Permissions, service_text, signed_query};
-pub use container::{Container, SignedPlace, check_container};
+pub use container::{Container, SignedPlace, below, check_container};
 pub use error::BlobError;
-pub use folder::{Draft, check_name, file_path};
+pub use folder::{DRAFT, Draft, check_name, file_path};
+pub use http_date::{http_date, read_http_date};
 pub use location::{Location, Named};
 pub use log::Output;
-pub use read::Input;
+pub use read::{BlobState, Input};
 pub use write::Upload;
 
 use crate::Context;

@@ -26,6 +26,7 @@ pub mod twins;
 #[cfg(test)]
 mod fixture;
 mod services;
+mod stored_key;
 mod streams;
 mod supervise;
 

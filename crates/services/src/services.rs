@@ -97,7 +97,7 @@ impl Services {
         let blobs = Arc::new(Blobs::new(Arc::clone(&context), settings.jobs, settings.files));
         let twins = Arc::new(Twins::with(Arc::clone(&context), Arc::clone(&blobs)));
         let events = Events::new(Arc::clone(&context), Arc::clone(&issuer));
-        let hub = Hub::new(Arc::clone(&context));
+        let hub = Hub::with(Arc::clone(&context), Arc::clone(&blobs));
         let forwarding = Forwarding::new(Arc::clone(&context));
         let functions = Functions::new(Arc::clone(&context), Arc::clone(&twins));
         let provisioning = Provisioning::new(
@@ -152,6 +152,8 @@ impl Services {
         tasks.spawn(async move { hub.connections.run(stop).await });
         let (hub, stop) = (Arc::clone(&self.hub), shutdown.clone());
         tasks.spawn(supervise("message expiry", move || Arc::clone(&hub).run_expiry(stop.clone())));
+        let (hub, stop) = (Arc::clone(&self.hub), shutdown.clone());
+        tasks.spawn(supervise("file sweep", move || Arc::clone(&hub).run_file_sweep(stop.clone())));
         tasks.spawn(Arc::clone(&self.hub).hear_of_feedback(shutdown.clone()));
         if let Some(shared) = self.context.cluster.others() {
             let (resources, twins) = (Arc::clone(&self.resources), Arc::clone(&self.twins));

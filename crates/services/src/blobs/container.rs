@@ -149,7 +149,7 @@ pub fn check_container(name: &str) -> Result<(), BlobError> {
 }
 
 /// The URL with more parts of a path; its query stays.
-fn below<'p>(url: &Url, parts: impl Iterator<Item = &'p str>) -> Url {
+pub fn below<'p>(url: &Url, parts: impl Iterator<Item = &'p str>) -> Url {
     let mut url = url.clone();
     if let Ok(mut path) = url.path_segments_mut() {
         path.pop_if_empty().extend(parts);

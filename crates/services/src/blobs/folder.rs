@@ -4,14 +4,16 @@ use std::path::{Path, PathBuf};
 
 use pollux_model::Random;
 use tokio::fs::File;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::BlobError;
 
-/// What files that are not whole begin with: no blob's name has it.
-const DRAFT: &str = ".pollux-";
+/// What files and folders begin with that are no blobs: those that are not whole, and blocks. No blob's name has it.
+pub const DRAFT: &str = ".pollux-";
 /// Characters of a blob's name at most ("Naming and Referencing Containers, Blobs, and Metadata").
 const LONGEST: usize = 1024;
+/// Bytes that are copied at once.
+const COPIED: usize = 1024 * 1024;
 /// Bytes of a file's name at most.
 const LONGEST_FILE: usize = 255;
 
@@ -120,6 +122,21 @@ impl Draft {
     /// Adds to it.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
         self.file.write_all(bytes).await.map_err(|error| BlobError::io("written", &error))
+    }
+
+    /// Adds what is in another file.
+    pub async fn write_file(&mut self, path: &Path) -> Result<u64, BlobError> {
+        let mut other = File::open(path).await.map_err(|error| BlobError::io("read", &error))?;
+        let mut buffer = vec![0; COPIED];
+        let mut all = 0;
+        loop {
+            let count = other.read(&mut buffer).await.map_err(|error| BlobError::io("read", &error))?;
+            if count == 0 {
+                return Ok(all);
+            }
+            self.write(&buffer[..count]).await?;
+            all += count as u64;
+        }
     }
 
     /// Puts it into its place, durably.

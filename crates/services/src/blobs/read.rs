@@ -1,12 +1,13 @@
 //! Reading a blob or file, from any byte on.
 
 use bytes::Bytes;
-use reqwest::header::{ETAG, IF_MATCH, RANGE};
+use pollux_model::Timestamp;
+use reqwest::header::{CONTENT_LENGTH, ETAG, IF_MATCH, LAST_MODIFIED, RANGE};
 use reqwest::{Method, StatusCode};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
-use super::{BlobError, Blobs, Location, folder, lost, refused};
+use super::{BlobError, Blobs, Location, WHOLE, folder, lost, read_http_date, refused};
 
 /// Bytes read of a file at once.
 const PORTION: usize = 256 * 1024;
@@ -70,6 +71,53 @@ impl Blobs {
         let text = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
         let etag = text(ETAG).map(str::to_owned);
         Ok(Input { source: Source::Blob(answer), etag })
+    }
+}
+
+/// What is known of a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlobState {
+    /// In bytes.
+    pub size: u64,
+    /// When it was last written.
+    pub modified: Timestamp,
+}
+
+impl BlobState {
+    /// Of a file.
+    #[must_use]
+    pub fn of(file: &std::fs::Metadata) -> Self {
+        let since = file.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+        Self { size: file.len(), modified: Timestamp::from_secs(0).plus(since.unwrap_or_default()) }
+    }
+}
+
+impl Blobs {
+    /// Looks at a blob without reading it.
+    ///
+    /// # Errors
+    /// [`BlobError::Missing`]: it is not there.
+    pub async fn state(&self, location: &Location) -> Result<BlobState, BlobError> {
+        let (url, named) = match location {
+            Location::File { folder, path } => {
+                let path = folder::inside(folder, path, false).await?;
+                let found = tokio::fs::metadata(path).await.map_err(|error| BlobError::io("read", &error))?;
+                if found.is_dir() {
+                    return Err(BlobError::Missing("there is no such blob".to_owned()));
+                }
+                return Ok(BlobState::of(&found));
+            }
+            Location::Blob { url, named } => (url, *named),
+        };
+        let answer = self.request(Method::HEAD, url, named)?.timeout(WHOLE).send().await;
+        let answer = answer.map_err(|error| lost(&error))?;
+        if !answer.status().is_success() {
+            return Err(refused("the blob cannot be looked at", answer.status()));
+        }
+        let text = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
+        let size = text(CONTENT_LENGTH).and_then(|text| text.parse().ok()).unwrap_or_default();
+        let modified = text(LAST_MODIFIED).and_then(read_http_date);
+        Ok(BlobState { size, modified: modified.unwrap_or_else(|| self.context.clock.now()) })
     }
 }
 
