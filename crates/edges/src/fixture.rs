@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pollux_eventlog::{SegmentLog, SegmentOptions};
 use pollux_model::{ManualClock, Timestamp};
 use pollux_services::resources::ResourceTable;
-use pollux_services::{Context, Limits, Services};
+use pollux_services::{Context, Limits, Services, Settings};
 use pollux_store::sqlite::{SqliteOptions, SqliteStore};
 use pollux_testkit::SeededRandom;
 
@@ -33,7 +33,8 @@ pub(crate) async fn services_at(clock: Arc<ManualClock>) -> (Arc<Services>, temp
         http: reqwest::Client::new(),
         trust: pollux_services::SystemTrust::default(),
     };
-    let services = Services::new(Arc::new(context));
+    let settings = Settings { files: Some(folder.path().join("files")), ..Settings::default() };
+    let services = Services::with(Arc::new(context), settings);
     services.load(&[]).await.unwrap();
     (services, folder)
 }

@@ -40,6 +40,10 @@ pub(crate) const fn status(code: ErrorCode) -> (u16, u32) {
         | ErrorCode::DeviceTimeout
         | ErrorCode::QueueFull
         | ErrorCode::MessageLockLost
+        | ErrorCode::StorageNotConfigured
+        | ErrorCode::UploadLimitReached
+        | ErrorCode::UploadNotFound
+        | ErrorCode::BlobNotFound
         | ErrorCode::EventHubNotFound
         | ErrorCode::ReceiverDisplaced
         | ErrorCode::ModelNotFound

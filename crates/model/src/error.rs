@@ -77,6 +77,14 @@ pub enum ErrorCode {
     QueueFull,
     /// The message is no longer held by this lock.
     MessageLockLost,
+    /// The hub has no place for files.
+    StorageNotConfigured,
+    /// The device uploads as many files as it may at a time.
+    UploadLimitReached,
+    /// No upload of that correlation id is under way for that device.
+    UploadNotFound,
+    /// The file that was uploaded is not there.
+    BlobNotFound,
 
     // Events.
     /// No such namespace, event hub, consumer group or partition.

@@ -23,10 +23,21 @@ pub enum MessageQueue {
     Device(DeviceId),
     /// Feedback about cloud-to-device messages, for the service side.
     Feedback,
+    /// Files that devices uploaded, for the service side.
+    FileNotifications,
+    /// Uploads of one device that are under way: each has a place until the device says how it ended, or its time is over. The
+    /// etag is the correlation id.
+    Uploads(UploadsOf),
 }
+
+/// Whose uploads: `/uploads/{device}`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UploadsOf(String);
 
 /// No device's id has a slash.
 const FEEDBACK: &str = "/feedback";
+const FILE_NOTIFICATIONS: &str = "/filenotifications";
+const UPLOADS: &str = "/uploads/";
 
 impl MessageQueue {
     /// Its name in the hub: a device's id, or a word that can be none.
@@ -35,7 +46,15 @@ impl MessageQueue {
         match self {
             Self::Device(id) => id.as_str(),
             Self::Feedback => FEEDBACK,
+            Self::FileNotifications => FILE_NOTIFICATIONS,
+            Self::Uploads(name) => &name.0,
         }
+    }
+
+    /// The uploads of a device.
+    #[must_use]
+    pub fn uploads(id: &DeviceId) -> Self {
+        Self::Uploads(UploadsOf(format!("{UPLOADS}{id}")))
     }
 
     /// Reads [`MessageQueue::as_str`].
@@ -43,7 +62,14 @@ impl MessageQueue {
     /// # Errors
     /// [`ErrorCode::InvalidArgument`](crate::ErrorCode::InvalidArgument) where it is no device's id either.
     pub fn parse(text: &str) -> Result<Self> {
-        if text == FEEDBACK { Ok(Self::Feedback) } else { DeviceId::parse(text).map(Self::Device) }
+        match text {
+            FEEDBACK => Ok(Self::Feedback),
+            FILE_NOTIFICATIONS => Ok(Self::FileNotifications),
+            _ => match text.strip_prefix(UPLOADS) {
+                Some(id) => DeviceId::parse(id).map(|id| Self::uploads(&id)),
+                None => DeviceId::parse(text).map(Self::Device),
+            },
+        }
     }
 }
 
@@ -237,6 +263,10 @@ mod tests {
     fn no_device_has_the_name_of_another_queue() {
         assert_eq!(MessageQueue::parse("/feedback").unwrap(), MessageQueue::Feedback);
         assert!(matches!(MessageQueue::parse("feedback").unwrap(), MessageQueue::Device(_)));
+        for name in ["/feedback", "/filenotifications", "/uploads/d1", "d1", "uploads"] {
+            assert_eq!(MessageQueue::parse(name).unwrap().as_str(), name);
+        }
+        assert!(MessageQueue::parse("/uploads/").is_err() && MessageQueue::parse("/uploads/a/b").is_err());
         assert!(MessageQueue::parse("/other").is_err() && MessageQueue::parse("").is_err());
     }
 }

@@ -56,6 +56,19 @@ impl Session {
         self.sas(pick("hub", &self.connections.hub, name)?, HUB_VERSION)
     }
 
+    /// Where a file goes: to the server itself, or to a storage account.
+    pub(crate) fn storage(&self, host: &str) -> Result<Rest> {
+        let url = format!("https://{host}");
+        let name = Url::parse(&url).ok().and_then(|url| url.host_str().map(str::to_owned));
+        let own = self.connections.hub.iter().any(|hub| Some(&hub.host_name) == name.as_ref());
+        if own {
+            return Ok(Rest::anonymous(&url, self.options(&url, None))?);
+        }
+        let options =
+            RestOptions { tls: Some(tls::SystemTrust::default().config()?), ..RestOptions::default() };
+        Ok(Rest::anonymous(&url, options)?)
+    }
+
     /// A digital twins instance.
     pub(crate) fn twins(&self, name: Option<&str>) -> Result<Rest> {
         let instance = pick("twins instance", &self.connections.twins, name)?;

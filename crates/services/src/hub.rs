@@ -18,6 +18,7 @@ mod delete_module;
 mod device_twin;
 mod edge_device;
 mod fault_injection;
+pub mod files;
 pub mod get_device;
 mod get_module;
 pub mod hub_event;
@@ -49,6 +50,7 @@ pub use create_device::{AuthenticationInput, DeviceInput};
 pub use create_module::ModuleInput;
 pub use device_twin::{properties_for_device, twin_document};
 pub use edge_device::{Scopes, place};
+pub use files::{UploadEnd, UploadPlace};
 pub use hub_event::{HubEvent, System};
 pub use import_device::{ImportMode, Imported};
 pub use invoke_method::{MethodAnswer, MethodCall, MethodFailure, MethodInput};
@@ -58,6 +60,7 @@ pub use query::DeviceRow;
 pub use register_device::RegisterDevice;
 pub use test_routes::{TestMessage, Tested};
 
+use crate::blobs::{Blobs, Reach};
 use crate::context::Context;
 use crate::destination::PerResource;
 
@@ -73,20 +76,30 @@ pub struct Hub {
     faults: Arc<fault_injection::Faults>,
     /// Told of feedback that arrived, of whatever hub.
     feedback: tokio::sync::watch::Sender<u64>,
+    /// Of devices' uploads.
+    files: files::Files,
     /// Changes of desired properties and their notifications leave in one order per device.
     desired_order: [tokio::sync::Mutex<()>; 64],
 }
 
 impl Hub {
-    /// Makes the service.
+    /// Makes the service, without a folder for files.
     #[must_use]
     pub fn new(context: Arc<Context>) -> Arc<Self> {
+        let blobs = Arc::new(Blobs::new(Arc::clone(&context), Reach::default(), None));
+        Self::with(context, blobs)
+    }
+
+    /// The same, over what reads and writes files.
+    #[must_use]
+    pub fn with(context: Arc<Context>, blobs: Arc<Blobs>) -> Arc<Self> {
         let desired_order = std::array::from_fn(|_| tokio::sync::Mutex::new(()));
         let (routes, connections) =
             (PerResource::default(), Arc::new(Connections::new(Arc::clone(&context))));
         let feedback = tokio::sync::watch::Sender::new(0);
         let faults = Arc::default();
-        Arc::new(Self { context, routes, connections, faults, feedback, desired_order })
+        let files = files::Files::new(blobs);
+        Arc::new(Self { context, routes, connections, faults, feedback, files, desired_order })
     }
 
     /// Commits a change of a device or module. Where the answer was lost the change may be there all the same: whoever has the

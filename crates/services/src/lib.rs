@@ -4,6 +4,7 @@
 //! and no backend: edges translate on the way in and out, stores keep what was decided.
 
 pub mod authority;
+pub mod blobs;
 pub mod caller;
 pub mod cluster;
 mod consume;
@@ -25,6 +26,7 @@ pub mod twins;
 #[cfg(test)]
 mod fixture;
 mod services;
+mod stored_key;
 mod streams;
 mod supervise;
 

@@ -136,6 +136,14 @@ pub struct Limits {
     pub modules_per_device: usize,
     /// What goes along with a direct method, in bytes: 128 KiB ("Understand and invoke direct methods from IoT Hub").
     pub method_payload: usize,
+    /// Files that one device uploads at a time: 10 ("Upload files with IoT Hub").
+    pub uploads: u32,
+    /// A file in a folder of the deployment: 4 GiB. Ours, as the next two: a storage account has bounds of its own.
+    pub file: u64,
+    /// Files of one hub in a folder of the deployment, together with what of them is under way: 16 GiB.
+    pub files: u64,
+    /// A block of a file: 100 MiB.
+    pub file_block: u64,
     /// Enrichments of a hub: 10 ("Message enrichments for device-to-cloud IoT Hub messages").
     pub enrichments: usize,
     /// Certificates of authorities that a provisioning service may have.
@@ -224,6 +232,10 @@ impl Default for Limits {
             allocation_attempts: 3,
             modules_per_device: 50,
             method_payload: 128 * 1024,
+            uploads: 10,
+            file: 4 * 1024 * 1024 * 1024,
+            files: 16 * 1024 * 1024 * 1024,
+            file_block: 100 * 1024 * 1024,
             enrichments: 10,
             ca_certificates: 25,
             revocations: 10_000,

@@ -13,6 +13,7 @@ mod defaults;
 mod event_hubs;
 mod event_routes;
 mod failure;
+mod file_upload;
 mod groups;
 mod kept_streams;
 mod keys;

@@ -30,7 +30,9 @@ impl World {
     pub(super) fn start(scenario: &Scenario, setup: Setup, binary: &Path, folder: &Path) -> Result<Self> {
         let backends = backends(setup, folder)?;
         let settings: Vec<Vec<(String, String)>> = (0..setup.nodes)
-            .map(|index| [backends.settings(), node_settings(index, setup.nodes)].concat())
+            .map(|index| {
+                [backends.settings(), node_settings(index, setup.nodes), shared(setup, folder)].concat()
+            })
             .collect();
         let config = match &scenario.server {
             Wanted::None => None,
@@ -86,6 +88,14 @@ impl World {
             stopping.into_iter().map(|one| one.join().expect("stopping a node does not panic")).collect();
         Ok(ended.into_iter().collect::<std::io::Result<()>>()?)
     }
+}
+
+/// What nodes share beside the backends: a folder for files.
+fn shared(setup: Setup, folder: &Path) -> Vec<(String, String)> {
+    if setup.nodes < 2 {
+        return Vec::new();
+    }
+    vec![("POLLUX_FILES__FOLDER".to_owned(), folder.join("files").display().to_string())]
 }
 
 fn backends(setup: Setup, folder: &Path) -> Result<Backends> {

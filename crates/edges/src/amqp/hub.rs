@@ -129,10 +129,8 @@ pub(super) enum HubLink {
     MethodAnswers { seat: SeatId },
     /// It receives what the cloud sends it.
     DeviceBound(Box<DeviceBound>),
-    /// A service hears what became of what it sent.
+    /// A service hears what became of what it sent, or of files.
     Feedback(Box<Feedback>),
-    /// A service would hear of files.
-    FileNotifications,
 }
 
 impl HubLink {
@@ -144,7 +142,7 @@ impl HubLink {
             | Self::Methods { seat, .. }
             | Self::MethodAnswers { seat } => Some(*seat),
             Self::DeviceBound(link) => Some(link.seat),
-            Self::Feedback(_) | Self::FileNotifications => None,
+            Self::Feedback(_) => None,
         }
     }
 
@@ -167,7 +165,7 @@ impl HubLink {
 
     /// Whether it is a service's.
     pub(super) const fn is_service(&self) -> bool {
-        matches!(self, Self::Feedback(_) | Self::FileNotifications)
+        matches!(self, Self::Feedback(_))
     }
 
     /// What waits for the peer's credit.

@@ -11,6 +11,7 @@ use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use pollux_model::resource::{Resource, ResourceKind};
 use pollux_services::Services;
+use pollux_services::hub::files::CONTAINER;
 use tower::Service as _;
 use uuid::Uuid;
 
@@ -191,7 +192,16 @@ fn place(path: &str) -> Place {
         || is("jobs") && ["imports", "deletions"].iter().any(|word| second.eq_ignore_ascii_case(word));
     if any(&["models", "digitaltwins", "query", "eventroutes", "graph"]) || twins_job() {
         Place::Service(ResourceKind::Twins)
-    } else if any(&["devices", "twins", "statistics", "jobs", "configurations", "messages", "$iothub"]) {
+    } else if any(&[
+        "devices",
+        "twins",
+        "statistics",
+        "jobs",
+        "configurations",
+        "messages",
+        "$iothub",
+        CONTAINER,
+    ]) {
         Place::Service(ResourceKind::Hub)
     } else if any(&["enrollments", "enrollmentGroups", "registrations", "audit", "revocations", "stats"])
         || id_scope(path).is_some()

@@ -10,7 +10,7 @@
 //! | `POST /devices/query` | `query` |
 //! | `GET /statistics/devices`, `GET /statistics/service` | `statistics` |
 //! | `POST /messages/devicebound`, `DELETE /devices/{id}/commands` | `messages` |
-//! | `/messages/servicebound/feedback`, settled by lock token | `feedback` |
+//! | `/messages/servicebound/feedback`, `/messages/servicebound/filenotifications`, settled by lock token | `feedback` |
 //!
 //! What a device itself may ask for over HTTPS, with a credential of its own:
 //!
@@ -18,9 +18,17 @@
 //! |---|---|
 //! | `POST /devices/{id}/messages/events` | `events` |
 //! | `GET /devices/{id}/messages/devicebound`, settled by lock token | `devicebound` |
+//! | `POST /devices/{id}/files`, `POST /devices/{id}/files/notifications` | `files` |
+//!
+//! What whoever has a URL of the hub's may ask for:
+//!
+//! | path | file |
+//! |---|---|
+//! | `/hub-files/{blob}` | `blobs` |
 //!
 //! Words of paths compare without case, ids with it. Every request is authenticated before anything else is looked at.
 
+mod blobs;
 mod bulk;
 mod call;
 mod device_json;
@@ -29,6 +37,7 @@ mod devicebound;
 mod devices;
 mod events;
 mod feedback;
+mod files;
 mod messages;
 mod methods;
 mod module_json;
@@ -47,6 +56,7 @@ use http::header::{CONTENT_TYPE, ETAG, HeaderValue};
 use http::{Method, StatusCode};
 use pollux_model::{Error, ErrorCode, Etag, Result};
 use pollux_services::Services;
+use pollux_services::hub::cloud_to_device::Notices;
 use serde_json::Value;
 
 use self::call::Call;
@@ -69,9 +79,9 @@ enum Noun {
     ServiceStatistics,
     Messages,
     Commands(String),
-    Feedback,
+    Notices(Notices),
     /// By lock token, and whether it is abandoned.
-    FeedbackLock(String, bool),
+    NoticesLock(Notices, String, bool),
 }
 
 /// What a path names that is a device's own.
@@ -81,6 +91,7 @@ enum Own {
     Devicebound,
     /// By lock token, and whether it is abandoned.
     Lock(String, bool),
+    Files(files::Files),
 }
 
 /// All routes of a hub. Requests must carry the extension [`Target`](super::target::Target).
@@ -96,6 +107,9 @@ async fn answer(State(services): State<Arc<Services>>, request: Request) -> Resp
 }
 
 async fn routed(services: &Arc<Services>, request: Request) -> Result<Response> {
+    if let Some(blob) = blobs::named(request.uri().path()) {
+        return Ok(blobs::answer(services, request, blob).await);
+    }
     let path = segments(request.uri().path());
     if let Some((id, own)) = path.as_ref().ok().and_then(|path| own(path)) {
         let call = Call::of_device(services, request, &id).await?;
@@ -105,6 +119,10 @@ async fn routed(services: &Arc<Services>, request: Request) -> Result<Response> 
             (Own::Devicebound, Method::GET) => devicebound::receive(call, &id).await,
             (Own::Lock(token, false), Method::DELETE) => devicebound::end(call, &id, &token).await,
             (Own::Lock(token, true), Method::POST) => devicebound::abandon(call, &id, &token).await,
+            (Own::Files(files::Files::Uploads), Method::POST) => files::create(call, &id).await,
+            (Own::Files(files::Files::Notifications(of)), Method::POST) => {
+                files::complete(call, &id, of).await
+            }
             _ => Ok(status::not_allowed(services)),
         };
     }
@@ -130,9 +148,9 @@ async fn routed(services: &Arc<Services>, request: Request) -> Result<Response> 
         (Noun::Methods(ids), Method::POST) => methods::invoke(call, ids).await,
         (Noun::Messages, Method::POST) => messages::send(call).await,
         (Noun::Commands(id), Method::DELETE) => messages::purge(call, &id).await,
-        (Noun::Feedback, Method::GET) => feedback::receive(call).await,
-        (Noun::FeedbackLock(token, false), Method::DELETE) => feedback::end(call, &token).await,
-        (Noun::FeedbackLock(token, true), Method::POST) => feedback::abandon(call, &token).await,
+        (Noun::Notices(which), Method::GET) => feedback::receive(call, which).await,
+        (Noun::NoticesLock(which, token, false), Method::DELETE) => feedback::end(call, which, &token).await,
+        (Noun::NoticesLock(which, token, true), Method::POST) => feedback::abandon(call, which, &token).await,
         (Noun::DeviceStatistics, Method::GET) => statistics::devices(call).await,
         (Noun::ServiceStatistics, Method::GET) => statistics::service(call).await,
         _ => Ok(status::not_allowed(services)),
@@ -161,10 +179,13 @@ fn noun(path: &[String], method: &Method) -> Option<Noun> {
         }
         [messages, rest @ ..] if is(messages, "messages") => match rest {
             [to] if is(to, "devicebound") => Some(Noun::Messages),
-            [to, feedback, rest @ ..] if is(to, "servicebound") && is(feedback, "feedback") => match rest {
-                [] => Some(Noun::Feedback),
-                rest => lock(rest).map(|(token, abandoned)| Noun::FeedbackLock(token, abandoned)),
-            },
+            [to, what, rest @ ..] if is(to, "servicebound") => {
+                let which = feedback::named(what)?;
+                match rest {
+                    [] => Some(Noun::Notices(which)),
+                    rest => lock(rest).map(|(token, abandoned)| Noun::NoticesLock(which, token, abandoned)),
+                }
+            }
             _ => None,
         },
         _ => None,
@@ -174,8 +195,15 @@ fn noun(path: &[String], method: &Method) -> Option<Noun> {
 /// The device whose own the path is.
 fn own(path: &[String]) -> Option<(String, Own)> {
     let is = |word: &str, wanted: &str| word.eq_ignore_ascii_case(wanted);
-    let [devices, id, messages, rest @ ..] = path else { return None };
-    if !is(devices, "devices") || !is(messages, "messages") {
+    let [devices, id, behind @ ..] = path else { return None };
+    if !is(devices, "devices") {
+        return None;
+    }
+    if let Some(files) = files::named(behind) {
+        return Some((id.clone(), Own::Files(files)));
+    }
+    let [messages, rest @ ..] = behind else { return None };
+    if !is(messages, "messages") {
         return None;
     }
     let own = match rest {

@@ -38,6 +38,10 @@ pub(super) const fn refusal(code: ErrorCode) -> ConnectRefusal {
         | ErrorCode::DeviceTimeout
         | ErrorCode::QueueFull
         | ErrorCode::MessageLockLost
+        | ErrorCode::StorageNotConfigured
+        | ErrorCode::UploadLimitReached
+        | ErrorCode::UploadNotFound
+        | ErrorCode::BlobNotFound
         | ErrorCode::EventHubNotFound
         | ErrorCode::ReceiverDisplaced
         | ErrorCode::ModelNotFound
@@ -103,6 +107,10 @@ pub(crate) const fn twin(code: ErrorCode) -> u16 {
         | ErrorCode::DeviceTimeout
         | ErrorCode::QueueFull
         | ErrorCode::MessageLockLost
+        | ErrorCode::StorageNotConfigured
+        | ErrorCode::UploadLimitReached
+        | ErrorCode::UploadNotFound
+        | ErrorCode::BlobNotFound
         | ErrorCode::EventHubNotFound
         | ErrorCode::ReceiverDisplaced
         | ErrorCode::ModelNotFound

@@ -62,27 +62,40 @@ impl CloudToDevice {
     /// # Errors
     /// [`ErrorCode::InvalidArgument`](crate::ErrorCode::InvalidArgument) names the option.
     pub fn check(&self) -> Result<()> {
-        let within = |name: &str, IsoDuration(seconds): IsoDuration, least: u64, most: u64| {
-            if (least..=most).contains(&seconds) {
-                return Ok(());
-            }
-            let (least, most) = (IsoDuration(least), IsoDuration(most));
-            Err(Error::invalid(format!("{name} must be {least} to {most}, not {}", IsoDuration(seconds))))
-        };
-        let count = |name: &str, count: u32| {
-            if (1..=100).contains(&count) {
-                return Ok(());
-            }
-            Err(Error::invalid(format!("{name} must be 1 to 100, not {count}")))
-        };
-        let feedback = &self.feedback;
-        within("cloudToDevice.defaultTtlAsIso8601", self.default_ttl_as_iso8601, 60, 2 * DAY)?;
-        count("cloudToDevice.maxDeliveryCount", self.max_delivery_count)?;
-        let lock = feedback.lock_duration_as_iso8601;
-        within("cloudToDevice.feedback.lockDurationAsIso8601", lock, 5, 300)?;
-        within("cloudToDevice.feedback.ttlAsIso8601", feedback.ttl_as_iso8601, 60, 2 * DAY)?;
-        count("cloudToDevice.feedback.maxDeliveryCount", feedback.max_delivery_count)
+        check_duration("cloudToDevice.defaultTtlAsIso8601", self.default_ttl_as_iso8601, 60, 2 * DAY)?;
+        check_count("cloudToDevice.maxDeliveryCount", self.max_delivery_count)?;
+        self.feedback.check("cloudToDevice.feedback")
     }
+}
+
+impl Feedback {
+    /// Checks the documented ranges; `of` is for messages.
+    pub(super) fn check(&self, of: &str) -> Result<()> {
+        check_duration(&format!("{of}.lockDurationAsIso8601"), self.lock_duration_as_iso8601, 5, 300)?;
+        check_duration(&format!("{of}.ttlAsIso8601"), self.ttl_as_iso8601, 60, 2 * DAY)?;
+        check_count(&format!("{of}.maxDeliveryCount"), self.max_delivery_count)
+    }
+}
+
+/// An option's seconds must be in a range.
+pub(super) fn check_duration(
+    name: &str,
+    IsoDuration(seconds): IsoDuration,
+    least: u64,
+    most: u64,
+) -> Result<()> {
+    if (least..=most).contains(&seconds) {
+        return Ok(());
+    }
+    let (least, most) = (IsoDuration(least), IsoDuration(most));
+    Err(Error::invalid(format!("{name} must be {least} to {most}, not {}", IsoDuration(seconds))))
+}
+
+fn check_count(name: &str, count: u32) -> Result<()> {
+    if (1..=100).contains(&count) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("{name} must be 1 to 100, not {count}")))
 }
 
 /// A duration in whole seconds, in text as ISO 8601 writes it: `PT1H`, `P1DT12H`, `PT0H1M0S`.

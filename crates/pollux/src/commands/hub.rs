@@ -5,6 +5,7 @@ mod consumer_group;
 mod device;
 mod device_twin;
 mod enrichment;
+mod file_upload;
 mod invoke_method;
 mod module_identity;
 mod module_twin;
@@ -51,6 +52,9 @@ pub(crate) enum Command {
     /// Cloud-to-device messages: send, receive, settle, purge
     #[command(subcommand)]
     C2dMessage(c2d_message::Command),
+    /// Files that devices upload: where they go, what services are told, one sent and fetched
+    #[command(subcommand)]
+    FileUpload(file_upload::Command),
     /// Ask a connected device, and wait for its answer: a direct method
     InvokeDeviceMethod(invoke_method::InvokeMethod),
     /// Module identities: parts of a device that connect by themselves
@@ -187,6 +191,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Device(command) => device::run(session, command).await,
         Command::DeviceTwin(command) => device_twin::run(session, command).await,
         Command::C2dMessage(command) => c2d_message::run(session, command).await,
+        Command::FileUpload(command) => file_upload::run(session, command).await,
         Command::InvokeDeviceMethod(args) => invoke_method::run(session, args).await,
         Command::ModuleIdentity(command) => module_identity::run(session, command).await,
         Command::ModuleTwin(command) => module_twin::run(session, command).await,

@@ -50,7 +50,7 @@ use super::Hub;
 /// Feedback records in one message: 64 (the article, "Message feedback").
 const FEEDBACK_BATCH: usize = 64;
 /// How often something that others change at the same moment is tried.
-const ATTEMPTS: usize = 16;
+pub(super) const ATTEMPTS: usize = 16;
 /// The longest life of a message: two days (the article).
 const LONGEST_LIFE: Duration = Duration::from_secs(2 * 24 * 3600);
 
@@ -89,7 +89,16 @@ pub enum Settle {
     Release,
 }
 
-/// A message of feedback, in the receiver's hands.
+/// What services hear of, each from a queue of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notices {
+    /// What became of messages, many records in one message.
+    Feedback,
+    /// Files that devices uploaded, one in a message.
+    Files,
+}
+
+/// A message of feedback or about a file, in the receiver's hands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedbackBatch {
     /// By which it is settled.
@@ -102,7 +111,7 @@ pub struct FeedbackBatch {
     pub enqueued: Timestamp,
     /// The most often that one of its records was abandoned.
     pub delivery_count: u32,
-    /// A JSON array of records.
+    /// A JSON array of records; about a file, one record.
     pub body: String,
 }
 
@@ -123,12 +132,12 @@ fn lock_lost() -> Error {
     )
 }
 
-fn contended() -> Error {
+pub(super) fn contended() -> Error {
     Error::new(ErrorCode::Unavailable, "others change the same messages at this moment: try again")
 }
 
 /// Whether the batch was refused because the world moved; anything else ends the attempt.
-fn moved(committed: Result<(), CommitError>) -> Result<bool, Error> {
+pub(super) fn moved(committed: Result<(), CommitError>) -> Result<bool, Error> {
     match committed {
         Ok(()) => Ok(false),
         Err(CommitError::Expectation { .. }) => Ok(true),

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use pollux_model::resource::{
     BuiltInEndpoint, CloudToDevice, Consistency, Dps, EndpointTarget, Enrichment, EventHub, EventRoute,
-    Events, Functions, Hub, LinkedHub, Policy, PolicyRight, Properties, Resource, ResourceKind, Route,
-    RoutingEndpoint, Setting, TwinHistory, Twins,
+    Events, Feedback, FileUpload, Functions, Hub, LinkedHub, Policy, PolicyRight, Properties, Resource,
+    ResourceKind, Route, RoutingEndpoint, Setting, TwinHistory, Twins,
 };
 use pollux_model::{Error, Etag, Key, KeyPair, Random, ResourceName, Result};
 
 use super::Resources;
 use super::declared::{
     Declared, DeclaredBuiltIn, DeclaredCloudToDevice, DeclaredEndpoint, DeclaredEnrichment, DeclaredEventHub,
-    DeclaredEventRoute, DeclaredLink, DeclaredPolicy, DeclaredRoute,
+    DeclaredEventRoute, DeclaredFeedback, DeclaredLink, DeclaredPolicy, DeclaredRoute,
 };
-use super::defaults;
+use super::{defaults, file_upload};
 
 /// The consumer group every event hub has.
 pub(super) const DEFAULT_CONSUMER_GROUP: &str = "$Default";
@@ -44,6 +44,7 @@ impl Resources {
                 enrichments: Vec::new(),
                 certificates: Vec::new(),
                 cloud_to_device: CloudToDevice::default(),
+                file_upload: FileUpload::default(),
             }),
             ResourceKind::Events => Properties::Events(Events {
                 policies: defaults::policies(kind, random),
@@ -103,7 +104,8 @@ impl Resources {
                 merge_built_in(&mut hub.events, &said.events);
                 hub.fallback_route = said.fallback_route.unwrap_or(hub.fallback_route);
                 merge_cloud_to_device(&mut hub.cloud_to_device, &said.cloud_to_device);
-                hub.cloud_to_device.check()
+                hub.cloud_to_device.check()?;
+                file_upload::merge(&mut hub.file_upload, &said.file_upload)
             }
             (Properties::Events(events), Declared::Events(said)) => {
                 merge_policies(&mut events.policies, &said.policies, random)?;
@@ -197,7 +199,11 @@ fn merge_built_in(present: &mut BuiltInEndpoint, said: &DeclaredBuiltIn) {
 fn merge_cloud_to_device(present: &mut CloudToDevice, said: &DeclaredCloudToDevice) {
     present.default_ttl_as_iso8601 = said.default_ttl_as_iso8601.unwrap_or(present.default_ttl_as_iso8601);
     present.max_delivery_count = said.max_delivery_count.unwrap_or(present.max_delivery_count);
-    let (feedback, said) = (&mut present.feedback, &said.feedback);
+    merge_feedback(&mut present.feedback, &said.feedback);
+}
+
+/// Of feedback, and of what is told in the same way.
+pub(super) fn merge_feedback(feedback: &mut Feedback, said: &DeclaredFeedback) {
     feedback.lock_duration_as_iso8601 =
         said.lock_duration_as_iso8601.unwrap_or(feedback.lock_duration_as_iso8601);
     feedback.ttl_as_iso8601 = said.ttl_as_iso8601.unwrap_or(feedback.ttl_as_iso8601);

@@ -100,6 +100,9 @@ pub struct DeclaredHub {
     /// How it treats messages to devices.
     #[serde(alias = "cloudToDevice")]
     pub cloud_to_device: DeclaredCloudToDevice,
+    /// How its devices upload files.
+    #[serde(alias = "fileUpload")]
+    pub file_upload: DeclaredFileUpload,
 }
 
 /// How a hub treats messages to devices; see [`CloudToDevice`](pollux_model::resource::CloudToDevice) for ranges and
@@ -131,6 +134,8 @@ pub struct DeclaredFeedback {
     #[serde(alias = "maxDeliveryCount")]
     pub max_delivery_count: Option<u32>,
 }
+
+pub use super::file_upload::DeclaredFileUpload;
 
 /// The built-in endpoint of a hub.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]

@@ -8,19 +8,16 @@ use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD};
-use pollux_model::{Error, ErrorCode, Etag, Key, Result};
-use pollux_store::secrets::Secret;
-use pollux_store::{Batch, CommitError, Expect, Write};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use pollux_model::{Error, ErrorCode, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 
-use super::refusal;
 use crate::Context;
+use crate::stored_key::stored_key;
 
 const SCOPE: &str = "continuation";
-const KEY: &str = "hmac-sha256";
 /// A position in a query has the relationships that lead to it: a thousand at most, each with the ids of a twin and its
 /// own. In any letters but those of Latin they may come to more than a request may carry back.
 const LONGEST: usize = 1000 * 1024;
@@ -105,35 +102,8 @@ impl Continuation {
     }
 
     async fn load_key(&self) -> Result<hmac::Key> {
-        if let Some(key) = self.stored_key().await? {
-            return Ok(key);
-        }
-        let secret = Secret {
-            scope: SCOPE.into(),
-            id: KEY.into(),
-            value: serde_json::json!({ "key": Key::generate(&*self.context.random).reveal() }).to_string(),
-            etag: Etag::fresh(&*self.context.random),
-            created: self.context.clock.now(),
-        };
-        let write = Write::PutSecret { secret: Box::new(secret), expect: Expect::Absent };
-        match self.context.store.commit(Batch::from(write)).await {
-            // Refused: another node was faster, and its key is the one to use.
-            Ok(()) | Err(CommitError::Expectation { .. }) => {}
-            Err(error) => return Err(refusal::commit(error)),
-        }
-        self.stored_key().await?.ok_or_else(Error::internal)
-    }
-
-    async fn stored_key(&self) -> Result<Option<hmac::Key>> {
-        let secrets = self.context.store.secrets(SCOPE).await.map_err(refusal::store)?;
-        let Some(secret) = secrets.into_iter().find(|secret| secret.id == KEY) else { return Ok(None) };
-        let value: serde_json::Value = serde_json::from_str(&secret.value).unwrap_or_default();
-        let bytes = value["key"].as_str().and_then(|text| BASE64.decode(text).ok());
-        let bytes = bytes.filter(|bytes| bytes.len() == 32).ok_or_else(|| {
-            tracing::error!("the key of continuation tokens in the store is not a key");
-            Error::internal()
-        })?;
-        Ok(Some(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
+        let bytes = stored_key(&self.context, SCOPE).await?;
+        Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
     }
 }
 

@@ -15,8 +15,9 @@ use pollux_model::function::DeadLetter;
 use pollux_model::job::{Job, JobError, JobKind, JobProgress, JobStatus, Section};
 use pollux_model::registration::{Failure, Operation, Registration, RegistrationStatus, Substatus};
 use pollux_model::resource::{
-    BuiltInEndpoint, CloudToDevice, Dps, EndpointTarget, EventHub, Events, Functions, Hub, LinkedHub, Policy,
-    PolicyRight, Properties, Resource, Route, RouteSource, RoutingEndpoint, Setting, TelemetryMapping, Twins,
+    BuiltInEndpoint, CloudToDevice, Dps, EndpointTarget, EventHub, Events, FileUpload, Functions, Hub,
+    LinkedHub, Policy, PolicyRight, Properties, Resource, Route, RouteSource, RoutingEndpoint, Setting,
+    TelemetryMapping, Twins,
 };
 use pollux_model::{DeviceId, Etag, Key, KeyPair, ModuleId, RegistrationId, ResourceName, Timestamp};
 use serde_json::{Map, Value, json};
@@ -115,6 +116,7 @@ pub fn resources(suffix: &str) -> Vec<Resource> {
         enrichments: Vec::new(),
         certificates: Vec::new(),
         cloud_to_device: CloudToDevice::default(),
+        file_upload: FileUpload::default(),
     };
     let events = Events {
         policies: vec![policy("RootManageSharedAccessKey", &[PolicyRight::Manage])],

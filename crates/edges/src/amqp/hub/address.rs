@@ -16,6 +16,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 use pollux_model::DeviceAddress;
+use pollux_services::hub::cloud_to_device::Notices;
 
 /// The longest address that is looked at, in bytes.
 const LONGEST: usize = 1024;
@@ -49,8 +50,7 @@ pub(in crate::amqp) enum Part {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::amqp) enum ServicePart {
     DeviceBound,
-    Feedback,
-    FileNotifications,
+    Notices(Notices),
 }
 
 impl Place {
@@ -111,9 +111,9 @@ impl ServicePart {
             [bound] if bound.eq_ignore_ascii_case("devicebound") => Self::DeviceBound,
             [bound, what] if bound.eq_ignore_ascii_case("servicebound") => {
                 if what.eq_ignore_ascii_case("feedback") {
-                    Self::Feedback
+                    Self::Notices(Notices::Feedback)
                 } else if what.eq_ignore_ascii_case("filenotifications") {
-                    Self::FileNotifications
+                    Self::Notices(Notices::Files)
                 } else {
                     return None;
                 }
@@ -156,8 +156,14 @@ mod tests {
             ("/devices/dev-1/methods/devicebound", device(None, Part::Methods)),
             ("/devices/dev-1/modules/m/twin", device(Some("m"), Part::Twin)),
             ("/messages/devicebound", Place::Service(ServicePart::DeviceBound)),
-            ("amqps://h/messages/serviceBound/feedback", Place::Service(ServicePart::Feedback)),
-            ("/messages/servicebound/fileNotifications", Place::Service(ServicePart::FileNotifications)),
+            (
+                "amqps://h/messages/serviceBound/feedback",
+                Place::Service(ServicePart::Notices(Notices::Feedback)),
+            ),
+            (
+                "/messages/servicebound/fileNotifications",
+                Place::Service(ServicePart::Notices(Notices::Files)),
+            ),
         ] {
             assert_eq!(Place::of(address), Some(place), "{address}");
         }

@@ -15,7 +15,7 @@ use pollux_model::resource::Resource;
 use pollux_model::{Error, ErrorCode, Etag, Result, Timestamp};
 use pollux_services::events::Sent;
 use pollux_services::hub::cloud_to_device::{
-    Ack, CloudMessage, FEEDBACK_CONTENT_TYPE, FeedbackBatch, MessageProperties, Settle,
+    Ack, CloudMessage, FEEDBACK_CONTENT_TYPE, FeedbackBatch, MessageProperties, Notices, Settle,
 };
 use pollux_services::{Caller, Services};
 use tokio::runtime::Handle;
@@ -46,6 +46,7 @@ pub(in crate::amqp) struct Service {
 /// A link on which a service hears feedback.
 pub(in crate::amqp) struct Feedback {
     service: Service,
+    which: Notices,
     receiving: Option<AbortHandle>,
     ready: Option<FeedbackBatch>,
     held: HashMap<DeliveryId, Etag>,
@@ -68,7 +69,8 @@ impl Drop for Feedback {
         let tokens: Vec<Etag> = self.held.drain().map(|(_, token)| token).chain(ready).collect();
         if let (false, Ok(runtime)) = (tokens.is_empty(), Handle::try_current()) {
             let service = self.service.clone();
-            runtime.spawn(async move { service.settle(&tokens, Settle::Abandon).await });
+            let which = self.which;
+            runtime.spawn(async move { service.settle(which, &tokens, Settle::Abandon).await });
         }
     }
 }
@@ -111,12 +113,12 @@ impl Service {
         Err(Error::invalid("the message's 'to' names no device: use /devices/{id}/messages/devicebound"))
     }
 
-    async fn feedback(&self) -> Result<FeedbackBatch> {
+    async fn feedback(&self, which: Notices) -> Result<FeedbackBatch> {
         let hub = &self.services.hub;
         let mut arrivals = hub.feedback_arrivals();
         loop {
             arrivals.borrow_and_update();
-            if let Some(batch) = hub.receive_feedback(&self.caller, &self.hub).await? {
+            if let Some(batch) = hub.receive_notices(&self.caller, &self.hub, which).await? {
                 return Ok(batch);
             }
             // Either way it is looked for again.
@@ -124,11 +126,10 @@ impl Service {
         }
     }
 
-    async fn settle(&self, tokens: &[Etag], settle: Settle) {
+    async fn settle(&self, which: Notices, tokens: &[Etag], settle: Settle) {
         for token in tokens {
-            if let Err(error) =
-                self.services.hub.settle_feedback(&self.caller, &self.hub, token, settle).await
-            {
+            let hub = &self.services.hub;
+            if let Err(error) = hub.settle_notices(&self.caller, &self.hub, which, (token, settle)).await {
                 tracing::debug!(hub = %self.hub.name, %error, "feedback comes again");
             }
         }
@@ -164,7 +165,11 @@ fn read(sent: Sent) -> Result<(String, CloudMessage)> {
     Ok((device, CloudMessage { system, ack, properties: own, body: body(message.body)? }))
 }
 
-fn feedback_message(service: &Service, batch: FeedbackBatch) -> Message {
+fn feedback_message(service: &Service, which: Notices, batch: FeedbackBatch) -> Message {
+    let (to, kind) = match which {
+        Notices::Feedback => ("/messages/serviceBound/feedback", FEEDBACK_CONTENT_TYPE),
+        Notices::Files => ("/messages/serviceBound/filenotifications", "application/json"),
+    };
     let mut annotations = Annotations::default();
     annotations.push(Symbol::from_static("x-opt-sequence-number"), Value::Long(batch.sequence));
     annotations
@@ -172,8 +177,8 @@ fn feedback_message(service: &Service, batch: FeedbackBatch) -> Message {
     annotations.push(Symbol::from_static("iothub-deliverycount"), Value::Long(batch.delivery_count.into()));
     let properties = Properties {
         user_id: Some(service.hub.name.to_string().into()),
-        to: Some("/messages/serviceBound/feedback".to_owned()),
-        content_type: Some(Symbol::from_static(FEEDBACK_CONTENT_TYPE)),
+        to: Some(to.to_owned()),
+        content_type: Some(Symbol::from_static(kind)),
         content_encoding: Some(Symbol::from_static("utf-8")),
         ..Properties::default()
     };
@@ -202,13 +207,11 @@ impl Connection {
         let service = self.hubs.service(&self.edge.services).map_err(|error| hub_error(&error))?;
         let link = match (part, attached.role) {
             (ServicePart::DeviceBound, Role::Receiver) => Link::Publisher(Publisher::new(Sink::Devices)),
-            (ServicePart::Feedback, Role::Sender) => {
+            (ServicePart::Notices(which), Role::Sender) => {
                 let (receiving, ready, held) = Default::default();
-                let feedback = Feedback { service, receiving, ready, held, sent: 0 };
+                let feedback = Feedback { service, which, receiving, ready, held, sent: 0 };
                 Link::Hub(HubLink::Feedback(Box::new(feedback)))
             }
-            // Nothing comes on it as long as there is no upload of files.
-            (ServicePart::FileNotifications, Role::Sender) => Link::Hub(HubLink::FileNotifications),
             _ => {
                 let text = "services send to /messages/devicebound, and receive from the others";
                 return Err(AmqpError::new(condition::NOT_ALLOWED, text));
@@ -231,7 +234,7 @@ impl Connection {
         let Some(Link::Hub(HubLink::Feedback(link))) = self.links.get_mut(&id) else { return };
         if let Some(batch) = &link.ready {
             let tag = tag(batch.sequence, link.sent);
-            let payload = feedback_message(&link.service, batch.clone()).encode();
+            let payload = feedback_message(&link.service, link.which, batch.clone()).encode();
             let outgoing = Outgoing { tag: &tag, message_format: 0, payload, settled: false };
             let Ok(delivery) = self.endpoint.send(id, outgoing) else { return };
             link.sent += 1;
@@ -240,10 +243,10 @@ impl Connection {
         if link.receiving.is_some() || self.endpoint.credit(id) == 0 {
             return;
         }
-        let service = link.service.clone();
+        let (service, which) = (link.service.clone(), link.which);
         let (abort, registration) = AbortHandle::new_pair();
         link.receiving = Some(abort);
-        let receiving = Abortable::new(async move { service.feedback().await }, registration);
+        let receiving = Abortable::new(async move { service.feedback(which).await }, registration);
         self.work.push(Box::pin(async move {
             match receiving.await {
                 Ok(received) => Done::Hub(HubDone::Feedback { link: id, received }),
@@ -287,9 +290,9 @@ impl Connection {
     ) {
         let Some(Link::Hub(HubLink::Feedback(link))) = self.links.get_mut(&id) else { return };
         let (settle, tokens) = (settlement(state), taken(&mut link.held, first, last));
-        let service = link.service.clone();
+        let (service, which) = (link.service.clone(), link.which);
         // Also where the connection ends before it is done.
-        let done = tokio::spawn(async move { service.settle(&tokens, settle).await });
+        let done = tokio::spawn(async move { service.settle(which, &tokens, settle).await });
         self.work.push(Box::pin(async move {
             if let Err(error) = done.await {
                 tracing::error!(%error, "feedback could not be settled");

@@ -48,6 +48,10 @@ const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::DeviceTimeout
         | ErrorCode::QueueFull
         | ErrorCode::MessageLockLost
+        | ErrorCode::StorageNotConfigured
+        | ErrorCode::UploadLimitReached
+        | ErrorCode::UploadNotFound
+        | ErrorCode::BlobNotFound
         | ErrorCode::EventHubNotFound
         | ErrorCode::ReceiverDisplaced
         | ErrorCode::ModelNotFound

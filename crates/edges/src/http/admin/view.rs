@@ -2,8 +2,8 @@
 
 use pollux_model::KeyPair;
 use pollux_model::resource::{
-    EndpointTarget, Enrichment, EventHub, EventRoute, Policy, Properties, Resource, Route, RoutingEndpoint,
-    ServiceAllocation,
+    EndpointTarget, Enrichment, EventHub, EventRoute, FileUpload, Policy, Properties, Resource, Route,
+    RoutingEndpoint, ServiceAllocation,
 };
 use serde_json::{Map, Value, json};
 
@@ -73,6 +73,7 @@ fn own(name: &str, properties: &Properties) -> Value {
                 "events": event_hub(&hub.events.event_hub(name)),
                 "fallbackRoute": hub.fallback_route,
                 "cloudToDevice": hub.cloud_to_device,
+                "fileUpload": file_upload(&hub.file_upload),
             })
         }
         Properties::Events(events) => json!({
@@ -92,6 +93,20 @@ fn own(name: &str, properties: &Properties) -> Value {
             "mapping": functions.mapping,
         }),
     }
+}
+
+/// Of a storage account no secret: it is shown to nobody again.
+fn file_upload(of: &FileUpload) -> Value {
+    let storage = of.storage.as_ref().map(|storage| {
+        let account = pollux_services::blobs::Account::read(&storage.connection_string).ok();
+        json!({ "hostName": account.map(|account| account.host()), "containerName": storage.container_name })
+    });
+    json!({
+        "storage": storage,
+        "sasTtlAsIso8601": of.sas_ttl_as_iso8601,
+        "enableFileUploadNotifications": of.enable_file_upload_notifications,
+        "fileNotifications": of.file_notifications,
+    })
 }
 
 fn enrichment(one: &Enrichment) -> Value {

@@ -76,6 +76,10 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         E::DeviceTimeout => (StatusCode::GATEWAY_TIMEOUT, "GatewayTimeout"),
         E::QueueFull => (StatusCode::FORBIDDEN, "DeviceMaximumQueueDepthExceeded"),
         E::MessageLockLost => (StatusCode::PRECONDITION_FAILED, "DeviceMessageLockLost"),
+        E::StorageNotConfigured => (StatusCode::BAD_REQUEST, "DefaultStorageEndpointNotConfigured"),
+        E::UploadLimitReached => (StatusCode::FORBIDDEN, "DeviceMaximumActiveFileUploadLimitExceeded"),
+        E::UploadNotFound => (StatusCode::BAD_REQUEST, "InvalidFileUploadCorrelationId"),
+        E::BlobNotFound => (StatusCode::BAD_REQUEST, "InvalidStorageEndpointOrBlob"),
 
         // What no route of this edge asks for.
         E::EnrollmentNotFound

@@ -9,10 +9,11 @@ mod modules;
 use super::router;
 use crate::http::rest::fixture::{Answer, Edge};
 
+mod files;
 mod messages;
 
 /// Every route of the hub's service API.
-const SURFACE: [(&str, &str); 26] = [
+const SURFACE: [(&str, &str); 29] = [
     ("GET", "/devices"),
     ("POST", "/devices"),
     ("POST", "/twins/d/methods"),
@@ -38,6 +39,9 @@ const SURFACE: [(&str, &str); 26] = [
     ("GET", "/messages/serviceBound/feedback"),
     ("DELETE", "/messages/serviceBound/feedback/x"),
     ("POST", "/messages/serviceBound/feedback/x/abandon"),
+    ("GET", "/messages/serviceBound/filenotifications"),
+    ("DELETE", "/messages/serviceBound/filenotifications/x"),
+    ("POST", "/messages/serviceBound/filenotifications/x/abandon"),
     ("GET", "/no/such/path"),
 ];
 

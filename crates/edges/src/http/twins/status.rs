@@ -72,6 +72,10 @@ pub(super) const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::DeviceNotOnline
         | E::DeviceTimeout
         | E::QueueFull
-        | E::MessageLockLost => (StatusCode::BAD_REQUEST, "BadRequest"),
+        | E::MessageLockLost
+        | E::StorageNotConfigured
+        | E::UploadLimitReached
+        | E::UploadNotFound
+        | E::BlobNotFound => (StatusCode::BAD_REQUEST, "BadRequest"),
     }
 }

@@ -66,7 +66,7 @@ impl Hub {
     fn expiry(&self, hub: &ResourceName, message: &QueuedMessage) -> Batch {
         let mut batch = Batch::new();
         match self.context.table.named(ResourceKind::Hub, hub) {
-            Some(hub) if message.queue != MessageQueue::Feedback => {
+            Some(hub) if matches!(message.queue, MessageQueue::Device(_)) => {
                 self.end_message(&hub, message, MessageEnd::Expired, &mut batch);
             }
             _ => batch.writes.push(Write::DeleteMessage {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use pollux_model::message::{Ack, LockedBy, MessageEnd, MessageProperties, MessageQueue, QueuedMessage};
-use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
+use pollux_model::resource::{Feedback, PolicyRight, Properties, Resource, ResourceKind};
 use pollux_model::{Etag, Result, Timestamp};
 use pollux_store::messages::Which;
 use pollux_store::{Batch, Expect, Write};
@@ -13,26 +13,64 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::receive::holds;
-use super::{ATTEMPTS, FEEDBACK_BATCH, FeedbackBatch, Hub, Settle, contended, lock_lost, moved, options};
+use super::{
+    ATTEMPTS, FEEDBACK_BATCH, FeedbackBatch, Hub, Notices, Settle, contended, lock_lost, moved, options,
+};
 use crate::caller::{Caller, Right};
 
 /// On which nodes tell each other that there is feedback.
 const SUBJECT: &str = "feedback";
 const READ: Right = Right::Policy(PolicyRight::ServiceConnect);
 
+impl Notices {
+    const fn queue(self) -> MessageQueue {
+        match self {
+            Self::Feedback => MessageQueue::Feedback,
+            Self::Files => MessageQueue::FileNotifications,
+        }
+    }
+
+    /// Records in one message.
+    const fn most(self) -> usize {
+        match self {
+            Self::Feedback => FEEDBACK_BATCH,
+            Self::Files => 1,
+        }
+    }
+
+    fn options(self, hub: &Resource) -> Feedback {
+        match (self, &hub.properties) {
+            (Self::Feedback, Properties::Hub(hub)) => hub.cloud_to_device.feedback.clone(),
+            (Self::Files, Properties::Hub(hub)) => hub.file_upload.file_notifications.clone(),
+            _ => Feedback::default(),
+        }
+    }
+}
+
 impl Hub {
     /// The next feedback, in one message as far as it goes; `None` when there is none.
     pub async fn receive_feedback(&self, caller: &Caller, hub: &Resource) -> Result<Option<FeedbackBatch>> {
+        self.receive_notices(caller, hub, Notices::Feedback).await
+    }
+
+    /// The next of what services hear of; `None` when there is none.
+    pub async fn receive_notices(
+        &self,
+        caller: &Caller,
+        hub: &Resource,
+        which: Notices,
+    ) -> Result<Option<FeedbackBatch>> {
         caller.require(ResourceKind::Hub, &hub.name, READ)?;
         let token = Etag::new(&self.context.random.uuid().to_string());
-        let lock = (LockedBy::Request, options(hub).feedback.lock_duration_as_iso8601.duration());
-        let queue = MessageQueue::Feedback;
-        let records = self.lock_messages(&hub.name, &queue, lock, FEEDBACK_BATCH, || token.clone()).await?;
+        let lock = (LockedBy::Request, which.options(hub).lock_duration_as_iso8601.duration());
+        let (queue, most) = (which.queue(), which.most());
+        let records = self.lock_messages(&hub.name, &queue, lock, most, || token.clone()).await?;
         let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(None) };
         let locked_until = first.lock.map_or(Timestamp::NEVER, |lock| lock.until);
         // Each record is a JSON object already.
         let bodies = records.iter().map(|record| String::from_utf8_lossy(&record.payload));
-        let body = format!("[{}]", bodies.collect::<Vec<_>>().join(","));
+        let bodies = bodies.collect::<Vec<_>>().join(",");
+        let body = if which == Notices::Feedback { format!("[{bodies}]") } else { bodies };
         Ok(Some(FeedbackBatch {
             lock_token: token,
             locked_until,
@@ -54,11 +92,25 @@ impl Hub {
         lock_token: &str,
         settle: Settle,
     ) -> Result<()> {
+        self.settle_notices(caller, hub, Notices::Feedback, (lock_token, settle)).await
+    }
+
+    /// The same of whatever services hear of.
+    ///
+    /// # Errors
+    /// [`ErrorCode::MessageLockLost`](pollux_model::ErrorCode).
+    pub async fn settle_notices(
+        &self,
+        caller: &Caller,
+        hub: &Resource,
+        which: Notices,
+        (lock_token, settle): (&str, Settle),
+    ) -> Result<()> {
         caller.require(ResourceKind::Hub, &hub.name, READ)?;
-        let queue = MessageQueue::Feedback;
+        let queue = which.queue();
         for _ in 0..ATTEMPTS {
-            let which = Which::Etag(lock_token);
-            let records = self.context.store.messages(&hub.name, &queue, which, FEEDBACK_BATCH).await?;
+            let held = Which::Etag(lock_token);
+            let records = self.context.store.messages(&hub.name, &queue, held, FEEDBACK_BATCH).await?;
             let now = self.context.clock.now();
             if records.is_empty() || records.iter().any(|record| !holds(record.lock, now)) {
                 return Err(lock_lost());
@@ -71,7 +123,7 @@ impl Hub {
                         self.end_message(hub, &record, MessageEnd::Success, &mut batch);
                     }
                     Settle::Abandon => {
-                        self.put_back(hub, record, options(hub).feedback.max_delivery_count, &mut batch);
+                        self.put_back(hub, record, which.options(hub).max_delivery_count, &mut batch);
                     }
                     Settle::Release => self.release(hub, record, &mut batch),
                 }
@@ -87,14 +139,14 @@ impl Hub {
         Err(contended())
     }
 
-    /// Changes whenever there may be feedback, of whatever hub, on whatever node it was made. A hint: one may be lost with the
+    /// Changes whenever there may be feedback, or something about files, of whatever hub, on whatever node it was made. A hint: one may be lost with the
     /// bus, so whoever waits for long looks from time to time all the same.
     #[must_use]
     pub fn feedback_arrivals(&self) -> watch::Receiver<u64> {
         self.feedback.subscribe()
     }
 
-    pub(super) async fn feedback_arrived(&self) {
+    pub(in crate::hub) async fn feedback_arrived(&self) {
         self.feedback.send_modify(|count| *count = count.wrapping_add(1));
         if let Some(shared) = self.context.cluster.others() {
             shared.hint(SUBJECT).await;
@@ -114,6 +166,13 @@ impl Hub {
                 self.feedback.send_modify(|count| *count = count.wrapping_add(1));
             }
         }
+    }
+
+    /// The place of what services hear of. Many are made at one moment on several nodes; two that meet are told apart by trying
+    /// again.
+    pub(in crate::hub) fn notice_sequence(&self, now: Timestamp) -> i64 {
+        let apart = i64::try_from(self.context.random.below(1024)).unwrap_or_default();
+        now.as_micros().saturating_mul(1024).saturating_add(apart)
     }
 
     /// What tells of a message's end; the members are those of the article's example.
@@ -140,11 +199,7 @@ impl Hub {
         };
         let feedback = QueuedMessage {
             queue: MessageQueue::Feedback,
-            // Many are made at one moment on several nodes; two that meet are told apart by trying again.
-            sequence: now
-                .as_micros()
-                .saturating_mul(1024)
-                .saturating_add(i64::try_from(self.context.random.below(1024)).unwrap_or_default()),
+            sequence: self.notice_sequence(now),
             etag: Etag::fresh(&*self.context.random),
             enqueued: now,
             expires: now.plus(options(hub).feedback.ttl_as_iso8601.duration()),

@@ -15,13 +15,13 @@ use crate::peer::Peer;
 
 const BOUND: &str = "/devices/d/messages/deviceBound";
 
-struct Device {
-    hub: Hub,
+pub(super) struct Device {
+    pub(super) hub: Hub,
     key: Vec<u8>,
 }
 
 impl Device {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let hub = Hub::new().await;
         let made = hub.created("d").await;
         hub.created("e").await;
@@ -33,7 +33,13 @@ impl Device {
         sas::sign("localhost/devices/d", &self.key, self.hub.0.expiry(), None)
     }
 
-    async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(super) async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
         let token = self.token();
         let mut all = vec![("authorization", token.as_str())];
         all.extend(headers);
