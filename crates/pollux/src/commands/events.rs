@@ -2,8 +2,9 @@
 
 mod consumer_group;
 mod event_hub;
+mod follow;
 mod send;
-mod shown;
+pub(crate) mod shown;
 mod stats;
 mod tail;
 
@@ -12,6 +13,8 @@ use clap::{Args, Subcommand};
 use pollux_client::{ConnectionString, EventHubs};
 use pollux_model::resource::ResourceKind;
 use serde_json::json;
+
+pub(crate) use follow::follow;
 
 use crate::connections::pick;
 use crate::output::Column;
@@ -98,10 +101,16 @@ async fn connect_to(
     place: &Place,
     event_hub: Option<&str>,
 ) -> Result<(EventHubs, String)> {
-    let Some(name) = place.hub_name.as_deref() else {
-        return connect(session, &place.target, event_hub).await;
-    };
-    let instance = pick("hub", &session.connections.hub, Some(name))?;
+    match &place.hub_name {
+        None => connect(session, &place.target, event_hub).await,
+        Some(name) => connect_to_hub(session, Some(name)).await,
+    }
+}
+
+/// A connection to a hub's built-in endpoint, the first hub's where none is named, and its event hub's name.
+pub(crate) async fn connect_to_hub(session: &Session, hub: Option<&str>) -> Result<(EventHubs, String)> {
+    let instance = pick("hub", &session.connections.hub, hub)?;
+    let name = &instance.name;
     let text = instance.events_connection_string.as_deref().filter(|text| !text.is_empty());
     let policy: ConnectionString =
         text.with_context(|| format!("no policy of '{name}' may read its built-in endpoint"))?.parse()?;

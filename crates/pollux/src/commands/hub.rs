@@ -9,6 +9,7 @@ mod file_upload;
 mod invoke_method;
 mod module_identity;
 mod module_twin;
+mod monitor;
 mod query;
 mod route;
 
@@ -85,6 +86,8 @@ pub(crate) enum Command {
     /// Events that an endpoint elsewhere refused
     #[command(subcommand)]
     DeadLetter(endpoint::DeadLetters<Target>),
+    /// Show what devices send, as it comes to the built-in endpoint
+    Monitor(monitor::Monitor),
     /// Shared access policies
     #[command(subcommand)]
     Policy(policies::Command<Target>),
@@ -203,6 +206,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Endpoint(command) => endpoint::run(session, command).await,
         Command::ConsumerGroup(command) => consumer_group::run(session, command).await,
         Command::DeadLetter(command) => endpoint::run_dead_letters(session, command).await,
+        Command::Monitor(args) => monitor::run(session, args).await,
         Command::Policy(command) => policies::run(session, command).await,
     }
 }

@@ -56,7 +56,7 @@ fn system(message: &Message) -> Map<String, Value> {
     system
 }
 
-/// JSON where it is JSON, text where it is text, base64 otherwise.
+/// As [`bytes`].
 fn body(body: &Body) -> Value {
     match body {
         Body::Empty => Value::Null,
@@ -66,14 +66,16 @@ fn body(body: &Body) -> Value {
     }
 }
 
-fn bytes(bytes: &[u8]) -> Value {
+/// JSON where it is JSON, text where it is text, base64 otherwise.
+pub(crate) fn bytes(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => serde_json::from_str(text).unwrap_or_else(|_| json!(text)),
         Err(_) => json!({ "base64": BASE64.encode(bytes) }),
     }
 }
 
-fn value(value: &Amqp) -> Value {
+/// As JSON that says the same, or nearly.
+pub(crate) fn value(value: &Amqp) -> Value {
     match value {
         Amqp::Null => Value::Null,
         Amqp::Bool(one) => json!(one),

@@ -2,12 +2,12 @@
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use futures_util::stream::{self, SelectAll, StreamExt as _};
-use pollux_client::event_hubs::{EventHubsError, Events};
+use futures_util::stream::StreamExt as _;
+use pollux_client::event_hubs::EventHubsError;
 use pollux_model::Timestamp;
 use serde_json::Value;
 
-use super::{Place, connect_to, shown};
+use super::{Place, connect_to, follow, shown};
 use crate::session::Session;
 
 /// Show events as they come, or from a place on
@@ -75,15 +75,7 @@ pub(super) async fn run(session: &Session, args: Tail) -> Result<()> {
         Some(partition) => vec![partition],
         None => client.partitions(&event_hub).await?,
     };
-    let mut all = SelectAll::new();
-    for partition in partitions {
-        let events = client.receive(&event_hub, &args.consumer_group, &partition, Some(&args.from.0)).await?;
-        let next = |(mut events, partition): (Events, String)| async move {
-            let event = events.recv().await?;
-            Some(((partition.clone(), event), (events, partition)))
-        };
-        all.push(stream::unfold((events, partition), next).boxed());
-    }
+    let mut all = follow(&client, &event_hub, &args.consumer_group, partitions, &args.from.0).await?;
     session.output.note(&format!("events of '{event_hub}'; end with Ctrl+C"))?;
     let mut seen = 0;
     while args.count.is_none_or(|count| seen < count) {
