@@ -10,6 +10,7 @@
 
 mod authenticate;
 pub mod cloud_to_device;
+mod configurations;
 mod connections;
 mod create_device;
 mod create_module;
@@ -43,6 +44,7 @@ use pollux_model::resource::Resource;
 use pollux_model::{DeviceAddress, DeviceId, Error, ErrorCode, Result, ids};
 use pollux_store::{Batch, CommitError};
 
+pub use configurations::{ConfigurationCondition, ConfigurationInput, Measured, TestedQueries};
 pub use connections::{Connection, Connections, DeviceCommand, DeviceLink, Entering, OpenMethods};
 pub use create_device::{AuthenticationInput, DeviceInput};
 pub use create_module::ModuleInput;
@@ -73,6 +75,8 @@ pub struct Hub {
     feedback: tokio::sync::watch::Sender<u64>,
     /// Changes of desired properties and their notifications leave in one order per device.
     desired_order: [tokio::sync::Mutex<()>; 64],
+    /// The configurations of each hub, compiled.
+    configurations: configurations::Configurations,
 }
 
 impl Hub {
@@ -83,8 +87,8 @@ impl Hub {
         let (routes, connections) =
             (PerResource::default(), Arc::new(Connections::new(Arc::clone(&context))));
         let feedback = tokio::sync::watch::Sender::new(0);
-        let faults = Arc::default();
-        Arc::new(Self { context, routes, connections, faults, feedback, desired_order })
+        let (faults, configurations) = (Arc::default(), configurations::Configurations::default());
+        Arc::new(Self { context, routes, connections, faults, feedback, desired_order, configurations })
     }
 
     /// Commits a change of a device or module. Where the answer was lost the change may be there all the same: whoever has the

@@ -134,6 +134,12 @@ pub struct Limits {
     pub allocation_attempts: u32,
     /// Modules of one device: 50 ("Understand and use module twins in IoT Hub").
     pub modules_per_device: usize,
+    /// Configurations of a hub: 100 ("IoT Hub quotas and throttling").
+    pub configurations: usize,
+    /// Metrics of one configuration: 20. Ours: the portal takes five.
+    pub configuration_metrics: usize,
+    /// A configuration: 128 KiB. Ours.
+    pub configuration: usize,
     /// What goes along with a direct method, in bytes: 128 KiB ("Understand and invoke direct methods from IoT Hub").
     pub method_payload: usize,
     /// Enrichments of a hub: 10 ("Message enrichments for device-to-cloud IoT Hub messages").
@@ -223,6 +229,9 @@ impl Default for Limits {
             audited_refusals_a_minute: 10,
             allocation_attempts: 3,
             modules_per_device: 50,
+            configurations: 100,
+            configuration_metrics: 20,
+            configuration: 128 * 1024,
             method_payload: 128 * 1024,
             enrichments: 10,
             ca_certificates: 25,

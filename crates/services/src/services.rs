@@ -145,8 +145,9 @@ impl Services {
         tasks.spawn(Arc::clone(&self.hub).hear_of_feedback(shutdown.clone()));
         if let Some(shared) = self.context.cluster.others() {
             let (resources, twins) = (Arc::clone(&self.resources), Arc::clone(&self.twins));
+            let hub = Arc::clone(&self.hub);
             let heard = self.changes.lock().take();
-            let follower = Follower { resources, twins };
+            let follower = Follower { resources, twins, hub };
             tasks.spawn(follower.run(Arc::clone(shared), heard, shutdown.clone()));
         }
         let (events, stop) = (Arc::clone(&self.events), shutdown.clone());
@@ -160,6 +161,7 @@ impl Services {
         tasks.spawn(supervise("twin indexes", move || Arc::clone(&twins).run_indexing(stop.clone())));
         tasks.spawn(Arc::clone(&self.functions).run(shutdown.clone()));
         tasks.spawn(Arc::clone(&self.twins).run_jobs(shutdown.clone()));
+        tasks.spawn(Arc::clone(&self.hub).run_configurations(shutdown.clone()));
         tasks.spawn(Arc::clone(&self.forwarding).run(shutdown.clone()));
         tasks.spawn(cut_off_deleted(Arc::clone(&self.resources), Arc::clone(&self.hub), shutdown.clone()));
         tasks.spawn(Arc::clone(&self.provisioning).take_up_interrupted(shutdown.clone()));

@@ -5,6 +5,7 @@
 mod batches;
 mod bulk;
 mod concurrency;
+mod configurations;
 mod expectations;
 pub mod fixtures;
 mod graph;
@@ -112,6 +113,8 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         instances::deleting_an_app_forgets_its_checkpoints,
         instances::deleting_an_owner_of_streams_forgets_what_it_kept,
         instances::counts_are_per_instance,
+        configurations::configurations_come_back_whole,
+        configurations::configurations_page_in_order,
         modules::modules_come_back_whole,
         modules::a_module_needs_its_device,
         modules::a_device_with_modules_stays,

@@ -38,6 +38,13 @@ pub(super) const fn refusal(code: ErrorCode) -> ConnectRefusal {
         | ErrorCode::DeviceTimeout
         | ErrorCode::QueueFull
         | ErrorCode::MessageLockLost
+        | ErrorCode::ConfigurationNotFound
+        | ErrorCode::ConfigurationExists
+        | ErrorCode::ConfigurationLimitReached
+        | ErrorCode::ConfigurationTargetInvalid
+        | ErrorCode::ConfigurationContentInvalid
+        | ErrorCode::ConfigurationContentImmutable
+        | ErrorCode::ConfigurationMetricInvalid
         | ErrorCode::EventHubNotFound
         | ErrorCode::ReceiverDisplaced
         | ErrorCode::ModelNotFound
@@ -103,6 +110,13 @@ pub(crate) const fn twin(code: ErrorCode) -> u16 {
         | ErrorCode::DeviceTimeout
         | ErrorCode::QueueFull
         | ErrorCode::MessageLockLost
+        | ErrorCode::ConfigurationNotFound
+        | ErrorCode::ConfigurationExists
+        | ErrorCode::ConfigurationLimitReached
+        | ErrorCode::ConfigurationTargetInvalid
+        | ErrorCode::ConfigurationContentInvalid
+        | ErrorCode::ConfigurationContentImmutable
+        | ErrorCode::ConfigurationMetricInvalid
         | ErrorCode::EventHubNotFound
         | ErrorCode::ReceiverDisplaced
         | ErrorCode::ModelNotFound

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pollux_model::configuration::Configured;
 use pollux_model::device::{Authentication, Device, ProvisionedBy};
 use pollux_model::enrollment::InitialTwin;
 use pollux_model::resource::Resource;
@@ -53,17 +54,24 @@ impl Hub {
             None => (Expect::Absent, Expect::Any),
         };
         let created = found.is_none();
-        let device = match found {
+        let mut device = match found {
             Some(device) => self.taken_over(device, &plan)?,
             None => self.newcomer(&plan, left)?,
         };
-        let put =
-            Write::PutDevice { hub: hub.name.clone(), device: Box::new(device.clone()), identity, twin };
-        batch.writes.push(put);
+        let mut told = Vec::new();
         if created {
             let event = lifecycle(hub, &device, Lifecycle::Created, self.context.clock.now());
-            batch.writes.extend(self.outbox(hub, event, Some(&device)));
+            told = self.outbox(hub, event, Some(&device));
         }
+        told.extend(
+            self.follow_configurations(hub, &mut device)
+                .await?
+                .into_iter()
+                .flat_map(|followed| followed.told),
+        );
+        let put = Write::PutDevice { hub: hub.name.clone(), device: Box::new(device), identity, twin };
+        batch.writes.push(put);
+        batch.writes.extend(told);
         Ok(batch)
     }
 
@@ -85,6 +93,8 @@ impl Hub {
         if let Some(left) = left.filter(|_| !plan.reset) {
             device.identity.status = left.identity.status;
             device.twin = left.twin;
+            // What the other hub's configurations set stays, but is no longer theirs.
+            device.twin.configured = Configured::default();
             return if plan.initial_overrides { self.overlaid(device, plan) } else { Ok(device) };
         }
         self.overlaid(device, plan)

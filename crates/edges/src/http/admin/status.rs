@@ -48,6 +48,13 @@ const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::DeviceTimeout
         | ErrorCode::QueueFull
         | ErrorCode::MessageLockLost
+        | ErrorCode::ConfigurationNotFound
+        | ErrorCode::ConfigurationExists
+        | ErrorCode::ConfigurationLimitReached
+        | ErrorCode::ConfigurationTargetInvalid
+        | ErrorCode::ConfigurationContentInvalid
+        | ErrorCode::ConfigurationContentImmutable
+        | ErrorCode::ConfigurationMetricInvalid
         | ErrorCode::EventHubNotFound
         | ErrorCode::ReceiverDisplaced
         | ErrorCode::ModelNotFound

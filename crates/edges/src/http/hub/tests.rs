@@ -4,6 +4,7 @@ use pollux_model::resource::ResourceKind;
 use pollux_model::sas;
 use serde_json::{Value, json};
 
+mod configurations;
 mod modules;
 
 use super::router;
@@ -12,7 +13,7 @@ use crate::http::rest::fixture::{Answer, Edge};
 mod messages;
 
 /// Every route of the hub's service API.
-const SURFACE: [(&str, &str); 26] = [
+const SURFACE: [(&str, &str); 32] = [
     ("GET", "/devices"),
     ("POST", "/devices"),
     ("POST", "/twins/d/methods"),
@@ -31,6 +32,12 @@ const SURFACE: [(&str, &str); 26] = [
     ("PATCH", "/twins/d/modules/m"),
     ("PUT", "/twins/d/modules/m"),
     ("POST", "/twins/d/modules/m/methods"),
+    ("GET", "/configurations"),
+    ("GET", "/configurations/c"),
+    ("PUT", "/configurations/c"),
+    ("DELETE", "/configurations/c"),
+    ("POST", "/configurations/testQueries"),
+    ("POST", "/devices/d/applyConfigurationContent"),
     ("GET", "/statistics/devices"),
     ("GET", "/statistics/service"),
     ("POST", "/messages/devicebound"),

@@ -72,6 +72,13 @@ pub(super) const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::DeviceNotOnline
         | E::DeviceTimeout
         | E::QueueFull
-        | E::MessageLockLost => (StatusCode::BAD_REQUEST, "BadRequest"),
+        | E::MessageLockLost
+        | E::ConfigurationNotFound
+        | E::ConfigurationExists
+        | E::ConfigurationLimitReached
+        | E::ConfigurationTargetInvalid
+        | E::ConfigurationContentInvalid
+        | E::ConfigurationContentImmutable
+        | E::ConfigurationMetricInvalid => (StatusCode::BAD_REQUEST, "BadRequest"),
     }
 }
