@@ -10,6 +10,7 @@
 
 mod authenticate;
 pub mod cloud_to_device;
+mod connection_state;
 mod connections;
 mod create_device;
 mod create_module;
@@ -67,6 +68,8 @@ pub struct Hub {
     routes: PerResource<routing::Compiled>,
     /// Live connections of devices.
     pub connections: Arc<Connections>,
+    /// This process among those of its data folder; where there are other nodes each has its name.
+    incarnation: String,
     /// Devices that asked for faults.
     faults: Arc<fault_injection::Faults>,
     /// Told of feedback that arrived, of whatever hub.
@@ -83,8 +86,8 @@ impl Hub {
         let (routes, connections) =
             (PerResource::default(), Arc::new(Connections::new(Arc::clone(&context))));
         let feedback = tokio::sync::watch::Sender::new(0);
-        let faults = Arc::default();
-        Arc::new(Self { context, routes, connections, faults, feedback, desired_order })
+        let (faults, incarnation) = (Arc::default(), context.random.uuid().to_string());
+        Arc::new(Self { context, routes, connections, incarnation, faults, feedback, desired_order })
     }
 
     /// Commits a change of a device or module. Where the answer was lost the change may be there all the same: whoever has the
