@@ -11,12 +11,14 @@
 mod authenticate;
 pub mod cloud_to_device;
 mod configurations;
+mod connection_state;
 mod connections;
 mod create_device;
 mod create_module;
 mod delete_device;
 mod delete_module;
 mod device_twin;
+mod digital_twins;
 mod fault_injection;
 pub mod get_device;
 mod get_module;
@@ -48,6 +50,7 @@ pub use configurations::{ConfigurationCondition, ConfigurationInput, Measured, T
 pub use connections::{Connection, Connections, DeviceCommand, DeviceLink, Entering, OpenMethods};
 pub use create_device::{AuthenticationInput, DeviceInput};
 pub use create_module::ModuleInput;
+pub use digital_twins::digital_twin_id;
 pub use device_twin::{properties_for_device, twin_document};
 pub use hub_event::{HubEvent, System};
 pub use import_device::{ImportMode, Imported};
@@ -69,6 +72,8 @@ pub struct Hub {
     routes: PerResource<routing::Compiled>,
     /// Live connections of devices.
     pub connections: Arc<Connections>,
+    /// This process among those of its data folder; where there are other nodes each has its name.
+    incarnation: String,
     /// Devices that asked for faults.
     faults: Arc<fault_injection::Faults>,
     /// Told of feedback that arrived, of whatever hub.
@@ -88,7 +93,17 @@ impl Hub {
             (PerResource::default(), Arc::new(Connections::new(Arc::clone(&context))));
         let feedback = tokio::sync::watch::Sender::new(0);
         let (faults, configurations) = (Arc::default(), configurations::Configurations::default());
-        Arc::new(Self { context, routes, connections, faults, feedback, desired_order, configurations })
+        let incarnation = context.random.uuid().to_string();
+        Arc::new(Self {
+            context,
+            routes,
+            connections,
+            incarnation,
+            faults,
+            feedback,
+            desired_order,
+            configurations,
+        })
     }
 
     /// Commits a change of a device or module. Where the answer was lost the change may be there all the same: whoever has the
