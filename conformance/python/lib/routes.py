@@ -42,6 +42,12 @@ HUB = [
     ("POST", "/twins/x/modules/m/methods"),
     ("GET", "/statistics/devices"),
     ("GET", "/statistics/service"),
+    ("GET", "/configurations"),
+    ("GET", "/configurations/x"),
+    ("PUT", "/configurations/x"),
+    ("DELETE", "/configurations/x"),
+    ("POST", "/configurations/testQueries"),
+    ("POST", "/devices/x/applyConfigurationContent"),
 ]
 
 TWINS = [

@@ -44,6 +44,13 @@ pub(crate) const fn status(code: ErrorCode) -> (u16, u32) {
         | ErrorCode::UploadLimitReached
         | ErrorCode::UploadNotFound
         | ErrorCode::BlobNotFound
+        | ErrorCode::ConfigurationNotFound
+        | ErrorCode::ConfigurationExists
+        | ErrorCode::ConfigurationLimitReached
+        | ErrorCode::ConfigurationTargetInvalid
+        | ErrorCode::ConfigurationContentInvalid
+        | ErrorCode::ConfigurationContentImmutable
+        | ErrorCode::ConfigurationMetricInvalid
         | ErrorCode::EventHubNotFound
         | ErrorCode::ReceiverDisplaced
         | ErrorCode::ModelNotFound

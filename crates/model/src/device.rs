@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::configuration::Configured;
 use crate::{DeviceAddress, DeviceId, Etag, KeyPair, ModuleId, Timestamp};
 
 /// A device, or a module of a device: its identity and its twin live and die together.
@@ -133,6 +134,9 @@ pub struct DeviceTwin {
     pub desired: TwinCollection,
     /// What the device says.
     pub reported: TwinCollection,
+    /// What configurations made of it.
+    #[serde(default, skip_serializing_if = "Configured::is_empty")]
+    pub configured: Configured,
 }
 
 /// One side of a device twin.

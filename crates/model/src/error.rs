@@ -85,6 +85,20 @@ pub enum ErrorCode {
     UploadNotFound,
     /// The file that was uploaded is not there.
     BlobNotFound,
+    /// No such configuration.
+    ConfigurationNotFound,
+    /// A configuration of that id exists.
+    ConfigurationExists,
+    /// The hub has as many configurations as it may have.
+    ConfigurationLimitReached,
+    /// The target condition of a configuration does not hold.
+    ConfigurationTargetInvalid,
+    /// What a configuration sets cannot be set.
+    ConfigurationContentInvalid,
+    /// What a configuration sets cannot be changed.
+    ConfigurationContentImmutable,
+    /// A query of a configuration's metrics does not hold.
+    ConfigurationMetricInvalid,
 
     // Events.
     /// No such namespace, event hub, consumer group or partition.

@@ -5,6 +5,7 @@
 //! shows of it is decided in `edges`.
 
 pub mod address;
+pub mod configuration;
 pub mod device;
 pub mod digital_twin;
 pub mod enrollment;

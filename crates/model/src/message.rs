@@ -13,7 +13,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::{DeviceId, Etag, Timestamp};
+use crate::{DeviceAddress, DeviceId, Etag, Timestamp};
 
 /// A queue of a hub.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -28,6 +28,8 @@ pub enum MessageQueue {
     /// Uploads of one device that are under way: each has a place until the device says how it ended, or its time is over. The
     /// etag is the correlation id.
     Uploads(UploadsOf),
+    /// What was told of the connection of a device or module: one message, which runs out when its absence is to be told.
+    Connection(ConnectionQueue),
 }
 
 /// Whose uploads: `/uploads/{device}`.
@@ -38,6 +40,28 @@ pub struct UploadsOf(String);
 const FEEDBACK: &str = "/feedback";
 const FILE_NOTIFICATIONS: &str = "/filenotifications";
 const UPLOADS: &str = "/uploads/";
+/// The queue of one connection.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionQueue(String);
+
+/// What names of queues of connections begin with; behind it stands a [`DeviceAddress`].
+pub const OF_CONNECTION: &str = "/connection/";
+
+impl ConnectionQueue {
+    /// That of a device or module.
+    #[must_use]
+    pub fn of(address: &DeviceAddress) -> Self {
+        Self(format!("{OF_CONNECTION}{address}"))
+    }
+
+    /// Whose it is.
+    ///
+    /// # Errors
+    /// None of a queue that was made or read: its name holds an address.
+    pub fn address(&self) -> Result<DeviceAddress> {
+        DeviceAddress::parse(self.0.strip_prefix(OF_CONNECTION).unwrap_or_default())
+    }
+}
 
 impl MessageQueue {
     /// Its name in the hub: a device's id, or a word that can be none.
@@ -48,6 +72,7 @@ impl MessageQueue {
             Self::Feedback => FEEDBACK,
             Self::FileNotifications => FILE_NOTIFICATIONS,
             Self::Uploads(name) => &name.0,
+            Self::Connection(queue) => &queue.0,
         }
     }
 
@@ -63,12 +88,19 @@ impl MessageQueue {
     /// [`ErrorCode::InvalidArgument`](crate::ErrorCode::InvalidArgument) where it is no device's id either.
     pub fn parse(text: &str) -> Result<Self> {
         match text {
-            FEEDBACK => Ok(Self::Feedback),
-            FILE_NOTIFICATIONS => Ok(Self::FileNotifications),
-            _ => match text.strip_prefix(UPLOADS) {
-                Some(id) => DeviceId::parse(id).map(|id| Self::uploads(&id)),
-                None => DeviceId::parse(text).map(Self::Device),
-            },
+            FEEDBACK => return Ok(Self::Feedback),
+            FILE_NOTIFICATIONS => return Ok(Self::FileNotifications),
+            _ => {}
+        }
+        if let Some(id) = text.strip_prefix(UPLOADS) {
+            return DeviceId::parse(id).map(|id| Self::uploads(&id));
+        }
+        match text.strip_prefix(OF_CONNECTION) {
+            Some(address) => {
+                let address = DeviceAddress::parse(address)?;
+                Ok(Self::Connection(ConnectionQueue::of(&address)))
+            }
+            None => DeviceId::parse(text).map(Self::Device),
         }
     }
 }
@@ -268,5 +300,14 @@ mod tests {
         }
         assert!(MessageQueue::parse("/uploads/").is_err() && MessageQueue::parse("/uploads/a/b").is_err());
         assert!(MessageQueue::parse("/other").is_err() && MessageQueue::parse("").is_err());
+        assert!(
+            MessageQueue::parse("/connection/").is_err() && MessageQueue::parse("/connection/a/b/c").is_err()
+        );
+        for text in ["d", "d/m"] {
+            let address = DeviceAddress::parse(text).unwrap();
+            let queue = MessageQueue::Connection(ConnectionQueue::of(&address));
+            assert_eq!(MessageQueue::parse(queue.as_str()).unwrap(), queue);
+            assert!(matches!(&queue, MessageQueue::Connection(queue) if queue.address().unwrap() == address));
+        }
     }
 }

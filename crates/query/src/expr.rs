@@ -37,6 +37,32 @@ pub struct Expr {
     pub span: Span,
 }
 
+impl Expr {
+    /// The properties it looks at.
+    pub fn paths(&self) -> Vec<&Path> {
+        let mut found = Vec::new();
+        let mut waiting = vec![self];
+        while let Some(expr) = waiting.pop() {
+            match &expr.kind {
+                ExprKind::Literal(_) | ExprKind::IsOfModel { .. } => {}
+                ExprKind::Path(path) => found.push(path),
+                ExprKind::Compare { left, right, .. } => waiting.extend([&**left, &**right]),
+                ExprKind::In { value: inner, .. } | ExprKind::Not(inner) | ExprKind::Negate(inner) => {
+                    waiting.push(inner);
+                }
+                ExprKind::And(all) | ExprKind::Or(all) | ExprKind::Call { args: all, .. } => {
+                    waiting.extend(all);
+                }
+                ExprKind::Arithmetic { first, rest } => {
+                    waiting.push(first);
+                    waiting.extend(rest.iter().map(|(_, expr)| expr));
+                }
+            }
+        }
+        found
+    }
+}
+
 /// The forms an expression can have.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ExprKind {

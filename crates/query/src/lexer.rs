@@ -128,7 +128,7 @@ impl<'t> Lexer<'t> {
             Some('.') if self.peek_second().is_some_and(|c| c.is_ascii_digit()) && !self.after_name() => {
                 self.number()?
             }
-            Some('[') => self.quoted_name().unwrap_or_else(|| self.symbol_of(Symbol::LeftBracket, 1)),
+            Some('[') => self.quoted_name(before).unwrap_or_else(|| self.symbol_of(Symbol::LeftBracket, 1)),
             Some(c) if starts_name(c) => self.name(),
             Some(c) => self.symbol(c)?,
         };
@@ -148,13 +148,15 @@ impl<'t> Lexer<'t> {
         TokenKind::Name { text: self.text[start..self.at].to_owned(), quoted: false }
     }
 
-    /// `[[name]]`, Azure's escape for reserved words and unusual names. `[['a']]` is not one.
-    fn quoted_name(&mut self) -> Option<TokenKind> {
+    /// `[[name]]`, Azure's escape for reserved words and unusual names. `[['a']]` is not one; behind a point (where no list can
+    /// stand) anything is, for ids of configurations have few bounds.
+    fn quoted_name(&mut self, before: Option<&Token>) -> Option<TokenKind> {
         let inside = self.rest().strip_prefix("[[")?;
         let name = &inside[..inside.find("]]")?];
         let plain =
             name.chars().next().is_some_and(starts_name) && !name.contains(['\'', '"', ',', '[', ']']);
-        plain.then(|| {
+        let below = before.is_some_and(|token| token.kind == TokenKind::Symbol(Symbol::Dot));
+        (plain || (below && !name.is_empty())).then(|| {
             self.at += name.len() + 4;
             TokenKind::Name { text: name.to_owned(), quoted: true }
         })

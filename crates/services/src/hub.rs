@@ -10,12 +10,15 @@
 
 mod authenticate;
 pub mod cloud_to_device;
+mod configurations;
+mod connection_state;
 mod connections;
 mod create_device;
 mod create_module;
 mod delete_device;
 mod delete_module;
 mod device_twin;
+mod digital_twins;
 mod edge_device;
 mod fault_injection;
 pub mod files;
@@ -45,9 +48,11 @@ use pollux_model::resource::Resource;
 use pollux_model::{DeviceAddress, DeviceId, Error, ErrorCode, Result, ids};
 use pollux_store::{Batch, CommitError};
 
+pub use configurations::{ConfigurationCondition, ConfigurationInput, Measured, TestedQueries};
 pub use connections::{Connection, Connections, DeviceCommand, DeviceLink, Entering, OpenMethods};
 pub use create_device::{AuthenticationInput, DeviceInput};
 pub use create_module::ModuleInput;
+pub use digital_twins::digital_twin_id;
 pub use device_twin::{properties_for_device, twin_document};
 pub use edge_device::{Scopes, place};
 pub use files::{UploadEnd, UploadPlace};
@@ -72,6 +77,8 @@ pub struct Hub {
     routes: PerResource<routing::Compiled>,
     /// Live connections of devices.
     pub connections: Arc<Connections>,
+    /// This process among those of its data folder; where there are other nodes each has its name.
+    incarnation: String,
     /// Devices that asked for faults.
     faults: Arc<fault_injection::Faults>,
     /// Told of feedback that arrived, of whatever hub.
@@ -80,6 +87,8 @@ pub struct Hub {
     files: files::Files,
     /// Changes of desired properties and their notifications leave in one order per device.
     desired_order: [tokio::sync::Mutex<()>; 64],
+    /// The configurations of each hub, compiled.
+    configurations: configurations::Configurations,
 }
 
 impl Hub {
@@ -97,9 +106,20 @@ impl Hub {
         let (routes, connections) =
             (PerResource::default(), Arc::new(Connections::new(Arc::clone(&context))));
         let feedback = tokio::sync::watch::Sender::new(0);
-        let faults = Arc::default();
+        let (faults, configurations) = (Arc::default(), configurations::Configurations::default());
+        let incarnation = context.random.uuid().to_string();
         let files = files::Files::new(blobs);
-        Arc::new(Self { context, routes, connections, faults, feedback, files, desired_order })
+        Arc::new(Self {
+            context,
+            routes,
+            connections,
+            incarnation,
+            faults,
+            feedback,
+            files,
+            desired_order,
+            configurations,
+        })
     }
 
     /// Commits a change of a device or module. Where the answer was lost the change may be there all the same: whoever has the

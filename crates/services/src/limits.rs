@@ -132,8 +132,17 @@ pub struct Limits {
     pub audited_refusals_a_minute: u32,
     /// Attempts of a custom allocation webhook that does not answer, or says that it failed (429, 5xx). Ours.
     pub allocation_attempts: u32,
+    /// How long a device may be away before routes of connection states are told that it is, in seconds: 60 ("React to IoT Hub
+    /// events by using Event Grid").
+    pub connection_state_seconds: u64,
     /// Modules of one device: 50 ("Understand and use module twins in IoT Hub").
     pub modules_per_device: usize,
+    /// Configurations of a hub: 100 ("IoT Hub quotas and throttling").
+    pub configurations: usize,
+    /// Metrics of one configuration: 20. Ours: the portal takes five.
+    pub configuration_metrics: usize,
+    /// A configuration: 128 KiB. Ours.
+    pub configuration: usize,
     /// What goes along with a direct method, in bytes: 128 KiB ("Understand and invoke direct methods from IoT Hub").
     pub method_payload: usize,
     /// Files that one device uploads at a time: 10 ("Upload files with IoT Hub").
@@ -230,7 +239,11 @@ impl Default for Limits {
             bulk_enrollments: 10,
             audited_refusals_a_minute: 10,
             allocation_attempts: 3,
+            connection_state_seconds: 60,
             modules_per_device: 50,
+            configurations: 100,
+            configuration_metrics: 20,
+            configuration: 128 * 1024,
             method_payload: 128 * 1024,
             uploads: 10,
             file: 4 * 1024 * 1024 * 1024,
@@ -257,6 +270,12 @@ impl Limits {
     #[must_use]
     pub const fn webhook_timeout(&self) -> Duration {
         Duration::from_secs(self.webhook_timeout_seconds)
+    }
+
+    /// [`Limits::connection_state_seconds`] as a duration.
+    #[must_use]
+    pub const fn connection_state(&self) -> Duration {
+        Duration::from_secs(self.connection_state_seconds)
     }
 
     /// [`Limits::event_webhook_timeout_seconds`] as a duration.

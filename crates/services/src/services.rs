@@ -154,11 +154,15 @@ impl Services {
         tasks.spawn(supervise("message expiry", move || Arc::clone(&hub).run_expiry(stop.clone())));
         let (hub, stop) = (Arc::clone(&self.hub), shutdown.clone());
         tasks.spawn(supervise("file sweep", move || Arc::clone(&hub).run_file_sweep(stop.clone())));
+        tasks.spawn(supervise("connection states", move || {
+            Arc::clone(&hub).run_connection_states(stop.clone())
+        }));
         tasks.spawn(Arc::clone(&self.hub).hear_of_feedback(shutdown.clone()));
         if let Some(shared) = self.context.cluster.others() {
             let (resources, twins) = (Arc::clone(&self.resources), Arc::clone(&self.twins));
+            let hub = Arc::clone(&self.hub);
             let heard = self.changes.lock().take();
-            let follower = Follower { resources, twins };
+            let follower = Follower { resources, twins, hub };
             tasks.spawn(follower.run(Arc::clone(shared), heard, shutdown.clone()));
         }
         let (events, stop) = (Arc::clone(&self.events), shutdown.clone());
@@ -172,6 +176,7 @@ impl Services {
         tasks.spawn(supervise("twin indexes", move || Arc::clone(&twins).run_indexing(stop.clone())));
         tasks.spawn(Arc::clone(&self.functions).run(shutdown.clone()));
         tasks.spawn(Arc::clone(&self.twins).run_jobs(shutdown.clone()));
+        tasks.spawn(Arc::clone(&self.hub).run_configurations(shutdown.clone()));
         tasks.spawn(Arc::clone(&self.forwarding).run(shutdown.clone()));
         tasks.spawn(cut_off_deleted(Arc::clone(&self.resources), Arc::clone(&self.hub), shutdown.clone()));
         tasks.spawn(Arc::clone(&self.provisioning).take_up_interrupted(shutdown.clone()));

@@ -1,5 +1,6 @@
 //! A batch of writes that is applied whole or not at all.
 
+use pollux_model::configuration::Configuration;
 use pollux_model::device::Device;
 use pollux_model::digital_twin::{DigitalTwin, PastVersion, Relationship, StoredModel};
 use pollux_model::enrollment::{EnrollmentGroup, IndividualEnrollment};
@@ -77,7 +78,7 @@ pub enum Write {
     /// A resource.
     PutResource { resource: Box<Resource>, expect: Expect },
     /// Removes a resource **and every row of its instance** in every table: of a DPS its enrollments, groups and
-    /// registration records; of a hub its devices and their modules, messages and sessions; of a digital twins instance its models, twins,
+    /// registration records; of a hub its devices and their modules, messages, sessions and configurations; of a digital twins instance its models, twins,
     /// relationships, their past and jobs; of an event hubs namespace the checkpoints in it; of a function app its dead letters and the checkpoints whose
     /// owner begins with `functions/<app>/`. Outbox entries stay. With [`Expect::Any`] the rows go even if the resource
     /// is not there.
@@ -90,6 +91,10 @@ pub enum Write {
     /// Removes a device that has no modules (checked after the expectation) with its messages and its session, or a module;
     /// `identity` is checked against the identity's etag.
     DeleteDevice { hub: ResourceName, id: DeviceAddress, identity: Expect },
+    /// A configuration.
+    PutConfiguration { hub: ResourceName, configuration: Box<Configuration>, expect: Expect },
+    /// Removes a configuration.
+    DeleteConfiguration { hub: ResourceName, id: String, expect: Expect },
     /// Checks that a device is not there, writes nothing.
     RequireNoDevice { hub: ResourceName, id: DeviceId },
 

@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod bulk;
+pub mod configurations;
 pub mod devices;
 mod document;
 pub mod enrollments;

@@ -6,6 +6,7 @@
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use pollux_model::configuration::Configuration;
 use pollux_model::device::Device;
 use pollux_model::digital_twin::{DigitalTwin, PastVersion, Relationship, StoredModel};
 use pollux_model::enrollment::{EnrollmentGroup, IndividualEnrollment};
@@ -63,11 +64,13 @@ pub enum Table {
     MqttSessions,
     /// Modules of devices.
     Modules,
+    /// Configurations of hubs.
+    Configurations,
 }
 
 impl Table {
     /// All, in an order in which they can be imported.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Resources,
         Self::Secrets,
         Self::Devices,
@@ -85,6 +88,7 @@ impl Table {
         Self::QueuedMessages,
         Self::MqttSessions,
         Self::Modules,
+        Self::Configurations,
     ];
 
     /// Its name, in backends too.
@@ -108,6 +112,7 @@ impl Table {
             Self::QueuedMessages => "queued_messages",
             Self::MqttSessions => "mqtt_sessions",
             Self::Modules => "modules",
+            Self::Configurations => "configurations",
         }
     }
 }
@@ -192,6 +197,10 @@ pub enum Row {
         hub: ResourceName,
         module: Box<Device>,
     },
+    Configurations {
+        hub: ResourceName,
+        configuration: Box<Configuration>,
+    },
 }
 
 /// Bytes, in JSON as base64.
@@ -233,6 +242,7 @@ impl Row {
             Self::QueuedMessages { .. } => Table::QueuedMessages,
             Self::MqttSessions { .. } => Table::MqttSessions,
             Self::Modules { .. } => Table::Modules,
+            Self::Configurations { .. } => Table::Configurations,
         }
     }
 
@@ -251,6 +261,9 @@ impl Row {
             Self::Enrollments { dps, enrollment } => Write::PutEnrollment { dps, enrollment, expect },
             Self::EnrollmentGroups { dps, group } => Write::PutEnrollmentGroup { dps, group, expect },
             Self::Registrations { dps, registration } => Write::PutRegistration { dps, registration, expect },
+            Self::Configurations { hub, configuration } => {
+                Write::PutConfiguration { hub, configuration, expect }
+            }
             Self::Jobs { twins, job } => Write::PutJob { twins, job, expect },
             Self::Models { twins, model } => Write::PutModel { twins, model, expect },
             Self::DigitalTwins { twins, twin } => Write::PutTwin { twins, twin, expect },
@@ -319,6 +332,7 @@ impl Shape {
             Table::Jobs => (&["twins", "kind", "id"], &["document"]),
             Table::QueuedMessages => (&["hub", "queue", "sequence"], &["document", "payload"]),
             Table::MqttSessions => (&["hub", "device"], &["document"]),
+            Table::Configurations => (&["hub", "id"], &["document"]),
             Table::Checkpoints => (
                 &["namespace", "event_hub", "consumer_group", "owner", "partition"],
                 &["sequence_number", "position"],
@@ -394,6 +408,9 @@ pub(crate) fn read(table: Table, shape: Shape, cells: &dyn Cells) -> Result<Row,
         }
         Table::Registrations => {
             Row::Registrations { dps: instance(0)?, registration: decode(name, &document()?)? }
+        }
+        Table::Configurations => {
+            Row::Configurations { hub: instance(0)?, configuration: decode(name, &document()?)? }
         }
         Table::Models => Row::Models { twins: instance(0)?, model: decode(name, &document()?)? },
         Table::DigitalTwins => Row::DigitalTwins { twins: instance(0)?, twin: decode(name, &document()?)? },

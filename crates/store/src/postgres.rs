@@ -15,6 +15,7 @@
 mod address;
 mod bulk;
 mod commit;
+mod configurations;
 mod devices;
 mod enrollments;
 mod failure;

@@ -57,6 +57,7 @@ fn documents(write: &Write) -> Result<Documents, StoreError> {
         Write::PutRelationship { relationship, .. } => encode(relationship)?,
         Write::PutVersion { version, .. } => encode(version)?,
         Write::PutJob { job, .. } => encode(job)?,
+        Write::PutConfiguration { configuration, .. } => encode(configuration)?,
         Write::PutDeadLetter { letter } => encode(letter)?,
         Write::EnqueueMessage { message, .. } | Write::PutMessage { message, .. } => encode(message)?,
         Write::PutMqttSession { session, .. } => encode(session)?,
@@ -74,6 +75,7 @@ fn documents(write: &Write) -> Result<Documents, StoreError> {
         | Write::DeleteRelationship { .. }
         | Write::ForgetVersions { .. }
         | Write::DeleteJob { .. }
+        | Write::DeleteConfiguration { .. }
         | Write::PutCheckpoint { .. }
         | Write::DeleteCheckpoints { .. }
         | Write::KeepDeadLetters { .. }

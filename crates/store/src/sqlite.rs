@@ -12,6 +12,7 @@
 
 mod bulk;
 mod checkpoint;
+mod configurations;
 mod connection;
 mod devices;
 mod enrollments;

@@ -8,6 +8,7 @@ use pollux_model::event::OutboxEntry;
 
 use crate::batch::Batch;
 use crate::bulk::Bulk;
+use crate::configurations::Configurations;
 use crate::devices::Devices;
 use crate::enrollments::Enrollments;
 use crate::error::{CommitError, StoreError};
@@ -50,6 +51,7 @@ pub trait Store:
     Resources
     + Devices
     + Modules
+    + Configurations
     + Enrollments
     + Registrations
     + Twins

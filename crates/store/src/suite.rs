@@ -5,6 +5,7 @@
 mod batches;
 mod bulk;
 mod concurrency;
+mod configurations;
 mod expectations;
 pub mod fixtures;
 mod graph;
@@ -107,11 +108,14 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         messages::senders_side_by_side_keep_the_bound,
         messages::what_is_locked_is_not_seen,
         messages::a_change_of_state_keeps_the_payload,
+        messages::notices_of_connections_come_in_pages,
         messages::what_goes_with_a_device,
         instances::deleting_a_resource_removes_its_rows_alone,
         instances::deleting_an_app_forgets_its_checkpoints,
         instances::deleting_an_owner_of_streams_forgets_what_it_kept,
         instances::counts_are_per_instance,
+        configurations::configurations_come_back_whole,
+        configurations::configurations_page_in_order,
         modules::modules_come_back_whole,
         modules::a_module_needs_its_device,
         modules::a_device_with_modules_stays,

@@ -8,6 +8,8 @@
 //! | `GET`, `PATCH`, `PUT /twins/{id}[/modules/{id}]` | `device_twins` |
 //! | `POST /twins/{id}[/modules/{id}]/methods` | `methods` |
 //! | `POST /devices/query` | `query` |
+//! | `GET /configurations?top=`, `POST /configurations/testQueries`, `GET`, `PUT`, `DELETE /configurations/{id}` | `configurations`, bodies in `configuration_json` |
+//! | `POST /devices/{id}/applyConfigurationContent` | `configurations` |
 //! | `GET /statistics/devices`, `GET /statistics/service` | `statistics` |
 //! | `POST /messages/devicebound`, `DELETE /devices/{id}/commands` | `messages` |
 //! | `/messages/servicebound/feedback`, `/messages/servicebound/filenotifications`, settled by lock token | `feedback` |
@@ -31,6 +33,8 @@
 mod blobs;
 mod bulk;
 mod call;
+mod configuration_json;
+mod configurations;
 mod device_json;
 mod device_twins;
 mod devicebound;
@@ -80,6 +84,10 @@ enum Noun {
     Messages,
     Commands(String),
     Notices(Notices),
+    Configurations,
+    Configuration(String),
+    ConfigurationQueries,
+    ConfigurationContent(String),
     /// By lock token, and whether it is abandoned.
     NoticesLock(Notices, String, bool),
 }
@@ -151,6 +159,12 @@ async fn routed(services: &Arc<Services>, request: Request) -> Result<Response> 
         (Noun::Notices(which), Method::GET) => feedback::receive(call, which).await,
         (Noun::NoticesLock(which, token, false), Method::DELETE) => feedback::end(call, which, &token).await,
         (Noun::NoticesLock(which, token, true), Method::POST) => feedback::abandon(call, which, &token).await,
+        (Noun::Configurations, Method::GET) => configurations::list(call).await,
+        (Noun::Configuration(id), Method::GET) => configurations::get(call, &id).await,
+        (Noun::Configuration(id), Method::PUT) => configurations::put(call, id).await,
+        (Noun::Configuration(id), Method::DELETE) => configurations::delete(call, &id).await,
+        (Noun::ConfigurationQueries, Method::POST) => configurations::test_queries(call).await,
+        (Noun::ConfigurationContent(id), Method::POST) => configurations::apply(call, &id).await,
         (Noun::DeviceStatistics, Method::GET) => statistics::devices(call).await,
         (Noun::ServiceStatistics, Method::GET) => statistics::service(call).await,
         _ => Ok(status::not_allowed(services)),
@@ -170,6 +184,14 @@ fn noun(path: &[String], method: &Method) -> Option<Noun> {
             [modules] if is(modules, "modules") => Some(Noun::Modules(id.clone())),
             [modules, module] if is(modules, "modules") => Some(Noun::Module(id.clone(), module.clone())),
             [commands] if is(commands, "commands") => Some(Noun::Commands(id.clone())),
+            [apply] if is(apply, "applyConfigurationContent") => Some(Noun::ConfigurationContent(id.clone())),
+            _ => None,
+        },
+        [configurations, rest @ ..] if is(configurations, "configurations") => match rest {
+            [] => Some(Noun::Configurations),
+            // As with `query`: no configuration is posted to.
+            [test] if is(test, "testQueries") && method == Method::POST => Some(Noun::ConfigurationQueries),
+            [id] => Some(Noun::Configuration(id.clone())),
             _ => None,
         },
         [twins, id, rest @ ..] if is(twins, "twins") => twin_noun(id, rest),

@@ -42,6 +42,13 @@ pub(super) const fn refusal(code: ErrorCode) -> ConnectRefusal {
         | ErrorCode::UploadLimitReached
         | ErrorCode::UploadNotFound
         | ErrorCode::BlobNotFound
+        | ErrorCode::ConfigurationNotFound
+        | ErrorCode::ConfigurationExists
+        | ErrorCode::ConfigurationLimitReached
+        | ErrorCode::ConfigurationTargetInvalid
+        | ErrorCode::ConfigurationContentInvalid
+        | ErrorCode::ConfigurationContentImmutable
+        | ErrorCode::ConfigurationMetricInvalid
         | ErrorCode::EventHubNotFound
         | ErrorCode::ReceiverDisplaced
         | ErrorCode::ModelNotFound
@@ -111,6 +118,13 @@ pub(crate) const fn twin(code: ErrorCode) -> u16 {
         | ErrorCode::UploadLimitReached
         | ErrorCode::UploadNotFound
         | ErrorCode::BlobNotFound
+        | ErrorCode::ConfigurationNotFound
+        | ErrorCode::ConfigurationExists
+        | ErrorCode::ConfigurationLimitReached
+        | ErrorCode::ConfigurationTargetInvalid
+        | ErrorCode::ConfigurationContentInvalid
+        | ErrorCode::ConfigurationContentImmutable
+        | ErrorCode::ConfigurationMetricInvalid
         | ErrorCode::EventHubNotFound
         | ErrorCode::ReceiverDisplaced
         | ErrorCode::ModelNotFound

@@ -1,6 +1,7 @@
 //! `pollux hub`: IoT hubs, and what is in them.
 
 mod c2d_message;
+mod configuration;
 mod consumer_group;
 mod device;
 mod device_twin;
@@ -50,6 +51,9 @@ pub(crate) enum Command {
     /// Device twins: tags, desired and reported properties
     #[command(subcommand)]
     DeviceTwin(device_twin::Command),
+    /// Configurations: what many devices or modules are to desire
+    #[command(subcommand)]
+    Configuration(configuration::Command),
     /// Cloud-to-device messages: send, receive, settle, purge
     #[command(subcommand)]
     C2dMessage(c2d_message::Command),
@@ -193,6 +197,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Update(args) => update(session, args).await,
         Command::Device(command) => device::run(session, command).await,
         Command::DeviceTwin(command) => device_twin::run(session, command).await,
+        Command::Configuration(command) => configuration::run(session, command).await,
         Command::C2dMessage(command) => c2d_message::run(session, command).await,
         Command::FileUpload(command) => file_upload::run(session, command).await,
         Command::InvokeDeviceMethod(args) => invoke_method::run(session, args).await,

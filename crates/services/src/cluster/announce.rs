@@ -25,6 +25,8 @@ pub(crate) enum Change {
     Resources,
     /// The models of a digital twins instance.
     Models(ResourceName),
+    /// The configurations of a hub.
+    Configurations(ResourceName),
 }
 
 /// An announcement.

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::announce::{Announcement, Change, SUBJECT};
+use crate::hub::Hub;
 use crate::resources::Resources;
 use crate::twins::Twins;
 
@@ -21,6 +22,7 @@ const UNHEARD: Duration = Duration::from_secs(2);
 pub(crate) struct Follower {
     pub(crate) resources: Arc<Resources>,
     pub(crate) twins: Arc<Twins>,
+    pub(crate) hub: Arc<Hub>,
 }
 
 impl Follower {
@@ -44,6 +46,7 @@ impl Follower {
                         return;
                     }
                     self.twins.forget_models(None).await;
+                    self.hub.forget_configurations(None);
                     self.refresh().await;
                 }
                 () = tokio::time::sleep(UNHEARD), if !shared.hears() => self.refresh().await,
@@ -58,12 +61,14 @@ impl Follower {
             Err(error) => {
                 tracing::warn!(%error, "a node announced what this one does not understand: everything is read anew");
                 self.twins.forget_models(None).await;
+                self.hub.forget_configurations(None);
                 return self.refresh().await;
             }
         };
         match announcement.change {
             Change::Resources => self.refresh().await,
             Change::Models(instance) => self.twins.forget_models(Some(&instance)).await,
+            Change::Configurations(hub) => self.hub.forget_configurations(Some(&hub)),
         }
         if let Some(reply) = reply
             && let Err(error) =

@@ -1,6 +1,7 @@
 //! A device identity created.
 
 use base64::Engine as _;
+use pollux_model::configuration::Configured;
 use pollux_model::device::{Authentication, Device, DeviceTwin, Identity, Status, TwinCollection};
 use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
 use pollux_model::{DeviceId, Error, ErrorCode, Etag, Key, KeyPair, Result};
@@ -61,7 +62,8 @@ impl Hub {
         device.identity.status_reason = checked_reason(input.status_reason)?;
         self.check_scopes(hub, &input.scopes, None).await?;
         input.scopes.give(&device.id, &mut device.identity)?;
-        match self.commit_new(hub, &device).await {
+        let batch = self.plan_new(hub, &mut device).await?;
+        match self.context.store.commit(batch).await {
             Ok(()) => Ok(device),
             Err(CommitError::Expectation { mismatch: Mismatch::Exists, .. }) => {
                 Err(Error::new(ErrorCode::DeviceExists, format!("a device '{}' exists", device.id)))
@@ -70,26 +72,29 @@ impl Hub {
         }
     }
 
-    /// Commits a device or module that must not be there, with the event that tells of it.
-    pub(super) async fn commit_new(&self, hub: &Resource, device: &Device) -> Result<(), CommitError> {
-        let mut batch = Batch::new();
-        self.plan_birth(hub, device, &mut batch);
-        for module in self.edge_modules(device) {
-            self.plan_birth(hub, &module, &mut batch);
-        }
-        self.context.store.commit(batch).await
+    /// The writes that make a device or module that must not be there, with the events that tell of it. Configurations that
+    /// match it have their part in it from the start.
+    pub(super) async fn plan_new(&self, hub: &Resource, device: &mut Device) -> Result<Batch> {
+        let mut batch = self.plan_birth(hub, device).await?;
+        self.plan_edge_modules(hub, device, &mut batch).await?;
+        Ok(batch)
     }
 
-    /// The writes that make a device or module that must not be there.
-    pub(super) fn plan_birth(&self, hub: &Resource, device: &Device, batch: &mut Batch) {
-        batch.writes.push(Write::PutDevice {
+    /// The same without the modules of an edge device.
+    pub(super) async fn plan_birth(&self, hub: &Resource, device: &mut Device) -> Result<Batch> {
+        let event = lifecycle(hub, device, Lifecycle::Created, self.context.clock.now());
+        let mut told = self.outbox(hub, event, Some(device));
+        told.extend(
+            self.follow_configurations(hub, device).await?.into_iter().flat_map(|followed| followed.told),
+        );
+        let mut batch = Batch::from(Write::PutDevice {
             hub: hub.name.clone(),
             device: Box::new(device.clone()),
             identity: Expect::Absent,
             twin: Expect::Any,
         });
-        let event = lifecycle(hub, device, Lifecycle::Created, self.context.clock.now());
-        batch.writes.extend(self.outbox(hub, event, Some(device)));
+        batch.writes.extend(told);
+        Ok(batch)
     }
 
     /// An enabled device that was never seen before.
@@ -125,6 +130,7 @@ impl Hub {
             tags: Map::new(),
             desired: side(),
             reported: side(),
+            configured: Configured::default(),
         };
         let mut device = Device { id, module: None, identity, twin };
         device.identity.device_scope = iot_edge.then(|| own_scope(&device));

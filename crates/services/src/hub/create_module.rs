@@ -61,7 +61,8 @@ impl Hub {
         let mut module = self.new_device(address.device.clone(), authentication, false);
         module.module.clone_from(&address.module);
         module.identity.managed_by = managed_by;
-        match self.commit_new(hub, &module).await {
+        let batch = self.plan_new(hub, &mut module).await?;
+        match self.context.store.commit(batch).await {
             Ok(()) => Ok(module),
             Err(CommitError::Expectation { mismatch: Mismatch::NoDevice, .. }) => {
                 Err(no_device(&address.device))

@@ -1,6 +1,7 @@
 //! The device twin as documents: for the service side (and queries over it) and for the device.
 
 use pollux_model::Timestamp;
+use pollux_model::configuration::ConfigurationStatus;
 use pollux_model::device::{Authentication, Device, TwinCollection};
 use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
 use pollux_model::{DeviceAddress, Result};
@@ -53,6 +54,11 @@ pub fn twin_document(device: &Device, Presence { since, messages }: Presence) ->
     });
     if !twin.tags.is_empty() {
         document["tags"] = json!(twin.tags);
+    }
+    if !twin.configured.by.is_empty() {
+        let status =
+            |(id, status): (&String, &ConfigurationStatus)| (id.clone(), json!({"status": status.as_str()}));
+        document["configurations"] = twin.configured.by.iter().map(status).collect();
     }
     match &device.module {
         Some(module) => document["moduleId"] = json!(module),

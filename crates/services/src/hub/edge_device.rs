@@ -14,6 +14,7 @@ use pollux_model::device::{Device, Identity};
 use pollux_model::resource::Resource;
 use pollux_model::{DeviceId, Error, ModuleId, Result, ids};
 
+use pollux_store::Batch;
 use serde_json::{Value, json};
 
 use super::Hub;
@@ -117,6 +118,14 @@ impl Hub {
                 let shown = ids::shown(scope);
                 return Err(Error::invalid(format!("'{shown}' is the scope of no edge device of this hub")));
             }
+        }
+        Ok(())
+    }
+
+    /// Adds the writes that make the modules of a new edge device.
+    pub(super) async fn plan_edge_modules(&self, hub: &Resource, device: &Device, batch: &mut Batch) -> Result<()> {
+        for mut module in self.edge_modules(device) {
+            batch.writes.extend(self.plan_birth(hub, &mut module).await?.writes);
         }
         Ok(())
     }

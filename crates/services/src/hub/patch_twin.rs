@@ -86,7 +86,7 @@ impl Hub {
     ) -> Result<Device> {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
         check(&input)?;
-        let _order = self.desired_order[slot(id)].lock().await;
+        let _order = self.in_order(id).await;
         loop {
             let before = self.addressed(hub, id).await?;
             if if_match.as_ref().is_some_and(|etag| *etag != before.twin.service_etag) {
@@ -100,13 +100,7 @@ impl Hub {
                 true if mode == Mode::Patch => Some(difference(&before.twin.tags, &Map::new())),
                 _ => input.tags.clone(),
             };
-            let (device, desired) = self.changed(before, &input, mode)?;
-            let mut batch = Batch::from(Write::PutDevice {
-                hub: hub.name.clone(),
-                device: Box::new(device.clone()),
-                identity: Expect::Etag(identity),
-                twin: Expect::Etag(twin),
-            });
+            let (mut device, desired) = self.changed(before, &input, mode)?;
             let event = twin_changed(
                 hub,
                 &device,
@@ -115,18 +109,43 @@ impl Hub {
                 mode == Mode::Replace,
                 self.context.clock.now(),
             );
-            batch.writes.extend(self.outbox(hub, event, Some(&device)));
+            let mut told = self.outbox(hub, event, Some(&device));
+            let followed = self.follow_configurations(hub, &mut device).await?;
+            let (more, by_configurations) = followed.map(|it| (it.told, it.desired)).unwrap_or_default();
+            told.extend(more);
+            let mut batch = Batch::from(Write::PutDevice {
+                hub: hub.name.clone(),
+                device: Box::new(device.clone()),
+                identity: Expect::Etag(identity),
+                twin: Expect::Etag(twin),
+            });
+            batch.writes.extend(told);
             match self.commit(hub, id, batch).await {
                 Ok(()) => {
-                    if let Some(DesiredChange { patch, version }) = desired {
-                        let command = DeviceCommand::Desired { patch: Value::Object(patch), version };
-                        self.connections.deliver(&hub.name, id, command).await;
-                    }
+                    self.tell_desired(hub, id, desired.into_iter().chain(by_configurations)).await;
                     return Ok(device);
                 }
                 Err(CommitError::Expectation { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    /// Waits for this device's or module's turn: changes of its desired properties are committed and told in one order.
+    pub(super) async fn in_order(&self, id: &DeviceAddress) -> tokio::sync::MutexGuard<'_, ()> {
+        self.desired_order[slot(id)].lock().await
+    }
+
+    /// Tells a device or module, if it is connected, what changed.
+    pub(super) async fn tell_desired(
+        &self,
+        hub: &Resource,
+        id: &DeviceAddress,
+        changes: impl IntoIterator<Item = DesiredChange, IntoIter: Send>,
+    ) {
+        for DesiredChange { patch, version } in changes {
+            let command = DeviceCommand::Desired { patch: Value::Object(patch), version };
+            self.connections.deliver(&hub.name, id, command).await;
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pollux_model::configuration::Configured;
 use pollux_model::device::{Authentication, Device, ProvisionedBy};
 use pollux_model::enrollment::InitialTwin;
 use pollux_model::resource::Resource;
@@ -53,19 +54,27 @@ impl Hub {
             None => (Expect::Absent, Expect::Any),
         };
         let created = found.is_none();
-        let device = match found {
+        let mut device = match found {
             Some(device) => self.taken_over(device, &plan)?,
             None => self.newcomer(&plan, left)?,
         };
+        let mut told = Vec::new();
+        if created {
+            let event = lifecycle(hub, &device, Lifecycle::Created, self.context.clock.now());
+            told = self.outbox(hub, event, Some(&device));
+        }
+        told.extend(
+            self.follow_configurations(hub, &mut device)
+                .await?
+                .into_iter()
+                .flat_map(|followed| followed.told),
+        );
         let put =
             Write::PutDevice { hub: hub.name.clone(), device: Box::new(device.clone()), identity, twin };
         batch.writes.push(put);
+        batch.writes.extend(told);
         if created {
-            let event = lifecycle(hub, &device, Lifecycle::Created, self.context.clock.now());
-            batch.writes.extend(self.outbox(hub, event, Some(&device)));
-            for module in self.edge_modules(&device) {
-                self.plan_birth(hub, &module, &mut batch);
-            }
+            self.plan_edge_modules(hub, &device, &mut batch).await?;
         }
         Ok(batch)
     }
@@ -88,6 +97,8 @@ impl Hub {
         if let Some(left) = left.filter(|_| !plan.reset) {
             device.identity.status = left.identity.status;
             device.twin = left.twin;
+            // What the other hub's configurations set stays, but is no longer theirs.
+            device.twin.configured = Configured::default();
             return if plan.initial_overrides { self.overlaid(device, plan) } else { Ok(device) };
         }
         self.overlaid(device, plan)

@@ -21,9 +21,11 @@ impl Hub {
     ) -> Result<u64> {
         caller.require_device(&hub.name, id)?;
         twin_rules::check("properties.reported", &patch)?;
+        // Most reports move no configuration: only one that does waits for its turn.
+        let mut order = None;
         loop {
             let mut device = self.addressed(hub, id).await?;
-            let expected = Expect::Etag(device.twin.etag.clone());
+            let (identity, twin) = (device.identity.etag.clone(), device.twin.etag.clone());
             let reported = &mut device.twin.reported;
             reported.version += 1;
             let version = reported.version;
@@ -32,19 +34,27 @@ impl Hub {
             twin_rules::check_size("properties.reported", &reported.properties, most)?;
             device.twin.version += 1;
             device.twin.etag = Etag::fresh(&*self.context.random);
+            let event = twin_reported(hub, &device, &patch, self.context.clock.now());
+            let mut told = self.outbox(hub, event, Some(&device));
+            let followed = self.follow_configurations(hub, &mut device).await?;
+            let (more, desired) = followed.map(|it| (it.told, it.desired)).unwrap_or_default();
+            if desired.is_some() && order.is_none() {
+                order = Some(self.in_order(id).await);
+                continue;
+            }
+            told.extend(more);
             let mut batch = Batch::from(Write::PutDevice {
                 hub: hub.name.clone(),
-                device: Box::new(device.clone()),
-                identity: Expect::Present,
-                twin: expected,
+                device: Box::new(device),
+                identity: Expect::Etag(identity),
+                twin: Expect::Etag(twin),
             });
-            batch.writes.extend(self.outbox(
-                hub,
-                twin_reported(hub, &device, &patch, self.context.clock.now()),
-                Some(&device),
-            ));
-            match self.context.store.commit(batch).await {
-                Ok(()) => return Ok(version),
+            batch.writes.extend(told);
+            match self.commit(hub, id, batch).await {
+                Ok(()) => {
+                    self.tell_desired(hub, id, desired).await;
+                    return Ok(version);
+                }
                 Err(CommitError::Expectation { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -65,14 +75,14 @@ impl Hub {
             if device.twin.model_id == model_id {
                 return Ok(());
             }
-            let expected = Expect::Etag(device.twin.etag.clone());
+            let (identity, expected) = (device.identity.etag.clone(), Expect::Etag(device.twin.etag.clone()));
             model_id.clone_into(&mut device.twin.model_id);
             device.twin.version += 1;
             device.twin.etag = Etag::fresh(&*self.context.random);
             let write = Write::PutDevice {
                 hub: hub.name.clone(),
                 device: Box::new(device),
-                identity: Expect::Present,
+                identity: Expect::Etag(identity),
                 twin: expected,
             };
             match self.context.store.commit(Batch::from(write)).await {

@@ -38,8 +38,9 @@ impl Hub {
             input.scopes.give(&id, identity)
         };
         let device = self.change_identity(hub, &id.clone().into(), if_match, change).await?;
-        for module in self.edge_modules(&device).into_iter().filter(|_| !before.identity.iot_edge) {
-            match self.commit_new(hub, &module).await {
+        for mut module in self.edge_modules(&device).into_iter().filter(|_| !before.identity.iot_edge) {
+            let batch = self.plan_birth(hub, &mut module).await?;
+            match self.context.store.commit(batch).await {
                 Ok(()) | Err(CommitError::Expectation { .. }) => {}
                 Err(error) => return Err(error.into()),
             }

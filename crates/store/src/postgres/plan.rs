@@ -129,6 +129,7 @@ noun!(
     []
 );
 noun!(DEAD_LETTER_IDS, "dead_letters", ["app", "id"], ["document"], []);
+noun!(CONFIGURATIONS, "configurations", ["hub", "id"], ["etag", "document"], ["etag"]);
 noun!(JOBS, "jobs", ["twins", "kind", "id"], ["etag", "document"], ["etag"]);
 noun!(SECRETS, "secrets", ["scope", "id"], ["etag", "document"], ["etag"]);
 
@@ -261,6 +262,13 @@ impl<'a> Steps<'a, '_> {
             }
             Write::DeleteJob { twins, kind, id, expect } => {
                 self.delete(&JOBS, || job_key(twins, *kind, id), expect);
+            }
+            Write::PutConfiguration { hub, configuration, expect } => {
+                let columns = vec![word(&configuration.etag), value(text)];
+                self.put(&CONFIGURATIONS, || key(hub, &configuration.id), columns, expect);
+            }
+            Write::DeleteConfiguration { hub, id, expect } => {
+                self.delete(&CONFIGURATIONS, || key(hub, id), expect);
             }
             Write::PutSecret { secret, expect } => {
                 let keys = || vec![word(&secret.scope), word(&secret.id)];

@@ -8,8 +8,8 @@ use rusqlite::{Connection, params};
 use super::failure::Refusal;
 use super::rows::{document, execute, many, one, require};
 use super::{
-    SqliteStore, devices, enrollments, functions, history, jobs, messages, models, modules, registrations,
-    relationships, twins,
+    SqliteStore, configurations, devices, enrollments, functions, history, jobs, messages, models, modules,
+    registrations, relationships, twins,
 };
 use crate::batch::Expect;
 use crate::error::StoreError;
@@ -72,6 +72,7 @@ pub(super) fn delete(
             devices::delete_instance(connection, name)?;
             messages::delete_instance(connection, name)?;
             modules::delete_instance(connection, name)?;
+            configurations::delete_instance(connection, name)?;
             functions::delete_owner(connection, &OwnerName::of_hub(name))?;
         }
         ResourceKind::Events => functions::delete_namespace(connection, name)?,

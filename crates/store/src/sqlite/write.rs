@@ -6,8 +6,8 @@ use rusqlite::Connection;
 use super::failure::Refusal;
 use super::relationships::Ends;
 use super::{
-    devices, enrollments, functions, history, jobs, leases, messages, models, modules, outbox, registrations,
-    relationships, resources, secrets, twins,
+    configurations, devices, enrollments, functions, history, jobs, leases, messages, models, modules,
+    outbox, registrations, relationships, resources, secrets, twins,
 };
 use crate::batch::Write;
 use crate::prepared::{Documents, Prepared};
@@ -74,6 +74,10 @@ fn apply(
         Write::ForgetVersions { twins, before, most } => history::forget(connection, twins, *before, *most),
         Write::PutJob { twins, job, expect } => jobs::put(connection, twins, job, text, expect),
         Write::DeleteJob { twins, kind, id, expect } => jobs::delete(connection, twins, *kind, id, expect),
+        Write::PutConfiguration { hub, configuration, expect } => {
+            configurations::put(connection, hub, configuration, text, expect)
+        }
+        Write::DeleteConfiguration { hub, id, expect } => configurations::delete(connection, hub, id, expect),
         Write::EnqueueMessage { hub, message, most } => {
             messages::enqueue(connection, hub, message, text, *most)
         }

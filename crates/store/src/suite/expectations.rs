@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use pollux_model::configuration::Configuration;
 use pollux_model::job::{Job, JobKind};
 use pollux_model::message::QueuedMessage;
 use pollux_model::registration::RegistrationStatus;
 use pollux_model::{DeviceId, Etag, OwnerName};
 
 use super::fixtures::{
-    dead_letter, device, device_id, enrollment, enrollment_group, etag, job, message, model, module, name,
-    put_device, put_twin, registration, registration_id, relationship, resources, secret, twin,
+    configuration, dead_letter, device, device_id, enrollment, enrollment_group, etag, job, message, model,
+    module, name, put_configuration_if, put_device, put_twin, registration, registration_id, relationship,
+    resources, secret, twin,
 };
 use super::{Backend, commit, refused};
 use crate::batch::{Expect, Write};
@@ -120,6 +122,13 @@ const NOUNS: &[Noun] = &[
             id: "j".to_owned(),
             expect,
         },
+    },
+    Noun {
+        name: "configuration",
+        put: |etag, expect| {
+            put_configuration_if("hub-x", Configuration { etag, ..configuration("c") }, expect)
+        },
+        delete: |expect| Write::DeleteConfiguration { hub: name("hub-x"), id: "c".to_owned(), expect },
     },
     Noun {
         name: "message",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use pollux_model::configuration::Configured;
 use pollux_model::device::{
     Authentication, Device, DeviceTwin, Identity, ProvisionedBy, Status, TwinCollection,
 };
@@ -22,8 +23,10 @@ use pollux_model::resource::{
 use pollux_model::{DeviceId, Etag, Key, KeyPair, ModuleId, RegistrationId, ResourceName, Timestamp};
 use serde_json::{Map, Value, json};
 
+mod configurations;
 mod messages;
 
+pub use configurations::{check_configurations, configuration, put_configuration, put_configuration_if};
 pub use messages::{check_messages, free_message, message, mqtt_session, put_message};
 
 use crate::batch::{Expect, Write};
@@ -200,6 +203,7 @@ pub fn device(id: &str) -> Device {
                 version: 2,
             },
             reported: TwinCollection { version: 1, ..TwinCollection::default() },
+            configured: Configured::default(),
         },
     }
 }
@@ -505,6 +509,7 @@ pub fn everything() -> Vec<Write> {
         put_message("hub-one", message("Device-1", 7)),
         Write::PutMqttSession { hub: name("hub-one"), session: Box::new(mqtt_session("Device-1")) },
         put_device("hub-one", module("Device-1", "Module-1")),
+        put_configuration("hub-one", configuration("chiller-1")),
         tell(1),
     ]);
     writes

@@ -52,6 +52,13 @@ const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::UploadLimitReached
         | ErrorCode::UploadNotFound
         | ErrorCode::BlobNotFound
+        | ErrorCode::ConfigurationNotFound
+        | ErrorCode::ConfigurationExists
+        | ErrorCode::ConfigurationLimitReached
+        | ErrorCode::ConfigurationTargetInvalid
+        | ErrorCode::ConfigurationContentInvalid
+        | ErrorCode::ConfigurationContentImmutable
+        | ErrorCode::ConfigurationMetricInvalid
         | ErrorCode::EventHubNotFound
         | ErrorCode::ReceiverDisplaced
         | ErrorCode::ModelNotFound

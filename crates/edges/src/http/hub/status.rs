@@ -80,6 +80,15 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         E::UploadLimitReached => (StatusCode::FORBIDDEN, "DeviceMaximumActiveFileUploadLimitExceeded"),
         E::UploadNotFound => (StatusCode::BAD_REQUEST, "InvalidFileUploadCorrelationId"),
         E::BlobNotFound => (StatusCode::BAD_REQUEST, "InvalidStorageEndpointOrBlob"),
+        E::ConfigurationNotFound => (StatusCode::NOT_FOUND, "ConfigurationNotFound"),
+        E::ConfigurationExists => (StatusCode::CONFLICT, "ConfigurationAlreadyExists"),
+        E::ConfigurationLimitReached => (StatusCode::PAYLOAD_TOO_LARGE, "ConfigurationCountLimitExceeded"),
+        E::ConfigurationTargetInvalid => (StatusCode::BAD_REQUEST, "InvalidConfigurationTargetCondition"),
+        E::ConfigurationContentInvalid => (StatusCode::BAD_REQUEST, "InvalidConfigurationContent"),
+        E::ConfigurationContentImmutable => {
+            (StatusCode::BAD_REQUEST, "CannotModifyImmutableConfigurationContent")
+        }
+        E::ConfigurationMetricInvalid => (StatusCode::BAD_REQUEST, "InvalidConfigurationCustomMetricsQuery"),
 
         // What no route of this edge asks for.
         E::EnrollmentNotFound

@@ -4,6 +4,7 @@ use pollux_model::resource::ResourceKind;
 use pollux_model::sas;
 use serde_json::{Value, json};
 
+mod configurations;
 mod modules;
 
 use super::router;
@@ -13,7 +14,7 @@ mod files;
 mod messages;
 
 /// Every route of the hub's service API.
-const SURFACE: [(&str, &str); 29] = [
+const SURFACE: [(&str, &str); 35] = [
     ("GET", "/devices"),
     ("POST", "/devices"),
     ("POST", "/twins/d/methods"),
@@ -32,6 +33,12 @@ const SURFACE: [(&str, &str); 29] = [
     ("PATCH", "/twins/d/modules/m"),
     ("PUT", "/twins/d/modules/m"),
     ("POST", "/twins/d/modules/m/methods"),
+    ("GET", "/configurations"),
+    ("GET", "/configurations/c"),
+    ("PUT", "/configurations/c"),
+    ("DELETE", "/configurations/c"),
+    ("POST", "/configurations/testQueries"),
+    ("POST", "/devices/d/applyConfigurationContent"),
     ("GET", "/statistics/devices"),
     ("GET", "/statistics/service"),
     ("POST", "/messages/devicebound"),

@@ -76,6 +76,13 @@ pub(super) const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::StorageNotConfigured
         | E::UploadLimitReached
         | E::UploadNotFound
-        | E::BlobNotFound => (StatusCode::BAD_REQUEST, "BadRequest"),
+        | E::BlobNotFound
+        | E::ConfigurationNotFound
+        | E::ConfigurationExists
+        | E::ConfigurationLimitReached
+        | E::ConfigurationTargetInvalid
+        | E::ConfigurationContentInvalid
+        | E::ConfigurationContentImmutable
+        | E::ConfigurationMetricInvalid => (StatusCode::BAD_REQUEST, "BadRequest"),
     }
 }
