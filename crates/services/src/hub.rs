@@ -18,7 +18,6 @@ mod create_module;
 mod delete_device;
 mod delete_module;
 mod device_twin;
-mod digital_twins;
 mod edge_device;
 mod fault_injection;
 pub mod files;
@@ -52,7 +51,6 @@ pub use configurations::{ConfigurationCondition, ConfigurationInput, Measured, T
 pub use connections::{Connection, Connections, DeviceCommand, DeviceLink, Entering, OpenMethods};
 pub use create_device::{AuthenticationInput, DeviceInput};
 pub use create_module::ModuleInput;
-pub use digital_twins::digital_twin_id;
 pub use device_twin::{properties_for_device, twin_document};
 pub use edge_device::{Scopes, place};
 pub use files::{UploadEnd, UploadPlace};

@@ -154,6 +154,7 @@ impl Services {
         tasks.spawn(supervise("message expiry", move || Arc::clone(&hub).run_expiry(stop.clone())));
         let (hub, stop) = (Arc::clone(&self.hub), shutdown.clone());
         tasks.spawn(supervise("file sweep", move || Arc::clone(&hub).run_file_sweep(stop.clone())));
+        let (hub, stop) = (Arc::clone(&self.hub), shutdown.clone());
         tasks.spawn(supervise("connection states", move || {
             Arc::clone(&hub).run_connection_states(stop.clone())
         }));

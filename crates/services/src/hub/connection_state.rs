@@ -111,7 +111,7 @@ impl Hub {
 
     /// Looks after notices until shutdown: of what leaves this node, and, on one node for all, of what nodes that are gone left.
     pub(crate) async fn run_connection_states(self: Arc<Self>, shutdown: CancellationToken) {
-        let work = |holding: Holding| Arc::clone(&self).sweep_until(holding.stop);
+        let work = |holding: Holding| Arc::clone(&self).sweep_connections(holding.stop);
         tokio::join!(
             self.context.cluster.while_held(LEASE, &shutdown, work),
             self.note_departures(&shutdown)
@@ -177,7 +177,10 @@ impl Hub {
         let notice = read(&message).filter(|notice| notice.connected);
         let id = match &message.queue {
             MessageQueue::Connection(queue) => queue.address().ok(),
-            MessageQueue::Device(_) | MessageQueue::Feedback => None,
+            MessageQueue::Device(_)
+            | MessageQueue::Feedback
+            | MessageQueue::FileNotifications
+            | MessageQueue::Uploads(_) => None,
         };
         let (Some(hub), Some(notice), Some(id)) = (hub, notice, &id) else {
             return commit(forget(name, &message).into()).await;
@@ -201,7 +204,7 @@ impl Hub {
     }
 
     /// Looks whenever nodes, or resources, come and go.
-    async fn sweep_until(self: Arc<Self>, stop: CancellationToken) {
+    async fn sweep_connections(self: Arc<Self>, stop: CancellationToken) {
         let (mut members, mut resources) = (self.context.cluster.members(), self.context.table.subscribe());
         let alone = self.context.cluster.others().is_none();
         loop {

@@ -123,7 +123,12 @@ impl Hub {
     }
 
     /// Adds the writes that make the modules of a new edge device.
-    pub(super) async fn plan_edge_modules(&self, hub: &Resource, device: &Device, batch: &mut Batch) -> Result<()> {
+    pub(super) async fn plan_edge_modules(
+        &self,
+        hub: &Resource,
+        device: &Device,
+        batch: &mut Batch,
+    ) -> Result<()> {
         for mut module in self.edge_modules(device) {
             batch.writes.extend(self.plan_birth(hub, &mut module).await?.writes);
         }

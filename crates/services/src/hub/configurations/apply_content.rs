@@ -43,7 +43,7 @@ impl Hub {
             return invalid("modulesContent is for edge devices, and this device is none");
         }
         if !content.device.is_empty() {
-            let input = TwinInput { tags: None, desired: Some(tree(&content.device)?) };
+            let input = TwinInput { desired: Some(tree(&content.device)?), ..TwinInput::default() };
             self.patch_twin(caller, hub, &device.address(), input, None).await?;
         }
         for (module, paths) in modules {
@@ -72,7 +72,10 @@ impl Hub {
             // The whole of a module's desired properties is put in the place of what was there, as deployments are.
             let whole = paths.contains_key(super::compile::DESIRED);
             let tags = whole.then(|| found.twin.tags.clone());
-            let (input, etag) = (TwinInput { tags, desired: Some(desired) }, Some(found.twin.service_etag));
+            let (input, etag) = (
+                TwinInput { tags, desired: Some(desired), ..TwinInput::default() },
+                Some(found.twin.service_etag),
+            );
             let changed = match whole {
                 true => self.replace_twin(caller, hub, id, input, etag).await,
                 false => self.patch_twin(caller, hub, id, input, etag).await,

@@ -57,6 +57,7 @@ impl Test {
             status_reason: None,
             authentication: None,
             iot_edge: false,
+            scopes: crate::hub::Scopes::default(),
         };
         self.hub().create_device(&self.admin, &self.resource, input).await.unwrap();
     }
@@ -82,7 +83,7 @@ impl Test {
     }
 
     async fn patch(&self, id: &str, tags: Value, desired: Value) {
-        let input = TwinInput { tags: Some(map(tags)), desired: Some(map(desired)) };
+        let input = TwinInput { tags: Some(map(tags)), desired: Some(map(desired)), ..TwinInput::default() };
         self.hub().patch_twin(&self.admin, &self.resource, &address(id), input, None).await.unwrap();
     }
 
@@ -411,6 +412,7 @@ async fn content_is_set_once_on_one_device() {
         status_reason: None,
         authentication: None,
         iot_edge: true,
+        scopes: crate::hub::Scopes::default(),
     };
     test.hub().update_device(&test.admin, &test.resource, input, None).await.unwrap();
     apply(edge).await.unwrap();

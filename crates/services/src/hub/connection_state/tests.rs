@@ -33,6 +33,7 @@ impl Telling {
             status_reason: None,
             authentication: None,
             iot_edge: false,
+            scopes: crate::hub::Scopes::default(),
         };
         it.service().create_device(&Caller::admin(), &it.hub, input).await.unwrap();
         it

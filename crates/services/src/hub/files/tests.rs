@@ -51,7 +51,14 @@ impl Uploads {
 
     async fn device(&self, id: &str) -> Caller {
         let (status, status_reason, authentication) = Default::default();
-        let input = DeviceInput { id: id.to_owned(), status, status_reason, authentication, iot_edge: false };
+        let input = DeviceInput {
+            id: id.to_owned(),
+            status,
+            status_reason,
+            authentication,
+            iot_edge: false,
+            scopes: crate::hub::Scopes::default(),
+        };
         let made = self.service().create_device(&Caller::admin(), &self.hub, input).await.unwrap();
         let identity = Identity::Device {
             hub: self.hub.name.clone(),
