@@ -42,6 +42,10 @@ HUB = [
     ("POST", "/twins/x/modules/m/methods"),
     ("GET", "/statistics/devices"),
     ("GET", "/statistics/service"),
+    ("PUT", "/jobs/v2/x"),
+    ("GET", "/jobs/v2/x"),
+    ("POST", "/jobs/v2/x/cancel"),
+    ("GET", "/jobs/v2/query"),
 ]
 
 TWINS = [

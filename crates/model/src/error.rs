@@ -77,6 +77,10 @@ pub enum ErrorCode {
     QueueFull,
     /// The message is no longer held by this lock.
     MessageLockLost,
+    /// No such job of a hub.
+    JobNotFound,
+    /// A job of that id exists in the hub.
+    JobExists,
 
     // Events.
     /// No such namespace, event hub, consumer group or partition.

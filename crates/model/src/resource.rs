@@ -320,6 +320,8 @@ pub enum RouteSource {
     DeviceLifecycleEvents,
     /// Device twin updated or replaced.
     TwinChangeEvents,
+    /// A job did something to a device, or failed to.
+    DeviceJobLifecycleEvents,
 }
 
 impl RouteSource {
@@ -330,6 +332,7 @@ impl RouteSource {
             Self::DeviceMessages => "DeviceMessages",
             Self::DeviceLifecycleEvents => "DeviceLifecycleEvents",
             Self::TwinChangeEvents => "TwinChangeEvents",
+            Self::DeviceJobLifecycleEvents => "DeviceJobLifecycleEvents",
         }
     }
 
@@ -340,6 +343,7 @@ impl RouteSource {
             Self::DeviceMessages => "Telemetry",
             Self::DeviceLifecycleEvents => "deviceLifecycleEvents",
             Self::TwinChangeEvents => "twinChangeEvents",
+            Self::DeviceJobLifecycleEvents => "deviceJobLifecycleEvents",
         }
     }
 }

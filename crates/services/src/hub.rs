@@ -22,6 +22,7 @@ mod get_module;
 pub mod hub_event;
 mod import_device;
 mod invoke_method;
+mod jobs;
 mod patch_twin;
 mod presence;
 mod query;
@@ -50,6 +51,7 @@ pub use device_twin::{properties_for_device, twin_document};
 pub use hub_event::{HubEvent, System};
 pub use import_device::{ImportMode, Imported};
 pub use invoke_method::{MethodAnswer, MethodCall, MethodFailure, MethodInput};
+pub use jobs::{JobFilter, JobInput, JobWorkInput};
 pub use patch_twin::{DesiredChange, TwinInput};
 pub use presence::{Presence, Presences};
 pub use query::DeviceRow;
@@ -73,6 +75,8 @@ pub struct Hub {
     feedback: tokio::sync::watch::Sender<u64>,
     /// Changes of desired properties and their notifications leave in one order per device.
     desired_order: [tokio::sync::Mutex<()>; 64],
+    /// Scheduled jobs.
+    jobs: jobs::Jobs,
 }
 
 impl Hub {
@@ -84,7 +88,8 @@ impl Hub {
             (PerResource::default(), Arc::new(Connections::new(Arc::clone(&context))));
         let feedback = tokio::sync::watch::Sender::new(0);
         let faults = Arc::default();
-        Arc::new(Self { context, routes, connections, faults, feedback, desired_order })
+        let jobs = jobs::Jobs::default();
+        Arc::new(Self { context, routes, connections, faults, feedback, desired_order, jobs })
     }
 
     /// Commits a change of a device or module. Where the answer was lost the change may be there all the same: whoever has the

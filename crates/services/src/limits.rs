@@ -136,6 +136,16 @@ pub struct Limits {
     pub modules_per_device: usize,
     /// What goes along with a direct method, in bytes: 128 KiB ("Understand and invoke direct methods from IoT Hub").
     pub method_payload: usize,
+    /// Scheduled jobs of a hub that run at once: 10 ("IoT Hub quotas and throttling", tier S3; 5 in S2, 1 in the others). More
+    /// are refused.
+    pub active_jobs: u64,
+    /// Scheduled jobs of a hub that wait for their time: 1,000. Ours.
+    pub waiting_jobs: u64,
+    /// Scheduled jobs that a hub keeps, those that are over among them, for 30 days at most (the same article): 2,000, the
+    /// oldest go first. Ours.
+    pub kept_jobs: u64,
+    /// Devices and modules of one scheduled job: 1,000,000, as many as a hub has in the article.
+    pub job_devices: u64,
     /// Enrichments of a hub: 10 ("Message enrichments for device-to-cloud IoT Hub messages").
     pub enrichments: usize,
     /// Certificates of authorities that a provisioning service may have.
@@ -224,6 +234,10 @@ impl Default for Limits {
             allocation_attempts: 3,
             modules_per_device: 50,
             method_payload: 128 * 1024,
+            active_jobs: 10,
+            waiting_jobs: 1_000,
+            kept_jobs: 2_000,
+            job_devices: 1_000_000,
             enrichments: 10,
             ca_certificates: 25,
             revocations: 10_000,

@@ -143,6 +143,8 @@ impl Services {
         let (hub, stop) = (Arc::clone(&self.hub), shutdown.clone());
         tasks.spawn(supervise("message expiry", move || Arc::clone(&hub).run_expiry(stop.clone())));
         tasks.spawn(Arc::clone(&self.hub).hear_of_feedback(shutdown.clone()));
+        tasks.spawn(Arc::clone(&self.hub).run_jobs(shutdown.clone()));
+        tasks.spawn(Arc::clone(&self.hub).hear_of_jobs(shutdown.clone()));
         if let Some(shared) = self.context.cluster.others() {
             let (resources, twins) = (Arc::clone(&self.resources), Arc::clone(&self.twins));
             let heard = self.changes.lock().take();

@@ -15,6 +15,7 @@ use pollux_model::job::Job;
 use pollux_model::message::{MqttSession, QueuedMessage};
 use pollux_model::registration::Registration;
 use pollux_model::resource::Resource;
+use pollux_model::scheduled_job::{DeviceJob, ScheduledJob};
 use pollux_model::{DeviceAddress, OwnerName, ResourceName};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -63,11 +64,15 @@ pub enum Table {
     MqttSessions,
     /// Modules of devices.
     Modules,
+    /// Scheduled jobs of hubs.
+    ScheduledJobs,
+    /// What became of them at each device.
+    DeviceJobs,
 }
 
 impl Table {
     /// All, in an order in which they can be imported.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Resources,
         Self::Secrets,
         Self::Devices,
@@ -85,6 +90,8 @@ impl Table {
         Self::QueuedMessages,
         Self::MqttSessions,
         Self::Modules,
+        Self::ScheduledJobs,
+        Self::DeviceJobs,
     ];
 
     /// Its name, in backends too.
@@ -108,6 +115,8 @@ impl Table {
             Self::QueuedMessages => "queued_messages",
             Self::MqttSessions => "mqtt_sessions",
             Self::Modules => "modules",
+            Self::ScheduledJobs => "scheduled_jobs",
+            Self::DeviceJobs => "device_jobs",
         }
     }
 }
@@ -192,6 +201,14 @@ pub enum Row {
         hub: ResourceName,
         module: Box<Device>,
     },
+    ScheduledJobs {
+        hub: ResourceName,
+        job: Box<ScheduledJob>,
+    },
+    DeviceJobs {
+        hub: ResourceName,
+        job: Box<DeviceJob>,
+    },
 }
 
 /// Bytes, in JSON as base64.
@@ -233,6 +250,8 @@ impl Row {
             Self::QueuedMessages { .. } => Table::QueuedMessages,
             Self::MqttSessions { .. } => Table::MqttSessions,
             Self::Modules { .. } => Table::Modules,
+            Self::ScheduledJobs { .. } => Table::ScheduledJobs,
+            Self::DeviceJobs { .. } => Table::DeviceJobs,
         }
     }
 
@@ -252,6 +271,8 @@ impl Row {
             Self::EnrollmentGroups { dps, group } => Write::PutEnrollmentGroup { dps, group, expect },
             Self::Registrations { dps, registration } => Write::PutRegistration { dps, registration, expect },
             Self::Jobs { twins, job } => Write::PutJob { twins, job, expect },
+            Self::ScheduledJobs { hub, job } => Write::PutScheduledJob { hub, job, expect },
+            Self::DeviceJobs { hub, job } => Write::PutDeviceJob { hub, job },
             Self::Models { twins, model } => Write::PutModel { twins, model, expect },
             Self::DigitalTwins { twins, twin } => Write::PutTwin { twins, twin, expect },
             Self::Relationships { twins, relationship } => {
@@ -317,6 +338,8 @@ impl Shape {
             Table::Relationships => (&["twins", "source", "id"], &["document"]),
             Table::TwinHistory => (&["twins", "twin", "relationship", "until", "etag"], &["document"]),
             Table::Jobs => (&["twins", "kind", "id"], &["document"]),
+            Table::ScheduledJobs => (&["hub", "id"], &["document"]),
+            Table::DeviceJobs => (&["hub", "job", "device"], &["document"]),
             Table::QueuedMessages => (&["hub", "queue", "sequence"], &["document", "payload"]),
             Table::MqttSessions => (&["hub", "device"], &["document"]),
             Table::Checkpoints => (
@@ -402,6 +425,8 @@ pub(crate) fn read(table: Table, shape: Shape, cells: &dyn Cells) -> Result<Row,
         }
         Table::TwinHistory => Row::TwinHistory { twins: instance(0)?, version: decode(name, &document()?)? },
         Table::Jobs => Row::Jobs { twins: instance(0)?, job: decode(name, &document()?)? },
+        Table::ScheduledJobs => Row::ScheduledJobs { hub: instance(0)?, job: decode(name, &document()?)? },
+        Table::DeviceJobs => Row::DeviceJobs { hub: instance(0)?, job: decode(name, &document()?)? },
         Table::QueuedMessages => {
             let mut message: Box<QueuedMessage> = decode(name, &document()?)?;
             message.sequence = cells.number(first - 1)?;

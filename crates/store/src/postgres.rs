@@ -38,6 +38,7 @@ mod registrations;
 mod resources;
 mod rows;
 mod runs;
+mod scheduled_jobs;
 mod text;
 mod tls;
 mod twins;

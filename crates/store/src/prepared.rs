@@ -57,6 +57,8 @@ fn documents(write: &Write) -> Result<Documents, StoreError> {
         Write::PutRelationship { relationship, .. } => encode(relationship)?,
         Write::PutVersion { version, .. } => encode(version)?,
         Write::PutJob { job, .. } => encode(job)?,
+        Write::PutScheduledJob { job, .. } => encode(job)?,
+        Write::PutDeviceJob { job, .. } => encode(job)?,
         Write::PutDeadLetter { letter } => encode(letter)?,
         Write::EnqueueMessage { message, .. } | Write::PutMessage { message, .. } => encode(message)?,
         Write::PutMqttSession { session, .. } => encode(session)?,
@@ -74,6 +76,7 @@ fn documents(write: &Write) -> Result<Documents, StoreError> {
         | Write::DeleteRelationship { .. }
         | Write::ForgetVersions { .. }
         | Write::DeleteJob { .. }
+        | Write::DeleteScheduledJob { .. }
         | Write::PutCheckpoint { .. }
         | Write::DeleteCheckpoints { .. }
         | Write::KeepDeadLetters { .. }

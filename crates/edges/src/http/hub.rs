@@ -8,6 +8,7 @@
 //! | `GET`, `PATCH`, `PUT /twins/{id}[/modules/{id}]` | `device_twins` |
 //! | `POST /twins/{id}[/modules/{id}]/methods` | `methods` |
 //! | `POST /devices/query` | `query` |
+//! | `PUT`, `GET /jobs/v2/{id}`, `POST /jobs/v2/{id}/cancel`, `GET /jobs/v2/query` | `jobs`, bodies in `job_json` |
 //! | `GET /statistics/devices`, `GET /statistics/service` | `statistics` |
 //! | `POST /messages/devicebound`, `DELETE /devices/{id}/commands` | `messages` |
 //! | `/messages/servicebound/feedback`, settled by lock token | `feedback` |
@@ -29,6 +30,8 @@ mod devicebound;
 mod devices;
 mod events;
 mod feedback;
+mod job_json;
+mod jobs;
 mod messages;
 mod methods;
 mod module_json;
@@ -63,6 +66,9 @@ enum Noun {
     Modules(String),
     Module(String, String),
     Query,
+    Jobs,
+    Job(String),
+    JobCancellation(String),
     Twin(Ids),
     Methods(Ids),
     DeviceStatistics,
@@ -124,6 +130,10 @@ async fn routed(services: &Arc<Services>, request: Request) -> Result<Response> 
         (Noun::Module(device, id), Method::PUT) => modules::put(call, (device, id)).await,
         (Noun::Module(device, id), Method::DELETE) => modules::delete(call, (&device, &id)).await,
         (Noun::Query, Method::POST) => query::run(call).await,
+        (Noun::Jobs, Method::GET) => jobs::list(call).await,
+        (Noun::Job(id), Method::PUT) => jobs::create(call, id).await,
+        (Noun::Job(id), Method::GET) => jobs::get(call, &id).await,
+        (Noun::JobCancellation(id), Method::POST) => jobs::cancel(call, &id).await,
         (Noun::Twin(ids), Method::GET) => device_twins::get(call, ids).await,
         (Noun::Twin(ids), Method::PATCH) => device_twins::patch(call, ids).await,
         (Noun::Twin(ids), Method::PUT) => device_twins::replace(call, ids).await,
@@ -152,6 +162,12 @@ fn noun(path: &[String], method: &Method) -> Option<Noun> {
             [modules] if is(modules, "modules") => Some(Noun::Modules(id.clone())),
             [modules, module] if is(modules, "modules") => Some(Noun::Module(id.clone(), module.clone())),
             [commands] if is(commands, "commands") => Some(Noun::Commands(id.clone())),
+            _ => None,
+        },
+        [jobs, version, rest @ ..] if is(jobs, "jobs") && is(version, "v2") => match rest {
+            [query] if is(query, "query") => Some(Noun::Jobs),
+            [id] => Some(Noun::Job(id.clone())),
+            [id, cancel] if is(cancel, "cancel") => Some(Noun::JobCancellation(id.clone())),
             _ => None,
         },
         [twins, id, rest @ ..] if is(twins, "twins") => twin_noun(id, rest),

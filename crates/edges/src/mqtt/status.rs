@@ -47,6 +47,7 @@ pub(super) const fn refusal(code: ErrorCode) -> ConnectRefusal {
         | ErrorCode::ComponentNotFound
         | ErrorCode::ImportJobNotFound
         | ErrorCode::DeleteJobNotFound
+        | ErrorCode::JobNotFound
         | ErrorCode::EventRouteNotFound
         | ErrorCode::FunctionNotFound
         | ErrorCode::DeadLetterNotFound => ConnectRefusal::NotAuthorized,
@@ -69,6 +70,7 @@ pub(super) const fn refusal(code: ErrorCode) -> ConnectRefusal {
         | ErrorCode::ModelDecommissioned
         | ErrorCode::RelationshipsNotDeleted
         | ErrorCode::JobLimitReached
+        | ErrorCode::JobExists
         | ErrorCode::RelationshipExists => ConnectRefusal::ServerUnavailable,
     }
 }
@@ -112,6 +114,7 @@ pub(crate) const fn twin(code: ErrorCode) -> u16 {
         | ErrorCode::ComponentNotFound
         | ErrorCode::ImportJobNotFound
         | ErrorCode::DeleteJobNotFound
+        | ErrorCode::JobNotFound
         | ErrorCode::EventRouteNotFound
         | ErrorCode::FunctionNotFound
         | ErrorCode::DeadLetterNotFound => 404,
@@ -128,6 +131,7 @@ pub(crate) const fn twin(code: ErrorCode) -> u16 {
         | ErrorCode::ModelDecommissioned
         | ErrorCode::RelationshipsNotDeleted
         | ErrorCode::JobLimitReached
+        | ErrorCode::JobExists
         | ErrorCode::RelationshipExists => 409,
         ErrorCode::PreconditionFailed => 412,
         ErrorCode::TooLarge => 413,

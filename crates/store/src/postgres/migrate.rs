@@ -17,6 +17,7 @@ const VERSIONS: &[&str] = &[
     include_str!("migrations/0003_twin_history.sql"),
     include_str!("migrations/0004_messages.sql"),
     include_str!("migrations/0005_modules.sql"),
+    include_str!("migrations/0006_scheduled_jobs.sql"),
 ];
 /// Which version a database has.
 const VERSION_TABLE: &str = "CREATE TABLE pollux_schema (
@@ -44,6 +45,8 @@ const TABLES: &[&str] = &[
     "queued_messages",
     "mqtt_sessions",
     "modules",
+    "scheduled_jobs",
+    "device_jobs",
 ];
 
 /// Who we are there.

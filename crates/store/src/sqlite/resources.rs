@@ -9,7 +9,7 @@ use super::failure::Refusal;
 use super::rows::{document, execute, many, one, require};
 use super::{
     SqliteStore, devices, enrollments, functions, history, jobs, messages, models, modules, registrations,
-    relationships, twins,
+    relationships, scheduled_jobs, twins,
 };
 use crate::batch::Expect;
 use crate::error::StoreError;
@@ -72,6 +72,7 @@ pub(super) fn delete(
             devices::delete_instance(connection, name)?;
             messages::delete_instance(connection, name)?;
             modules::delete_instance(connection, name)?;
+            scheduled_jobs::delete_instance(connection, name)?;
             functions::delete_owner(connection, &OwnerName::of_hub(name))?;
         }
         ResourceKind::Events => functions::delete_namespace(connection, name)?,

@@ -7,7 +7,7 @@ use super::failure::Refusal;
 use super::relationships::Ends;
 use super::{
     devices, enrollments, functions, history, jobs, leases, messages, models, modules, outbox, registrations,
-    relationships, resources, secrets, twins,
+    relationships, resources, scheduled_jobs, secrets, twins,
 };
 use crate::batch::Write;
 use crate::prepared::{Documents, Prepared};
@@ -74,6 +74,11 @@ fn apply(
         Write::ForgetVersions { twins, before, most } => history::forget(connection, twins, *before, *most),
         Write::PutJob { twins, job, expect } => jobs::put(connection, twins, job, text, expect),
         Write::DeleteJob { twins, kind, id, expect } => jobs::delete(connection, twins, *kind, id, expect),
+        Write::PutScheduledJob { hub, job, expect } => {
+            scheduled_jobs::put(connection, hub, job, text, expect)
+        }
+        Write::DeleteScheduledJob { hub, id, expect } => scheduled_jobs::delete(connection, hub, id, expect),
+        Write::PutDeviceJob { hub, job } => scheduled_jobs::put_device_job(connection, hub, job, text),
         Write::EnqueueMessage { hub, message, most } => {
             messages::enqueue(connection, hub, message, text, *most)
         }

@@ -22,8 +22,12 @@ use pollux_model::{DeviceId, Etag, Key, KeyPair, ModuleId, RegistrationId, Resou
 use serde_json::{Map, Value, json};
 
 mod messages;
+mod scheduled_jobs;
 
 pub use messages::{check_messages, free_message, message, mqtt_session, put_message};
+pub use scheduled_jobs::{
+    check_scheduled_jobs, device_job, put_device_job, put_scheduled_job, scheduled_job, twin_job,
+};
 
 use crate::batch::{Expect, Write};
 use crate::functions::ConsumerKey;
@@ -501,6 +505,8 @@ pub fn everything() -> Vec<Write> {
         put_message("hub-one", message("Device-1", 7)),
         Write::PutMqttSession { hub: name("hub-one"), session: Box::new(mqtt_session("Device-1")) },
         put_device("hub-one", module("Device-1", "Module-1")),
+        put_scheduled_job("hub-one", scheduled_job("job-1")),
+        put_device_job("hub-one", device_job("job-1", "Device-1/Module-1")),
         tell(1),
     ]);
     writes

@@ -57,6 +57,7 @@ const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::ComponentNotFound
         | ErrorCode::ImportJobNotFound
         | ErrorCode::DeleteJobNotFound
+        | ErrorCode::JobNotFound
         | ErrorCode::EventRouteNotFound
         | ErrorCode::FunctionNotFound
         | ErrorCode::DeadLetterNotFound => StatusCode::NOT_FOUND,
@@ -73,6 +74,7 @@ const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::ModelDecommissioned
         | ErrorCode::RelationshipsNotDeleted
         | ErrorCode::JobLimitReached
+        | ErrorCode::JobExists
         | ErrorCode::RelationshipExists => StatusCode::CONFLICT,
         ErrorCode::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

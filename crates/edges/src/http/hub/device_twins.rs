@@ -16,7 +16,7 @@ use crate::http::rest::IfMatch;
 /// The twin of a device or a module as a client writes it; members that only the hub or the device writes are not looked at.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct TwinBody {
+pub(super) struct TwinBody {
     device_id: Option<String>,
     module_id: Option<String>,
     tags: Option<Map<String, Value>>,
@@ -31,14 +31,19 @@ struct PropertiesBody {
 impl TwinBody {
     fn input(self, id: &DeviceAddress) -> Result<TwinInput> {
         let module = id.module.as_deref().unwrap_or_default();
-        named("deviceId", self.device_id, &id.device)?;
-        named("moduleId", self.module_id, module)?;
+        named("deviceId", self.device_id.clone(), &id.device)?;
+        named("moduleId", self.module_id.clone(), module)?;
+        Ok(self.content())
+    }
+
+    /// The same, whoever it says it is of.
+    pub(super) fn content(self) -> TwinInput {
         let mut desired = self.properties.and_then(|properties| properties.desired);
         // Clients send back what they were shown.
         for own in ["$metadata", "$version"] {
             desired.as_mut().map(|desired| desired.shift_remove(own));
         }
-        Ok(TwinInput { tags: self.tags, desired })
+        TwinInput { tags: self.tags, desired }
     }
 }
 

@@ -76,6 +76,9 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         E::DeviceTimeout => (StatusCode::GATEWAY_TIMEOUT, "GatewayTimeout"),
         E::QueueFull => (StatusCode::FORBIDDEN, "DeviceMaximumQueueDepthExceeded"),
         E::MessageLockLost => (StatusCode::PRECONDITION_FAILED, "DeviceMessageLockLost"),
+        E::JobNotFound => (StatusCode::NOT_FOUND, "JobNotFound"),
+        E::JobExists => (StatusCode::CONFLICT, "JobAlreadyExists"),
+        E::JobLimitReached => (StatusCode::TOO_MANY_REQUESTS, "ThrottlingMaxActiveJobCountExceeded"),
 
         // What no route of this edge asks for.
         E::EnrollmentNotFound
@@ -101,7 +104,6 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::ModelReferenced
         | E::ModelReferencesInUse
         | E::TwinLimitReached
-        | E::JobLimitReached
         | E::RelationshipExists => (StatusCode::CONFLICT, "Conflict"),
         E::EnrollmentDisabled
         | E::AllocationFailed

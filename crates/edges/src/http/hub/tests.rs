@@ -4,6 +4,7 @@ use pollux_model::resource::ResourceKind;
 use pollux_model::sas;
 use serde_json::{Value, json};
 
+mod jobs;
 mod modules;
 
 use super::router;
@@ -12,7 +13,7 @@ use crate::http::rest::fixture::{Answer, Edge};
 mod messages;
 
 /// Every route of the hub's service API.
-const SURFACE: [(&str, &str); 26] = [
+const SURFACE: [(&str, &str); 30] = [
     ("GET", "/devices"),
     ("POST", "/devices"),
     ("POST", "/twins/d/methods"),
@@ -38,6 +39,10 @@ const SURFACE: [(&str, &str); 26] = [
     ("GET", "/messages/serviceBound/feedback"),
     ("DELETE", "/messages/serviceBound/feedback/x"),
     ("POST", "/messages/serviceBound/feedback/x/abandon"),
+    ("PUT", "/jobs/v2/j"),
+    ("GET", "/jobs/v2/j"),
+    ("POST", "/jobs/v2/j/cancel"),
+    ("GET", "/jobs/v2/query"),
     ("GET", "/no/such/path"),
 ];
 

@@ -72,6 +72,8 @@ pub(super) const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::DeviceNotOnline
         | E::DeviceTimeout
         | E::QueueFull
-        | E::MessageLockLost => (StatusCode::BAD_REQUEST, "BadRequest"),
+        | E::MessageLockLost
+        | E::JobNotFound
+        | E::JobExists => (StatusCode::BAD_REQUEST, "BadRequest"),
     }
 }
