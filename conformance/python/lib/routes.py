@@ -48,6 +48,10 @@ HUB = [
     ("DELETE", "/configurations/x"),
     ("POST", "/configurations/testQueries"),
     ("POST", "/devices/x/applyConfigurationContent"),
+    ("PUT", "/jobs/v2/x"),
+    ("GET", "/jobs/v2/x"),
+    ("POST", "/jobs/v2/x/cancel"),
+    ("GET", "/jobs/v2/query"),
 ]
 
 TWINS = [

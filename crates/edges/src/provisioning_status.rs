@@ -60,6 +60,7 @@ pub(crate) const fn status(code: ErrorCode) -> (u16, u32) {
         | ErrorCode::ComponentNotFound
         | ErrorCode::ImportJobNotFound
         | ErrorCode::DeleteJobNotFound
+        | ErrorCode::JobNotFound
         | ErrorCode::EventRouteNotFound
         | ErrorCode::FunctionNotFound
         | ErrorCode::DeadLetterNotFound => (404, 404_001),
@@ -76,6 +77,7 @@ pub(crate) const fn status(code: ErrorCode) -> (u16, u32) {
         | ErrorCode::ModelDecommissioned
         | ErrorCode::RelationshipsNotDeleted
         | ErrorCode::JobLimitReached
+        | ErrorCode::JobExists
         | ErrorCode::RelationshipExists => (409, 409_001),
         ErrorCode::PreconditionFailed => (412, 412_001),
         ErrorCode::TooLarge => (413, 413_001),

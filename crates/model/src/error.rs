@@ -99,6 +99,10 @@ pub enum ErrorCode {
     ConfigurationContentImmutable,
     /// A query of a configuration's metrics does not hold.
     ConfigurationMetricInvalid,
+    /// No such job of a hub.
+    JobNotFound,
+    /// A job of that id exists in the hub.
+    JobExists,
 
     // Events.
     /// No such namespace, event hub, consumer group or partition.

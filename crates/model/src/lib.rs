@@ -20,6 +20,7 @@ pub mod random;
 pub mod registration;
 pub mod resource;
 pub mod sas;
+pub mod scheduled_job;
 pub mod secret;
 pub mod time;
 

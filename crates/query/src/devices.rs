@@ -1,6 +1,7 @@
 //! The IoT Hub query language over device twins and module twins: `SELECT .. FROM devices [WHERE ..] [GROUP BY ..]`, or
 //! `FROM devices.modules`, evaluated on the twin's JSON document (`deviceId`, `moduleId`, `status`, `tags.*`,
-//! `properties.desired.*`, `properties.reported.*`, ..).
+//! `properties.desired.*`, `properties.reported.*`, ..); or `FROM devices.jobs`, evaluated on what became of a job at a device
+//! (`jobId`, `deviceId`, `status`, `outcome.*`, ..).
 //!
 //! Source: Azure "IoT Hub query language for device and module twins, jobs, and message routing".
 

@@ -92,6 +92,26 @@ fn modules() {
     assert_eq!(query.project(&module), json!({"moduleId": "m"}));
 }
 
+#[test]
+fn jobs_and_names_with_or_without_capitals() {
+    let job =
+        json!({"jobId": "j", "deviceId": "d", "status": "failed", "error": {"code": "DeviceNotOnline"}});
+    for condition in [
+        "devices.jobs.jobId = 'j' AND devices.jobs.status = 'failed'",
+        "jobId = 'j' AND DeviceId IN ['c', 'd']",
+        "JOBID = 'j' AND is_defined(error.code)",
+    ] {
+        let query = devices::parse(&format!("SELECT * FROM devices.jobs WHERE {condition}")).unwrap();
+        assert_eq!(query.collection(), devices::Collection::Jobs);
+        assert!(query.matches(&job), "{condition}");
+    }
+    let ids = devices::parse("SELECT * FROM devices WHERE DeviceId = 'd'").unwrap().hints().ids;
+    assert_eq!(ids, Some(vec!["d".to_owned()]));
+    // What is in the documents is compared as it is written.
+    let query = devices::parse("SELECT * FROM devices.jobs WHERE error.Code = 'DeviceNotOnline'").unwrap();
+    assert!(!query.matches(&job));
+}
+
 fn answer(text: &str, documents: &[Json]) -> Vec<Json> {
     let query = devices::parse(text).expect(text);
     let mut aggregator = query.aggregator();
@@ -169,7 +189,7 @@ fn refusals() {
     let table = [
         ("foo", 0, "expected SELECT, found 'foo'"),
         ("SELECT * FROM device", 14, "did you mean devices?"),
-        ("SELECT * FROM devices.jobs", 22, "expected modules, found 'jobs'"),
+        ("SELECT * FROM devices.groups", 22, "expected modules or jobs, found 'groups'"),
         ("SELECT deviceId, COUNT() FROM devices", 7, "deviceId must be in GROUP BY"),
         ("SELECT status, tags.x FROM devices GROUP BY status", 15, "x must be in GROUP BY"),
         ("SELECT * FROM devices GROUP BY status", 0, "SELECT * cannot be grouped"),

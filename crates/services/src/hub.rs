@@ -26,6 +26,7 @@ mod get_module;
 pub mod hub_event;
 mod import_device;
 mod invoke_method;
+mod jobs;
 mod patch_twin;
 mod presence;
 mod query;
@@ -57,6 +58,7 @@ pub use files::{UploadEnd, UploadPlace};
 pub use hub_event::{HubEvent, System};
 pub use import_device::{ImportMode, Imported};
 pub use invoke_method::{MethodAnswer, MethodCall, MethodFailure, MethodInput};
+pub use jobs::{JobFilter, JobInput, JobWorkInput};
 pub use patch_twin::{DesiredChange, Removed, TwinInput};
 pub use presence::{Presence, Presences};
 pub use query::DeviceRow;
@@ -87,6 +89,8 @@ pub struct Hub {
     desired_order: [tokio::sync::Mutex<()>; 64],
     /// The configurations of each hub, compiled.
     configurations: configurations::Configurations,
+    /// Scheduled jobs.
+    jobs: jobs::Jobs,
 }
 
 impl Hub {
@@ -117,6 +121,7 @@ impl Hub {
             files,
             desired_order,
             configurations,
+            jobs: jobs::Jobs::default(),
         })
     }
 

@@ -153,6 +153,16 @@ pub struct Limits {
     pub files: u64,
     /// A block of a file: 100 MiB.
     pub file_block: u64,
+    /// Scheduled jobs of a hub that run at once: 10 ("IoT Hub quotas and throttling", tier S3; 5 in S2, 1 in the others). More
+    /// are refused.
+    pub active_jobs: u64,
+    /// Scheduled jobs of a hub that wait for their time: 1,000. Ours.
+    pub waiting_jobs: u64,
+    /// Scheduled jobs that a hub keeps, those that are over among them, for 30 days at most (the same article): 2,000, the
+    /// oldest go first. Ours.
+    pub kept_jobs: u64,
+    /// Devices and modules of one scheduled job: 1,000,000, as many as a hub has in the article.
+    pub job_devices: u64,
     /// Enrichments of a hub: 10 ("Message enrichments for device-to-cloud IoT Hub messages").
     pub enrichments: usize,
     /// Certificates of authorities that a provisioning service may have.
@@ -249,6 +259,10 @@ impl Default for Limits {
             file: 4 * 1024 * 1024 * 1024,
             files: 16 * 1024 * 1024 * 1024,
             file_block: 100 * 1024 * 1024,
+            active_jobs: 10,
+            waiting_jobs: 1_000,
+            kept_jobs: 2_000,
+            job_devices: 1_000_000,
             enrichments: 10,
             ca_certificates: 25,
             revocations: 10_000,

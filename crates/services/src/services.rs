@@ -159,6 +159,8 @@ impl Services {
             Arc::clone(&hub).run_connection_states(stop.clone())
         }));
         tasks.spawn(Arc::clone(&self.hub).hear_of_feedback(shutdown.clone()));
+        tasks.spawn(Arc::clone(&self.hub).run_jobs(shutdown.clone()));
+        tasks.spawn(Arc::clone(&self.hub).hear_of_jobs(shutdown.clone()));
         if let Some(shared) = self.context.cluster.others() {
             let (resources, twins) = (Arc::clone(&self.resources), Arc::clone(&self.twins));
             let hub = Arc::clone(&self.hub);

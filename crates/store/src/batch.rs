@@ -10,6 +10,7 @@ use pollux_model::job::{Job, JobKind};
 use pollux_model::message::{MessageQueue, MqttSession, QueuedMessage};
 use pollux_model::registration::Registration;
 use pollux_model::resource::{Resource, ResourceKind};
+use pollux_model::scheduled_job::{DeviceJob, ScheduledJob};
 use pollux_model::{DeviceAddress, DeviceId, Etag, OwnerName, RegistrationId, ResourceName, Timestamp};
 
 use crate::error::Mismatch;
@@ -78,7 +79,7 @@ pub enum Write {
     /// A resource.
     PutResource { resource: Box<Resource>, expect: Expect },
     /// Removes a resource **and every row of its instance** in every table: of a DPS its enrollments, groups and
-    /// registration records; of a hub its devices and their modules, messages, sessions and configurations; of a digital twins instance its models, twins,
+    /// registration records; of a hub its devices and their modules, messages, sessions, configurations and jobs; of a digital twins instance its models, twins,
     /// relationships, their past and jobs; of an event hubs namespace the checkpoints in it; of a function app its dead letters and the checkpoints whose
     /// owner begins with `functions/<app>/`. Outbox entries stay. With [`Expect::Any`] the rows go even if the resource
     /// is not there.
@@ -146,6 +147,13 @@ pub enum Write {
     PutJob { twins: ResourceName, job: Box<Job>, expect: Expect },
     /// Removes a job.
     DeleteJob { twins: ResourceName, kind: JobKind, id: String, expect: Expect },
+
+    /// A scheduled job of a hub.
+    PutScheduledJob { hub: ResourceName, job: Box<ScheduledJob>, expect: Expect },
+    /// Removes a scheduled job and what became of it at each device.
+    DeleteScheduledJob { hub: ResourceName, id: String, expect: Expect },
+    /// A scheduled job at one device. It may be gone.
+    PutDeviceJob { hub: ResourceName, job: Box<DeviceJob> },
 
     /// Where a consumer stands.
     PutCheckpoint { key: ConsumerKey, partition: u32, checkpoint: Checkpoint },

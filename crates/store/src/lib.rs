@@ -26,6 +26,7 @@ mod prepared;
 pub mod property_indexes;
 pub mod registrations;
 pub mod resources;
+pub mod scheduled_jobs;
 pub mod secrets;
 pub mod sqlite;
 pub mod store;

@@ -16,6 +16,7 @@ use pollux_model::job::Job;
 use pollux_model::message::{MqttSession, QueuedMessage};
 use pollux_model::registration::Registration;
 use pollux_model::resource::Resource;
+use pollux_model::scheduled_job::{DeviceJob, ScheduledJob};
 use pollux_model::{DeviceAddress, OwnerName, ResourceName};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -66,11 +67,15 @@ pub enum Table {
     Modules,
     /// Configurations of hubs.
     Configurations,
+    /// Scheduled jobs of hubs.
+    ScheduledJobs,
+    /// What became of them at each device.
+    DeviceJobs,
 }
 
 impl Table {
     /// All, in an order in which they can be imported.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Resources,
         Self::Secrets,
         Self::Devices,
@@ -89,6 +94,8 @@ impl Table {
         Self::MqttSessions,
         Self::Modules,
         Self::Configurations,
+        Self::ScheduledJobs,
+        Self::DeviceJobs,
     ];
 
     /// Its name, in backends too.
@@ -113,6 +120,8 @@ impl Table {
             Self::MqttSessions => "mqtt_sessions",
             Self::Modules => "modules",
             Self::Configurations => "configurations",
+            Self::ScheduledJobs => "scheduled_jobs",
+            Self::DeviceJobs => "device_jobs",
         }
     }
 }
@@ -201,6 +210,14 @@ pub enum Row {
         hub: ResourceName,
         configuration: Box<Configuration>,
     },
+    ScheduledJobs {
+        hub: ResourceName,
+        job: Box<ScheduledJob>,
+    },
+    DeviceJobs {
+        hub: ResourceName,
+        job: Box<DeviceJob>,
+    },
 }
 
 /// Bytes, in JSON as base64.
@@ -243,6 +260,8 @@ impl Row {
             Self::MqttSessions { .. } => Table::MqttSessions,
             Self::Modules { .. } => Table::Modules,
             Self::Configurations { .. } => Table::Configurations,
+            Self::ScheduledJobs { .. } => Table::ScheduledJobs,
+            Self::DeviceJobs { .. } => Table::DeviceJobs,
         }
     }
 
@@ -265,6 +284,8 @@ impl Row {
                 Write::PutConfiguration { hub, configuration, expect }
             }
             Self::Jobs { twins, job } => Write::PutJob { twins, job, expect },
+            Self::ScheduledJobs { hub, job } => Write::PutScheduledJob { hub, job, expect },
+            Self::DeviceJobs { hub, job } => Write::PutDeviceJob { hub, job },
             Self::Models { twins, model } => Write::PutModel { twins, model, expect },
             Self::DigitalTwins { twins, twin } => Write::PutTwin { twins, twin, expect },
             Self::Relationships { twins, relationship } => {
@@ -330,6 +351,8 @@ impl Shape {
             Table::Relationships => (&["twins", "source", "id"], &["document"]),
             Table::TwinHistory => (&["twins", "twin", "relationship", "until", "etag"], &["document"]),
             Table::Jobs => (&["twins", "kind", "id"], &["document"]),
+            Table::ScheduledJobs => (&["hub", "id"], &["document"]),
+            Table::DeviceJobs => (&["hub", "job", "device"], &["document"]),
             Table::QueuedMessages => (&["hub", "queue", "sequence"], &["document", "payload"]),
             Table::MqttSessions => (&["hub", "device"], &["document"]),
             Table::Configurations => (&["hub", "id"], &["document"]),
@@ -419,6 +442,8 @@ pub(crate) fn read(table: Table, shape: Shape, cells: &dyn Cells) -> Result<Row,
         }
         Table::TwinHistory => Row::TwinHistory { twins: instance(0)?, version: decode(name, &document()?)? },
         Table::Jobs => Row::Jobs { twins: instance(0)?, job: decode(name, &document()?)? },
+        Table::ScheduledJobs => Row::ScheduledJobs { hub: instance(0)?, job: decode(name, &document()?)? },
+        Table::DeviceJobs => Row::DeviceJobs { hub: instance(0)?, job: decode(name, &document()?)? },
         Table::QueuedMessages => {
             let mut message: Box<QueuedMessage> = decode(name, &document()?)?;
             message.sequence = cells.number(first - 1)?;

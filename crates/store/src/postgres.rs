@@ -39,6 +39,7 @@ mod registrations;
 mod resources;
 mod rows;
 mod runs;
+mod scheduled_jobs;
 mod text;
 mod tls;
 mod twins;

@@ -58,6 +58,8 @@ fn documents(write: &Write) -> Result<Documents, StoreError> {
         Write::PutVersion { version, .. } => encode(version)?,
         Write::PutJob { job, .. } => encode(job)?,
         Write::PutConfiguration { configuration, .. } => encode(configuration)?,
+        Write::PutScheduledJob { job, .. } => encode(job)?,
+        Write::PutDeviceJob { job, .. } => encode(job)?,
         Write::PutDeadLetter { letter } => encode(letter)?,
         Write::EnqueueMessage { message, .. } | Write::PutMessage { message, .. } => encode(message)?,
         Write::PutMqttSession { session, .. } => encode(session)?,
@@ -76,6 +78,7 @@ fn documents(write: &Write) -> Result<Documents, StoreError> {
         | Write::ForgetVersions { .. }
         | Write::DeleteJob { .. }
         | Write::DeleteConfiguration { .. }
+        | Write::DeleteScheduledJob { .. }
         | Write::PutCheckpoint { .. }
         | Write::DeleteCheckpoints { .. }
         | Write::KeepDeadLetters { .. }

@@ -33,6 +33,7 @@ mod registrations;
 mod relationships;
 mod resources;
 mod rows;
+mod scheduled_jobs;
 mod secrets;
 mod twins;
 mod write;

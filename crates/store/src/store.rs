@@ -23,6 +23,7 @@ use crate::portable::Portable;
 use crate::property_indexes::PropertyIndexes;
 use crate::registrations::Registrations;
 use crate::resources::Resources;
+use crate::scheduled_jobs::ScheduledJobs;
 use crate::secrets::Secrets;
 use crate::twins::Twins;
 
@@ -59,6 +60,7 @@ pub trait Store:
     + History
     + Bulk
     + Jobs
+    + ScheduledJobs
     + Messages
     + Functions
     + Secrets

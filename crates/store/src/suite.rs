@@ -19,6 +19,7 @@ mod paging;
 mod portable;
 mod property_indexes;
 mod round_trips;
+mod scheduled_jobs;
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -121,6 +122,10 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         modules::a_device_with_modules_stays,
         modules::modules_page_in_order_of_their_devices,
         modules::a_module_and_its_device_come_and_go_at_once,
+        scheduled_jobs::scheduled_jobs_come_back_whole,
+        scheduled_jobs::jobs_are_due_in_order,
+        scheduled_jobs::jobs_at_devices_are_found_by_job_device_and_status,
+        scheduled_jobs::a_job_is_forgotten_with_what_became_of_it,
         concurrency::one_of_many_conflicting_commits_wins,
         concurrency::no_update_is_lost,
         concurrency::everyone_reads_his_own_writes,

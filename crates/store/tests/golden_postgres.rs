@@ -14,12 +14,13 @@ use pollux_store::Batch;
 use pollux_store::postgres::{PostgresOptions, PostgresStore};
 use pollux_store::store::DynStore;
 use pollux_store::suite::fixtures::{
-    check_configurations, check_everything, check_history, check_messages, check_modules, everything,
+    check_configurations, check_everything, check_history, check_messages, check_modules,
+    check_scheduled_jobs, everything,
 };
 use pollux_testkit::Postgres;
 
 /// The newest version.
-const NEWEST: u32 = 6;
+const NEWEST: u32 = 7;
 /// The first with a history of twins.
 const WITH_HISTORY: u32 = 3;
 /// The first with messages in queues.
@@ -27,7 +28,9 @@ const WITH_MESSAGES: u32 = 4;
 /// The first with modules.
 const WITH_MODULES: u32 = 5;
 /// The first with configurations.
-const WITH_CONFIGURATIONS: u32 = 6;
+const WITH_CONFIGURATIONS: u32 = 7;
+/// The first with scheduled jobs.
+const WITH_SCHEDULED_JOBS: u32 = 6;
 
 /// What a schema is made of, as text that does not depend on the server's version.
 const SCHEMA: &str = "
@@ -71,6 +74,9 @@ async fn what_every_version_wrote_is_read() {
         }
         if version >= WITH_CONFIGURATIONS {
             check_configurations(&*store).await;
+        }
+        if version >= WITH_SCHEDULED_JOBS {
+            check_scheduled_jobs(&*store).await;
         }
         // And goes on in it.
         open(&url).await.commit(Batch { writes: everything().split_off(5) }).await.unwrap();

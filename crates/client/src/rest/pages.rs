@@ -1,4 +1,4 @@
-//! Lists and query results that come in pages, in the three ways the services have.
+//! Lists and query results that come in pages, in the ways the services have.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -14,6 +14,11 @@ pub enum Paging {
         path: String,
         /// The query.
         query: String,
+    },
+    /// Hub: GET, pages as of [`Paging::Header`].
+    List {
+        /// `/jobs/v2/query` with its query.
+        path: String,
     },
     /// Digital twins' query: POST `{"query": …}` or `{"continuationToken": …}`, rows under `value`.
     Token {
@@ -63,8 +68,13 @@ impl<'a> Pages<'a> {
         self.started = true;
         let next = self.next.take();
         let (mut request, size_header) = match &self.paging {
-            Paging::Header { path, query } => {
-                let request = self.rest.request(Method::POST, path).json(json!({ "query": query }));
+            Paging::Header { path, .. } | Paging::List { path } => {
+                let request = match &self.paging {
+                    Paging::Header { query, .. } => {
+                        self.rest.request(Method::POST, path).json(json!({ "query": query }))
+                    }
+                    _ => self.rest.request(Method::GET, path),
+                };
                 let request = match &next {
                     Some(next) => request.header("x-ms-continuation", next),
                     None => request,
@@ -86,7 +96,7 @@ impl<'a> Pages<'a> {
         let mut answer = request.send().await?;
         let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         let rows = match &self.paging {
-            Paging::Header { .. } => {
+            Paging::Header { .. } | Paging::List { .. } => {
                 self.next =
                     answer.header("x-ms-continuation").filter(|text| !text.is_empty()).map(str::to_owned);
                 answer.body

@@ -10,6 +10,7 @@
 //! | `POST /devices/query` | `query` |
 //! | `GET /configurations?top=`, `POST /configurations/testQueries`, `GET`, `PUT`, `DELETE /configurations/{id}` | `configurations`, bodies in `configuration_json` |
 //! | `POST /devices/{id}/applyConfigurationContent` | `configurations` |
+//! | `PUT`, `GET /jobs/v2/{id}`, `POST /jobs/v2/{id}/cancel`, `GET /jobs/v2/query` | `jobs`, bodies in `job_json` |
 //! | `GET /statistics/devices`, `GET /statistics/service` | `statistics` |
 //! | `POST /messages/devicebound`, `DELETE /devices/{id}/commands` | `messages` |
 //! | `/messages/servicebound/feedback`, `/messages/servicebound/filenotifications`, settled by lock token | `feedback` |
@@ -42,6 +43,8 @@ mod devices;
 mod events;
 mod feedback;
 mod files;
+mod job_json;
+mod jobs;
 mod messages;
 mod methods;
 mod module_json;
@@ -77,6 +80,9 @@ enum Noun {
     Modules(String),
     Module(String, String),
     Query,
+    Jobs,
+    Job(String),
+    JobCancellation(String),
     Twin(Ids),
     Methods(Ids),
     DeviceStatistics,
@@ -150,6 +156,10 @@ async fn routed(services: &Arc<Services>, request: Request) -> Result<Response> 
         (Noun::Module(device, id), Method::PUT) => modules::put(call, (device, id)).await,
         (Noun::Module(device, id), Method::DELETE) => modules::delete(call, (&device, &id)).await,
         (Noun::Query, Method::POST) => query::run(call).await,
+        (Noun::Jobs, Method::GET) => jobs::list(call).await,
+        (Noun::Job(id), Method::PUT) => jobs::create(call, id).await,
+        (Noun::Job(id), Method::GET) => jobs::get(call, &id).await,
+        (Noun::JobCancellation(id), Method::POST) => jobs::cancel(call, &id).await,
         (Noun::Twin(ids), Method::GET) => device_twins::get(call, ids).await,
         (Noun::Twin(ids), Method::PATCH) => device_twins::patch(call, ids).await,
         (Noun::Twin(ids), Method::PUT) => device_twins::replace(call, ids).await,
@@ -192,6 +202,12 @@ fn noun(path: &[String], method: &Method) -> Option<Noun> {
             // As with `query`: no configuration is posted to.
             [test] if is(test, "testQueries") && method == Method::POST => Some(Noun::ConfigurationQueries),
             [id] => Some(Noun::Configuration(id.clone())),
+            _ => None,
+        },
+        [jobs, version, rest @ ..] if is(jobs, "jobs") && is(version, "v2") => match rest {
+            [query] if is(query, "query") => Some(Noun::Jobs),
+            [id] => Some(Noun::Job(id.clone())),
+            [id, cancel] if is(cancel, "cancel") => Some(Noun::JobCancellation(id.clone())),
             _ => None,
         },
         [twins, id, rest @ ..] if is(twins, "twins") => twin_noun(id, rest),

@@ -58,6 +58,7 @@ pub(super) const fn refusal(code: ErrorCode) -> ConnectRefusal {
         | ErrorCode::ComponentNotFound
         | ErrorCode::ImportJobNotFound
         | ErrorCode::DeleteJobNotFound
+        | ErrorCode::JobNotFound
         | ErrorCode::EventRouteNotFound
         | ErrorCode::FunctionNotFound
         | ErrorCode::DeadLetterNotFound => ConnectRefusal::NotAuthorized,
@@ -80,6 +81,7 @@ pub(super) const fn refusal(code: ErrorCode) -> ConnectRefusal {
         | ErrorCode::ModelDecommissioned
         | ErrorCode::RelationshipsNotDeleted
         | ErrorCode::JobLimitReached
+        | ErrorCode::JobExists
         | ErrorCode::RelationshipExists => ConnectRefusal::ServerUnavailable,
     }
 }
@@ -134,6 +136,7 @@ pub(crate) const fn twin(code: ErrorCode) -> u16 {
         | ErrorCode::ComponentNotFound
         | ErrorCode::ImportJobNotFound
         | ErrorCode::DeleteJobNotFound
+        | ErrorCode::JobNotFound
         | ErrorCode::EventRouteNotFound
         | ErrorCode::FunctionNotFound
         | ErrorCode::DeadLetterNotFound => 404,
@@ -150,6 +153,7 @@ pub(crate) const fn twin(code: ErrorCode) -> u16 {
         | ErrorCode::ModelDecommissioned
         | ErrorCode::RelationshipsNotDeleted
         | ErrorCode::JobLimitReached
+        | ErrorCode::JobExists
         | ErrorCode::RelationshipExists => 409,
         ErrorCode::PreconditionFailed => 412,
         ErrorCode::TooLarge => 413,

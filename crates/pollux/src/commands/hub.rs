@@ -8,6 +8,7 @@ mod device_twin;
 mod enrichment;
 mod file_upload;
 mod invoke_method;
+mod job;
 mod module_identity;
 mod module_twin;
 mod monitor;
@@ -73,7 +74,10 @@ pub(crate) enum Command {
     /// Certificates of authorities: devices registered so may show one that such a one signed
     #[command(subcommand)]
     Certificate(certificates::Command<Target>),
-    /// Query devices by their twins
+    /// Scheduled jobs: a twin change or a direct method for many devices
+    #[command(subcommand)]
+    Job(job::Command),
+    /// Query devices by their twins, and jobs by what became of them
     Query(query::Query),
     /// Message routes
     #[command(subcommand)]
@@ -205,6 +209,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::ModuleTwin(command) => module_twin::run(session, command).await,
         Command::InvokeModuleMethod(args) => invoke_method::run_module(session, args).await,
         Command::Certificate(command) => certificates::run(session, command).await,
+        Command::Job(command) => job::run(session, command).await,
         Command::Query(args) => query::run(session, args).await,
         Command::MessageEnrichment(command) => enrichment::run(session, command).await,
         Command::Route(command) => route::run(session, command).await,

@@ -36,4 +36,6 @@ pub enum Collection {
     Devices,
     /// Module twins of all devices.
     Modules,
+    /// What became of scheduled jobs at each device.
+    Jobs,
 }

@@ -130,7 +130,7 @@ fn property(cursor: &mut Cursor<'_>) -> Result<Path, QueryError> {
 }
 
 fn from(cursor: &mut Cursor<'_>) -> Result<Collection, QueryError> {
-    const COLLECTIONS: [&str; 2] = ["devices", "devices.modules"];
+    const COLLECTIONS: [&str; 3] = ["devices", "devices.modules", "devices.jobs"];
     if cursor.eat_keyword("DEVICES") {
         if !cursor.eat_symbol(Symbol::Dot) {
             return Ok(Collection::Devices);
@@ -138,16 +138,50 @@ fn from(cursor: &mut Cursor<'_>) -> Result<Collection, QueryError> {
         if cursor.eat_keyword("MODULES") {
             return Ok(Collection::Modules);
         }
-        return Err(cursor.expected("modules"));
+        if cursor.eat_keyword("JOBS") {
+            return Ok(Collection::Jobs);
+        }
+        return Err(cursor.expected("modules or jobs"));
     }
-    let mut error = cursor.expected("devices or devices.modules");
+    let mut error = cursor.expected("devices, devices.modules or devices.jobs");
     if let TokenKind::Name { text, .. } = &cursor.peek().kind {
         error.message.push_str(&did_you_mean(text, COLLECTIONS));
     }
     Err(error)
 }
 
-/// Names in a query: properties of the document, with or without `devices.` or `devices.modules.` before them.
+/// Members of the documents themselves, which clients write with or without a capital (the .NET and Java clients' suites ask for
+/// `DeviceId IN [..]`). What is in them is compared with case.
+const MEMBERS: [&str; 25] = [
+    "deviceId",
+    "moduleId",
+    "etag",
+    "deviceEtag",
+    "status",
+    "statusReason",
+    "statusUpdateTime",
+    "connectionState",
+    "lastActivityTime",
+    "cloudToDeviceMessageCount",
+    "authenticationType",
+    "x509Thumbprint",
+    "modelId",
+    "version",
+    "tags",
+    "properties",
+    "capabilities",
+    "jobId",
+    "jobType",
+    "startTimeUtc",
+    "endTimeUtc",
+    "createdDateTimeUtc",
+    "lastUpdatedDateTimeUtc",
+    "outcome",
+    "error",
+];
+
+/// Names in a query: properties of the document, with or without `devices.`, `devices.modules.` or `devices.jobs.` before
+/// them.
 struct Devices;
 
 impl Dialect for Devices {
@@ -159,11 +193,18 @@ impl Dialect for Devices {
         let mut segments = path.segments;
         let is = |at: usize, word: &str, segments: &[Segment]| matches!(segments.get(at), Some(Segment::Name(name)) if name.eq_ignore_ascii_case(word));
         let prefix = match segments.as_slice() {
-            all @ [_, _, _, ..] if is(0, "devices", all) && is(1, "modules", all) => 2,
+            all @ [_, _, _, ..] if is(0, "devices", all) && (is(1, "modules", all) || is(1, "jobs", all)) => {
+                2
+            }
             all @ [_, _, ..] if is(0, "devices", all) => 1,
             _ => 0,
         };
         segments.drain(..prefix);
+        if let Some(Segment::Name(name)) = segments.first_mut()
+            && let Some(member) = MEMBERS.into_iter().find(|member| member.eq_ignore_ascii_case(name))
+        {
+            member.clone_into(name);
+        }
         Ok(Path { root: 0, segments })
     }
 

@@ -155,6 +155,25 @@ impl Shared {
         }
     }
 
+    /// Hears hints, until shutdown.
+    pub(crate) async fn hear_hints(
+        &self,
+        subject: &str,
+        shutdown: &CancellationToken,
+        heard: impl Fn() + Send,
+    ) {
+        while !shutdown.is_cancelled() {
+            let mut hints = self.listener(subject, shutdown).await;
+            loop {
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    hint = hints.next() => if hint.is_none() { break },
+                }
+                heard();
+            }
+        }
+    }
+
     /// Says something that is only a hint: whoever misses it finds out by himself a little later.
     pub(crate) async fn hint(&self, subject: &str) {
         let said = self.bus.publish(subject, Bytes::copy_from_slice(self.node.as_bytes())).await;

@@ -62,6 +62,8 @@ pub enum MethodFailure {
     Late,
     /// It has as many to answer as it may.
     Busy,
+    /// Its connection ended before it answered: it may have been asked.
+    Gone,
 }
 
 impl Hub {
@@ -92,7 +94,7 @@ impl Hub {
             };
             let (noun, shown) = (id.noun(), ids::shown(&id.to_string()));
             return Err(match failure {
-                MethodFailure::NotOnline => Error::new(
+                MethodFailure::NotOnline | MethodFailure::Gone => Error::new(
                     ErrorCode::DeviceNotOnline,
                     format!("the {noun} '{shown}' is not connected, or has not subscribed to methods"),
                 ),
@@ -108,7 +110,7 @@ impl Hub {
         }
     }
 
-    fn checked_call(&self, input: MethodInput) -> Result<(MethodCall, Duration, Duration)> {
+    pub(super) fn checked_call(&self, input: MethodInput) -> Result<(MethodCall, Duration, Duration)> {
         let MethodInput { name, payload, response_timeout, connect_timeout } = input;
         if name.is_empty() || name.len() > NAME || name.chars().any(char::is_control) {
             return Err(Error::invalid(format!(

@@ -149,6 +149,15 @@ impl Hub {
         }
     }
 
+    /// The device as a patch leaves it, and what that means to it.
+    pub(super) fn patched(
+        &self,
+        device: Device,
+        input: &TwinInput,
+    ) -> Result<(Device, Option<DesiredChange>)> {
+        self.changed(device, input, Mode::Patch)
+    }
+
     fn changed(
         &self,
         mut device: Device,
@@ -188,7 +197,7 @@ impl Hub {
     }
 }
 
-fn check(input: &TwinInput) -> Result<()> {
+pub(super) fn check(input: &TwinInput) -> Result<()> {
     if let Some(tags) = &input.tags {
         twin_rules::check("tags", tags)?;
     }
@@ -198,7 +207,8 @@ fn check(input: &TwinInput) -> Result<()> {
     Ok(())
 }
 
-fn slot(id: &DeviceAddress) -> usize {
+/// Which of [`Hub::desired_order`](Hub) is the device's.
+pub(super) fn slot(id: &DeviceAddress) -> usize {
     let mut hasher = DefaultHasher::new();
     id.hash(&mut hasher);
     usize::try_from(hasher.finish() % 64).unwrap_or(0)

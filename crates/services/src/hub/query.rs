@@ -1,4 +1,7 @@
-//! Queries: `SELECT … FROM devices …` and `… FROM devices.modules …` over twin documents. Sees every acknowledged write.
+//! Queries: `SELECT … FROM devices …` and `… FROM devices.modules …` over twin documents, `… FROM devices.jobs …` over what
+//! became of scheduled jobs. Sees every acknowledged write.
+
+use std::fmt;
 
 use pollux_model::device::Device;
 use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
@@ -6,6 +9,7 @@ use pollux_model::{DeviceAddress, DeviceId, Error, ErrorCode, Result};
 use pollux_query::devices::{Collection, Query};
 use pollux_store::Page;
 use pollux_store::modules::after_module;
+use pollux_store::scheduled_jobs::after_device_job;
 use serde_json::Value;
 
 use super::{Hub, twin_document};
@@ -19,6 +23,8 @@ const CHUNK: usize = 500;
 pub enum DeviceRow {
     /// A whole twin (`SELECT *`).
     Twin(Value),
+    /// A whole job at a device (`SELECT *`).
+    Job(Value),
     /// Columns or aggregates.
     Raw(Value),
 }
@@ -28,16 +34,58 @@ pub enum DeviceRow {
 struct Position {
     /// Rows given so far: `TOP` counts all pages.
     given: u64,
-    /// The device or module that the page before ended with.
-    after: Option<DeviceAddress>,
+    /// What the page before ended with.
+    after: Option<Place>,
+}
+
+/// A row's place among the others: its device or module; of a job at one, behind the job. As text `device`, `device/module`,
+/// or either behind `job/`: no id has a slash.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) job: Option<String>,
+    pub(super) device: DeviceAddress,
+}
+
+impl Place {
+    fn read(text: &str, collection: Collection) -> Option<Self> {
+        let (job, device) = match collection {
+            Collection::Devices | Collection::Modules => (None, text),
+            Collection::Jobs => text.split_once('/').map(|(job, device)| (Some(job.to_owned()), device))?,
+        };
+        Some(Self { job, device: DeviceAddress::parse(device).ok()? })
+    }
+
+    /// The store's mark of it.
+    fn mark(&self, collection: Collection) -> String {
+        match collection {
+            Collection::Devices => self.device.device.to_string(),
+            Collection::Modules => after_module(&self.device),
+            Collection::Jobs => after_device_job(self.job.as_deref().unwrap_or_default(), &self.device),
+        }
+    }
+}
+
+impl From<DeviceAddress> for Place {
+    fn from(device: DeviceAddress) -> Self {
+        Self { job: None, device }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(job) = &self.job {
+            write!(f, "{job}/")?;
+        }
+        self.device.fmt(f)
+    }
 }
 
 impl Position {
-    /// `given:address`, as [`Position::page`] writes it.
-    fn read(text: Option<&str>) -> Result<Self> {
+    /// `given:place`, as [`Position::page`] writes it.
+    fn read(text: Option<&str>, collection: Collection) -> Result<Self> {
         let Some(text) = text else { return Ok(Self::default()) };
         let parts = text.split_once(':').and_then(|(given, after)| {
-            let after = if after.is_empty() { None } else { Some(DeviceAddress::parse(after).ok()?) };
+            let after = if after.is_empty() { None } else { Some(Place::read(after, collection)?) };
             Some(Self { given: given.parse().ok()?, after })
         });
         parts.ok_or_else(|| Error::invalid("this is not where a page of this query ended"))
@@ -50,7 +98,7 @@ impl Position {
     }
 
     /// The page that ended with this one: it leads on unless `TOP` is reached.
-    fn page(self, query: &Query, items: Vec<DeviceRow>, last: Option<&DeviceAddress>) -> Page<DeviceRow> {
+    fn page(self, query: &Query, items: Vec<DeviceRow>, last: Option<&Place>) -> Page<DeviceRow> {
         let given = self.given.saturating_add(u64::try_from(items.len()).unwrap_or(u64::MAX));
         let more = query.top().is_none_or(|top| given < top);
         let last = last.map(ToString::to_string).unwrap_or_default();
@@ -72,7 +120,7 @@ impl Hub {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
         let query = pollux_query::devices::parse(text)
             .map_err(|error| Error::new(ErrorCode::QueryInvalid, error.to_string()))?;
-        let position = Position::read(after)?;
+        let position = Position::read(after, query.collection())?;
         let room = position.room(&query, limit);
         if room == 0 {
             return Ok(Page { items: Vec::new(), next: None });
@@ -80,17 +128,19 @@ impl Hub {
         if query.is_aggregate() {
             return self.aggregate(hub, &query, position, room).await;
         }
-        if let Some(ids) = query.hints().ids {
+        if let Some(ids) = query.hints().ids.filter(|_| query.collection() != Collection::Jobs) {
             return self.among(hub, &query, &ids, position, room).await;
         }
-        let (mut items, mut after) = (Vec::new(), position.after.as_ref().map(|after| mark(&query, after)));
+        let collection = query.collection();
+        let mut after = position.after.as_ref().map(|after| after.mark(collection));
+        let mut items = Vec::new();
         loop {
             let (page, documents) = self.chunk(hub, &query, after.as_deref()).await?;
-            for (id, document) in documents {
+            for (place, document) in documents {
                 if query.matches(&document) {
                     items.push(row(&query, document));
                     if items.len() == room {
-                        return Ok(position.page(&query, items, Some(&id)));
+                        return Ok(position.page(&query, items, Some(&place)));
                     }
                 }
             }
@@ -101,27 +151,28 @@ impl Hub {
         }
     }
 
-    /// The next devices or modules as documents, and where those behind them begin.
-    async fn chunk(
+    /// The next devices, modules or jobs as documents, and where those behind them begin.
+    pub(super) async fn chunk(
         &self,
         hub: &Resource,
         query: &Query,
         after: Option<&str>,
-    ) -> Result<(Option<String>, Vec<(DeviceAddress, Value)>)> {
+    ) -> Result<(Option<String>, Vec<(Place, Value)>)> {
         let store = &self.context.store;
         let page = match query.collection() {
             Collection::Devices => store.devices(&hub.name, after, CHUNK).await?,
             Collection::Modules => store.modules(&hub.name, after, CHUNK).await?,
+            Collection::Jobs => return self.device_job_documents(hub, query, after).await,
         };
         Ok((page.next, self.documents(hub, &page.items).await?))
     }
 
-    async fn documents(&self, hub: &Resource, devices: &[Device]) -> Result<Vec<(DeviceAddress, Value)>> {
+    pub(super) async fn documents(&self, hub: &Resource, devices: &[Device]) -> Result<Vec<(Place, Value)>> {
         let present = self.presences(hub, devices).await?;
         let shown = |device: &Device| {
             let id = device.address();
             let document = twin_document(device, present.of(&id));
-            (id, document)
+            (id.into(), document)
         };
         Ok(devices.iter().map(shown).collect())
     }
@@ -139,23 +190,36 @@ impl Hub {
         wanted.sort();
         wanted.dedup();
         let mut items = Vec::new();
-        let begun = |id: &DeviceId| position.after.as_ref().is_none_or(|after| *id >= after.device);
+        let begun = |id: &DeviceId| position.after.as_ref().is_none_or(|after| *id >= after.device.device);
         for id in wanted.into_iter().filter(begun) {
-            let found = match query.collection() {
-                Collection::Devices => self.context.store.device(&hub.name, &id).await?.into_iter().collect(),
-                Collection::Modules => self.context.store.modules_of(&hub.name, &id).await?,
-            };
-            for (id, document) in self.documents(hub, &found).await? {
-                let left = position.after.as_ref().is_none_or(|after| id > *after);
+            let found = self.of_device(hub, query.collection(), &id).await?;
+            for (place, document) in self.documents(hub, &found).await? {
+                let left = position.after.as_ref().is_none_or(|after| place > *after);
                 if left && query.matches(&document) {
                     items.push(row(query, document));
                     if items.len() == room {
-                        return Ok(position.page(query, items, Some(&id)));
+                        return Ok(position.page(query, items, Some(&place)));
                     }
                 }
             }
         }
         Ok(Page { items, next: None })
+    }
+
+    /// The device, or its modules.
+    pub(super) async fn of_device(
+        &self,
+        hub: &Resource,
+        collection: Collection,
+        id: &DeviceId,
+    ) -> Result<Vec<Device>> {
+        let store = &self.context.store;
+        Ok(match collection {
+            Collection::Modules => store.modules_of(&hub.name, id).await?,
+            Collection::Devices | Collection::Jobs => {
+                store.device(&hub.name, id).await?.into_iter().collect()
+            }
+        })
     }
 
     /// All matches are looked at for each page; groups come in the same order each time.
@@ -193,16 +257,11 @@ impl Hub {
     }
 }
 
-/// The store's mark of this device or module.
-fn mark(query: &Query, id: &DeviceAddress) -> String {
-    match query.collection() {
-        Collection::Devices => id.device.to_string(),
-        Collection::Modules => after_module(id),
-    }
-}
-
 fn row(query: &Query, document: Value) -> DeviceRow {
     match query.select() {
+        pollux_query::devices::SelectList::All if query.collection() == Collection::Jobs => {
+            DeviceRow::Job(document)
+        }
         pollux_query::devices::SelectList::All => DeviceRow::Twin(document),
         pollux_query::devices::SelectList::Columns(_) => DeviceRow::Raw(query.project(&document)),
     }

@@ -445,7 +445,7 @@ async fn queries_see_every_write_and_come_in_pages() {
                 assert!(page.items.len() <= limit);
                 seen.extend(page.items.into_iter().map(|row| match row {
                     DeviceRow::Twin(row) => row["deviceId"].as_str().unwrap().to_owned(),
-                    DeviceRow::Raw(row) => panic!("{row}"),
+                    DeviceRow::Job(row) | DeviceRow::Raw(row) => panic!("{row}"),
                 }));
                 after = page.next;
                 if after.is_none() {

@@ -17,7 +17,8 @@ const VERSIONS: &[&str] = &[
     include_str!("migrations/0003_twin_history.sql"),
     include_str!("migrations/0004_messages.sql"),
     include_str!("migrations/0005_modules.sql"),
-    include_str!("migrations/0006_configurations.sql"),
+    include_str!("migrations/0006_scheduled_jobs.sql"),
+    include_str!("migrations/0007_configurations.sql"),
 ];
 /// Which version a database has.
 const VERSION_TABLE: &str = "CREATE TABLE pollux_schema (
@@ -46,6 +47,8 @@ const TABLES: &[&str] = &[
     "mqtt_sessions",
     "modules",
     "configurations",
+    "scheduled_jobs",
+    "device_jobs",
 ];
 
 /// Who we are there.

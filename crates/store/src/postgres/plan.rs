@@ -10,7 +10,7 @@ use tokio_postgres::types::ToSql;
 
 use super::noun::Noun;
 use super::text::text;
-use super::{outbox, plan_messages, plan_resources, runs};
+use super::{outbox, plan_messages, plan_resources, runs, scheduled_jobs};
 use crate::batch::{Expect, Write};
 use crate::error::Mismatch;
 use crate::keys::folded;
@@ -269,6 +269,9 @@ impl<'a> Steps<'a, '_> {
             }
             Write::DeleteConfiguration { hub, id, expect } => {
                 self.delete(&CONFIGURATIONS, || key(hub, id), expect);
+            }
+            Write::PutScheduledJob { .. } | Write::DeleteScheduledJob { .. } | Write::PutDeviceJob { .. } => {
+                scheduled_jobs::write(self, write, text)
             }
             Write::PutSecret { secret, expect } => {
                 let keys = || vec![word(&secret.scope), word(&secret.id)];

@@ -19,6 +19,8 @@ pub(super) fn delete_instance<'a>(steps: &mut Steps<'a, '_>, kind: ResourceKind,
             "DELETE FROM mqtt_sessions WHERE hub = $1",
             "DELETE FROM modules WHERE hub = $1",
             "DELETE FROM configurations WHERE hub = $1",
+            "DELETE FROM scheduled_jobs WHERE hub = $1",
+            "DELETE FROM device_jobs WHERE hub = $1",
             // What it keeps of its own streams: it owns them as `OwnerName::of_hub`.
             "DELETE FROM checkpoints WHERE namespace = $1::text || '.hub'",
             "DELETE FROM dead_letters WHERE app = $1::text || '.hub'",

@@ -17,7 +17,8 @@ const VERSIONS: &[&str] = &[
     include_str!("migrations/0004_twin_history.sql"),
     include_str!("migrations/0005_messages.sql"),
     include_str!("migrations/0006_modules.sql"),
-    include_str!("migrations/0007_configurations.sql"),
+    include_str!("migrations/0007_scheduled_jobs.sql"),
+    include_str!("migrations/0008_configurations.sql"),
 ];
 
 /// `PLUX`: tells our databases from others.

@@ -9,7 +9,7 @@ use super::failure::Refusal;
 use super::rows::{document, execute, many, one, require};
 use super::{
     SqliteStore, configurations, devices, enrollments, functions, history, jobs, messages, models, modules,
-    registrations, relationships, twins,
+    registrations, relationships, scheduled_jobs, twins,
 };
 use crate::batch::Expect;
 use crate::error::StoreError;
@@ -73,6 +73,7 @@ pub(super) fn delete(
             messages::delete_instance(connection, name)?;
             modules::delete_instance(connection, name)?;
             configurations::delete_instance(connection, name)?;
+            scheduled_jobs::delete_instance(connection, name)?;
             functions::delete_owner(connection, &OwnerName::of_hub(name))?;
         }
         ResourceKind::Events => functions::delete_namespace(connection, name)?,

@@ -7,7 +7,7 @@ use super::failure::Refusal;
 use super::relationships::Ends;
 use super::{
     configurations, devices, enrollments, functions, history, jobs, leases, messages, models, modules,
-    outbox, registrations, relationships, resources, secrets, twins,
+    outbox, registrations, relationships, resources, scheduled_jobs, secrets, twins,
 };
 use crate::batch::Write;
 use crate::prepared::{Documents, Prepared};
@@ -78,6 +78,11 @@ fn apply(
             configurations::put(connection, hub, configuration, text, expect)
         }
         Write::DeleteConfiguration { hub, id, expect } => configurations::delete(connection, hub, id, expect),
+        Write::PutScheduledJob { hub, job, expect } => {
+            scheduled_jobs::put(connection, hub, job, text, expect)
+        }
+        Write::DeleteScheduledJob { hub, id, expect } => scheduled_jobs::delete(connection, hub, id, expect),
+        Write::PutDeviceJob { hub, job } => scheduled_jobs::put_device_job(connection, hub, job, text),
         Write::EnqueueMessage { hub, message, most } => {
             messages::enqueue(connection, hub, message, text, *most)
         }

@@ -6,12 +6,13 @@ use pollux_model::configuration::Configuration;
 use pollux_model::job::{Job, JobKind};
 use pollux_model::message::QueuedMessage;
 use pollux_model::registration::RegistrationStatus;
+use pollux_model::scheduled_job::ScheduledJob;
 use pollux_model::{DeviceId, Etag, OwnerName};
 
 use super::fixtures::{
     configuration, dead_letter, device, device_id, enrollment, enrollment_group, etag, job, message, model,
     module, name, put_configuration_if, put_device, put_twin, registration, registration_id, relationship,
-    resources, secret, twin,
+    resources, scheduled_job, secret, twin,
 };
 use super::{Backend, commit, refused};
 use crate::batch::{Expect, Write};
@@ -129,6 +130,14 @@ const NOUNS: &[Noun] = &[
             put_configuration_if("hub-x", Configuration { etag, ..configuration("c") }, expect)
         },
         delete: |expect| Write::DeleteConfiguration { hub: name("hub-x"), id: "c".to_owned(), expect },
+    },
+    Noun {
+        name: "scheduled job",
+        put: |etag, expect| {
+            let job = ScheduledJob { etag, ..scheduled_job("j") };
+            Write::PutScheduledJob { hub: name("hub-x"), job: Box::new(job), expect }
+        },
+        delete: |expect| Write::DeleteScheduledJob { hub: name("hub-x"), id: "j".to_owned(), expect },
     },
     Noun {
         name: "message",

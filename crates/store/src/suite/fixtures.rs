@@ -25,9 +25,13 @@ use serde_json::{Map, Value, json};
 
 mod configurations;
 mod messages;
+mod scheduled_jobs;
 
 pub use configurations::{check_configurations, configuration, put_configuration, put_configuration_if};
 pub use messages::{check_messages, free_message, message, mqtt_session, put_message};
+pub use scheduled_jobs::{
+    check_scheduled_jobs, device_job, put_device_job, put_scheduled_job, scheduled_job, twin_job,
+};
 
 use crate::batch::{Expect, Write};
 use crate::functions::ConsumerKey;
@@ -510,6 +514,8 @@ pub fn everything() -> Vec<Write> {
         Write::PutMqttSession { hub: name("hub-one"), session: Box::new(mqtt_session("Device-1")) },
         put_device("hub-one", module("Device-1", "Module-1")),
         put_configuration("hub-one", configuration("chiller-1")),
+        put_scheduled_job("hub-one", scheduled_job("job-1")),
+        put_device_job("hub-one", device_job("job-1", "Device-1/Module-1")),
         tell(1),
     ]);
     writes

@@ -8,18 +8,20 @@ use pollux_model::resource::ResourceKind;
 use pollux_model::{OwnerName, ResourceName};
 
 use super::fixtures::{
-    checkpoint, configuration, consumer, device, enrollment, enrollment_group, everything, message, model,
-    module, name, outbox, past_twin, put_configuration, put_device, put_message, put_registration,
-    put_relationship, put_twin, put_version, registration, relationship, resources, twin,
+    checkpoint, configuration, consumer, device, device_job, enrollment, enrollment_group, everything,
+    message, model, module, name, outbox, past_twin, put_configuration, put_device, put_device_job,
+    put_message, put_registration, put_relationship, put_scheduled_job, put_twin, put_version, registration,
+    relationship, resources, scheduled_job, twin,
 };
 use super::{Backend, commit};
 use crate::batch::{Expect, Write};
 use crate::messages::Which;
+use crate::scheduled_jobs::DeviceJobFilter;
 use crate::store::Store;
 
 /// What an instance holds, per table: devices, modules; enrollments, groups, registrations; models, twins, relationships,
-/// versions; dead letters; messages; configurations.
-async fn sizes(store: &dyn Store, suffix: &str) -> [usize; 12] {
+/// versions; dead letters; messages; configurations; scheduled jobs, jobs at devices.
+async fn sizes(store: &dyn Store, suffix: &str) -> [usize; 14] {
     let of = |kind: &str| name(&format!("{kind}-{suffix}"));
     let (hub, dps, twins, app) = (&of("hub"), &of("dps"), &of("twins"), &of("functions"));
     let why = "the store can be read";
@@ -37,6 +39,8 @@ async fn sizes(store: &dyn Store, suffix: &str) -> [usize; 12] {
         store.dead_letters(&app.clone().into(), None, None, 9).await.expect(why).items.len(),
         store.messages(hub, &queue, Which::All, 9).await.expect(why).len(),
         store.configurations(hub, None, 9).await.expect(why).items.len(),
+        store.scheduled_jobs(hub, None, 9).await.expect(why).items.len(),
+        store.device_jobs(hub, DeviceJobFilter::default(), None, 9).await.expect(why).items.len(),
     ]
 }
 
@@ -54,6 +58,8 @@ fn second() -> Vec<Write> {
         put_message("hub-two", message("Device-1", 7)),
         put_device("hub-two", module("Device-1", "Module-1")),
         put_configuration("hub-two", configuration("chiller-1")),
+        put_scheduled_job("hub-two", scheduled_job("job-1")),
+        put_device_job("hub-two", device_job("job-1", "Device-1")),
         Write::PutEnrollment {
             dps: dps.clone(),
             enrollment: Box::new(enrollment("Single-1")),
@@ -79,7 +85,7 @@ pub(super) async fn deleting_a_resource_removes_its_rows_alone(backend: Arc<dyn 
     let store = backend.open().await;
     commit(&*store, everything()).await;
     commit(&*store, second()).await;
-    let full = [1, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1, 1];
+    let full = [1, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1, 1, 1, 1];
     assert_eq!((sizes(&*store, "one").await, sizes(&*store, "two").await), (full, full));
     let mut left = full;
     for (kind, gone) in [

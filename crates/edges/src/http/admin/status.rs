@@ -68,6 +68,7 @@ const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::ComponentNotFound
         | ErrorCode::ImportJobNotFound
         | ErrorCode::DeleteJobNotFound
+        | ErrorCode::JobNotFound
         | ErrorCode::EventRouteNotFound
         | ErrorCode::FunctionNotFound
         | ErrorCode::DeadLetterNotFound => StatusCode::NOT_FOUND,
@@ -84,6 +85,7 @@ const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::ModelDecommissioned
         | ErrorCode::RelationshipsNotDeleted
         | ErrorCode::JobLimitReached
+        | ErrorCode::JobExists
         | ErrorCode::RelationshipExists => StatusCode::CONFLICT,
         ErrorCode::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

@@ -16,7 +16,7 @@ use crate::http::rest::IfMatch;
 /// The twin of a device or a module as a client writes it; members that only the hub or the device writes are not looked at.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct TwinBody {
+pub(super) struct TwinBody {
     device_id: Option<String>,
     module_id: Option<String>,
     #[serde(default, deserialize_with = "given")]
@@ -40,8 +40,13 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Given, D::Error> 
 impl TwinBody {
     fn input(self, id: &DeviceAddress) -> Result<TwinInput> {
         let module = id.module.as_deref().unwrap_or_default();
-        named("deviceId", self.device_id, &id.device)?;
-        named("moduleId", self.module_id, module)?;
+        named("deviceId", self.device_id.clone(), &id.device)?;
+        named("moduleId", self.module_id.clone(), module)?;
+        Ok(self.content())
+    }
+
+    /// The same, whoever it says it is of.
+    pub(super) fn content(self) -> TwinInput {
         let PropertiesBody { desired } = self.properties.unwrap_or_default();
         let removed = Removed { tags: self.tags == Some(None), desired: desired == Some(None) };
         let mut desired = desired.flatten();
@@ -49,7 +54,7 @@ impl TwinBody {
         for own in ["$metadata", "$version"] {
             desired.as_mut().map(|desired| desired.shift_remove(own));
         }
-        Ok(TwinInput { tags: self.tags.flatten(), desired, removed })
+        TwinInput { tags: self.tags.flatten(), desired, removed }
     }
 }
 

@@ -14,11 +14,22 @@ use super::{Ids, json as document};
 /// `CloudToDeviceMethod` of the REST API.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct MethodBody {
+pub(super) struct MethodBody {
     method_name: String,
     payload: Option<Value>,
     response_timeout_in_seconds: Option<u64>,
     connect_timeout_in_seconds: Option<u64>,
+}
+
+impl MethodBody {
+    pub(super) fn input(self) -> MethodInput {
+        MethodInput {
+            name: self.method_name,
+            payload: self.payload,
+            response_timeout: self.response_timeout_in_seconds,
+            connect_timeout: self.connect_timeout_in_seconds,
+        }
+    }
 }
 
 /// 200 with the device's own status and payload.
@@ -27,12 +38,6 @@ pub(super) async fn invoke(mut call: Call, (device, module): Ids) -> Result<Resp
     call.caller.require(ResourceKind::Hub, &call.hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
     let body: MethodBody = call.json().await?;
     let id = DeviceAddress::of(&device, module.as_deref())?;
-    let input = MethodInput {
-        name: body.method_name,
-        payload: body.payload,
-        response_timeout: body.response_timeout_in_seconds,
-        connect_timeout: body.connect_timeout_in_seconds,
-    };
-    let answer = call.services.hub.invoke_method(&call.caller, &call.hub, &id, input).await?;
+    let answer = call.services.hub.invoke_method(&call.caller, &call.hub, &id, body.input()).await?;
     Ok(document(&json!({ "status": answer.status, "payload": answer.payload })))
 }

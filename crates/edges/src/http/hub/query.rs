@@ -1,4 +1,4 @@
-//! `POST /devices/query`: pages of twins or of columns.
+//! `POST /devices/query`: pages of twins, of jobs at devices, or of columns.
 
 use axum::response::Response;
 use http::HeaderValue;
@@ -23,7 +23,7 @@ pub(super) async fn run(mut call: Call) -> Result<Response> {
     let page = call.services.hub.query(&call.caller, &call.hub, &query, after.as_deref(), limit).await?;
     let kind = item_type(&query, &page.items);
     let rows = page.items.into_iter().map(|row| match row {
-        DeviceRow::Twin(row) | DeviceRow::Raw(row) => row,
+        DeviceRow::Twin(row) | DeviceRow::Job(row) | DeviceRow::Raw(row) => row,
     });
     let mut response = json(&Value::Array(rows.collect()));
     response.headers_mut().insert(ITEM_TYPE, HeaderValue::from_static(kind));
@@ -35,9 +35,19 @@ pub(super) async fn run(mut call: Call) -> Result<Response> {
 
 /// What the rows are; a page without rows is what the query's words say.
 fn item_type(query: &str, rows: &[DeviceRow]) -> &'static str {
-    let whole = match rows.first() {
-        Some(row) => matches!(row, DeviceRow::Twin(_)),
-        None => query.split_whitespace().nth(1).is_some_and(|word| word.starts_with('*')),
-    };
-    if whole { "twin" } else { "raw" }
+    match rows.first() {
+        Some(DeviceRow::Twin(_)) => "twin",
+        Some(DeviceRow::Job(_)) => "deviceJob",
+        Some(DeviceRow::Raw(_)) => "raw",
+        None => {
+            let mut words = query.split_whitespace().skip(1);
+            let whole = words.next().is_some_and(|word| word.starts_with('*'));
+            let of_jobs = words.any(|word| word.eq_ignore_ascii_case("devices.jobs"));
+            match (whole, of_jobs) {
+                (true, true) => "deviceJob",
+                (true, false) => "twin",
+                (false, _) => "raw",
+            }
+        }
+    }
 }

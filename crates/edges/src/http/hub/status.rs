@@ -89,6 +89,9 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
             (StatusCode::BAD_REQUEST, "CannotModifyImmutableConfigurationContent")
         }
         E::ConfigurationMetricInvalid => (StatusCode::BAD_REQUEST, "InvalidConfigurationCustomMetricsQuery"),
+        E::JobNotFound => (StatusCode::NOT_FOUND, "JobNotFound"),
+        E::JobExists => (StatusCode::CONFLICT, "JobAlreadyExists"),
+        E::JobLimitReached => (StatusCode::TOO_MANY_REQUESTS, "ThrottlingMaxActiveJobCountExceeded"),
 
         // What no route of this edge asks for.
         E::EnrollmentNotFound
@@ -114,7 +117,6 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::ModelReferenced
         | E::ModelReferencesInUse
         | E::TwinLimitReached
-        | E::JobLimitReached
         | E::RelationshipExists => (StatusCode::CONFLICT, "Conflict"),
         E::EnrollmentDisabled
         | E::AllocationFailed

@@ -5,6 +5,7 @@ use pollux_model::sas;
 use serde_json::{Value, json};
 
 mod configurations;
+mod jobs;
 mod modules;
 
 use super::router;
@@ -14,7 +15,7 @@ mod files;
 mod messages;
 
 /// Every route of the hub's service API.
-const SURFACE: [(&str, &str); 35] = [
+const SURFACE: [(&str, &str); 39] = [
     ("GET", "/devices"),
     ("POST", "/devices"),
     ("POST", "/twins/d/methods"),
@@ -49,6 +50,10 @@ const SURFACE: [(&str, &str); 35] = [
     ("GET", "/messages/serviceBound/filenotifications"),
     ("DELETE", "/messages/serviceBound/filenotifications/x"),
     ("POST", "/messages/serviceBound/filenotifications/x/abandon"),
+    ("PUT", "/jobs/v2/j"),
+    ("GET", "/jobs/v2/j"),
+    ("POST", "/jobs/v2/j/cancel"),
+    ("GET", "/jobs/v2/query"),
     ("GET", "/no/such/path"),
 ];
 

@@ -83,6 +83,8 @@ pub(super) const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::ConfigurationTargetInvalid
         | E::ConfigurationContentInvalid
         | E::ConfigurationContentImmutable
-        | E::ConfigurationMetricInvalid => (StatusCode::BAD_REQUEST, "BadRequest"),
+        | E::ConfigurationMetricInvalid
+        | E::JobNotFound
+        | E::JobExists => (StatusCode::BAD_REQUEST, "BadRequest"),
     }
 }

@@ -1,4 +1,4 @@
-//! `pollux hub query`: devices and modules by their twins.
+//! `pollux hub query`: devices and modules by their twins, jobs by what became of them.
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -8,13 +8,14 @@ use serde_json::Value;
 use super::Target;
 use crate::session::Session;
 
-/// Query devices by their twins
+/// Query devices by their twins, and jobs by what became of them
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   pollux hub query -q \"SELECT * FROM devices\"
   pollux hub query -q \"SELECT * FROM devices WHERE tags.dtId = 'thermostat-67'\"
-  pollux hub query -q \"SELECT moduleId, COUNT() AS n FROM devices.modules GROUP BY moduleId\"")]
+  pollux hub query -q \"SELECT moduleId, COUNT() AS n FROM devices.modules GROUP BY moduleId\"
+  pollux hub query -q \"SELECT * FROM devices.jobs WHERE devices.jobs.jobId = 'night-1' AND devices.jobs.status = 'failed'\"")]
 pub(crate) struct Query {
     /// The query
     #[arg(long, short = 'q')]

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
 use pollux_model::message::{Ack, LockedBy, MessageEnd, MessageProperties, MessageQueue, QueuedMessage};
 use pollux_model::resource::{Feedback, PolicyRight, Properties, Resource, ResourceKind};
 use pollux_model::{Etag, Result, Timestamp};
@@ -156,16 +155,8 @@ impl Hub {
     /// Hears of feedback that other nodes made, until shutdown.
     pub(crate) async fn hear_of_feedback(self: Arc<Self>, shutdown: CancellationToken) {
         let Some(shared) = self.context.cluster.others() else { return };
-        while !shutdown.is_cancelled() {
-            let mut hints = shared.listener(SUBJECT, &shutdown).await;
-            loop {
-                tokio::select! {
-                    () = shutdown.cancelled() => return,
-                    hint = hints.next() => if hint.is_none() { break },
-                }
-                self.feedback.send_modify(|count| *count = count.wrapping_add(1));
-            }
-        }
+        let heard = || self.feedback.send_modify(|count| *count = count.wrapping_add(1));
+        shared.hear_hints(SUBJECT, &shutdown, heard).await;
     }
 
     /// The place of what services hear of. Many are made at one moment on several nodes; two that meet are told apart by trying

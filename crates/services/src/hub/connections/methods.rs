@@ -90,7 +90,7 @@ impl Live {
         let waits = self.link.invoke(call)?;
         match tokio::time::timeout(patience, waits).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) => Err(MethodFailure::NotOnline),
+            Ok(Err(_)) => Err(MethodFailure::Gone),
             Err(_) => Err(MethodFailure::Late),
         }
     }

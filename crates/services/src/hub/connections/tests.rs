@@ -296,7 +296,8 @@ async fn a_method_finds_the_device_on_whatever_node() {
     // The connection ends while somebody waits, or before.
     let asked = b.invoke(&hub, &device, call("silent"), Duration::from_secs(20));
     let (answer, ()) = tokio::join!(asked, async { link.open.end() });
-    assert_eq!(answer, Err(MethodFailure::NotOnline));
+    // It was asked, or it was not any more.
+    assert!(matches!(answer, Err(MethodFailure::Gone | MethodFailure::NotOnline)), "{answer:?}");
     drop(connection);
     // Whoever listened for it is on its way out; asked now, it might not answer.
     assert_eq!(b.since(&hub, &device).await, None);

@@ -1,0 +1,205 @@
+//! Calls a method at a job's devices, each at most once: that it is asked is durable before it is. A device that is not there
+//! has until the job's time is over, or as long as the call says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use pollux_model::ResourceName;
+use pollux_model::device::Device;
+use pollux_model::scheduled_job::{DeviceJob, DeviceJobError, DeviceJobStatus, JobWork, MethodOutcome};
+use tokio::time::Instant;
+
+use super::run::{Ended, Moves, Run, absent};
+use crate::hub::{Hub, MethodAnswer, MethodCall, MethodFailure, MethodInput};
+
+/// Devices that are asked at once.
+const AT_ONCE: usize = 64;
+/// How soon devices that were not there are looked for again, and how soon at last.
+const LOOKS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(8)];
+
+/// What is asked.
+struct Asked {
+    call: MethodCall,
+    patience: Duration,
+    /// How long a device may take to come.
+    connect: Option<Duration>,
+}
+
+/// One time through the devices whose turn is still to come.
+#[derive(Default)]
+struct Pass {
+    after: Option<String>,
+    over: bool,
+    /// Some were not there, or had too much to do.
+    waiting: bool,
+}
+
+type Answered = (DeviceJob, Result<MethodAnswer, MethodFailure>);
+
+impl Run {
+    pub(super) async fn call_methods(&mut self) -> Result<(), Ended> {
+        let asked = self.asked()?;
+        self.give_up_interrupted().await?;
+        let hub = Arc::clone(&self.hub);
+        let mut news = hub.jobs.news.subscribe();
+        let (mut open, mut pass, mut pause) = (FuturesUnordered::new(), Pass::default(), LOOKS[0]);
+        let mut look = Instant::now() + pause;
+        let ended = loop {
+            if let Err(ended) = self.check() {
+                break ended;
+            }
+            if !pass.over && open.len() <= AT_ONCE / 2 {
+                let begun = self.begin(&asked, &mut pass, AT_ONCE - open.len()).await?;
+                let ask = |row| ask(Arc::clone(&hub), self.resource.name.clone(), row, &asked);
+                open.extend(begun.into_iter().map(ask));
+                look = Instant::now() + pause;
+                continue;
+            }
+            if open.is_empty() && pass.over && !pass.waiting {
+                return Ok(());
+            }
+            let until = Instant::now() + self.job.deadline().since(self.now());
+            tokio::select! {
+                Some(first) = open.next() => {
+                    let mut answers = vec![first];
+                    while let Some(Some(next)) = open.next().now_or_never() {
+                        answers.push(next);
+                    }
+                    self.note(answers, &asked, &mut pass).await?;
+                }
+                () = tokio::time::sleep_until(look.min(until)), if pass.over && pass.waiting => {
+                    pass = Pass::default();
+                    pause = (pause * 2).min(LOOKS[1]);
+                }
+                _ = news.changed() => self.reload().await?,
+            }
+        };
+        self.settle(&ended).await?;
+        // Who was asked may still answer.
+        while let Some(answer) = open.next().await {
+            self.note(vec![answer], &asked, &mut pass).await?;
+        }
+        Err(ended)
+    }
+
+    fn asked(&self) -> Result<Asked, Ended> {
+        let JobWork::DeviceMethod { name, payload, response_timeout, connect_timeout } =
+            self.job.work.clone()
+        else {
+            return Err(Ended::Failed("the job calls no method".to_owned()));
+        };
+        let input = MethodInput { name, payload: Some(payload), response_timeout, connect_timeout };
+        let (call, patience, _) =
+            self.hub.checked_call(input).map_err(|error| Ended::Failed(error.message))?;
+        Ok(Asked { call, patience, connect: connect_timeout.map(Duration::from_secs) })
+    }
+
+    /// Whoever was asked by a node that is gone may have heard it: it is not asked again.
+    async fn give_up_interrupted(&mut self) -> Result<(), Ended> {
+        loop {
+            let rows = self.rows(DeviceJobStatus::Running, None, AT_ONCE).await?.items;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            let (mut moves, mut writes) = (Moves::default(), Vec::new());
+            for mut row in rows {
+                row.error = Some(error(
+                    "ServerError",
+                    "the service was interrupted: the device may have been asked, and is not asked again",
+                ));
+                moves.moved.push((row.status, DeviceJobStatus::Failed));
+                row.status = DeviceJobStatus::Failed;
+                writes.extend(self.put(row, None).await?);
+            }
+            self.save(&moves, &writes).await?;
+        }
+    }
+
+    /// Goes on through the devices; gives those that are there, which are written down as running.
+    async fn begin(&mut self, asked: &Asked, pass: &mut Pass, room: usize) -> Result<Vec<DeviceJob>, Ended> {
+        let page = self.rows(DeviceJobStatus::Pending, pass.after.as_deref(), room).await?;
+        (pass.after, pass.over) = (page.next.clone(), page.next.is_none());
+        let found = join_all(page.items.iter().map(|row| self.device(&row.device))).await;
+        let found = found.into_iter().collect::<Result<Vec<Option<Device>>, _>>()?;
+        let devices: Vec<Device> = found.iter().flatten().cloned().collect();
+        let present = self.hub.connections.since_each(&self.resource.name, &devices).await;
+        let (mut begun, mut moves, mut writes) = (Vec::new(), Moves::default(), Vec::new());
+        for (mut row, device) in page.items.into_iter().zip(found) {
+            if device.is_none() {
+                row.error = Some(absent(&row.device));
+            } else if present.contains_key(&row.device) {
+                row.start = Some(self.now());
+                row.status = DeviceJobStatus::Running;
+                begun.push(row.clone());
+            } else if self.is_missed(&row, asked) {
+                row.error = Some(not_online());
+            } else {
+                pass.waiting = true;
+                continue;
+            }
+            if row.error.is_some() {
+                row.status = DeviceJobStatus::Failed;
+            }
+            moves.moved.push((DeviceJobStatus::Pending, row.status));
+            writes.extend(self.put(row, device.as_ref()).await?);
+        }
+        if !writes.is_empty() {
+            self.save(&moves, &writes).await?;
+        }
+        Ok(begun)
+    }
+
+    /// Whether a device that is not there had its time to come.
+    fn is_missed(&self, row: &DeviceJob, asked: &Asked) -> bool {
+        asked.connect.is_some_and(|connect| row.created.plus(connect) <= self.now())
+    }
+
+    /// Writes down what came of the calls. Who has not heard it waits for another turn.
+    async fn note(&mut self, answers: Vec<Answered>, asked: &Asked, pass: &mut Pass) -> Result<(), Ended> {
+        let (mut moves, mut writes) = (Moves::default(), Vec::new());
+        for (mut row, answer) in answers {
+            match answer {
+                Ok(MethodAnswer { status, payload }) => {
+                    row.outcome = Some(MethodOutcome { status, payload });
+                    row.status = DeviceJobStatus::Completed;
+                }
+                Err(MethodFailure::NotOnline | MethodFailure::Busy) if !self.is_missed(&row, asked) => {
+                    (row.status, row.start) = (DeviceJobStatus::Pending, None);
+                    pass.waiting = true;
+                }
+                Err(failure) => {
+                    row.status = DeviceJobStatus::Failed;
+                    row.error = Some(match failure {
+                        MethodFailure::NotOnline => not_online(),
+                        MethodFailure::Gone => {
+                            error("DeviceNotOnline", "the connection ended before the device answered")
+                        }
+                        MethodFailure::Late => error("GatewayTimeout", "the device did not answer in time"),
+                        MethodFailure::Busy => {
+                            error("ThrottlingException", "the device has as many methods to answer as it may")
+                        }
+                    });
+                }
+            }
+            moves.moved.push((DeviceJobStatus::Running, row.status));
+            writes.extend(self.put(row, None).await?);
+        }
+        self.save(&moves, &writes).await.map(drop)
+    }
+}
+
+async fn ask(hub: Arc<Hub>, name: ResourceName, row: DeviceJob, asked: &Asked) -> Answered {
+    let answer = hub.connections.invoke(&name, &row.device, asked.call.clone(), asked.patience).await;
+    (row, answer)
+}
+
+fn not_online() -> DeviceJobError {
+    error("DeviceNotOnline", "timed out waiting for the device to connect, or to listen to methods")
+}
+
+fn error(code: &str, description: &str) -> DeviceJobError {
+    DeviceJobError { code: code.to_owned(), description: description.to_owned() }
+}
