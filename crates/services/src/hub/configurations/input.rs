@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pollux_model::configuration::ConfigurationContent;
 use pollux_model::{Error, ErrorCode, Result, ids};
+use pollux_query::devices::Collection;
 use serde_json::{Map, Value};
 
 use super::super::twin_rules;
@@ -178,9 +179,15 @@ pub(super) fn plant(tree: &mut Map<String, Value>, path: &str, value: &Value) {
 /// # Errors
 /// [`ErrorCode::ConfigurationMetricInvalid`].
 pub(super) fn check_metric(name: &str, query: &str) -> Result<()> {
-    let checked = pollux_query::devices::parse(query);
-    checked.map(drop).map_err(|error| {
-        let message = format!("the query of the metric '{}' does not hold: {error}", ids::shown(name));
+    let refused = |why: &dyn std::fmt::Display| {
+        let message = format!("the query of the metric '{}' does not hold: {why}", ids::shown(name));
         Error::new(ErrorCode::ConfigurationMetricInvalid, message)
-    })
+    };
+    match pollux_query::devices::parse(query) {
+        Ok(query) if query.collection() == Collection::Jobs => {
+            Err(refused(&"it must be over devices or modules"))
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(refused(&error)),
+    }
 }

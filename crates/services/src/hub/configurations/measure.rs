@@ -70,6 +70,8 @@ impl Hub {
             let page = match collection {
                 Collection::Devices => store.devices(&hub.name, after.as_deref(), CHUNK).await?,
                 Collection::Modules => store.modules(&hub.name, after.as_deref(), CHUNK).await?,
+                // Refused where a configuration is checked.
+                Collection::Jobs => return Ok(()),
             };
             let present = if queried { Some(self.presences(hub, &page.items).await?) } else { None };
             for twin in &page.items {

@@ -8,7 +8,7 @@ use pollux_store::{Batch, CommitError, Expect, Write};
 use super::{WRITE, select};
 use crate::caller::Caller;
 use crate::hub::patch_twin::check;
-use crate::hub::{Hub, MethodInput, TwinInput, twin_rules};
+use crate::hub::{Hub, MethodInput, Removed, TwinInput, twin_rules};
 
 /// How long a job may go where nobody says, in seconds: what the clients ask for (npm azure-iothub, az iot hub job).
 const EXECUTION: u64 = 3600;
@@ -93,7 +93,12 @@ impl Hub {
             JobWorkInput::UpdateTwin(input, etag) => {
                 check(&input)?;
                 let limits = &self.context.limits;
-                let TwinInput { tags, desired } = input;
+                let TwinInput { tags, desired, removed } = input;
+                if removed != Removed::default() {
+                    let message =
+                        "updateTwin of a job cannot be null for all tags or desired properties: name them";
+                    return Err(Error::invalid(message));
+                }
                 if let Some(tags) = &tags {
                     twin_rules::check_size("tags", tags, limits.device_twin_tags)?;
                 }

@@ -61,7 +61,10 @@ fn address(text: &str) -> DeviceAddress {
 }
 
 fn twin(tags: Value, desired: Value) -> JobWorkInput {
-    JobWorkInput::UpdateTwin(TwinInput { tags: map(tags), desired: map(desired) }, None)
+    JobWorkInput::UpdateTwin(
+        TwinInput { tags: map(tags), desired: map(desired), ..TwinInput::default() },
+        None,
+    )
 }
 
 fn method(name: &str, connect_timeout: Option<u64>) -> JobWorkInput {
@@ -110,6 +113,7 @@ impl Hubs {
                     status_reason: None,
                     authentication: None,
                     iot_edge: false,
+                    scopes: crate::hub::Scopes::default(),
                 };
                 self.service().create_device(&admin, &self.hub, input).await.map(drop).unwrap();
             }
@@ -261,7 +265,7 @@ async fn what_cannot_be_changed_fails_by_itself() {
     let big = "x".repeat(4000);
     // Twice, so that its etag is no other twin's.
     for _ in 0..2 {
-        let tags = TwinInput { tags: map(json!({"a": big})), desired: None };
+        let tags = TwinInput { tags: map(json!({"a": big})), ..TwinInput::default() };
         it.service().patch_twin(&Caller::admin(), &it.hub, &address("full"), tags, None).await.unwrap();
     }
     it.add(input("j", "*", twin(json!({"b": big, "c": "y".repeat(200)}), json!({})))).await.unwrap();
@@ -283,7 +287,7 @@ async fn what_cannot_be_changed_fails_by_itself() {
     let read = it.service().twin(&Caller::admin(), &it.hub, &address("good")).await.unwrap();
     let etag = Etag::new(read["etag"].as_str().unwrap());
     let input_of = |id: &str| {
-        let work = TwinInput { tags: map(json!({"z": 1})), desired: None };
+        let work = TwinInput { tags: map(json!({"z": 1})), ..TwinInput::default() };
         input(id, "*", JobWorkInput::UpdateTwin(work, Some(etag.clone())))
     };
     it.done(input_of("etag")).await;
@@ -325,7 +329,7 @@ async fn others_may_change_the_same_twins() {
     it.add(input("j", "*", twin(json!({}), json!({"p": 1})))).await.unwrap();
     let patches = async {
         for n in 0..20 {
-            let input = TwinInput { tags: None, desired: map(json!({"q": n})) };
+            let input = TwinInput { desired: map(json!({"q": n})), ..TwinInput::default() };
             it.service().patch_twin(&Caller::admin(), &it.hub, &address("b"), input, None).await.unwrap();
         }
     };
@@ -529,7 +533,7 @@ async fn bad_input_is_told() {
         assert_eq!(it.add(input.clone()).await.unwrap_err(), expected, "{input:?}");
     }
     let huge = (0..20).map(|n| (format!("k{n}"), json!("x".repeat(4000)))).collect();
-    let work = JobWorkInput::UpdateTwin(TwinInput { tags: None, desired: Some(huge) }, None);
+    let work = JobWorkInput::UpdateTwin(TwinInput { desired: Some(huge), ..TwinInput::default() }, None);
     assert_eq!(it.add(input("j", "*", work)).await.unwrap_err(), ErrorCode::TooLarge);
     assert!(it.service().job(&Caller::admin(), &it.hub, "j").await.unwrap().is_none());
 }

@@ -9,12 +9,11 @@ use pollux_model::device::Device;
 use pollux_model::scheduled_job::{DeviceJob, DeviceJobError, DeviceJobStatus, JobWork};
 use pollux_model::{DeviceAddress, ErrorCode, Etag};
 use pollux_store::{Expect, Write};
-use serde_json::Value;
 
 use super::run::{Ended, Moves, Run, absent};
 use crate::hub::hub_event::twin_changed;
 use crate::hub::patch_twin::slot;
-use crate::hub::{DesiredChange, DeviceCommand, TwinInput};
+use crate::hub::{DesiredChange, TwinInput};
 
 /// Twins that change in one commit.
 const BATCH: usize = 64;
@@ -22,7 +21,8 @@ const BATCH: usize = 64;
 /// A change of one twin.
 struct Change {
     device: Device,
-    desired: Option<DesiredChange>,
+    /// What it is told of: the job's change, and what configurations make of that.
+    desired: Vec<DesiredChange>,
     identity: Etag,
     twin: Etag,
 }
@@ -30,7 +30,7 @@ struct Change {
 impl Run {
     pub(super) async fn update_twins(&mut self) -> Result<(), Ended> {
         let JobWork::UpdateTwin { tags, desired, etag } = self.job.work.clone() else { return Ok(()) };
-        let input = TwinInput { tags, desired };
+        let input = TwinInput { tags, desired, ..TwinInput::default() };
         let mut size = BATCH;
         loop {
             self.check()?;
@@ -62,9 +62,9 @@ impl Run {
         for (mut row, found) in rows.into_iter().zip(found) {
             row.start = Some(self.now());
             match self.change(&row.device, found?, input, etag) {
-                Ok(change) => {
+                Ok(mut change) => {
                     row.status = DeviceJobStatus::Completed;
-                    writes.extend(self.twin_writes(&change, input));
+                    writes.extend(self.twin_writes(&mut change, input).await?);
                     moves.moved.push((DeviceJobStatus::Pending, row.status));
                     let device = row.device.clone();
                     writes.extend(self.put(row, Some(&change.device)).await?);
@@ -88,13 +88,11 @@ impl Run {
                 return Err(ended);
             }
         }
-        let name = &self.resource.name;
-        join_all(told.into_iter().filter_map(|(device, desired)| {
-            let DesiredChange { patch, version } = desired?;
-            let command = DeviceCommand::Desired { patch: Value::Object(patch), version };
-            let connections = Arc::clone(&hub.connections);
-            Some(async move { connections.deliver(name, &device, command).await })
-        }))
+        let (hub, resource) = (&hub, &self.resource);
+        join_all(
+            told.into_iter()
+                .map(async |(device, desired)| hub.tell_desired(resource, &device, desired).await),
+        )
         .await;
         Ok(true)
     }
@@ -118,20 +116,26 @@ impl Run {
             DeviceJobError { code: code.to_owned(), description: error.message }
         });
         let (device, desired) = patched?;
-        Ok(Change { device, desired, identity, twin })
+        Ok(Change { device, desired: desired.into_iter().collect(), identity, twin })
     }
 
-    fn twin_writes(&self, change: &Change, input: &TwinInput) -> Vec<Write> {
+    async fn twin_writes(&self, change: &mut Change, input: &TwinInput) -> Result<Vec<Write>, Ended> {
         let Change { device, desired, identity, twin } = change;
         let (now, tags) = (self.now(), input.tags.as_ref());
-        let event = twin_changed(&self.resource, device, tags, desired.as_ref(), false, now);
+        let event = twin_changed(&self.resource, device, tags, desired.first(), false, now);
+        let mut told = self.hub.outbox(&self.resource, event, Some(device));
+        let followed = self.hub.follow_configurations(&self.resource, device).await;
+        if let Some(followed) = followed.map_err(|error| Ended::Interrupted(error.message))? {
+            told.extend(followed.told);
+            desired.extend(followed.desired);
+        }
         let mut writes = vec![Write::PutDevice {
             hub: self.resource.name.clone(),
             device: Box::new(device.clone()),
             identity: Expect::Etag(identity.clone()),
             twin: Expect::Etag(twin.clone()),
         }];
-        writes.extend(self.hub.outbox(&self.resource, event, Some(device)));
-        writes
+        writes.extend(told);
+        Ok(writes)
     }
 }
