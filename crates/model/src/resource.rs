@@ -5,6 +5,7 @@ mod certificate_issuer;
 mod cloud_to_device;
 mod dps;
 mod enrichment;
+mod sku;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,6 +22,7 @@ pub use certificate_issuer::{CertificateIssuer, PrivateKey, Revocation};
 pub use cloud_to_device::{CloudToDevice, Feedback, IsoDuration};
 pub use dps::{Dps, LinkedHub, ServiceAllocation};
 pub use enrichment::Enrichment;
+pub use sku::{Sku, SkuName};
 
 /// The five kinds of resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -191,6 +193,9 @@ pub struct Hub {
     /// How it treats messages to devices.
     #[serde(default)]
     pub cloud_to_device: CloudToDevice,
+    /// Which of Azure's tiers it is held to; none: it is held to nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sku: Option<Sku>,
 }
 
 const fn in_force() -> bool {
@@ -200,8 +205,7 @@ const fn in_force() -> bool {
 /// The name under which routes lead to a hub's built-in endpoint.
 pub const BUILT_IN_ENDPOINT: &str = "events";
 
-/// A hub's built-in endpoint: an event hub of its own (Azure article "Read device-to-cloud messages from the built-in
-/// endpoint").
+/// A hub's built-in endpoint: an event hub of its own (Azure article "Read device-to-cloud messages from the built-in endpoint").
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuiltInEndpoint {
     /// 1 to 32.

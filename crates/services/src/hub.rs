@@ -30,6 +30,7 @@ mod report;
 pub(crate) mod routing;
 pub mod telemetry;
 mod test_routes;
+mod throttle;
 mod twin_merge;
 mod twin_rules;
 mod update_device;
@@ -55,6 +56,7 @@ pub use presence::{Presence, Presences};
 pub use query::DeviceRow;
 pub use register_device::RegisterDevice;
 pub use test_routes::{TestMessage, Tested};
+pub use throttle::{Operation, QuotaMetrics};
 
 use crate::context::Context;
 use crate::destination::PerResource;
@@ -69,6 +71,8 @@ pub struct Hub {
     pub connections: Arc<Connections>,
     /// Devices that asked for faults.
     faults: Arc<fault_injection::Faults>,
+    /// What was done lately, where a tier bounds it.
+    throttles: throttle::Throttles,
     /// Told of feedback that arrived, of whatever hub.
     feedback: tokio::sync::watch::Sender<u64>,
     /// Changes of desired properties and their notifications leave in one order per device.
@@ -83,8 +87,8 @@ impl Hub {
         let (routes, connections) =
             (PerResource::default(), Arc::new(Connections::new(Arc::clone(&context))));
         let feedback = tokio::sync::watch::Sender::new(0);
-        let faults = Arc::default();
-        Arc::new(Self { context, routes, connections, faults, feedback, desired_order })
+        let (faults, throttles) = (Arc::default(), throttle::Throttles::default());
+        Arc::new(Self { context, routes, connections, faults, throttles, feedback, desired_order })
     }
 
     /// Commits a change of a device or module. Where the answer was lost the change may be there all the same: whoever has the

@@ -115,6 +115,7 @@ pub fn resources(suffix: &str) -> Vec<Resource> {
         enrichments: Vec::new(),
         certificates: Vec::new(),
         cloud_to_device: CloudToDevice::default(),
+        sku: None,
     };
     let events = Events {
         policies: vec![policy("RootManageSharedAccessKey", &[PolicyRight::Manage])],

@@ -73,6 +73,7 @@ fn own(name: &str, properties: &Properties) -> Value {
                 "events": event_hub(&hub.events.event_hub(name)),
                 "fallbackRoute": hub.fallback_route,
                 "cloudToDevice": hub.cloud_to_device,
+                "sku": hub.sku,
             })
         }
         Properties::Events(events) => json!({
