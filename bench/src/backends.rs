@@ -17,8 +17,9 @@ use pollux_client::hub_device::HubDevice;
 
 use crate::provisioning::{self, Transport, World};
 use crate::report::{Figure, Report, median};
+use crate::sample::Sample;
 use crate::subject::{AT_ONCE, Cpu, Subject};
-use crate::telemetry::{self, SHAPES, total};
+use crate::telemetry::{self, Ingested, SHAPES, total};
 use crate::{Plan, twin_patch};
 
 use peers::Peers;
@@ -57,7 +58,7 @@ struct Found {
     /// Bytes of the state that each registration left.
     device_bytes: Vec<f64>,
     telemetry: [Vec<Messages>; SHAPES.len()],
-    changes: Vec<twin_patch::Sample>,
+    changes: Vec<Sample>,
     /// Bytes of WAL for each change.
     wal: Vec<f64>,
 }
@@ -114,7 +115,7 @@ impl Trial {
         // Few connections: what they leave behind would be taken for the devices' memory.
         subject.with_devices(DEVICES, 2).await?;
         let (before, cpu) = (subject.resident_bytes()?, subject.cpu()?);
-        let devices = subject.connect(DEVICES).await?;
+        let devices: Vec<_> = subject.connect(DEVICES).await?.into_iter().map(|(device, _)| device).collect();
         let count = devices.len() as f64;
         let found = Found {
             base: before / subject.count() as f64,
@@ -154,8 +155,8 @@ impl Trial {
         };
         let (bytes, before) = (servers::log_bytes(&self.subject)?, counters().await?);
         let devices = &self.devices[..connections];
-        let sample =
-            telemetry::repetition(&self.subject, &self.admin, devices, window, plan.duration).await?;
+        let ingested = Ingested { subject: &self.subject, admin: &self.admin };
+        let sample = telemetry::repetition(&ingested, devices, window, plan.duration).await?;
         let (bytes, after) = (servers::log_bytes(&self.subject)? - bytes, counters().await?);
         let frames = after[0] - before[0];
         Ok(Messages {

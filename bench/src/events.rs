@@ -22,7 +22,6 @@ mod pollux;
 mod rabbitmq;
 mod redis;
 mod resp;
-mod server;
 mod table;
 
 use anyhow::{Context as _, Result};

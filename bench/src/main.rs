@@ -7,8 +7,9 @@
 //! 4 ms in place of 0.15 for an fdatasync beside a compiler).
 //!
 //! ```text
-//!   subject.rs (pollux serve, pinned)  ◀── provisioning.rs │ telemetry.rs │ twin_patch.rs │ idle.rs
-//!   bare.rs    (rustls and nothing else, pinned)  ◀── provisioning.rs │ idle.rs
+//!   subject.rs (pollux serve, pinned)  ◀── provisioning.rs │ hub.rs │ twin_patch.rs
+//!   bare.rs    (rustls and nothing else, pinned)  ◀── provisioning.rs │ hub/idle.rs
+//!   hub.rs     (pollux serve, mosquitto, nats-server in turn)  ◀── telemetry.rs, hub/*.rs
 //!   fdatasync.rs (the disk and nothing else)
 //!   twins.rs   (pollux serve, PostgreSQL, SQLite, ladybug, axum and nothing else in turn)  ◀── twins/*.rs
 //!   events.rs  (pollux serve, redis-server, nats-server, rabbitmq-server in turn)  ◀── events/*.rs
@@ -19,11 +20,13 @@ mod backends;
 mod bare;
 mod events;
 mod fdatasync;
-mod idle;
+mod hub;
 mod pki;
 mod process;
 mod provisioning;
 mod report;
+mod sample;
+mod server;
 mod subject;
 mod telemetry;
 mod twin_patch;
@@ -38,6 +41,8 @@ use report::Report;
 
 /// What the list of names has no room for.
 const EVENTS: &str = "\
+hub: goals P1 to P4 and P7; only some parts with --parts telemetry,rounds,idle. Of peers that are not installed it says so
+(Debian: mosquitto, nats-server). About five minutes by default; for a first look: cargo xtask bench hub -- --repetitions 1.
 events: sizes of 256 B and 1 KiB, batches of 1, 100 and 1000, 1 and 8 partitions; latency to a consumer that waits at the
 end; a backlog that one AMQP client reads from Pollux and from RabbitMQ. Peers that are not installed are left out and
 named (Debian: redis-server, nats-server, rabbitmq-server). A part takes a fifth of --seconds, all of it about five minutes
@@ -68,6 +73,9 @@ struct Arguments {
     /// Of the graph, only these questions
     #[arg(long, value_enum, value_delimiter = ',')]
     questions: Vec<twins::Question>,
+    /// Of the hub, only these parts
+    #[arg(long, value_enum, value_delimiter = ',')]
+    parts: Vec<hub::Part>,
     /// Of the registrations, only these
     #[arg(long, value_enum, value_delimiter = ',')]
     kinds: Vec<provisioning::Kind>,
@@ -87,30 +95,27 @@ struct Arguments {
 enum Name {
     /// Complete registrations by key and by certificate, over MQTT and HTTPS, next to the bare handshake
     Provisioning,
-    /// Device-to-cloud messages, QoS 1, durable
-    Telemetry,
+    /// Device-to-cloud messages, QoS 1, durable, next to mosquitto and NATS; twins, methods; memory of idle devices
+    Hub,
     /// Changes of one property of a twin over HTTP, durable
     TwinPatch,
     /// Queries of a graph of twins, next to PostgreSQL, SQLite and ladybug
     Twins,
     /// Events appended, durable, and read through AMQP 1.0, next to Redis Streams, JetStream and RabbitMQ
     Events,
-    /// Memory of an idle TLS connection, next to a bare rustls task
-    Idle,
     /// fdatasync of the disk below
     Fdatasync,
     /// All of it on SQLite and segment files, on PostgreSQL and JetStream, and on three nodes of that
     Backends,
 }
 
-const ALL: [Name; 8] = [
+const ALL: [Name; 7] = [
     Name::Fdatasync,
     Name::Provisioning,
-    Name::Telemetry,
+    Name::Hub,
     Name::TwinPatch,
     Name::Twins,
     Name::Events,
-    Name::Idle,
     Name::Backends,
 ];
 
@@ -176,11 +181,10 @@ fn run(arguments: &Arguments) -> Result<()> {
 async fn measure(name: Name, plan: Plan, arguments: &Arguments) -> Result<Report> {
     match name {
         Name::Provisioning => provisioning::measure(plan, &arguments.kinds).await,
-        Name::Telemetry => telemetry::measure(plan).await,
+        Name::Hub => hub::measure(plan, &arguments.parts).await,
         Name::TwinPatch => twin_patch::measure(plan).await,
         Name::Twins => twins::measure(plan, &arguments.questions).await,
         Name::Events => events::measure(plan).await,
-        Name::Idle => idle::measure(plan).await,
         Name::Fdatasync => fdatasync::measure(plan).await,
         Name::Backends => backends::measure(plan).await,
     }

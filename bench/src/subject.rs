@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use pollux_client::hub_device::{HubDevice, HubOptions};
+use pollux_client::hub_device::{HubDevice, HubEvent, HubOptions};
 use pollux_client::rest::{RestOptions, TokenSource};
 use pollux_client::{ConnectionString, Credential, Endpoint, Rest, tls};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::mpsc;
 
 use crate::backends::Backends;
 use crate::process;
@@ -131,16 +132,25 @@ impl Subject {
 
     /// Where devices connect: the nodes take turns.
     pub(crate) fn mqtt(&self, turn: usize) -> Result<Endpoint> {
-        let node = &self.nodes[turn % self.nodes.len()];
-        let port = node.port("mqtt")?;
-        let address = Some(SocketAddr::new(IpAddr::V4(node.address), port));
-        Ok(Endpoint { host: "localhost".to_owned(), port, address, tls: Arc::clone(&node.tls) })
+        self.nodes[turn % self.nodes.len()].endpoint("mqtt")
     }
 
     /// Where applications send and read events, without TLS.
     pub(crate) fn amqp(&self) -> Result<SocketAddr> {
         let node = &self.nodes[0];
         Ok(SocketAddr::new(IpAddr::V4(node.address), node.port("amqpPlain")?))
+    }
+
+    /// Where the first hub's built-in endpoint is read, over TLS, and the policy that opens it.
+    pub(crate) fn built_in(&self) -> Result<(Endpoint, ConnectionString)> {
+        let node = &self.nodes[0];
+        let policy = text(&node.connections["hub"][0]["eventsConnectionString"])?.parse()?;
+        Ok((node.endpoint("amqp")?, policy))
+    }
+
+    /// The first hub's API.
+    pub(crate) fn hub(&self) -> Result<Rest> {
+        self.nodes[0].sas("hub", "2021-04-12")
     }
 
     /// The policy that opens the event hubs.
@@ -224,7 +234,7 @@ impl Subject {
 
     /// Makes devices in the hub, some at a time.
     pub(crate) async fn with_devices(&self, count: usize, at_once: usize) -> Result<()> {
-        let hub = self.nodes[0].sas("hub", "2021-04-12")?;
+        let hub = self.hub()?;
         let key = pollux_model::Key::from_bytes(&KEY);
         let keys = json!({ "primaryKey": key.reveal(), "secondaryKey": key.reveal() });
         let body =
@@ -237,16 +247,15 @@ impl Subject {
         made.buffer_unordered(at_once).try_for_each(async |_| Ok(())).await.context("cannot make the devices")
     }
 
-    /// Connects devices that were made.
-    pub(crate) async fn connect(&self, count: usize) -> Result<Vec<HubDevice>> {
+    /// Connects devices that were made, in their order; each with what the hub sends it.
+    pub(crate) async fn connect(&self, count: usize) -> Result<Vec<(HubDevice, mpsc::Receiver<HubEvent>)>> {
         let host = self.hub_host()?;
         let endpoints = (0..self.count()).map(|turn| self.mqtt(turn)).collect::<Result<Vec<_>>>()?;
         let connected = stream::iter(0..count).map(|index| {
             let options = HubOptions::new(host, &device_id(index), Credential::Key(KEY.to_vec()));
             HubDevice::connect(&endpoints[index % endpoints.len()], options)
         });
-        let connected = connected.buffer_unordered(AT_ONCE).map_ok(|(device, _)| device);
-        connected.try_collect().await.context("cannot connect the devices")
+        connected.buffered(AT_ONCE).try_collect().await.context("cannot connect the devices")
     }
 }
 
@@ -274,6 +283,12 @@ impl Node {
         let connections: Value = serde_json::from_str(&line).context("the ready line is no JSON")?;
         let ca = fs::read_to_string(text(&connections["ca"])?)?;
         Ok(Self { child, address, tls: tls::client_config(&ca)?, connections, folder })
+    }
+
+    fn endpoint(&self, kind: &str) -> Result<Endpoint> {
+        let port = self.port(kind)?;
+        let address = Some(SocketAddr::new(IpAddr::V4(self.address), port));
+        Ok(Endpoint { host: "localhost".to_owned(), port, address, tls: Arc::clone(&self.tls) })
     }
 
     fn port(&self, kind: &str) -> Result<u16> {
@@ -322,7 +337,8 @@ impl Drop for Node {
     }
 }
 
-fn device_id(index: usize) -> String {
+/// What the hub knows a device by.
+pub(crate) fn device_id(index: usize) -> String {
     format!("bench-{index:05}")
 }
 

@@ -1,5 +1,5 @@
-//! Device-to-cloud messages at QoS 1, 256 bytes, acknowledged when they are on disk, until the consumer (the ingest
-//! function, which reads every message and leaves those that are no JSON alone) has had all of them.
+//! Device-to-cloud messages at QoS 1, 256 bytes, acknowledged when they are safe, until the consumer has had all of them: the load,
+//! for Pollux and for other brokers.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use anyhow::{Context as _, Result, bail};
 use futures_util::future::try_join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use pollux_client::Rest;
+use pollux_client::device::{MqttDevice, PublishAck, QoS};
 use pollux_client::hub_device::HubDevice;
 use pollux_client::properties::Properties;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::report::{DURABLE, Figure, Report};
-use crate::subject::{AT_ONCE, Cpu, Subject};
-use crate::{Plan, fdatasync};
+use crate::sample::quantile;
+use crate::subject::{Cpu, Subject};
 
 /// Bytes of a message.
-const BODY: usize = 256;
+pub(crate) const BODY: usize = 256;
 /// Connections and messages in flight on each.
 pub(crate) const SHAPES: [(usize, usize); 2] = [(100, 16), (1000, 1)];
 /// How long the consumer may take after the last acknowledgement.
@@ -35,86 +35,89 @@ pub(crate) struct Sample {
     pub(crate) p99_ms: f64,
 }
 
-/// Measures.
-pub(crate) async fn measure(plan: Plan) -> Result<Report> {
-    let subject = Subject::start("")?;
-    let most = SHAPES.iter().map(|shape| shape.0).max().unwrap_or(1);
-    subject.with_devices(most, AT_ONCE).await?;
-    let devices = subject.connect(most).await?;
-    let admin = subject.admin()?;
-    let mut samples = vec![Vec::new(); SHAPES.len()];
-    send(&devices[..SHAPES[0].0], SHAPES[0].1, plan.duration / 4).await?;
-    let mut syncs = Vec::new();
-    for _ in 0..plan.repetitions {
-        syncs.push(fdatasync::rate(plan.duration / 8).await?);
-        for (shape, samples) in SHAPES.iter().zip(&mut samples) {
-            samples.push(repetition(&subject, &admin, &devices[..shape.0], shape.1, plan.duration).await?);
-        }
-    }
-    let mut report = Report::new("telemetry", DURABLE);
-    let syncs = report.figure(Figure::new("raw fdatasync of the same run, one at a time", "syncs/s", syncs));
-    for ((connections, window), samples) in SHAPES.iter().zip(&samples) {
-        let runs = |of: fn(&Sample) -> f64| samples.iter().map(of).collect::<Vec<_>>();
-        let name = format!("D2C, QoS 1, TLS, {BODY} B, {connections} connections × {window} in flight");
-        let messages =
-            report.figure(Figure::new(name, "acknowledged/s", runs(|s| s.acknowledged_per_second)));
-        report.figure(Figure::new(
-            "  until the consumer has had all",
-            "delivered/s",
-            runs(|s| s.delivered_per_second),
-        ));
-        report.figure(Figure::new(
-            "  cost",
-            "CPU-s/million delivered",
-            runs(|s| s.cpu.micros_each(s.count).nodes),
-        ));
-        report.figure(Figure::new("  acknowledgement, median", "ms", runs(|s| s.p50_ms)));
-        report.figure(Figure::new("  acknowledgement, 99th percentile", "ms", runs(|s| s.p99_ms)));
-        report
-            .ratio(format!("durable messages per raw fdatasync, {connections} × {window}"), messages / syncs);
-    }
-    report.note("peers measured elsewhere, CPU-s/million delivered, none with fsync (see PERFORMANCE): mosquitto 14.5 / 17.8 (TLS 26.7)");
-    Ok(report)
+/// Who sends.
+pub(crate) trait Publisher {
+    /// Sends a message; gives back the wait for its acknowledgement.
+    async fn publish(&self, body: Vec<u8>) -> Result<PublishAck>;
 }
 
+impl Publisher for HubDevice {
+    async fn publish(&self, body: Vec<u8>) -> Result<PublishAck> {
+        Ok(self.send_start(body, &Properties::new()).await?)
+    }
+}
+
+/// A client of a broker, with its topic.
+impl Publisher for (MqttDevice, String) {
+    async fn publish(&self, body: Vec<u8>) -> Result<PublishAck> {
+        Ok(self.0.publish_start(self.1.as_str(), body, QoS::AtLeastOnce).await?)
+    }
+}
+
+/// Who takes the messages, and tells how many a consumer has had.
+pub(crate) trait Broker {
+    /// What it has used so far.
+    fn cpu(&self) -> Result<Cpu>;
+
+    /// What its consumer has had so far.
+    async fn delivered(&self) -> Result<u64>;
+}
+
+/// Pollux where its consumer is the ingest function, which reads every message and leaves those that are no JSON alone.
+pub(crate) struct Ingested<'s> {
+    pub(crate) subject: &'s Subject,
+    pub(crate) admin: &'s [Rest],
+}
+
+impl Broker for Ingested<'_> {
+    fn cpu(&self) -> Result<Cpu> {
+        self.subject.cpu()
+    }
+
+    async fn delivered(&self) -> Result<u64> {
+        total(self.admin, "pollux_function_events_total", "function=\"ingest\"").await
+    }
+}
+
+/// Sends for a while, and waits until all is delivered.
 pub(crate) async fn repetition(
-    subject: &Subject,
-    admin: &[Rest],
-    devices: &[HubDevice],
+    broker: &impl Broker,
+    devices: &[impl Publisher],
     window: usize,
     duration: Duration,
 ) -> Result<Sample> {
-    let seen = settled(admin).await?;
-    let (cpu, start) = (subject.cpu()?, Instant::now());
+    let seen = settled(broker).await?;
+    let (cpu, start) = (broker.cpu()?, Instant::now());
     let mut acks = send(devices, window, duration).await?;
     let sent = start.elapsed();
-    caught_up(admin, seen + acks.len() as u64).await?;
-    let (all, cpu) = (start.elapsed(), subject.cpu()? - cpu);
+    caught_up(broker, seen + acks.len() as u64).await?;
+    let (all, cpu) = (start.elapsed(), broker.cpu()? - cpu);
     acks.sort_unstable();
-    let quantile =
-        |part: f64| acks.get((acks.len() as f64 * part) as usize).map_or(f64::NAN, |d| d.as_secs_f64() * 1e3);
     let count = acks.len() as f64;
     Ok(Sample {
         acknowledged_per_second: count / sent.as_secs_f64(),
         delivered_per_second: count / all.as_secs_f64(),
         count,
         cpu,
-        p50_ms: quantile(0.5),
-        p99_ms: quantile(0.99),
+        p50_ms: quantile(&acks, 0.5),
+        p99_ms: quantile(&acks, 0.99),
     })
 }
 
 /// Sends from all devices until the time is over; gives how long each acknowledgement took.
-pub(crate) async fn send(devices: &[HubDevice], window: usize, duration: Duration) -> Result<Vec<Duration>> {
+pub(crate) async fn send(
+    devices: &[impl Publisher],
+    window: usize,
+    duration: Duration,
+) -> Result<Vec<Duration>> {
     let deadline = Instant::now() + duration;
     let body = [b'x'; BODY];
-    let properties = Properties::new();
-    let device = async |device: &HubDevice| -> Result<Vec<Duration>> {
+    let devices = devices.iter().map(async |device| -> Result<Vec<Duration>> {
         let (mut acks, mut flying) = (Vec::new(), FuturesUnordered::new());
         loop {
             while flying.len() < window && Instant::now() < deadline {
                 let start = Instant::now();
-                let ack = device.send_start(body.to_vec(), &properties).await?;
+                let ack = device.publish(body.to_vec()).await?;
                 flying.push(async move { ack.await.map(|()| start.elapsed()) });
             }
             match flying.next().await {
@@ -122,40 +125,36 @@ pub(crate) async fn send(devices: &[HubDevice], window: usize, duration: Duratio
                 None => return Ok(acks),
             }
         }
-    };
-    Ok(try_join_all(devices.iter().map(device)).await?.concat())
+    });
+    Ok(try_join_all(devices).await?.concat())
 }
 
 /// Waits until the consumer has had this many.
-async fn caught_up(admin: &[Rest], wanted: u64) -> Result<()> {
+async fn caught_up(broker: &impl Broker, wanted: u64) -> Result<()> {
     let deadline = Instant::now() + CATCH_UP;
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while Instant::now() < deadline {
         looks.tick().await;
-        if consumed(admin).await? >= wanted {
+        if broker.delivered().await? >= wanted {
             return Ok(());
         }
     }
-    bail!("the consumer has had {} of {wanted} messages after {CATCH_UP:?}", consumed(admin).await?)
+    let had = broker.delivered().await?;
+    bail!("the consumer has had {had} of {wanted} messages after {CATCH_UP:?}")
 }
 
 /// What the consumer has had, once it has nothing more to read.
-async fn settled(admin: &[Rest]) -> Result<u64> {
+async fn settled(broker: &impl Broker) -> Result<u64> {
     let mut looks = interval(LOOK * 5);
     let mut last = None;
     loop {
         looks.tick().await;
-        let now = consumed(admin).await?;
+        let now = broker.delivered().await?;
         if last.replace(now) == Some(now) {
             return Ok(now);
         }
     }
-}
-
-/// Events the ingest function has had.
-async fn consumed(admin: &[Rest]) -> Result<u64> {
-    total(admin, "pollux_function_events_total", "function=\"ingest\"").await
 }
 
 /// A counter of all nodes, of those whose labels contain a text.

@@ -9,14 +9,15 @@ the end each acknowledged message was received at least once, and feedback says 
 
 import os
 import random
-import threading
 import time
+from functools import partial
 
 from lib import WORK, Scenario, connections, equal, eventually, out
-from lib.mqtt import Closed, Refused, hub_connection
+from lib.mqtt import hub_connection
 from lib.rest import HUB_VERSION, hub, request
 from lib.sas import service_token
 from lib.server import Server
+from lib.worker import Worker
 
 SEED = int(os.environ.get("SEED", "20261"))
 ROUNDS = int(os.environ.get("ROUNDS", "10"))
@@ -69,25 +70,6 @@ class Device:
         return hub().ok("GET", f"/devices/{self.identifier}")["cloudToDeviceMessageCount"]
 
 
-class Worker(threading.Thread):
-    """Does something until the server is gone."""
-
-    def __init__(self, work):
-        super().__init__(daemon=True)
-        self.work, self.error = work, None
-
-    def run(self):
-        try:
-            self.work()
-        except Exception as error:  # looked at by whoever joins
-            self.error = error
-
-
-def sending(device):
-    while True:
-        device.send()
-
-
 def receiving(device):
     with device.connected() as connection:
         while True:
@@ -108,16 +90,11 @@ def _():
 def _():
     dice = random.Random(SEED)
     for round_number in range(ROUNDS):
-        workers = [Worker(lambda d=d, w=w: w(d)) for d in made["devices"] for w in (sending, receiving)]
-        for worker in workers:
-            worker.start()
+        workers = [Worker(work) for device in made["devices"] for work in (device.send, partial(receiving, device))]
         time.sleep(dice.uniform(0.2, 1.5))  # the random point; nothing is expected of it
         made["server"].kill()
         for worker in workers:
-            worker.join(30)
-            assert not worker.is_alive(), f"round {round_number}: a worker hangs although the server is gone"
-            explained = isinstance(worker.error, (OSError, Closed, Refused)) or "Connection" in type(worker.error).__name__
-            assert explained, f"round {round_number}: {worker.error!r}"
+            worker.ended(f"round {round_number}")
         made["server"] = Server(WORK / "data")
     sent = sum(len(device.acknowledged) for device in made["devices"])
     lost = sum(device.sent - len(device.acknowledged) - device.full for device in made["devices"])

@@ -15,10 +15,11 @@ import time
 
 from lib import CONFORMANCE, WORK, Scenario, connections, equal, eventually, out
 from lib.events import Receiving, consumer
-from lib.mqtt import Closed, Refused, hub_connection
+from lib.mqtt import hub_connection
 from lib.rest import HUB_VERSION, hub, request
 from lib.sas import service_token, token
 from lib.server import Server
+from lib.worker import Worker
 
 SEED = int(os.environ.get("SEED", "4711"))
 ROUNDS = int(os.environ.get("ROUNDS", "8"))
@@ -166,28 +167,6 @@ class Device:
 
     def waiting(self):
         return hub().ok("GET", f"/devices/{self.identifier}")["cloudToDeviceMessageCount"]
-
-
-class Worker(threading.Thread):
-    """Does the same again and again until the server is gone."""
-
-    def __init__(self, work):
-        super().__init__(daemon=True)
-        self.work, self.error = work, None
-        self.start()
-
-    def run(self):
-        try:
-            while True:
-                self.work()
-        except Exception as error:  # looked at by whoever joins
-            self.error = error
-
-    def ended(self, what):
-        self.join(30)
-        assert not self.is_alive(), f"{what}: a worker hangs although the server is gone"
-        explained = isinstance(self.error, (OSError, Closed, Refused)) or "Connection" in type(self.error).__name__
-        assert explained, f"{what}: {self.error!r}"
 
 
 def start():

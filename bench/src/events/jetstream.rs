@@ -14,8 +14,8 @@ use pollux_testkit::{Nats, NatsOptions};
 use tempfile::TempDir;
 
 use super::log::{Follower, Group, Lane, Log};
-use super::server::program;
 use crate::process;
+use crate::server::program;
 use crate::subject::work_folder;
 
 /// How long a pull may wait.

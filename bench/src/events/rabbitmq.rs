@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result};
 use pollux_amqp::performative::{Source, Target};
 
 use super::amqp::{Client, Login, Sent};
-use super::server::{Server, free_ports, listens, local, program};
 use crate::process;
+use crate::server::{Server, free_ports, listens, local, program};
 use crate::subject::work_folder;
 
 /// The queue, as the plugin names it; it is made when someone attaches.

@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use super::log::{Follower, Group, Lane, Log};
 use super::resp::{Connection, Reply, command, entries};
-use super::server::{Server, free_ports, program};
 use crate::process;
+use crate::server::{Server, free_ports, program};
 use crate::subject::work_folder;
 
 /// A server.

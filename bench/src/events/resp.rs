@@ -38,7 +38,7 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) async fn open(port: u16) -> Result<Self> {
-        let stream = TcpStream::connect(super::server::local(port)).await?;
+        let stream = TcpStream::connect(crate::server::local(port)).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, input: BytesMut::new() })
     }

@@ -122,6 +122,7 @@ ADMIN = [
     ("POST", "/admin/resources/hub/hub1/test-routes"),
     ("PUT", "/admin/resources/hub/hub1/enrichments/x"),
     ("DELETE", "/admin/resources/hub/hub1/enrichments/x"),
+    ("GET", "/admin/resources/hub/hub1/quota-metrics"),
     ("GET", "/admin/resources/hub/hub1/policies"),
     ("GET", "/admin/resources/hub/hub1/policies/iothubowner"),
     ("PUT", "/admin/resources/hub/hub1/policies/x"),

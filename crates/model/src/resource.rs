@@ -6,6 +6,7 @@ mod cloud_to_device;
 mod dps;
 mod enrichment;
 mod file_upload;
+mod sku;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,6 +24,7 @@ pub use cloud_to_device::{CloudToDevice, Feedback, IsoDuration};
 pub use dps::{Dps, LinkedHub, ServiceAllocation};
 pub use enrichment::Enrichment;
 pub use file_upload::{FileUpload, StorageEndpoint};
+pub use sku::{Sku, SkuName};
 
 /// The five kinds of resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -196,6 +198,9 @@ pub struct Hub {
     /// How its devices upload files.
     #[serde(default, skip_serializing_if = "FileUpload::is_default")]
     pub file_upload: FileUpload,
+    /// Which of Azure's tiers it is held to; none: it is held to nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sku: Option<Sku>,
 }
 
 const fn in_force() -> bool {
@@ -205,8 +210,7 @@ const fn in_force() -> bool {
 /// The name under which routes lead to a hub's built-in endpoint.
 pub const BUILT_IN_ENDPOINT: &str = "events";
 
-/// A hub's built-in endpoint: an event hub of its own (Azure article "Read device-to-cloud messages from the built-in
-/// endpoint").
+/// A hub's built-in endpoint: an event hub of its own (Azure article "Read device-to-cloud messages from the built-in endpoint").
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuiltInEndpoint {
     /// 1 to 32.

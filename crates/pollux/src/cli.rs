@@ -149,6 +149,8 @@ mod tests {
             "pollux events group list --eventhub-name a",
             "pollux hub consumer-group create --hub-name hub1 -n g",
             "pollux hub dead-letter list -n hub1 --endpoint-name elsewhere --top 5",
+            "pollux hub update --sku s1 --unit 2 -n hub1",
+            "pollux hub show-quota-metrics -n hub1",
             "pollux hub monitor-events -n hub1 -d sim-* --cg g --properties sys app --et 0 --to 5 --mc 3 -o json",
             "pollux hub update --partition-count 8 --consumer-group g --fallback-route false",
             "pollux events authorization-rule create --name p --rights Listen send --eventhub-name a",
@@ -181,6 +183,7 @@ mod tests {
             "pollux events policy keys regenerate --name p",
             "pollux events consumer-group create --name g",
             "pollux hub monitor --timeout soon",
+            "pollux hub update --sku B1",
             "pollux admin export",
             "pollux admin import --from f --overwrite",
         ] {

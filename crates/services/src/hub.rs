@@ -35,6 +35,7 @@ mod report;
 pub(crate) mod routing;
 pub mod telemetry;
 mod test_routes;
+mod throttle;
 mod twin_merge;
 mod twin_rules;
 mod update_device;
@@ -64,6 +65,7 @@ pub use presence::{Presence, Presences};
 pub use query::DeviceRow;
 pub use register_device::RegisterDevice;
 pub use test_routes::{TestMessage, Tested};
+pub use throttle::{Operation, QuotaMetrics};
 
 use crate::blobs::{Blobs, Reach};
 use crate::context::Context;
@@ -81,6 +83,8 @@ pub struct Hub {
     incarnation: String,
     /// Devices that asked for faults.
     faults: Arc<fault_injection::Faults>,
+    /// What was done lately, where a tier bounds it.
+    throttles: throttle::Throttles,
     /// Told of feedback that arrived, of whatever hub.
     feedback: tokio::sync::watch::Sender<u64>,
     /// Of devices' uploads.
@@ -117,6 +121,7 @@ impl Hub {
             connections,
             incarnation,
             faults,
+            throttles: throttle::Throttles::default(),
             feedback,
             files,
             desired_order,

@@ -19,6 +19,7 @@ pub mod issuer;
 pub mod lifecycle;
 pub mod limits;
 pub mod provisioning;
+mod rates;
 pub mod resources;
 pub mod steps;
 pub mod twins;

@@ -11,6 +11,7 @@
 //!   PUT    /admin/resources/hub/{name}/routes/{route}           DELETE
 //!   POST   /admin/resources/hub/{name}/test-routes              which would take this message
 //!   PUT    /admin/resources/hub/{name}/enrichments/{key}        DELETE
+//!   GET    /admin/resources/hub/{name}/quota-metrics            messages of the day, devices, and how many there may be
 //!   GET    /admin/resources/events/{name}/event-hubs            GET, PUT, DELETE …/{hub}
 //!   GET    /admin/resources/events/{name}/event-hubs/{hub}/consumer-groups      PUT, DELETE …/{group}
 //!   GET    /admin/resources/hub/{name}/consumer-groups          of its built-in endpoint; PUT, DELETE …/{group}
@@ -35,6 +36,7 @@ mod fixture;
 mod functions;
 mod groups;
 mod policies;
+mod quota_metrics;
 mod resources;
 mod status;
 mod test_route;
@@ -78,6 +80,7 @@ pub(super) fn router(services: Arc<Services>, about: About) -> Router {
         .merge(consumer_groups::routes())
         .merge(policies::routes())
         .merge(functions::routes())
+        .merge(quota_metrics::routes())
         .merge(dead_letters::routes())
         .merge(groups::routes())
         .with_state(admin)

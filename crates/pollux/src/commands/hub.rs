@@ -13,6 +13,7 @@ mod module_identity;
 mod module_twin;
 mod monitor;
 mod query;
+mod quota_metrics;
 mod route;
 
 use anyhow::{Context as _, Result};
@@ -94,6 +95,8 @@ pub(crate) enum Command {
     /// Events that an endpoint elsewhere refused
     #[command(subcommand)]
     DeadLetter(endpoint::DeadLetters<Target>),
+    /// Show how many messages and devices a hub has, and how many it may have
+    ShowQuotaMetrics(quota_metrics::ShowQuotaMetrics),
     /// Show what devices send, as it comes to the built-in endpoint
     Monitor(monitor::Monitor),
     /// Shared access policies
@@ -106,7 +109,9 @@ pub(crate) enum Command {
 #[command(after_help = "\
 Examples:
   pollux hub update --partition-count 8 --retention-hours 72 --consumer-group dashboards
-  pollux hub update --fallback-route false           messages that no route takes are dropped")]
+  pollux hub update --fallback-route false           messages that no route takes are dropped
+  pollux hub update --sku S1 --unit 2                as slow as two units of S1: 200 identity operations a minute, …
+  pollux hub update --sku none                       as fast as it can, which is the default")]
 pub(crate) struct Update {
     /// Partitions of the built-in endpoint: 1 to 32; may only grow
     #[arg(long)]
@@ -138,6 +143,12 @@ pub(crate) struct Update {
     /// How often feedback may be abandoned: 1 to 100
     #[arg(long, visible_alias = "fdd")]
     feedback_max_delivery_count: Option<u32>,
+    /// Hold it to the throttles and the daily quota of one of Azure's tiers; none: to nothing
+    #[arg(long, value_parser = ["F1", "S1", "S2", "S3", "none"], ignore_case = true)]
+    sku: Option<String>,
+    /// How many units of the tier [default: what it has, or 1]
+    #[arg(long, visible_alias = "capacity")]
+    unit: Option<u32>,
     #[command(flatten)]
     target: Target,
 }
@@ -216,6 +227,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Endpoint(command) => endpoint::run(session, command).await,
         Command::ConsumerGroup(command) => consumer_group::run(session, command).await,
         Command::DeadLetter(command) => endpoint::run_dead_letters(session, command).await,
+        Command::ShowQuotaMetrics(args) => quota_metrics::run(session, args).await,
         Command::Monitor(args) => monitor::run(session, args).await,
         Command::Policy(command) => policies::run(session, command).await,
     }
@@ -253,6 +265,9 @@ async fn update(session: &Session, args: Update) -> Result<()> {
         }
     }
     body["cloudToDevice"] = cloud_to_device;
+    if args.sku.is_some() || args.unit.is_some() {
+        body["sku"] = json!({ "name": args.sku, "capacity": args.unit });
+    }
     let name = route::hub(session, &args.target)?;
     let changed = session.admin()?.patch(&resources::path(KIND, name)).json(body).send().await;
     resources::shown(session, changed.with_context(|| format!("cannot change the hub '{name}'"))?, false)

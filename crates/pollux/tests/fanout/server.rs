@@ -1,4 +1,5 @@
 //! `pollux serve` as a process of its own: a hub whose telemetry goes to an event hub with a consumer group for each reader.
+//! It can be killed, and started again on what it left.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -6,12 +7,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use pollux_client::hub_device::HubOptions;
+use pollux_client::device::ConnectError;
+use pollux_client::hub_device::{HubEvent, HubOptions};
 use pollux_client::rest::RestOptions;
 use pollux_client::{ConnectionString, Credential, Endpoint, EventHubs, HubDevice, Rest, tls};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::mpsc;
 
 /// The event hub.
 pub(crate) const HUB: &str = "telemetry";
@@ -26,7 +29,7 @@ pub(crate) struct Server {
     ready: Value,
     tls: Arc<rustls::ClientConfig>,
     // After the child: the server must be gone before its folder is.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Server {
@@ -55,17 +58,29 @@ impl Server {
             routes = [{{ name = "telemetry", source = "DeviceMessages", endpoint = "telemetry" }}]
             "#
         );
-        let path = folder.path().join("config.toml");
-        fs::write(&path, config).unwrap();
+        fs::write(folder.path().join("config.toml"), config).unwrap();
+        let (child, ready) = Self::spawn(&folder);
+        let ca = fs::read_to_string(ready["ca"].as_str().unwrap()).unwrap();
+        Self { child, tls: tls::client_config(&ca).unwrap(), ready, folder }
+    }
+
+    /// Kills it, as a crash would, and starts it again; it serves at other ports.
+    pub(crate) fn restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        (self.child, self.ready) = Self::spawn(&self.folder);
+    }
+
+    /// Starts it in the folder of its configuration; ready when this returns.
+    fn spawn(folder: &TempDir) -> (Child, Value) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pollux"));
-        command.env_clear().current_dir(folder.path()).args(["serve", "--json", "--config"]).arg(path);
+        command.env_clear().current_dir(folder.path()).args(["serve", "--json"]);
+        command.arg("--config").arg(folder.path().join("config.toml"));
         command.arg("--data-dir").arg(folder.path().join("data"));
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready: Value = serde_json::from_str(&line).unwrap();
-        let ca = fs::read_to_string(ready["ca"].as_str().unwrap()).unwrap();
-        Self { child, tls: tls::client_config(&ca).unwrap(), ready, _folder: folder }
+        (child, serde_json::from_str(&line).unwrap())
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -80,7 +95,8 @@ impl Server {
         self.ready[kind][0]["connectionString"].as_str().unwrap().parse().unwrap()
     }
 
-    fn endpoint(&self, kind: &str) -> Endpoint {
+    /// Where devices connect, or applications that read events.
+    pub(crate) fn endpoint(&self, kind: &str) -> Endpoint {
         let port = u16::try_from(self.ready["ports"][kind][0].as_u64().unwrap()).unwrap();
         let address = Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
         Endpoint { host: "localhost".to_owned(), port, address, tls: Arc::clone(&self.tls) }
@@ -115,11 +131,11 @@ impl Server {
     pub(crate) async fn connect_device(
         &self,
         index: usize,
-    ) -> Result<HubDevice, pollux_client::device::ConnectError> {
+    ) -> Result<(HubDevice, mpsc::Receiver<HubEvent>), ConnectError> {
         let host = self.ready["hub"][0]["hostName"].as_str().unwrap();
         let options = HubOptions::new(host, &device_id(index), Credential::Key(KEY.to_vec()));
         let options = HubOptions { clean_session: true, keep_alive: KEEP_ALIVE, ..options };
-        HubDevice::connect(&self.endpoint("mqtt"), options).await.map(|(device, _)| device)
+        HubDevice::connect(&self.endpoint("mqtt"), options).await
     }
 }
 
@@ -131,7 +147,7 @@ impl Drop for Server {
     }
 }
 
-fn device_id(index: usize) -> String {
+pub(crate) fn device_id(index: usize) -> String {
     format!("device-{index:05}")
 }
 

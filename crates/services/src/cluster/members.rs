@@ -33,6 +33,12 @@ impl Cluster {
         shared.node == node || shared.leases.members.borrow().contains(node)
     }
 
+    /// How many nodes live, this one among them.
+    pub(crate) fn live_nodes(&self) -> u64 {
+        let members = self.shared.as_ref().map_or(1, |shared| shared.leases.members.borrow().len());
+        members.max(1) as u64
+    }
+
     /// The live nodes; changes as they come and go. Empty where there are no others.
     pub(crate) fn members(&self) -> watch::Receiver<Arc<BTreeSet<String>>> {
         match &self.shared {

@@ -12,7 +12,7 @@ use pollux_model::sas::SasToken;
 use pollux_model::{DeviceAddress, Error, ErrorCode, Result, Timestamp};
 use pollux_x509::{Certificate, Chain};
 
-use super::{Connection, DeviceLink, Entering, Hub};
+use super::{Connection, DeviceLink, Entering, Hub, Operation};
 use crate::caller::{Caller, DeviceProof, Identity};
 
 impl Hub {
@@ -147,6 +147,7 @@ impl Hub {
         let Identity::Device { generation_id, .. } = &caller.identity else {
             return Err(Error::internal());
         };
+        self.throttle(hub, Operation::Connection, 1)?;
         let (device, generation) = (id.clone(), generation_id.clone());
         let entering = Entering { hub: hub.name.clone(), device, generation };
         let connection = self.connections.enter(entering, link, self.context.clock.now()).await?;

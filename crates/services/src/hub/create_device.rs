@@ -8,9 +8,9 @@ use pollux_model::{DeviceId, Error, ErrorCode, Etag, Key, KeyPair, Result};
 use pollux_store::{Batch, CommitError, Expect, Mismatch, Write};
 use serde_json::Map;
 
-use super::Hub;
 use super::edge_device::{Scopes, own_scope};
 use super::hub_event::{Lifecycle, lifecycle};
+use super::{Hub, Operation};
 use crate::caller::{Caller, Right};
 
 /// A device identity as a client writes it.
@@ -55,6 +55,7 @@ impl Hub {
     /// Creates a device. [`ErrorCode::DeviceExists`] when one of that id is there.
     pub async fn create_device(&self, caller: &Caller, hub: &Resource, input: DeviceInput) -> Result<Device> {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::RegistryWrite))?;
+        self.throttle(hub, Operation::Identity, 1)?;
         let id = DeviceId::parse(&input.id)?;
         let authentication = self.authentication(input.authentication, None)?;
         let mut device = self.new_device(id, authentication, input.iot_edge);

@@ -6,7 +6,7 @@ use pollux_model::{DeviceAddress, Error, ErrorCode, Result};
 use pollux_store::{CommitError, Mismatch};
 
 use super::create_device::AuthenticationInput;
-use super::{Hub, no_device};
+use super::{Hub, Operation, no_device};
 use crate::caller::{Caller, Right};
 
 /// Characters of `managedBy`. Ours: Azure names none.
@@ -48,6 +48,7 @@ impl Hub {
     /// before it is made.
     pub async fn create_module(&self, caller: &Caller, hub: &Resource, input: ModuleInput) -> Result<Device> {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::RegistryWrite))?;
+        self.throttle(hub, Operation::Identity, 1)?;
         let address = input.address()?;
         let managed_by = input.checked_managed_by()?;
         let authentication = self.authentication(input.authentication, None)?;

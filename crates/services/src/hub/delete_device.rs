@@ -6,9 +6,9 @@ use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
 use pollux_model::{DeviceAddress, DeviceId, Etag, Result};
 use pollux_store::{Batch, CommitError, Expect, Write};
 
-use super::Hub;
 use super::hub_event::{Lifecycle, lifecycle};
 use super::update_device::expected;
+use super::{Hub, Operation};
 use crate::caller::{Caller, Right};
 
 impl Hub {
@@ -21,6 +21,7 @@ impl Hub {
         if_match: Option<Etag>,
     ) -> Result<()> {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::RegistryWrite))?;
+        self.throttle(hub, Operation::Identity, 1)?;
         self.delete_identity(hub, &DeviceId::parse(id)?.into(), if_match).await
     }
 

@@ -3,7 +3,7 @@
 use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
 use pollux_model::{DeviceAddress, Etag, Result};
 
-use super::Hub;
+use super::{Hub, Operation};
 use crate::caller::{Caller, Right};
 
 impl Hub {
@@ -16,6 +16,7 @@ impl Hub {
         if_match: Option<Etag>,
     ) -> Result<()> {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::RegistryWrite))?;
+        self.throttle(hub, Operation::Identity, 1)?;
         self.delete_identity(hub, &DeviceAddress::of(device, Some(id))?, if_match).await
     }
 }

@@ -7,13 +7,14 @@ use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
 use pollux_model::{DeviceAddress, Result};
 use serde_json::{Map, Value, json};
 
-use super::{Hub, Presence, place};
+use super::{Hub, Operation, Presence, place};
 use crate::caller::{Caller, Right};
 
 impl Hub {
     /// A device's or module's twin for the service side.
     pub async fn twin(&self, caller: &Caller, hub: &Resource, id: &DeviceAddress) -> Result<Value> {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
+        self.throttle(hub, Operation::TwinRead, 1)?;
         let device = self.addressed(hub, id).await?;
         Ok(twin_document(&device, self.presence(hub, &device).await?))
     }
@@ -21,6 +22,7 @@ impl Hub {
     /// A device's or module's own view of its twin.
     pub async fn own_twin(&self, caller: &Caller, hub: &Resource, id: &DeviceAddress) -> Result<Value> {
         caller.require_device(&hub.name, id)?;
+        self.throttle(hub, Operation::TwinRead, 1)?;
         Ok(properties_for_device(&self.addressed(hub, id).await?))
     }
 }

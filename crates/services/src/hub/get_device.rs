@@ -5,7 +5,7 @@ use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
 use pollux_model::{DeviceId, Result};
 use pollux_store::Page;
 
-use super::Hub;
+use super::{Hub, Operation};
 use crate::caller::{Caller, Right};
 
 pub(super) const READ: Right = Right::Policy(PolicyRight::RegistryRead);
@@ -25,6 +25,7 @@ impl Hub {
     /// One device.
     pub async fn device(&self, caller: &Caller, hub: &Resource, id: &str) -> Result<Device> {
         caller.require(ResourceKind::Hub, &hub.name, READ)?;
+        self.throttle(hub, Operation::Identity, 1)?;
         self.existing(hub, &DeviceId::parse(id)?).await
     }
 
@@ -37,6 +38,7 @@ impl Hub {
         limit: usize,
     ) -> Result<Page<Device>> {
         caller.require(ResourceKind::Hub, &hub.name, READ)?;
+        self.throttle(hub, Operation::Identity, 1)?;
         Ok(self.context.store.devices(&hub.name, after, limit).await?)
     }
 

@@ -81,6 +81,9 @@ impl Hub {
     ) -> Result<MethodAnswer> {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
         let (call, response, connect) = self.checked_call(input)?;
+        let payload = call.payload.to_string().len();
+        self.throttle_method(hub, payload)?;
+        self.bill(hub, [payload])?;
         self.addressed(hub, id).await?;
         let patience = Instant::now() + connect;
         loop {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::create_device::next_service_etag;
 use super::hub_event::twin_changed;
 use super::twin_merge::{difference, merge, merge_plain};
-use super::{DeviceCommand, Hub, twin_rules};
+use super::{DeviceCommand, Hub, Operation, twin_rules};
 use crate::caller::{Caller, Right};
 
 /// What the service side writes. In a patch `None` leaves a part alone; in a replacement it empties it.
@@ -86,6 +86,7 @@ impl Hub {
     ) -> Result<Device> {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
         check(&input)?;
+        self.throttle(hub, Operation::TwinUpdate, 1)?;
         let _order = self.in_order(id).await;
         loop {
             let before = self.addressed(hub, id).await?;

@@ -12,7 +12,7 @@ use pollux_store::modules::after_module;
 use pollux_store::scheduled_jobs::after_device_job;
 use serde_json::Value;
 
-use super::{Hub, twin_document};
+use super::{Hub, Operation, twin_document};
 use crate::caller::{Caller, Right};
 
 /// Devices read from the store at once.
@@ -120,6 +120,7 @@ impl Hub {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
         let query = pollux_query::devices::parse(text)
             .map_err(|error| Error::new(ErrorCode::QueryInvalid, error.to_string()))?;
+        self.throttle(hub, Operation::Query, 1)?;
         let position = Position::read(after, query.collection())?;
         let room = position.room(&query, limit);
         if room == 0 {

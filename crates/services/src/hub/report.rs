@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::hub_event::twin_reported;
 use super::twin_merge::merge;
-use super::{Hub, twin_rules};
+use super::{Hub, Operation, twin_rules};
 use crate::caller::Caller;
 
 impl Hub {
@@ -21,6 +21,7 @@ impl Hub {
     ) -> Result<u64> {
         caller.require_device(&hub.name, id)?;
         twin_rules::check("properties.reported", &patch)?;
+        self.throttle(hub, Operation::TwinUpdate, 1)?;
         // Most reports move no configuration: only one that does waits for its turn.
         let mut order = None;
         loop {

@@ -63,6 +63,9 @@ impl Hub {
         if let Some(refused) = self.refusing(hub, id) {
             return Taken { durable: 0, refused: Some(refused) };
         }
+        if let Err(refused) = self.admit(caller, hub, id, &messages).await {
+            return Taken { durable: 0, refused: Some(refused) };
+        }
         let (count, fault) = (messages.len(), messages.iter().find_map(Fault::of));
         let (loads, refused) = match self.routed(caller, hub, id, messages).await {
             Ok(routed) => routed,
@@ -88,6 +91,19 @@ impl Hub {
             self.inject(hub, id, fault);
         }
         taken
+    }
+
+    /// Counts the messages where the hub's tier bounds them; they may have to wait for their turn.
+    async fn admit(
+        &self,
+        caller: &Caller,
+        hub: &Resource,
+        id: &DeviceAddress,
+        messages: &[Telemetry],
+    ) -> Result<()> {
+        caller.require_device(&hub.name, id)?;
+        self.shape(hub, messages.len()).await?;
+        self.bill(hub, messages.iter().map(|message| message.body.len()))
     }
 
     /// The records of each destination, and the first message that is refused with its place.

@@ -8,7 +8,7 @@ use pollux_model::{DeviceAddress, DeviceId, Error, ErrorCode, Etag, Result};
 use pollux_store::{Batch, CommitError, Expect, Write};
 
 use super::create_device::checked_reason;
-use super::{DeviceInput, Hub};
+use super::{DeviceInput, Hub, Operation};
 use crate::caller::{Caller, Right};
 
 impl Hub {
@@ -21,6 +21,7 @@ impl Hub {
         if_match: Option<Etag>,
     ) -> Result<Device> {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::RegistryWrite))?;
+        self.throttle(hub, Operation::Identity, 1)?;
         let id = DeviceId::parse(&input.id)?;
         let reason = checked_reason(input.status_reason)?;
         let before = self.existing(hub, &id).await?;

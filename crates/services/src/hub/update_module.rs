@@ -4,7 +4,7 @@ use pollux_model::device::{Device, Identity};
 use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
 use pollux_model::{Etag, Result};
 
-use super::{Hub, ModuleInput};
+use super::{Hub, ModuleInput, Operation};
 use crate::caller::{Caller, Right};
 
 impl Hub {
@@ -17,6 +17,7 @@ impl Hub {
         if_match: Option<Etag>,
     ) -> Result<Device> {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::RegistryWrite))?;
+        self.throttle(hub, Operation::Identity, 1)?;
         let (id, managed_by) = (input.address()?, input.checked_managed_by()?);
         let change = |identity: &mut Identity| {
             identity.authentication =

@@ -14,11 +14,10 @@ use pollux_model::{Error, ErrorCode, RegistrationId, ResourceName, Result, Times
 
 use super::Provisioning;
 use crate::caller::{Caller, Right};
+use crate::rates::{Buckets, Rate};
 
 /// How long a count is used again.
 const FRESH: Duration = Duration::from_secs(10);
-/// Devices whose polls are counted; beyond that counting starts over.
-const POLLERS: usize = 100_000;
 
 /// What a provisioning service holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,7 +40,7 @@ pub struct Stats {
 #[derive(Debug, Default)]
 pub(super) struct Counted {
     rows: HashMap<(ResourceName, Rows), (Timestamp, u64)>,
-    polls: HashMap<(ResourceName, RegistrationId), (Timestamp, u32)>,
+    polls: Buckets<(ResourceName, RegistrationId)>,
 }
 
 /// What is counted in the store.
@@ -106,17 +105,10 @@ impl Provisioning {
         if !limits.provisioning_quotas {
             return Ok(());
         }
-        let (now, window) = (self.context.clock.now(), Duration::from_secs(limits.registration_poll_seconds));
-        let mut counted = self.counted.lock();
-        if counted.polls.len() >= POLLERS {
-            counted.polls.clear();
-        }
-        let polls = counted.polls.entry((dps.clone(), id.clone())).or_insert((now, 0));
-        if now.since(polls.0) >= window {
-            *polls = (now, 0);
-        }
-        polls.1 += 1;
-        if polls.1 <= limits.registration_polls {
+        let window = Duration::from_secs(limits.registration_poll_seconds);
+        let rate = Rate::of(limits.registration_polls, window);
+        let key = (dps.clone(), id.clone());
+        if self.counted.lock().polls.try_take(key, rate, 1.0, self.context.clock.now()).is_ok() {
             return Ok(());
         }
         let most = limits.registration_polls;

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use pollux_model::resource::{
     BuiltInEndpoint, CloudToDevice, Consistency, Dps, EndpointTarget, Enrichment, EventHub, EventRoute,
     Events, Feedback, FileUpload, Functions, Hub, LinkedHub, Policy, PolicyRight, Properties, Resource,
-    ResourceKind, Route, RoutingEndpoint, Setting, TwinHistory, Twins,
+    ResourceKind, Route, RoutingEndpoint, Setting, Sku, TwinHistory, Twins,
 };
 use pollux_model::{Error, Etag, Key, KeyPair, Random, ResourceName, Result};
 
 use super::Resources;
 use super::declared::{
     Declared, DeclaredBuiltIn, DeclaredCloudToDevice, DeclaredEndpoint, DeclaredEnrichment, DeclaredEventHub,
-    DeclaredEventRoute, DeclaredFeedback, DeclaredLink, DeclaredPolicy, DeclaredRoute,
+    DeclaredEventRoute, DeclaredFeedback, DeclaredLink, DeclaredPolicy, DeclaredRoute, DeclaredSku,
 };
 use super::{defaults, file_upload};
 
@@ -45,6 +45,7 @@ impl Resources {
                 certificates: Vec::new(),
                 cloud_to_device: CloudToDevice::default(),
                 file_upload: FileUpload::default(),
+                sku: None,
             }),
             ResourceKind::Events => Properties::Events(Events {
                 policies: defaults::policies(kind, random),
@@ -104,6 +105,9 @@ impl Resources {
                 merge_built_in(&mut hub.events, &said.events);
                 hub.fallback_route = said.fallback_route.unwrap_or(hub.fallback_route);
                 merge_cloud_to_device(&mut hub.cloud_to_device, &said.cloud_to_device);
+                if let Some(said) = &said.sku {
+                    merge_sku(&mut hub.sku, said)?;
+                }
                 hub.cloud_to_device.check()?;
                 file_upload::merge(&mut hub.file_upload, &said.file_upload)
             }
@@ -208,6 +212,22 @@ pub(super) fn merge_feedback(feedback: &mut Feedback, said: &DeclaredFeedback) {
         said.lock_duration_as_iso8601.unwrap_or(feedback.lock_duration_as_iso8601);
     feedback.ttl_as_iso8601 = said.ttl_as_iso8601.unwrap_or(feedback.ttl_as_iso8601);
     feedback.max_delivery_count = said.max_delivery_count.unwrap_or(feedback.max_delivery_count);
+}
+
+fn merge_sku(present: &mut Option<Sku>, said: &DeclaredSku) -> Result<()> {
+    let name = match said.name.as_deref() {
+        Some(name) if name.eq_ignore_ascii_case("none") => {
+            *present = None;
+            return Ok(());
+        }
+        Some(name) => name.parse()?,
+        None => present.ok_or_else(|| Error::invalid("sku.name is missing: F1, S1, S2 or S3"))?.name,
+    };
+    let kept = present.filter(|sku| sku.name == name).map_or(1, |sku| sku.capacity);
+    let sku = Sku { name, capacity: said.capacity.unwrap_or(kept) };
+    sku.check()?;
+    *present = Some(sku);
+    Ok(())
 }
 
 fn merge_groups(present: &mut Vec<String>, said: &[String]) {

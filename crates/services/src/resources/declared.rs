@@ -103,6 +103,18 @@ pub struct DeclaredHub {
     /// How its devices upload files.
     #[serde(alias = "fileUpload")]
     pub file_upload: DeclaredFileUpload,
+    /// Which of Azure's tiers it is held to; none when left out.
+    pub sku: Option<DeclaredSku>,
+}
+
+/// A tier and its units; see [`Sku`](pollux_model::resource::Sku).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeclaredSku {
+    /// F1, S1, S2 or S3; `none`: it is held to nothing.
+    pub name: Option<String>,
+    /// How many units; what it was, or 1, when left out.
+    pub capacity: Option<u32>,
 }
 
 /// How a hub treats messages to devices; see [`CloudToDevice`](pollux_model::resource::CloudToDevice) for ranges and

@@ -1,13 +1,11 @@
 //! How much an instance may be asked a second ("Azure Digital Twins service limits", "Rate limits").
 //!
-//! Off by default; `limits.twin_rates` turns it on, to see how clients take being told to wait. Counted by whole seconds of the
-//! clock, in memory, by each node for itself: a deployment of several lets through as much on each of them. A request that
-//! is refused does not count. What a query costs is known when it was answered, so the query that passes the units of its
-//! second is the last one that is answered in it.
+//! Off by default; `limits.twin_rates` turns it on, to see how clients take being told to wait. Counted by each node for itself
+//! ([`crate::rates`]): a deployment of several lets through as much on each of them. A request that is refused does not count. What
+//! a query costs is known when it was answered, so the query that empties the bucket of units is the last one until it has some again.
 
-use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use pollux_model::ids::shown;
@@ -15,12 +13,13 @@ use pollux_model::resource::Resource;
 use pollux_model::{Error, ErrorCode, ResourceName, Result};
 
 use super::Twins;
+use crate::rates::{Buckets, Rate};
 use crate::{Caller, Right};
 
-/// Instances and twins that are counted; beyond that, counting starts over.
-const COUNTED: usize = 100_000;
-/// Parts of a unit: charges are fractions.
-const MILLI: f64 = 1000.0;
+/// The limits are of a second.
+const SECOND: Duration = Duration::from_secs(1);
+/// Query units that must be left for a query: its own charge is not known yet.
+const SOME: f64 = 0.001;
 
 /// What a request is counted as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,20 +36,17 @@ pub(super) enum Kind {
     Jobs,
 }
 
-/// What was asked in this second.
+/// What was asked lately.
 #[derive(Debug, Default)]
 pub(super) struct Rates(Mutex<Counted>);
 
 #[derive(Debug, Default)]
 struct Counted {
-    requests: HashMap<(ResourceName, Kind), Second>,
-    changes: HashMap<(ResourceName, String), Second>,
-    /// In thousandths of a query unit.
-    units: HashMap<ResourceName, Second>,
+    requests: Buckets<(ResourceName, Kind)>,
+    changes: Buckets<(ResourceName, String)>,
+    /// In query units.
+    units: Buckets<ResourceName>,
 }
-
-/// A second, and how much there was in it.
-type Second = (i64, u64);
 
 impl Twins {
     /// The instance, if it exists, the caller has the right on it, and there may be one more request of this kind now that
@@ -70,7 +66,7 @@ impl Twins {
         if !limits.twin_rates {
             return Ok(resource);
         }
-        let second = self.context.clock.now().as_micros().div_euclid(1_000_000);
+        let now = self.context.clock.now();
         let (most, noun) = match kind {
             Kind::Models => (limits.model_requests, "requests about models"),
             Kind::Read => (limits.twin_reads, "reads of twins"),
@@ -81,23 +77,25 @@ impl Twins {
             Kind::Jobs => (limits.job_requests, "requests about jobs"),
         };
         let mut counted = self.rates.0.lock();
-        let units =
-            counted.units.get(instance).filter(|(at, _)| *at == second).map_or(0, |(_, units)| *units);
-        if kind == Kind::Query && units >= u64::from(limits.query_units) * 1000 {
+        let units = Rate::of(limits.query_units, SECOND);
+        if kind == Kind::Query && !counted.units.wait(instance, units, SOME, now).is_zero() {
             return Err(throttled(limits.query_units, "query units"));
         }
-        if !fits(&counted.requests, &(instance.clone(), kind), second, most) {
+        let (rate, key) = (Rate::of(most, SECOND), (instance.clone(), kind));
+        if !counted.requests.wait(&key, rate, 1.0, now).is_zero() {
             return Err(throttled(most, noun));
         }
         let keys = changed.iter().map(|twin| (instance.clone(), (*twin).to_owned()));
         let keys: Vec<(ResourceName, String)> = keys.collect();
-        let most = limits.changes_of_a_twin;
-        if let Some((_, twin)) = keys.iter().find(|key| !fits(&counted.changes, key, second, most)) {
+        let (most, of_twin) = (limits.changes_of_a_twin, Rate::of(limits.changes_of_a_twin, SECOND));
+        if let Some((_, twin)) =
+            keys.iter().find(|key| !counted.changes.wait(key, of_twin, 1.0, now).is_zero())
+        {
             return Err(throttled(most, &format!("changes of '{}' and its relationships", shown(twin))));
         }
-        count(&mut counted.requests, (instance.clone(), kind), second, 1);
+        counted.requests.take(key, rate, 1.0, now);
         for key in keys {
-            count(&mut counted.changes, key, second, 1);
+            counted.changes.take(key, of_twin, 1.0, now);
         }
         Ok(resource)
     }
@@ -107,31 +105,9 @@ impl Twins {
         if !self.context.limits.twin_rates {
             return;
         }
-        let second = self.context.clock.now().as_micros().div_euclid(1_000_000);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a charge is small and positive"
-        )]
-        let units = (charge * MILLI) as u64;
-        count(&mut self.rates.0.lock().units, instance.clone(), second, units);
+        let rate = Rate::of(self.context.limits.query_units, SECOND);
+        self.rates.0.lock().units.take(instance.clone(), rate, charge, self.context.clock.now());
     }
-}
-
-fn fits<K: Eq + Hash>(counted: &HashMap<K, Second>, key: &K, second: i64, most: u32) -> bool {
-    let there = counted.get(key).filter(|(at, _)| *at == second).map_or(0, |(_, there)| *there);
-    there < u64::from(most)
-}
-
-fn count<K: Eq + Hash>(counted: &mut HashMap<K, Second>, key: K, second: i64, more: u64) {
-    if counted.len() >= COUNTED {
-        counted.clear();
-    }
-    let there = counted.entry(key).or_insert((second, 0));
-    if there.0 != second {
-        *there = (second, 0);
-    }
-    there.1 = there.1.saturating_add(more);
 }
 
 fn throttled(most: u32, noun: &str) -> Error {

@@ -124,6 +124,7 @@ pub fn resources(suffix: &str) -> Vec<Resource> {
         certificates: Vec::new(),
         cloud_to_device: CloudToDevice::default(),
         file_upload: FileUpload::default(),
+        sku: None,
     };
     let events = Events {
         policies: vec![policy("RootManageSharedAccessKey", &[PolicyRight::Manage])],

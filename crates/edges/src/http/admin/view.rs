@@ -74,6 +74,7 @@ fn own(name: &str, properties: &Properties) -> Value {
                 "fallbackRoute": hub.fallback_route,
                 "cloudToDevice": hub.cloud_to_device,
                 "fileUpload": file_upload(&hub.file_upload),
+                "sku": hub.sku,
             })
         }
         Properties::Events(events) => json!({

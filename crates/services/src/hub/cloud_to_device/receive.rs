@@ -10,6 +10,7 @@ use pollux_store::{Batch, Expect, Write};
 
 use super::{ATTEMPTS, Hub, Received, contended, moved, options, settle};
 use crate::caller::Caller;
+use crate::hub::Operation;
 
 /// Messages taken back at once.
 const TAKEN_BACK: usize = 16;
@@ -32,6 +33,9 @@ impl Hub {
         most: usize,
     ) -> Result<Received> {
         caller.require_device(&hub.name, &id.clone().into())?;
+        if by == LockedBy::Request {
+            self.throttle(hub, Operation::MessageReceive, 1)?;
+        }
         let queue = MessageQueue::Device(id.clone());
         let patience = Duration::from_secs(self.context.limits.cloud_message_lock_seconds);
         let token = || Etag::new(&self.context.random.uuid().to_string());

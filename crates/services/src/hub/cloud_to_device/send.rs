@@ -7,7 +7,7 @@ use pollux_store::{Batch, CommitError, Mismatch, Write};
 
 use super::{CloudMessage, Hub, LONGEST_LIFE, options};
 use crate::caller::{Caller, Right};
-use crate::hub::{DeviceCommand, no_device};
+use crate::hub::{DeviceCommand, Operation, no_device};
 
 /// Characters of `message-id` (Azure article "Create and read IoT Hub messages").
 const MESSAGE_ID: usize = 128;
@@ -28,7 +28,9 @@ impl Hub {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
         let id = DeviceId::parse(id)?;
         self.check(&message)?;
+        self.throttle(hub, Operation::MessageSend, 1)?;
         let device = self.existing(hub, &id).await?;
+        self.bill(hub, [message.body.len()])?;
         let message = self.queued(hub, &id, device.identity.generation_id, message);
         let mut swept = false;
         loop {

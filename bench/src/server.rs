@@ -22,14 +22,14 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// A running server. It ends, and its files go, when this is dropped.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     child: Child,
     folder: TempDir,
 }
 
 impl Server {
     /// Starts a command whose output goes to a file in the folder, which is this server's from now on.
-    pub(super) fn start(mut command: Command, folder: TempDir) -> Result<Self> {
+    pub(crate) fn start(mut command: Command, folder: TempDir) -> Result<Self> {
         let log = File::create(folder.path().join("output"))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let program = command.get_program().to_owned();
@@ -37,12 +37,12 @@ impl Server {
         Ok(Self { child, folder })
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Waits until there is an answer; says what the server said where none comes.
-    pub(super) async fn until<T>(&mut self, ask: impl AsyncFn() -> Result<T>) -> Result<T> {
+    pub(crate) async fn until<T>(&mut self, ask: impl AsyncFn() -> Result<T>) -> Result<T> {
         let deadline = Instant::now() + START;
         loop {
             let error = match ask().await {
@@ -75,12 +75,12 @@ impl Drop for Server {
 }
 
 /// A program, if it is installed.
-pub(super) fn program(name: &str) -> Option<PathBuf> {
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
     FOLDERS.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file())
 }
 
 /// Ports of loopback that are free now, all different.
-pub(super) fn free_ports<const N: usize>() -> Result<[u16; N]> {
+pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
     let mut held = Vec::new();
     let mut ports = [0; N];
     for port in &mut ports {
@@ -92,12 +92,12 @@ pub(super) fn free_ports<const N: usize>() -> Result<[u16; N]> {
 }
 
 /// An address on loopback.
-pub(super) fn local(port: u16) -> SocketAddr {
+pub(crate) fn local(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
 /// Whether someone listens.
-pub(super) async fn listens(port: u16) -> Result<()> {
+pub(crate) async fn listens(port: u16) -> Result<()> {
     TcpStream::connect(local(port)).await.map(drop).context("nobody listens")
 }
 
