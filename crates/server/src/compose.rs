@@ -163,6 +163,11 @@ impl Backends {
         }))
     }
 
+    /// Whether there can be no other node.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.bus.is_none()
+    }
+
     fn cluster(&self) -> Cluster {
         let Some(bus) = &self.bus else { return Cluster::solo() };
         Cluster::shared(self.node.clone(), Arc::clone(bus), Arc::clone(&self.store))

@@ -43,8 +43,10 @@ pub struct Config {
     pub limits: Limits,
     /// Who is trusted.
     pub identity: Identity,
-    /// What import jobs of digital twins may reach.
+    /// What import and export jobs may reach.
     pub jobs: JobSettings,
+    /// Where hubs keep files that have no storage account.
+    pub files: Files,
     /// Resources to make if they are absent, and to change if they differ. Nothing is deleted.
     pub resources: Resources,
     /// What is logged.
@@ -124,6 +126,14 @@ pub struct Events {
     pub credentials: Option<PathBuf>,
     /// PEM file of CAs that NATS may be certified by; makes TLS a must.
     pub ca: Option<PathBuf>,
+}
+
+/// Where hubs keep files that have no storage account.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Files {
+    /// A folder that all nodes share. Without: `files` in the data folder where there is one node, else none.
+    pub folder: Option<PathBuf>,
 }
 
 /// Who is trusted.

@@ -161,6 +161,7 @@ pub async fn start(config: Config) -> Result<Running, ServeError> {
         domain: config.server.domain.clone(),
         issuers: config.identity.issuers.clone(),
         jobs: config.jobs.clone(),
+        files: config.files.folder.clone().or_else(|| backends.is_alone().then(|| data.file("files"))),
     };
     let services = Services::with(context, settings);
     let declared = config.declared();

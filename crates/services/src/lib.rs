@@ -4,6 +4,7 @@
 //! and no backend: edges translate on the way in and out, stores keep what was decided.
 
 pub mod authority;
+pub mod blobs;
 pub mod caller;
 pub mod cluster;
 mod consume;

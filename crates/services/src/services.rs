@@ -1,6 +1,7 @@
 //! All services, made once and shared by the edges.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::authority::Authority;
+use crate::blobs::Blobs;
 use crate::cluster::{self, Follower};
 use crate::context::Context;
 use crate::events::Events;
@@ -30,13 +32,20 @@ pub struct Settings {
     pub domain: String,
     /// OpenID Connect issuers trusted beside the built-in one.
     pub issuers: Vec<ExternalIssuer>,
-    /// What jobs of digital twins may reach.
+    /// What jobs may reach.
     pub jobs: JobSettings,
+    /// A folder for files of hubs, the same on each node; `None`: there is none.
+    pub files: Option<PathBuf>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { domain: "localhost".to_owned(), issuers: Vec::new(), jobs: JobSettings::default() }
+        Self {
+            domain: "localhost".to_owned(),
+            issuers: Vec::new(),
+            jobs: JobSettings::default(),
+            files: None,
+        }
     }
 }
 
@@ -85,7 +94,8 @@ impl Services {
         let resources = Arc::new(Resources::new(Arc::clone(&context), &settings.domain));
         let issuer = Arc::new(Issuer::new(Arc::clone(&context), settings.issuers));
         let authority = Arc::new(Authority::new(Arc::clone(&context), Arc::clone(&issuer)));
-        let twins = Arc::new(Twins::with(Arc::clone(&context), settings.jobs));
+        let blobs = Arc::new(Blobs::new(Arc::clone(&context), settings.jobs, settings.files));
+        let twins = Arc::new(Twins::with(Arc::clone(&context), Arc::clone(&blobs)));
         let events = Events::new(Arc::clone(&context), Arc::clone(&issuer));
         let hub = Hub::new(Arc::clone(&context));
         let forwarding = Forwarding::new(Arc::clone(&context));

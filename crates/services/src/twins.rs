@@ -27,6 +27,7 @@ use std::sync::Arc;
 use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{ResourceName, Result};
 
+use crate::blobs::Blobs;
 use crate::destination::PerResource;
 use crate::{Caller, Context, Right};
 
@@ -108,14 +109,15 @@ impl Twins {
     /// Makes the service. Reads nothing yet.
     #[must_use]
     pub fn new(context: Arc<Context>) -> Self {
-        Self::with(context, JobSettings::default())
+        let blobs = Arc::new(Blobs::new(Arc::clone(&context), JobSettings::default(), None));
+        Self::with(context, blobs)
     }
 
-    /// As [`Self::new`], where jobs may reach more than what is public.
+    /// As [`Self::new`], over places that others use too.
     #[must_use]
-    pub fn with(context: Arc<Context>, jobs: JobSettings) -> Self {
+    pub fn with(context: Arc<Context>, blobs: Arc<Blobs>) -> Self {
         Self {
-            jobs: jobs::Jobs::new(jobs),
+            jobs: jobs::Jobs::new(blobs),
             models: Arc::new(models::ModelCache::new(Arc::clone(&context))),
             lanes: commit::Lanes::new(),
             rooms: room::Rooms::default(),

@@ -42,6 +42,7 @@ pub(super) fn accepted(key: &str) -> Option<&'static str> {
             "a step of a device's life, such as registration/recorded; all of them are in docs/operations/faults.md"
         }
         "jobs.folder" => "the absolute path of a folder",
+        "files.folder" => "the path of a folder; with several nodes one that all of them share",
         "limits.registration_retry_after_seconds" => "a whole number of seconds",
         "limits.dtdl_version" => "2, 3 or 4",
         _ if key.starts_with("limits.") => "a whole number, 1 or more",

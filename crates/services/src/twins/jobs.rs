@@ -14,52 +14,40 @@
 //! | `work` | who works on which job, and what ends it |
 //! | `import`, `deletion` | the work |
 //! | `log` | the output log of an import |
-//! | `blob` | where inputs come from and logs go to; `guard`: which hosts may be reached |
+//!
+//! Where inputs come from and logs go to is in [`blobs`](crate::blobs).
 
 mod add_deletion;
 mod add_import;
-mod blob;
 mod cancel_import;
 mod delete_import;
 mod deletion;
 mod get_job;
-mod guard;
 mod import;
 mod list_jobs;
 mod log;
 mod work;
 
-use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::Arc;
 
-use pollux_model::job::{Job, JobKind, JobStatus};
+use pollux_model::job::{Job, JobError, JobKind, JobStatus};
 use pollux_model::{Error, ErrorCode, ResourceName, Result};
 use pollux_store::{Batch, Expect, Write};
-use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::{Twins, refusal};
+use crate::blobs::{BlobError, Blobs};
 
 pub use add_deletion::AddDeletion;
 pub use add_import::AddImport;
 
-/// What jobs may reach (section `jobs` of the configuration).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct JobSettings {
-    /// Hosts, by name or address, that may be reached without TLS, and although they are this machine or in a private
-    /// network. All others must be public and are reached over https.
-    pub hosts: Vec<String>,
-    /// A folder whose files may be read and written as `file:` URLs. Without: none.
-    pub folder: Option<PathBuf>,
-}
+pub use crate::blobs::Reach as JobSettings;
 
 /// What jobs share in this process.
 #[derive(Debug)]
 pub(super) struct Jobs {
-    settings: JobSettings,
-    /// Made at the first job: the system's certificates take a while to read.
-    client: OnceLock<reqwest::Client>,
+    /// Where inputs come from and logs go to.
+    blobs: Arc<Blobs>,
     /// Changes when a job was added or cancelled here.
     news: watch::Sender<u64>,
     /// Held while a job is added, so that there is one at a time.
@@ -67,13 +55,8 @@ pub(super) struct Jobs {
 }
 
 impl Jobs {
-    pub(super) fn new(settings: JobSettings) -> Self {
-        Self {
-            settings,
-            client: OnceLock::new(),
-            news: watch::Sender::new(0),
-            adding: tokio::sync::Mutex::default(),
-        }
+    pub(super) fn new(blobs: Arc<Blobs>) -> Self {
+        Self { blobs, news: watch::Sender::new(0), adding: tokio::sync::Mutex::default() }
     }
 
     fn tell(&self) {
@@ -166,6 +149,16 @@ fn in_use(id: &str) -> Error {
 /// ADT's code for requests about jobs that cannot be.
 fn refuse(message: impl Into<String>) -> Error {
     Error::new(ErrorCode::ValidationFailed, message.into())
+}
+
+/// A place that cannot be a job's.
+fn misplaced(error: BlobError) -> Error {
+    refuse(error.message())
+}
+
+/// As a job's error.
+fn job_error(error: BlobError, code: &str) -> JobError {
+    JobError { code: code.to_owned(), message: error.message() }
 }
 
 fn not_found(kind: JobKind, id: &str) -> Error {

@@ -4,7 +4,8 @@ use pollux_model::job::{Job, JobKind};
 use pollux_model::resource::Setting;
 use pollux_model::{ResourceName, Result};
 
-use super::blob::Location;
+use super::misplaced;
+use crate::blobs::Location;
 use crate::twins::rates::Kind;
 use crate::twins::{Twins, refusal};
 use crate::{Caller, Right};
@@ -29,9 +30,9 @@ impl Twins {
     pub async fn add_import(&self, caller: &Caller, instance: &ResourceName, add: AddImport) -> Result<Job> {
         self.admit(caller, instance, Right::TwinsWrite, (Kind::Jobs, &[]))?;
         refusal::check_id("job", &add.id)?;
-        let settings = &self.jobs.settings;
-        Location::read("inputBlobUri", &add.input, settings)?;
-        Location::read("outputBlobUri", &add.output, settings)?;
+        let reach = self.jobs.blobs.reach();
+        Location::read("inputBlobUri", &add.input, reach).map_err(misplaced)?;
+        Location::read("outputBlobUri", &add.output, reach).map_err(misplaced)?;
         let mut job = self.new_job(add.id, JobKind::Imports);
         (job.input, job.output) = (Some(add.input), Some(add.output));
         self.add_job(instance, job).await

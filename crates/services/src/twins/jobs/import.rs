@@ -18,9 +18,10 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::blob::{BlobError, Location};
+use super::job_error;
 use super::log::{Log, code_of};
 use super::work::{Ended, Work};
+use crate::blobs::{BlobError, Input, Location};
 use crate::twins::graph_file::{Applied, Block, Lines, Models, NotApplied, Place, Ready, longest};
 
 /// Blocks that are read while one is written.
@@ -54,7 +55,7 @@ impl Work {
         let input = self.location(self.job.input.as_ref(), INPUT)?;
         let output = self.location(self.job.output.as_ref(), OUTPUT)?;
         let goes_on = self.job.status != JobStatus::NotStarted;
-        let output = twins.jobs.begin_log(&twins.context, output, goes_on).await.map_err(no(OUTPUT))?;
+        let output = twins.jobs.blobs.begin_log(&output, goes_on).await.map_err(no(OUTPUT))?;
         let mut log = Log::new(output, self.job.id.clone());
         let status = if goes_on { "Resumed" } else { "Started" };
         log.info(twins.context.clock.now(), json!({ "status": status }));
@@ -77,7 +78,7 @@ impl Work {
                     tracing::info!(job = %self.job.id, why, "the input broke off; it is opened again");
                     tokio::time::sleep(PAUSE).await;
                 }
-                Broken::Blob(error) => return Err(Ended::Failed(error.job(INPUT))),
+                Broken::Blob(error) => return Err(Ended::Failed(job_error(error, INPUT))),
                 Broken::Malformed(error) => return Err(failed(&error)),
             }
         }
@@ -86,8 +87,8 @@ impl Work {
     fn location(&self, url: Option<&Setting>, code: &str) -> Result<Location, Ended> {
         let none = Setting(String::new());
         // The operator may have changed what jobs may reach since it was added.
-        let read = Location::read("The URL", url.unwrap_or(&none), &self.twins.jobs.settings);
-        read.map_err(|error| Ended::Failed(JobError { code: code.to_owned(), message: error.message }))
+        let read = Location::read("The URL", url.unwrap_or(&none), self.twins.jobs.blobs.reach());
+        read.map_err(|error| Ended::Failed(job_error(error, code)))
     }
 
     /// Imports what is behind the last place; gives why the input broke off, or nothing at its end.
@@ -96,7 +97,7 @@ impl Work {
         let progress = &self.job.progress;
         let place = Place { section: progress.section, offset: progress.offset, line: progress.line };
         let etag = progress.input_etag.as_deref();
-        let opened = match twins.jobs.open(&twins.context, input, place.offset, etag).await {
+        let opened = match twins.jobs.blobs.open(input, place.offset, etag).await {
             Ok(opened) => opened,
             Err(error) => return Ok(Some(Broken::Blob(error))),
         };
@@ -246,12 +247,12 @@ fn failed(error: &Error) -> Ended {
 fn no(code: &'static str) -> impl FnOnce(BlobError) -> Ended {
     move |error| match error {
         BlobError::Away(why) => Ended::Interrupted(why),
-        BlobError::No(_) => Ended::Failed(error.job(code)),
+        BlobError::Missing(_) | BlobError::No(_) => Ended::Failed(job_error(error, code)),
     }
 }
 
 /// Reads the input to its end, as fast as its blocks are taken.
-async fn give(mut input: super::blob::Input, mut lines: Lines, most: u64, blocks: mpsc::Sender<Given>) {
+async fn give(mut input: Input, mut lines: Lines, most: u64, blocks: mpsc::Sender<Given>) {
     let ended = loop {
         match input.next().await {
             Err(error) => break Err(Broken::Blob(error)),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use pollux_model::{Error, ErrorCode, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::blob::{BlobError, Output};
+use crate::blobs::{BlobError, Output};
 use crate::twins::{ItemFault, Twins};
 
 /// Bytes that are written at once at most; an append blob takes 4 MiB.
@@ -72,7 +72,7 @@ impl Log {
                 rest[..end].iter().rposition(|b| *b == b'\n').map_or(end, |at| at + 1)
             };
             let part = pending.slice_ref(&rest[..end]);
-            twins.jobs.append(&twins.context, &mut self.output, part).await?;
+            twins.jobs.blobs.append(&mut self.output, part).await?;
             rest = &rest[end..];
         }
         Ok(())

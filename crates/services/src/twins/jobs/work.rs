@@ -10,6 +10,7 @@ use pollux_store::{Batch, CommitError, Expect, Mismatch, Write};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::job_error;
 use super::log::Log;
 use crate::cluster::{Fence, Holding};
 use crate::consume::{follow, held};
@@ -199,7 +200,7 @@ impl Work {
         }
         match log.flush(&self.twins).await {
             Err(failed) if status == JobStatus::Succeeded => {
-                (JobStatus::Failed, Some(failed.job("OutputBlobNotWritable")))
+                (JobStatus::Failed, Some(job_error(failed, "OutputBlobNotWritable")))
             }
             _ => (status, error),
         }

@@ -6,6 +6,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::blobs::Blobs;
 use crate::twins::{AddDeletion, AddImport, JobSettings, Paging, PatchTwin};
 
 /// A world whose jobs may use its folder.
@@ -25,7 +26,9 @@ impl Jobs {
 
     fn over(world: World) -> Self {
         let settings = JobSettings { hosts: Vec::new(), folder: Some(world.folder.path().join("jobs")) };
-        let twins = Arc::new(Twins::with(Arc::clone(&world.twins.context), settings));
+        let context = &world.twins.context;
+        let blobs = Arc::new(Blobs::new(Arc::clone(context), settings, None));
+        let twins = Arc::new(Twins::with(Arc::clone(context), blobs));
         Self { world, twins, shutdown: CancellationToken::new(), running: None }
     }
 

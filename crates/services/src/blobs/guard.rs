@@ -1,4 +1,4 @@
-//! Which hosts a job may reach. A URL comes from whoever may write to an instance, and is fetched by this machine, from
+//! Which hosts a job may reach. A URL comes from whoever may use a service, and is fetched by this machine, from
 //! inside its network: so an address that is not public is refused unless the operator named its host.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
