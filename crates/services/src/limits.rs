@@ -139,6 +139,10 @@ pub struct Limits {
     pub modules_per_device: usize,
     /// What goes along with a direct method, in bytes: 128 KiB ("Understand and invoke direct methods from IoT Hub").
     pub method_payload: usize,
+    /// Endpoints of one hub beside the built-in one: 10 ("IoT Hub quotas and throttling").
+    pub hub_endpoints: usize,
+    /// Routes of one hub: 100 (the same article).
+    pub routes: usize,
     /// Enrichments of a hub: 10 ("Message enrichments for device-to-cloud IoT Hub messages").
     pub enrichments: usize,
     /// Certificates of authorities that a provisioning service may have.
@@ -228,6 +232,8 @@ impl Default for Limits {
             connection_state_seconds: 60,
             modules_per_device: 50,
             method_payload: 128 * 1024,
+            hub_endpoints: 10,
+            routes: 100,
             enrichments: 10,
             ca_certificates: 25,
             revocations: 10_000,
