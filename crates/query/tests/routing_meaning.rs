@@ -243,8 +243,9 @@ fn message() -> impl Strategy<Value = Message> {
     parts.prop_map(|(application, system, body, twin)| Message { application, system, body, twin })
 }
 
-fn term() -> impl Strategy<Value = Term> {
-    let path = prop_oneof![
+/// A property, or a place in body or twin.
+fn path() -> impl Strategy<Value = Term> {
+    prop_oneof![
         Just(Term::Application("p", "p")),
         Just(Term::Application("LEVEL", "level")),
         Just(Term::Application("[[level]]", "level")),
@@ -261,50 +262,39 @@ fn term() -> impl Strategy<Value = Term> {
         Just(Term::Twin("$twin.a", "/a")),
         Just(Term::Twin("$twin.o.deep", "/o/deep")),
         Just(Term::Twin("$twin.o.list[0]", "/o/list/0")),
+    ]
+}
+
+/// A text, as far as can be known without the message: a constant of the wrong type is refused where it stands.
+fn words() -> impl Strategy<Value = Term> {
+    prop_oneof![4 => path(), 1 => path().prop_map(|term| Term::Lower(Box::new(term)))]
+}
+
+/// A number, likewise.
+fn figure() -> impl Strategy<Value = Term> {
+    let leaf = prop_oneof![
+        3 => path(),
+        1 => words().prop_map(|term| Term::Length(Box::new(term))),
+        1 => words().prop_map(|term| Term::AsNumber(Box::new(term))),
     ];
-    let leaf = prop_oneof![4 => path, 2 => scalar().prop_map(Term::Constant), 1 => Just(Term::Undefined)];
-    leaf.prop_recursive(2, 6, 2, |inner| {
-        // A constant of the wrong type is refused where it stands: functions are given what is known only with the message.
-        let found = inner.prop_filter("known with the message", |term| {
-            !matches!(term, Term::Constant(_) | Term::Undefined)
-        });
+    leaf.prop_recursive(2, 4, 2, |inner| {
         prop_oneof![
-            found.clone().prop_map(|term| Term::AsNumber(Box::new(term))),
-            found
-                .clone()
-                .prop_filter("no number", Term::may_be_text)
-                .prop_map(|term| Term::Length(Box::new(term))),
-            found
-                .clone()
-                .prop_filter("no number", Term::may_be_text)
-                .prop_map(|term| Term::Lower(Box::new(term))),
-            (found.clone(), found.clone()).prop_filter_map("numbers", |(left, right)| {
-                (left.may_be_number() && right.may_be_number())
-                    .then(|| Term::Plus(Box::new(left), Box::new(right)))
-            }),
-            (found, -2..3).prop_filter_map("a number", |(term, by)| {
-                term.may_be_number().then(|| Term::Times(Box::new(term), by))
-            }),
+            (inner.clone(), inner.clone())
+                .prop_map(|(left, right)| Term::Plus(Box::new(left), Box::new(right))),
+            (inner.clone(), -2..3).prop_map(|(term, by)| Term::Times(Box::new(term), by)),
+            inner.prop_map(|term| Term::AsNumber(Box::new(term))),
         ]
     })
 }
 
-impl Term {
-    fn may_be_text(&self) -> bool {
-        !matches!(
-            self,
-            Self::Length(_)
-                | Self::AsNumber(_)
-                | Self::Plus(..)
-                | Self::Times(..)
-                | Self::Constant(_)
-                | Self::Undefined
-        )
-    }
-
-    fn may_be_number(&self) -> bool {
-        !matches!(self, Self::Lower(_) | Self::Constant(_) | Self::Undefined)
-    }
+fn term() -> impl Strategy<Value = Term> {
+    prop_oneof![
+        3 => path(),
+        1 => words(),
+        2 => figure(),
+        3 => scalar().prop_map(Term::Constant),
+        1 => Just(Term::Undefined),
+    ]
 }
 
 fn condition() -> impl Strategy<Value = Condition> {
@@ -319,20 +309,14 @@ fn condition() -> impl Strategy<Value = Condition> {
         Just("is_object"),
         Just("is_primitive")
     ];
-    let part = || term().prop_filter("text", Term::may_be_text);
-    let path = || {
-        term().prop_filter("a path", |term| {
-            matches!(term, Term::Application(..) | Term::System(..) | Term::Body(..) | Term::Twin(..))
-        })
-    };
     let leaf = prop_oneof![
         5 => (term(), op, term()).prop_map(|(left, op, right)| Condition::Compare(left, op, right)),
         1 => path().prop_map(Condition::Truth),
         2 => (path(), any::<bool>(), prop::collection::vec(scalar(), 1..4))
             .prop_map(|(term, negated, values)| Condition::Member(term, negated, values)),
         2 => (is, path()).prop_map(|(function, term)| Condition::Is(function, term)),
-        1 => (part(), part()).prop_map(|(text, part)| Condition::StartsWith(text, part)),
-        1 => (part(), part()).prop_map(|(text, part)| Condition::Contains(text, part)),
+        1 => (words(), words()).prop_map(|(text, part)| Condition::StartsWith(text, part)),
+        1 => (words(), words()).prop_map(|(text, part)| Condition::Contains(text, part)),
     ];
     leaf.prop_recursive(4, 24, 2, |inner| {
         prop_oneof![
@@ -345,7 +329,7 @@ fn condition() -> impl Strategy<Value = Condition> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4096, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
     fn conditions_mean_what_they_say(condition in condition(), message in message()) {
