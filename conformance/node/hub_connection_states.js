@@ -1,6 +1,6 @@
 // about: connection states of npm's devices over four transports: told at once and in order, not where one takes another's place
 // server: config/connection_states.toml
-// timeout: 150
+// timeout: 200
 'use strict';
 // azure-iot-device connects and leaves; @azure/event-hubs reads what routes of DeviceConnectionStateEvents are told.
 

@@ -1,6 +1,6 @@
 # about: connection states of a PyPI device, and across kill -9: who is back in time is not told of, who is not is told to be gone
 # server: none
-# timeout: 150
+# timeout: 240
 """azure-iot-device and raw MQTT devices connect; the server, or each of its nodes, is killed; azure-eventhub reads what is told."""
 
 from pathlib import Path

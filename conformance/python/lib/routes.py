@@ -147,6 +147,8 @@ ADMIN = [
     ("GET", "/admin/resources/functions/functions1/dead-letters/1"),
     ("DELETE", "/admin/resources/functions/functions1/dead-letters/1"),
     ("POST", "/admin/resources/functions/functions1/dead-letters/1/replay"),
+    ("GET", "/admin/resources/hub/hub1/endpoints-health"),
+    ("GET", "/admin/resources/twins/twins1/endpoints-health"),
     ("GET", "/admin/resources/hub/hub1/dead-letters"),
     ("GET", "/admin/resources/hub/hub1/dead-letters/1"),
     ("DELETE", "/admin/resources/hub/hub1/dead-letters/1"),

@@ -6,7 +6,9 @@ mod cloud_to_device;
 mod dps;
 mod enrichment;
 mod file_upload;
+mod route;
 mod sku;
+mod storage;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,7 +26,9 @@ pub use cloud_to_device::{CloudToDevice, Feedback, IsoDuration};
 pub use dps::{Dps, LinkedHub, ServiceAllocation};
 pub use enrichment::Enrichment;
 pub use file_upload::{FileUpload, StorageEndpoint};
+pub use route::{Route, RouteSource};
 pub use sku::{Sku, SkuName};
+pub use storage::{Encoding, FileNameFormat, StorageContainer};
 
 /// The five kinds of resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -272,12 +276,14 @@ pub enum EndpointTarget {
         /// The event hub in it.
         event_hub: String,
     },
+    /// A container that messages are written to in batches. Of hubs only. It stands before what it could be taken for.
+    Storage(StorageContainer),
     /// An event hub elsewhere, reached over AMQP.
     External {
         /// `Endpoint=sb://…;SharedAccessKeyName=…;SharedAccessKey=…;EntityPath=<event hub>`.
         connection_string: Setting,
     },
-    /// A web server that takes `CloudEvents` 1.0, one a POST, in structured mode. Of digital twins instances only.
+    /// A web server that takes `CloudEvents` 1.0, one a POST, in structured mode.
     Webhook {
         /// `https://…` or `http://…`; may carry a key.
         url: Setting,
@@ -292,7 +298,7 @@ impl EndpointTarget {
     pub const fn is_elsewhere(&self) -> bool {
         match self {
             Self::EventHub { .. } => false,
-            Self::External { .. } | Self::Webhook { .. } => true,
+            Self::Storage(_) | Self::External { .. } | Self::Webhook { .. } => true,
         }
     }
 }
@@ -302,66 +308,6 @@ impl RoutingEndpoint {
     #[must_use]
     pub fn leads_to(&self, namespace: &str, event_hub: &str) -> bool {
         matches!(&self.target, EndpointTarget::EventHub { namespace: of, event_hub: name } if **of == *namespace && name == event_hub)
-    }
-}
-
-/// A message route.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Route {
-    /// Its name among the hub's routes.
-    pub name: String,
-    /// Which messages it looks at.
-    pub source: RouteSource,
-    /// The routing query; `true` takes all.
-    pub condition: String,
-    /// The endpoint's name.
-    pub endpoint: String,
-    /// Whether it is in force.
-    pub enabled: bool,
-}
-
-/// What a route looks at (Azure article "Use IoT Hub message routing", names as in the ARM resource).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum RouteSource {
-    /// Device-to-cloud messages.
-    DeviceMessages,
-    /// Device created, device deleted.
-    DeviceLifecycleEvents,
-    /// Device twin updated or replaced.
-    TwinChangeEvents,
-    /// Device connected, device disconnected.
-    DeviceConnectionStateEvents,
-    /// A job did something to a device, or failed to.
-    DeviceJobLifecycleEvents,
-    /// The digital twin of a device with a model changed.
-    DigitalTwinChangeEvents,
-}
-
-impl RouteSource {
-    /// The ARM name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::DeviceMessages => "DeviceMessages",
-            Self::DeviceLifecycleEvents => "DeviceLifecycleEvents",
-            Self::TwinChangeEvents => "TwinChangeEvents",
-            Self::DeviceConnectionStateEvents => "DeviceConnectionStateEvents",
-            Self::DeviceJobLifecycleEvents => "DeviceJobLifecycleEvents",
-            Self::DigitalTwinChangeEvents => "DigitalTwinChangeEvents",
-        }
-    }
-
-    /// The value of the `iothub-message-source` annotation.
-    #[must_use]
-    pub const fn annotation(self) -> &'static str {
-        match self {
-            Self::DeviceMessages => "Telemetry",
-            Self::DeviceLifecycleEvents => "deviceLifecycleEvents",
-            Self::TwinChangeEvents => "twinChangeEvents",
-            Self::DeviceConnectionStateEvents => "deviceConnectionStateEvents",
-            Self::DeviceJobLifecycleEvents => "deviceJobLifecycleEvents",
-            Self::DigitalTwinChangeEvents => "digitalTwinChangeEvents",
-        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
 
 /// A moment in UTC: microseconds since the Unix epoch. Ordered, `Copy`, eight bytes.
 ///
@@ -89,6 +90,18 @@ impl Timestamp {
     pub fn parse(text: &str) -> Option<Self> {
         let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
         i64::try_from(moment.unix_timestamp_nanos().div_euclid(1000)).ok().map(Self::from_micros)
+    }
+}
+
+impl Timestamp {
+    /// As HTTP and Azure Resource Manager write it (`date-time-rfc1123`): `Sun, 06 Nov 1994 08:49:37 GMT`.
+    #[must_use]
+    pub fn http_date(self) -> String {
+        let form = format_description!(
+            "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+        );
+        let moment = OffsetDateTime::from_unix_timestamp(self.as_secs()).ok();
+        moment.and_then(|moment| moment.format(&form).ok()).unwrap_or_default()
     }
 }
 
@@ -196,9 +209,14 @@ impl Clock for ManualClock {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use time::macros::format_description;
 
     use super::*;
+
+    #[test]
+    fn http_dates() {
+        assert_eq!(Timestamp::from_secs(784_111_777).http_date(), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(Timestamp::NEVER.http_date(), "Mon, 01 Jan 0001 00:00:00 GMT");
+    }
 
     proptest! {
         #[test]

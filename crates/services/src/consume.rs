@@ -23,7 +23,7 @@ use crate::context::Context;
 use crate::supervise::supervise;
 
 /// Events and bytes read at once.
-const BATCH: ReadLimit = ReadLimit { records: 256, bytes: 1 << 20 };
+pub(crate) const BATCH: ReadLimit = ReadLimit { records: 256, bytes: 1 << 20 };
 /// The pause after a failure.
 const PAUSE: Duration = Duration::from_secs(2);
 /// Events that come within this time of each other may be worked on together. What comes after a silence is worked on at
@@ -38,6 +38,17 @@ pub(crate) trait Work: Send + Sync + 'static {
     /// Returns when the events are dealt with; an error means all of them once more. What it commits is to be held to the
     /// fence: another node may have the lease by then.
     async fn work(&self, fence: Option<&Fence>, records: Vec<Record>) -> Result<()>;
+
+    /// Takes up what comes behind `last`, waits for it where there is nothing, and gives what came last. Who gathers events by
+    /// himself does that in his own way.
+    async fn step(
+        &self,
+        consumer: &Consumer,
+        fence: Option<&Fence>,
+        last: Option<i64>,
+    ) -> Result<Option<i64>> {
+        consumer.step(fence, last).await
+    }
 }
 
 /// A consumer of a partition.
@@ -129,37 +140,52 @@ impl Consumer {
             .map(|checkpoint| checkpoint.sequence_number)
             .filter(|last| *last <= newest.last_sequence_number);
         loop {
-            let from =
-                last.map_or(ReadFrom::Earliest, |number| ReadFrom::Sequence { number, inclusive: false });
-            let begun = Instant::now();
-            let records =
-                context.log.read(&self.stream, partition, &from, BATCH).await.map_err(unavailable)?;
-            let Some(end) = records.last() else {
-                last = self.wait_for_more(last).await?;
-                continue;
-            };
-            let count = records.len();
-            let checkpoint = Checkpoint { sequence_number: end.sequence_number, offset: end.offset };
-            self.work.work(fence, records).await?;
-            let write = Write::PutCheckpoint { key: self.key.clone(), partition, checkpoint };
-            context.store.commit(held(fence).with(write)).await?;
-            last = Some(checkpoint.sequence_number);
-            if count < MANY {
-                tokio::time::sleep_until(begun + GATHER).await;
-            }
+            last = self.work.step(self, fence, last).await?;
         }
+    }
+
+    /// Has a batch worked on, and keeps the place after it.
+    pub(crate) async fn step(&self, fence: Option<&Fence>, last: Option<i64>) -> Result<Option<i64>> {
+        let begun = Instant::now();
+        let records = self.read(last, BATCH).await?;
+        let Some(end) = records.last() else { return self.wait_for_more(last).await };
+        let count = records.len();
+        let checkpoint = Checkpoint { sequence_number: end.sequence_number, offset: end.offset };
+        self.work.work(fence, records).await?;
+        self.keep(fence, checkpoint).await?;
+        if count < MANY {
+            tokio::time::sleep_until(begun + GATHER).await;
+        }
+        Ok(Some(checkpoint.sequence_number))
+    }
+
+    /// What comes behind `last`; nothing where there is nothing yet.
+    pub(crate) async fn read(&self, last: Option<i64>, limit: ReadLimit) -> Result<Vec<Record>> {
+        let from = last.map_or(ReadFrom::Earliest, |number| ReadFrom::Sequence { number, inclusive: false });
+        self.context.log.read(&self.stream, self.partition, &from, limit).await.map_err(unavailable)
+    }
+
+    /// Keeps the place.
+    pub(crate) async fn keep(&self, fence: Option<&Fence>, checkpoint: Checkpoint) -> Result<()> {
+        let write = Write::PutCheckpoint { key: self.key.clone(), partition: self.partition, checkpoint };
+        Ok(self.context.store.commit(held(fence).with(write)).await?)
+    }
+
+    /// Waits until there is a record behind `seen` (-1: any).
+    pub(crate) async fn wait(&self, seen: i64) -> Result<()> {
+        self.context.log.wait(&self.stream, self.partition, seen).await.map_err(unavailable).map(drop)
     }
 
     /// Waits until there is a record to read, and gives what was read last. What was let go before it was read is not to be
     /// waited for: the log counts it still. A stream that was made anew is read from its beginning, at once.
-    async fn wait_for_more(&self, last: Option<i64>) -> Result<Option<i64>> {
+    pub(crate) async fn wait_for_more(&self, last: Option<i64>) -> Result<Option<i64>> {
         let context = &self.context;
         let known = context.log.partition(&self.stream, self.partition).await.map_err(unavailable)?;
         if last.is_some_and(|last| last > known.last_sequence_number) {
             return Ok(None);
         }
         let seen = last.unwrap_or(-1).max(known.begin_sequence_number - 1);
-        context.log.wait(&self.stream, self.partition, seen).await.map_err(unavailable)?;
+        self.wait(seen).await?;
         Ok(last)
     }
 }

@@ -42,10 +42,15 @@ impl Destination {
             EndpointTarget::EventHub { namespace, event_hub } => {
                 Self::of(Stream::find(&context.table, &namespace.clone().into(), event_hub)?)
             }
-            EndpointTarget::External { .. } | EndpointTarget::Webhook { .. } => {
+            EndpointTarget::Storage(_) | EndpointTarget::External { .. } | EndpointTarget::Webhook { .. } => {
                 Self::of(Stream::waiting(keeper.clone(), &endpoint.name))
             }
         }
+    }
+
+    /// How many partitions it has.
+    pub(crate) const fn partitions(&self) -> u32 {
+        self.partitions
     }
 
     /// The partition of a device or twin: the same for all its events.

@@ -163,6 +163,10 @@ pub struct Limits {
     pub kept_jobs: u64,
     /// Devices and modules of one scheduled job: 1,000,000, as many as a hub has in the article.
     pub job_devices: u64,
+    /// Endpoints of one hub beside the built-in one: 10 ("IoT Hub quotas and throttling").
+    pub hub_endpoints: usize,
+    /// Routes of one hub: 100 (the same article).
+    pub routes: usize,
     /// Enrichments of a hub: 10 ("Message enrichments for device-to-cloud IoT Hub messages").
     pub enrichments: usize,
     /// Certificates of authorities that a provisioning service may have.
@@ -263,6 +267,8 @@ impl Default for Limits {
             waiting_jobs: 1_000,
             kept_jobs: 2_000,
             job_devices: 1_000_000,
+            hub_endpoints: 10,
+            routes: 100,
             enrichments: 10,
             ca_certificates: 25,
             revocations: 10_000,

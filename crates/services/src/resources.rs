@@ -29,6 +29,7 @@ use pollux_model::{Error, ErrorCode, Etag, ResourceName, Result};
 use pollux_store::{Batch, Expect, Write};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
+use crate::blobs::Blobs;
 use crate::caller::{Caller, Identity};
 use crate::cluster::{Alone, Change};
 use crate::context::Context;
@@ -47,6 +48,8 @@ pub use table::ResourceTable;
 #[derive(Debug)]
 pub struct Resources {
     context: Arc<Context>,
+    /// For what is said of containers.
+    blobs: Arc<Blobs>,
     /// What host names end with: `hub1.<domain>`.
     domain: String,
     /// One change at a time; held across the commit.
@@ -59,10 +62,11 @@ pub struct Resources {
 impl Resources {
     /// Over a context; host names of new resources end with `domain`.
     #[must_use]
-    pub fn new(context: Arc<Context>, domain: &str) -> Self {
+    pub fn new(context: Arc<Context>, blobs: Arc<Blobs>, domain: &str) -> Self {
         let domain = domain.to_ascii_lowercase();
         Self {
             context,
+            blobs,
             domain,
             changing: Mutex::new(()),
             turn: Mutex::new(()),

@@ -91,14 +91,15 @@ impl Services {
     /// Makes the services over their context.
     #[must_use]
     pub fn with(context: Arc<Context>, settings: Settings) -> Arc<Self> {
-        let resources = Arc::new(Resources::new(Arc::clone(&context), &settings.domain));
+        let blobs = Arc::new(Blobs::new(Arc::clone(&context), settings.jobs, settings.files));
+        let resources = Resources::new(Arc::clone(&context), Arc::clone(&blobs), &settings.domain);
+        let resources = Arc::new(resources);
         let issuer = Arc::new(Issuer::new(Arc::clone(&context), settings.issuers));
         let authority = Arc::new(Authority::new(Arc::clone(&context), Arc::clone(&issuer)));
-        let blobs = Arc::new(Blobs::new(Arc::clone(&context), settings.jobs, settings.files));
         let twins = Arc::new(Twins::with(Arc::clone(&context), Arc::clone(&blobs)));
         let events = Events::new(Arc::clone(&context), Arc::clone(&issuer));
         let hub = Hub::with(Arc::clone(&context), Arc::clone(&blobs));
-        let forwarding = Forwarding::new(Arc::clone(&context));
+        let forwarding = Forwarding::new(Arc::clone(&context), Arc::clone(&blobs));
         let functions = Functions::new(Arc::clone(&context), Arc::clone(&twins));
         let provisioning = Provisioning::new(
             Arc::clone(&context),
@@ -181,6 +182,7 @@ impl Services {
         tasks.spawn(Arc::clone(&self.twins).run_jobs(shutdown.clone()));
         tasks.spawn(Arc::clone(&self.hub).run_configurations(shutdown.clone()));
         tasks.spawn(Arc::clone(&self.forwarding).run(shutdown.clone()));
+        tasks.spawn(Arc::clone(&self.forwarding).answer_health(shutdown.clone()));
         tasks.spawn(cut_off_deleted(Arc::clone(&self.resources), Arc::clone(&self.hub), shutdown.clone()));
         tasks.spawn(Arc::clone(&self.provisioning).take_up_interrupted(shutdown.clone()));
     }

@@ -8,6 +8,7 @@
 //!   POST   …/certificates/{certificate}/verification-code       POST …/verify {"certificate": "…"}
 //!   GET    /admin/resources/dps/{name}/issuer                   PUT {"certificate", "key", "days"}, DELETE
 //!   PUT    /admin/resources/hub/{name}/endpoints/{endpoint}     DELETE
+//!   GET    /admin/resources/{kind}/{name}/endpoints-health      of hub and twins: how they fare
 //!   PUT    /admin/resources/hub/{name}/routes/{route}           DELETE
 //!   POST   /admin/resources/hub/{name}/test-routes              which would take this message
 //!   PUT    /admin/resources/hub/{name}/enrichments/{key}        DELETE
@@ -30,6 +31,7 @@ mod certificate_issuer;
 mod certificates;
 mod consumer_groups;
 mod dead_letters;
+mod endpoint_health;
 mod event_hubs;
 #[cfg(test)]
 mod fixture;
@@ -82,6 +84,7 @@ pub(super) fn router(services: Arc<Services>, about: About) -> Router {
         .merge(functions::routes())
         .merge(quota_metrics::routes())
         .merge(dead_letters::routes())
+        .merge(endpoint_health::routes())
         .merge(groups::routes())
         .with_state(admin)
         .fallback(async || refuse(StatusCode::NOT_FOUND, "NotFound", "the admin API has no such path"))

@@ -28,6 +28,14 @@ fn every_target_is_read_as_it_was_written() {
             event_hub: "twinevents".to_owned(),
         },
         EndpointTarget::External { connection_string: Setting("Endpoint=sb://x/".to_owned()) },
+        EndpointTarget::Storage(StorageContainer {
+            container: "archive".to_owned(),
+            connection_string: Some(Setting("UseDevelopmentStorage=true".to_owned())),
+            encoding: Encoding::Json,
+            file_name_format: FileNameFormat::default(),
+            batch_frequency_seconds: 60,
+            max_chunk_bytes: StorageContainer::MAX_CHUNK,
+        }),
         EndpointTarget::Webhook { url: Setting("https://x/y".to_owned()), dead_letters: false },
     ];
     for target in targets {

@@ -1,7 +1,7 @@
 //! What `pollux hub` and `pollux twin` share: `endpoint`, and `dead-letter` of endpoints elsewhere.
 
-use anyhow::Result;
-use clap::{Args, Subcommand};
+use anyhow::{Context as _, Result};
+use clap::{Args, Subcommand, ValueEnum};
 use pollux_model::resource::ResourceKind;
 use serde_json::{Value, json};
 
@@ -16,6 +16,14 @@ const COLUMNS: &[Column] = &[
     ("event hub", "/eventHub"),
     ("elsewhere", "/endpoint"),
     ("webhook", "/webhook"),
+    ("container", "/container"),
+];
+const HEALTH: &[Column] = &[
+    ("name", "/endpointId"),
+    ("status", "/healthStatus"),
+    ("last accepted", "/lastSuccessfulSendAttemptTime"),
+    ("last sent", "/lastSendAttemptTime"),
+    ("last error", "/lastKnownError"),
 ];
 
 /// The options that say whose endpoints are meant.
@@ -32,8 +40,13 @@ pub(crate) trait Target: Args + std::fmt::Debug {
 pub(crate) enum Command<T: Target> {
     /// List the endpoints
     List(T),
-    /// Make or change an endpoint: an event hub of this server, one elsewhere, or a webhook
-    Create(Create<T>),
+    /// Make or change an endpoint: an event hub of this server, one elsewhere, a webhook, or a storage container
+    #[command(visible_alias = "update")]
+    Create(Box<Create<T>>),
+    /// Show an endpoint
+    Show(Delete<T>),
+    /// How the endpoints fare
+    Health(T),
     /// Delete an endpoint
     Delete(Delete<T>),
 }
@@ -46,10 +59,13 @@ Examples:
   pollux twin endpoint create --endpoint-name cloud --connection-string \
       'Endpoint=sb://ns.servicebus.windows.net/;SharedAccessKeyName=send;SharedAccessKey=…;EntityPath=telemetry'
   pollux twin endpoint create --endpoint-name app --webhook https://app.example.com/events
+  pollux hub endpoint create --endpoint-name archive --container telemetry --encoding json --batch-frequency 60 \
+      --connection-string 'DefaultEndpointsProtocol=https;AccountName=plant;AccountKey=…;EndpointSuffix=core.windows.net'
 
 What is routed elsewhere waits on this server until it is accepted there, for a week at most. What is refused for the
-event's own sake becomes a dead letter: see `pollux hub dead-letter` and `pollux twin dead-letter`. Webhooks are for
-digital twins; they take CloudEvents, and must answer OPTIONS with WebHook-Allowed-Origin.")]
+event's own sake becomes a dead letter: see `pollux hub dead-letter` and `pollux twin dead-letter`. Webhooks take
+CloudEvents, and must answer OPTIONS with WebHook-Allowed-Origin. Containers are for hubs: messages are gathered, and
+written as blobs; without a connection string into the server's own folder for files.")]
 pub(crate) struct Create<T: Target> {
     /// The endpoint's name
     #[arg(long, visible_alias = "en")]
@@ -59,13 +75,14 @@ pub(crate) struct Create<T: Target> {
         long,
         visible_alias = "namespace-name",
         requires = "event_hub",
-        required_unless_present_any = ["connection_string", "webhook"]
+        required_unless_present_any = ["connection_string", "webhook", "container"]
     )]
     namespace: Option<String>,
     /// The event hub in it
     #[arg(long, requires = "namespace")]
     event_hub: Option<String>,
-    /// An event hub elsewhere: its connection string, with EntityPath
+    /// An event hub elsewhere: its connection string, with EntityPath; with --container that of a storage account, or the
+    /// container's URL with a shared access signature
     #[arg(long, conflicts_with_all = ["namespace", "event_hub"])]
     connection_string: Option<String>,
     /// A web server that takes CloudEvents over HTTP: its URL
@@ -74,11 +91,35 @@ pub(crate) struct Create<T: Target> {
     /// Whether what the webhook does not take is kept [default: true]
     #[arg(long, requires = "webhook", value_name = "TRUE|FALSE")]
     dead_letters: Option<bool>,
+    /// A storage container
+    #[arg(long, visible_alias = "container-name", conflicts_with_all = ["namespace", "event_hub", "webhook"])]
+    container: Option<String>,
+    /// How messages are written there [default: avro]
+    #[arg(long, requires = "container", value_enum, ignore_case = true)]
+    encoding: Option<Encoding>,
+    /// What blobs are called [default: {iothub}/{partition}/{YYYY}/{MM}/{DD}/{HH}/{mm}]
+    #[arg(long, visible_alias = "ff", requires = "container", value_name = "FORMAT")]
+    file_name_format: Option<String>,
+    /// How long messages are gathered, in seconds: 60 to 720 [default: 300]
+    #[arg(long, requires = "container", value_name = "SECONDS")]
+    batch_frequency: Option<u32>,
+    /// When a blob is full, in MB: 10 to 500 [default: 300]
+    #[arg(long, visible_alias = "chunk-size-window", requires = "container", value_name = "MB")]
+    chunk_size: Option<u64>,
     #[command(flatten)]
     target: T,
 }
 
-/// Delete an endpoint
+/// How messages are written to a container.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Encoding {
+    /// Avro object container files
+    Avro,
+    /// A JSON object a line
+    Json,
+}
+
+/// Which endpoint
 #[derive(Debug, Args)]
 pub(crate) struct Delete<T: Target> {
     /// The endpoint's name
@@ -91,6 +132,25 @@ pub(crate) struct Delete<T: Target> {
 impl<T: Target> Create<T> {
     /// What the operator's API is told.
     fn body(&self) -> Value {
+        if let Some(container) = &self.container {
+            let mut body = json!({ "container": container });
+            let encoding = self.encoding.map(|encoding| match encoding {
+                Encoding::Avro => "Avro",
+                Encoding::Json => "JSON",
+            });
+            for (name, value) in [
+                ("connectionString", self.connection_string.as_ref().map(|text| json!(text))),
+                ("encoding", encoding.map(|encoding| json!(encoding))),
+                ("fileNameFormat", self.file_name_format.as_ref().map(|text| json!(text))),
+                ("batchFrequencyInSeconds", self.batch_frequency.map(|seconds| json!(seconds))),
+                ("maxChunkSizeInBytes", self.chunk_size.map(|megabytes| json!(megabytes << 20))),
+            ] {
+                if let Some(value) = value {
+                    body[name] = value;
+                }
+            }
+            return body;
+        }
         match (&self.connection_string, &self.webhook) {
             (Some(text), _) => json!({ "connectionString": text }),
             (None, Some(url)) => match self.dead_letters {
@@ -111,6 +171,21 @@ pub(crate) async fn run<T: Target>(session: &Session, command: Command<T>) -> Re
         Command::Create(args) => {
             let (name, part) = (args.target.name(session)?, ("endpoints", args.endpoint_name.as_str()));
             resources::put_part(session, T::KIND, name, part, args.body()).await
+        }
+        Command::Show(args) => {
+            let path = resources::path(T::KIND, args.target.name(session)?);
+            let found = session.admin()?.get(&path).send().await;
+            let found = found.context("cannot show the endpoint")?.body;
+            let mut all = found["endpoints"].as_array().into_iter().flatten();
+            let one = all.find(|one| one["name"] == json!(args.endpoint_name));
+            let one = one.with_context(|| format!("there is no endpoint '{}'", args.endpoint_name))?;
+            session.output.document(one)
+        }
+        Command::Health(target) => {
+            let path = format!("{}/endpoints-health", resources::path(T::KIND, target.name(session)?));
+            let found =
+                session.admin()?.get(&path).send().await.context("cannot see how the endpoints fare")?;
+            session.output.rows(resources::values(found), HEALTH)
         }
         Command::Delete(args) => {
             let (name, part) = (args.target.name(session)?, ("endpoints", args.endpoint_name.as_str()));

@@ -81,13 +81,13 @@ pub(crate) enum Command {
     /// Query devices by their twins, and jobs by what became of them
     Query(query::Query),
     /// Message routes
-    #[command(subcommand)]
+    #[command(subcommand, visible_alias = "message-route")]
     Route(route::Command),
     /// What messages get on their way to endpoints
     #[command(subcommand)]
     MessageEnrichment(enrichment::Command),
     /// Where routes lead
-    #[command(subcommand)]
+    #[command(subcommand, visible_alias = "message-endpoint")]
     Endpoint(endpoint::Command<Target>),
     /// Consumer groups of the built-in endpoint
     #[command(subcommand)]

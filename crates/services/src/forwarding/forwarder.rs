@@ -8,12 +8,15 @@ use futures_util::stream::{self, StreamExt as _};
 use pollux_amqp::Message;
 use pollux_eventlog::Record;
 use pollux_model::function::DeadLetter;
-use pollux_model::resource::{EndpointTarget, Resource};
-use pollux_model::{Error, OwnerName, Result};
+use pollux_model::resource::{EndpointTarget, Resource, ResourceKind};
+use pollux_model::{Error, ErrorCode, OwnerName, Result};
 
-use super::{Place, cloud_event, event_hub, webhook};
+use super::health::Reports;
+use super::storage::Failures;
+use super::{Place, cloud_event, event_hub, hub_cloud_event, webhook};
+use crate::blobs::Blobs;
 use crate::cluster::Fence;
-use crate::consume::{self, Work};
+use crate::consume::{self, Consumer, Work};
 use crate::context::Context;
 use crate::streams::{Stream, owner_of};
 
@@ -31,6 +34,9 @@ pub(super) struct Forwarder {
     place: Place,
     event_hub: event_hub::Sender,
     webhook: webhook::Sender,
+    blobs: Arc<Blobs>,
+    failures: Failures,
+    reports: Arc<Reports>,
 }
 
 /// Why events were not accepted.
@@ -66,22 +72,60 @@ impl Work for Forwarder {
         }
         Ok(())
     }
+
+    async fn step(
+        &self,
+        consumer: &Consumer,
+        fence: Option<&Fence>,
+        last: Option<i64>,
+    ) -> Result<Option<i64>> {
+        match self.writes_blobs() {
+            true => self.write_blob(consumer, fence, last).await,
+            false => consumer.step(fence, last).await,
+        }
+    }
 }
 
 impl Forwarder {
-    pub(super) fn new(context: Arc<Context>, place: Place) -> Self {
+    pub(super) fn new(context: Arc<Context>, place: Place, blobs: Arc<Blobs>, reports: Arc<Reports>) -> Self {
         let (event_hub, webhook) = (event_hub::Sender::default(), webhook::Sender::default());
-        Self { context, place, event_hub, webhook }
+        Self { context, place, event_hub, webhook, blobs, failures: Failures::default(), reports }
+    }
+
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    pub(super) const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(super) fn blobs(&self) -> &Blobs {
+        &self.blobs
+    }
+
+    pub(super) const fn storage_failures(&self) -> &Failures {
+        &self.failures
+    }
+
+    fn writes_blobs(&self) -> bool {
+        let keeper = self.place.keeper(&self.context);
+        let target = keeper.as_deref().and_then(|keeper| self.target(keeper));
+        matches!(target, Some(EndpointTarget::Storage(_)))
     }
 
     /// Sends events of one device or twin until they are accepted or put aside.
     async fn deliver(&self, key: &str, mut records: &[Record], fence: Option<&Fence>) -> Result<()> {
         let (mut attempts, mut count) = (0, records.len());
         while !records.is_empty() {
+            if self.writes_blobs() {
+                let why = "the endpoint became a storage container: what is left goes there";
+                return Err(Error::new(ErrorCode::Unavailable, why));
+            }
             attempts += 1;
             match self.send(key, &records[..count]).await {
                 Ok(sent) => {
-                    count_events("delivered", sent);
+                    self.accepted(sent);
                     records = &records[sent..];
                 }
                 // One of them is to blame: which one, shows when each goes by itself.
@@ -95,12 +139,11 @@ impl Forwarder {
                     records = &records[1..];
                 }
                 Err(Refusal::Attempt(why)) => {
-                    self.wait(why, pause(attempts)).await;
+                    self.fails(why, attempts, None).await;
                     continue;
                 }
-                Err(Refusal::Endpoint { why, pause: wanted }) => {
-                    let pause = wanted.unwrap_or_default().clamp(pause(attempts), LONGEST_PAUSE);
-                    self.wait(why, pause).await;
+                Err(Refusal::Endpoint { why, pause }) => {
+                    self.fails(why, attempts, pause).await;
                     continue;
                 }
             }
@@ -109,7 +152,16 @@ impl Forwarder {
         Ok(())
     }
 
-    async fn wait(&self, why: String, pause: Duration) {
+    /// Something was accepted.
+    pub(super) fn accepted(&self, count: usize) {
+        count_events("delivered", count);
+        self.reports.succeeded(&self.place, self.context.clock.now());
+    }
+
+    /// Nothing is accepted for now: rests as long as the endpoint asks for, and longer the more often it happens.
+    pub(super) async fn fails(&self, why: String, attempts: u32, wanted: Option<Duration>) {
+        let pause = wanted.unwrap_or_default().clamp(pause(attempts), LONGEST_PAUSE);
+        self.reports.failed(&self.place, &why, self.context.clock.now());
         let Place { owner, endpoint, partition } = &self.place;
         tracing::warn!(%owner, endpoint, partition, why, ?pause, "events wait for an endpoint elsewhere");
         metrics::counter!("pollux_routing_attempts_failed_total").increment(1);
@@ -128,6 +180,9 @@ impl Forwarder {
         let keeper = self.place.keeper(&self.context).ok_or_else(gone)?;
         match self.target(&keeper).ok_or_else(gone)? {
             EndpointTarget::EventHub { .. } => Err(gone()),
+            EndpointTarget::Storage(_) => {
+                Err(Refusal::endpoint("a storage container takes no single messages".to_owned()))
+            }
             EndpointTarget::External { connection_string } => {
                 self.event_hub.send(&self.context, connection_string, key, records).await?;
                 Ok(records.len())
@@ -135,13 +190,26 @@ impl Forwarder {
             EndpointTarget::Webhook { url, .. } => match records.first() {
                 None => Ok(0),
                 Some(record) => {
-                    self.webhook.send(&self.context, (url, &keeper.host_name), record).await.map(|()| 1)
+                    let event = self.cloud_event(&keeper, record)?;
+                    self.webhook.send(&self.context, (url, &keeper.host_name), event).await.map(|()| 1)
                 }
             },
         }
     }
 
-    fn target<'r>(&self, keeper: &'r Resource) -> Option<&'r EndpointTarget> {
+    fn cloud_event(&self, keeper: &Resource, record: &Record) -> Result<String, Refusal> {
+        let Place { owner, endpoint, partition } = &self.place;
+        let event = match keeper.kind() {
+            ResourceKind::Hub => {
+                let place = format!("{owner}/{endpoint}/{partition}");
+                hub_cloud_event::structured(record, &place, &keeper.host_name)
+            }
+            _ => cloud_event::structured(&record.payload),
+        };
+        event.ok_or_else(|| Refusal::Event("it is no CloudEvent".to_owned()))
+    }
+
+    pub(super) fn target<'r>(&self, keeper: &'r Resource) -> Option<&'r EndpointTarget> {
         let mut endpoints = keeper.endpoints().iter();
         endpoints.find(|one| one.name == self.place.endpoint).map(|endpoint| &endpoint.target)
     }
@@ -153,7 +221,7 @@ impl Forwarder {
         !matches!(target, Some(EndpointTarget::Webhook { dead_letters: false, .. }))
     }
 
-    async fn put_aside(
+    pub(super) async fn put_aside(
         &self,
         record: &Record,
         attempts: u32,
@@ -162,6 +230,7 @@ impl Forwarder {
     ) -> Result<()> {
         let Place { owner, endpoint, partition } = &self.place;
         let sequence_number = record.sequence_number;
+        self.reports.refused(&self.place, &reason, self.context.clock.now());
         if !self.keeps_dead_letters() {
             tracing::warn!(%owner, endpoint, partition, sequence_number, reason, "the event is dropped");
             count_events("dropped", 1);

@@ -8,7 +8,6 @@
 
 use std::time::Duration;
 
-use pollux_eventlog::Record;
 use pollux_model::resource::Setting;
 use pollux_model::{Error, Result};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
@@ -16,7 +15,6 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::cloud_event;
 use super::forwarder::Refusal;
 use crate::context::Context;
 
@@ -32,17 +30,15 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// Sends one event; `origin` is who sends.
+    /// Sends one event, a `CloudEvent` as JSON; `origin` is who sends.
     pub(super) async fn send(
         &self,
         context: &Context,
         (target, origin): (&Setting, &str),
-        record: &Record,
+        event: String,
     ) -> Result<(), Refusal> {
         let url = webhook_url(target).map_err(|error| Refusal::endpoint(error.message))?;
         self.ask_once(context, target, (&url, origin)).await?;
-        let event = cloud_event::structured(&record.payload)
-            .ok_or_else(|| Refusal::Event("it is no CloudEvent".to_owned()))?;
         let request = context.http.post(url).header(CONTENT_TYPE, CLOUD_EVENT).body(event);
         let answer = match answer(context, request).await {
             Ok(answer) => answer,

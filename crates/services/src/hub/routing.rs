@@ -18,7 +18,8 @@ use pollux_store::Write;
 use serde_json::{Value, json};
 
 use super::Hub;
-use super::hub_event::{HubEvent, encode};
+use super::hub_event::{HubEvent, System, encode};
+use super::json_text::json_text;
 use crate::context::Context;
 use crate::destination::Destination;
 use crate::streams::Stream;
@@ -238,26 +239,7 @@ impl RoutedMessage for Routed<'_> {
 
 /// The body, if its content type and encoding say that it is JSON in a Unicode encoding.
 fn json_body(event: &HubEvent) -> Option<Value> {
-    let kind = event.system.content_type.as_deref()?.split(';').next()?.trim();
-    let encoding = event.system.content_encoding.as_deref()?.to_ascii_lowercase();
-    if !kind.eq_ignore_ascii_case("application/json") {
-        return None;
-    }
-    match encoding.as_str() {
-        "utf-8" => serde_json::from_slice(&event.body).ok(),
-        "utf-16" => {
-            let units: Vec<u16> =
-                event.body.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
-            serde_json::from_str(&String::from_utf16(&units).ok()?).ok()
-        }
-        "utf-32" => {
-            let words = event
-                .body
-                .chunks_exact(4)
-                .map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]]));
-            let text: Option<String> = words.map(char::from_u32).collect();
-            serde_json::from_str(&text?).ok()
-        }
-        _ => None,
-    }
+    let System { content_type, content_encoding, .. } = &event.system;
+    let text = json_text(content_type.as_deref(), content_encoding.as_deref(), &event.body)?;
+    serde_json::from_str(&text).ok()
 }

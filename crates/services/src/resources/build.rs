@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use pollux_model::resource::{
     BuiltInEndpoint, CloudToDevice, Consistency, Dps, EndpointTarget, Enrichment, EventHub, EventRoute,
-    Events, Feedback, FileUpload, Functions, Hub, LinkedHub, Policy, PolicyRight, Properties, Resource,
-    ResourceKind, Route, RoutingEndpoint, Setting, Sku, TwinHistory, Twins,
+    Events, Feedback, FileNameFormat, FileUpload, Functions, Hub, LinkedHub, Policy, PolicyRight, Properties,
+    Resource, ResourceKind, Route, RoutingEndpoint, Setting, Sku, StorageContainer, TwinHistory, Twins,
 };
 use pollux_model::{Error, Etag, Key, KeyPair, Random, ResourceName, Result};
 
@@ -172,6 +172,9 @@ impl Resources {
 }
 
 fn endpoint(said: &DeclaredEndpoint) -> Result<RoutingEndpoint> {
+    if let Some(container) = &said.container {
+        return stored(said, container);
+    }
     let place = (&said.namespace, &said.event_hub, &said.connection_string, &said.webhook);
     let target = match place {
         (Some(namespace), Some(event_hub), None, None) => EndpointTarget::EventHub {
@@ -185,11 +188,29 @@ fn endpoint(said: &DeclaredEndpoint) -> Result<RoutingEndpoint> {
         _ => {
             return Err(Error::invalid(format!(
                 "the endpoint '{}' needs one of: 'namespace' and 'event_hub' (of this deployment), 'connection_string' (of an \
-                 event hub elsewhere), 'webhook' (of digital twins)",
+                 event hub elsewhere), 'webhook', 'container' (of a hub's storage)",
                 pollux_model::ids::shown(&said.name)
             )));
         }
     };
+    Ok(RoutingEndpoint { name: said.name.clone(), target })
+}
+
+fn stored(said: &DeclaredEndpoint, container: &str) -> Result<RoutingEndpoint> {
+    if said.namespace.is_some() || said.event_hub.is_some() || said.webhook.is_some() {
+        let name = pollux_model::ids::shown(&said.name);
+        return Err(Error::invalid(format!(
+            "the endpoint '{name}' is a container or something else, not both"
+        )));
+    }
+    let target = EndpointTarget::Storage(StorageContainer {
+        container: container.to_owned(),
+        connection_string: said.connection_string.clone(),
+        encoding: said.encoding.unwrap_or_default(),
+        file_name_format: said.file_name_format.clone().map_or_else(FileNameFormat::default, FileNameFormat),
+        batch_frequency_seconds: said.batch_frequency_seconds.unwrap_or(StorageContainer::BATCH_FREQUENCY),
+        max_chunk_bytes: said.max_chunk_bytes.unwrap_or(StorageContainer::MAX_CHUNK),
+    });
     Ok(RoutingEndpoint { name: said.name.clone(), target })
 }
 

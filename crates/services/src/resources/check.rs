@@ -73,15 +73,16 @@ impl Resources {
         self.check_policies(resource, None, &hub.policies)?;
         self.check_built_in(resource, hub)?;
         for endpoint in &hub.endpoints {
-            self.check_endpoint(endpoint)?;
-            if matches!(endpoint.target, EndpointTarget::Webhook { .. }) {
-                let text = format!(
-                    "the endpoint '{}' cannot be a webhook: those are for digital twins",
-                    endpoint.name
-                );
-                return Err(Error::invalid(text));
-            }
+            self.check_endpoint(resource, endpoint)?;
         }
+        let present = self.context.table.named(ResourceKind::Hub, &resource.name);
+        let (endpoints, routes) = match present.as_deref().map(|one| &one.properties) {
+            Some(Properties::Hub(before)) => (before.endpoints.len(), before.routes.len()),
+            _ => (0, 0),
+        };
+        let limits = &self.context.limits;
+        check_count("endpoints of a hub", endpoints, hub.endpoints.len(), limits.hub_endpoints)?;
+        check_count("routes of a hub", routes, hub.routes.len(), limits.routes)?;
         let custom = hub.endpoints.iter().map(|one| one.name.as_str());
         let names: Vec<_> = std::iter::once(BUILT_IN_ENDPOINT).chain(custom).collect();
         let is_endpoint = |what: &str, name: &str| {
@@ -142,7 +143,7 @@ impl Resources {
         };
         let limits = &self.context.limits;
         check_count("endpoints of an instance", endpoints, twins.endpoints.len(), limits.endpoints)?;
-        twins.endpoints.iter().try_for_each(|endpoint| self.check_endpoint(endpoint))?;
+        twins.endpoints.iter().try_for_each(|endpoint| self.check_endpoint(resource, endpoint))?;
         for route in &twins.event_routes {
             super::event_routes::check(route, &twins.endpoints)?;
         }
@@ -161,7 +162,7 @@ impl Resources {
         Ok(())
     }
 
-    fn check_endpoint(&self, endpoint: &RoutingEndpoint) -> Result<()> {
+    fn check_endpoint(&self, keeper: &Resource, endpoint: &RoutingEndpoint) -> Result<()> {
         check_name("a routing endpoint", &endpoint.name)?;
         if RESERVED_ENDPOINTS.iter().any(|name| name.eq_ignore_ascii_case(&endpoint.name)) {
             let text = format!("'{}' is a built-in endpoint: use another name", endpoint.name);
@@ -175,6 +176,14 @@ impl Resources {
                     return Err(Error::new(ErrorCode::EventHubNotFound, message));
                 }
                 Ok(())
+            }
+            EndpointTarget::Storage(_) if keeper.kind() != ResourceKind::Hub => {
+                let text =
+                    format!("the endpoint '{}' cannot be a container: those are for hubs", endpoint.name);
+                Err(Error::invalid(text))
+            }
+            EndpointTarget::Storage(storage) => {
+                crate::forwarding::check_storage(&self.blobs, keeper, storage)
             }
             EndpointTarget::External { connection_string } => {
                 crate::forwarding::external_event_hub(connection_string).map(drop)
@@ -229,7 +238,9 @@ impl Resources {
                 Properties::Hub(_) | Properties::Twins(_) => {
                     let mut namespaces = one.endpoints().iter().filter_map(|end| match &end.target {
                         EndpointTarget::EventHub { namespace, .. } => Some(namespace),
-                        EndpointTarget::External { .. } | EndpointTarget::Webhook { .. } => None,
+                        EndpointTarget::Storage(_)
+                        | EndpointTarget::External { .. }
+                        | EndpointTarget::Webhook { .. } => None,
                     });
                     (ResourceKind::Events, namespaces.find(|name| leaves(ResourceKind::Events, name)))
                 }

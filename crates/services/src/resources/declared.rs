@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 use pollux_model::resource::{
-    Consistency, IsoDuration, PolicyRight, ResourceKind, RouteSource, Setting, TelemetryMapping,
+    Consistency, Encoding, IsoDuration, PolicyRight, ResourceKind, RouteSource, Setting, TelemetryMapping,
 };
 use pollux_model::{Error, ResourceName, Result};
 use serde::Deserialize;
@@ -167,7 +167,7 @@ pub struct DeclaredBuiltIn {
 }
 
 /// A routing endpoint of a hub or digital twins instance: an event hub of this deployment, by namespace and name, or one
-/// elsewhere, by connection string; of digital twins also a webhook, by URL.
+/// elsewhere, by connection string; a webhook, by URL; of hubs also a storage container.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeclaredEndpoint {
@@ -186,6 +186,21 @@ pub struct DeclaredEndpoint {
     /// Whether what the webhook does not take is kept; true when left out.
     #[serde(alias = "deadLetters")]
     pub dead_letters: Option<bool>,
+    /// A storage container, of hubs: of the account in `connection_string` (or by its URL there, with a shared access
+    /// signature), or a folder that the deployment keeps.
+    #[serde(alias = "containerName")]
+    pub container: Option<String>,
+    /// How messages are written there: `Avro` when left out, or `JSON`.
+    pub encoding: Option<Encoding>,
+    /// What blobs are called; `{iothub}/{partition}/{YYYY}/{MM}/{DD}/{HH}/{mm}` when left out.
+    #[serde(alias = "fileNameFormat")]
+    pub file_name_format: Option<String>,
+    /// How long messages are gathered; 300 when left out.
+    #[serde(alias = "batchFrequencyInSeconds")]
+    pub batch_frequency_seconds: Option<u32>,
+    /// When a blob is full; 314572800 when left out.
+    #[serde(alias = "maxChunkSizeInBytes")]
+    pub max_chunk_bytes: Option<u64>,
 }
 
 /// An event route of a digital twins instance.

@@ -120,6 +120,15 @@ fn endpoint(endpoint: &RoutingEndpoint) -> Value {
         EndpointTarget::EventHub { namespace, event_hub } => {
             json!({ "name": endpoint.name, "namespace": namespace, "eventHub": event_hub })
         }
+        EndpointTarget::Storage(storage) => json!({
+            "name": endpoint.name,
+            "container": storage.container,
+            "endpoint": storage.connection_string.as_ref().and_then(|text| account(&text.0)),
+            "encoding": storage.encoding.as_str(),
+            "fileNameFormat": storage.file_name_format,
+            "batchFrequencyInSeconds": storage.batch_frequency_seconds,
+            "maxChunkSizeInBytes": storage.max_chunk_bytes,
+        }),
         EndpointTarget::External { connection_string } => {
             let parts = connection_string.0.split(';').filter_map(|part| part.split_once('='));
             let shown = |name: &str| {
@@ -135,6 +144,15 @@ fn endpoint(endpoint: &RoutingEndpoint) -> Value {
 
 fn event_route(route: &EventRoute) -> Value {
     json!({ "id": route.id, "endpoint": route.endpoint, "filter": route.filter })
+}
+
+/// The account or URL of a container, without what opens it.
+fn account(text: &str) -> Option<String> {
+    let parts = || text.split(';').filter_map(|part| part.split_once('='));
+    let named = |name: &str| {
+        parts().find(|(key, _)| key.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
+    };
+    without_secrets(text).or_else(|| named("BlobEndpoint")).or_else(|| named("AccountName"))
 }
 
 /// Without what may be a key in it: user, password, query and fragment.

@@ -1,0 +1,234 @@
+//! Storage containers: what waits in a partition becomes blobs, each of what came within the endpoint's time.
+//!
+//! ```text
+//!   first message ── batch frequency, or the blob is full ──▶ read once more, encoded, uploaded ──▶ named ──▶ checkpoint
+//! ```
+//!
+//! Nothing is held until then but how much there is: the stream keeps the messages. A blob has its name when all of it is there; the
+//! name is that of its first message, so one that a crash before the checkpoint makes us write once more takes its own place (at least
+//! once, Azure article "Use IoT Hub message routing"). While the storage is away, messages wait in the stream.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use pollux_eventlog::{ReadLimit, Record};
+use pollux_model::event::Checkpoint;
+use pollux_model::resource::{Encoding, EndpointTarget, Resource, StorageContainer};
+use pollux_model::{Error, Result, Timestamp};
+
+use super::Place;
+use super::avro;
+use super::forwarder::Forwarder;
+use super::hub_message::HubMessage;
+use crate::blobs::{BlobError, Container};
+use crate::cluster::Fence;
+use crate::consume::{BATCH, Consumer};
+
+/// The first message of a blob.
+const ONE: ReadLimit = ReadLimit { records: 1, bytes: 1 };
+/// How often is looked whether a blob is full, where messages come all the time.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Failures since the last blob.
+#[derive(Debug, Default)]
+pub(super) struct Failures(AtomicU32);
+
+/// What a blob is made of.
+struct Batch<'b> {
+    keeper: &'b Resource,
+    storage: &'b StorageContainer,
+    first: &'b Record,
+    /// What was read before it.
+    after: Option<i64>,
+    /// The last message that may be in it.
+    until: i64,
+}
+
+impl Forwarder {
+    /// Waits until a blob is due, and writes it. Gives what was read last; where the storage is away that is what it was.
+    pub(super) async fn write_blob(
+        &self,
+        consumer: &Consumer,
+        fence: Option<&Fence>,
+        last: Option<i64>,
+    ) -> Result<Option<i64>> {
+        let Some(first) = consumer.read(last, ONE).await?.pop() else {
+            return consumer.wait_for_more(last).await;
+        };
+        let Some(until) = self.due(consumer, &first, last).await? else { return Ok(last) };
+        // As it is now: the operator may have mended it.
+        let Some(keeper) = self.place().keeper(self.context()) else { return Ok(last) };
+        let Some(EndpointTarget::Storage(storage)) = self.target(&keeper) else { return Ok(last) };
+        let batch = Batch { keeper: &keeper, storage, first: &first, after: last, until };
+        match self.written(consumer, fence, &batch).await? {
+            Ok((checkpoint, count)) => {
+                self.storage_failures().0.store(0, Ordering::Relaxed);
+                self.accepted(count);
+                consumer.keep(fence, checkpoint).await?;
+                Ok(Some(checkpoint.sequence_number))
+            }
+            Err(error) => {
+                let failures = self.storage_failures().0.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+                self.fails(error.message(), failures, None).await;
+                Ok(last)
+            }
+        }
+    }
+
+    /// Waits for the time of the blob, or until it is full; gives the last message of it. `None`: the endpoint is another one.
+    async fn due(&self, consumer: &Consumer, first: &Record, last: Option<i64>) -> Result<Option<i64>> {
+        let (mut seen, mut bytes) = (last, 0_u64);
+        loop {
+            let Some(keeper) = self.place().keeper(self.context()) else { return Ok(None) };
+            let Some(EndpointTarget::Storage(storage)) = self.target(&keeper) else { return Ok(None) };
+            let records = consumer.read(seen, BATCH).await?;
+            if let Some(newest) = records.last() {
+                seen = Some(newest.sequence_number);
+                bytes += records.iter().map(|record| record.payload.len() as u64).sum::<u64>();
+                if bytes >= storage.max_chunk_bytes {
+                    return Ok(seen);
+                }
+                continue;
+            }
+            let (due, now) =
+                (first.enqueued_time.plus(storage.batch_frequency()), self.context().clock.now());
+            if now >= due {
+                return Ok(seen);
+            }
+            let left = due.since(now);
+            tokio::select! {
+                () = tokio::time::sleep(left) => {}
+                more = consumer.wait(seen.unwrap_or(-1)) => {
+                    more?;
+                    tokio::time::sleep(LOOK.min(left)).await;
+                }
+            }
+        }
+    }
+
+    /// Writes a blob: its last message, and how many it has. What the storage says is the inner error.
+    async fn written(
+        &self,
+        consumer: &Consumer,
+        fence: Option<&Fence>,
+        batch: &Batch<'_>,
+    ) -> Result<Result<(Checkpoint, usize), BlobError>> {
+        let (context, blobs) = (self.context(), self.blobs());
+        let now = context.clock.now();
+        let begun = async {
+            let container = container(blobs, batch.keeper, batch.storage)?;
+            blobs.ensure(&container, now).await?;
+            let location = container.blob(&batch.name(self.place()), now)?;
+            blobs.begin(&location, batch.content_type()).await
+        };
+        let mut upload = match begun.await {
+            Ok(upload) => upload,
+            Err(error) => return Ok(Err(error)),
+        };
+        let mut sync = avro::Sync::default();
+        context.random.fill(&mut sync);
+        let mut out = batch.header(&sync);
+        let (mut size, mut count) = (0, 0);
+        let mut end = Checkpoint { sequence_number: batch.first.sequence_number, offset: batch.first.offset };
+        let mut at = batch.after;
+        while at.is_none_or(|at| at < batch.until) {
+            let mut records = consumer.read(at, BATCH).await?;
+            records.retain(|record| record.sequence_number <= batch.until);
+            let Some(newest) = records.last() else { break };
+            let (part, last) = (batch.encoded(&records, &sync), newest.position());
+            let (size_with, messages) = (size + part.bytes.len() as u64, part.count);
+            if size > 0 && size_with > batch.storage.max_chunk_bytes {
+                break;
+            }
+            for unreadable in part.unreadable {
+                let why = "it is no message of a hub".to_owned();
+                self.put_aside(unreadable, 1, why, fence).await?;
+            }
+            for bytes in [std::mem::take(&mut out), part.bytes] {
+                if let Err(error) = upload.write(bytes).await {
+                    return Ok(Err(error));
+                }
+            }
+            (size, count, at) = (size_with, count + messages, Some(last.sequence_number));
+            end = Checkpoint { sequence_number: last.sequence_number, offset: last.offset };
+        }
+        Ok(upload.finish().await.map(|()| (end, count)))
+    }
+}
+
+/// Some messages of a blob.
+struct Part<'r> {
+    bytes: Bytes,
+    count: usize,
+    unreadable: Vec<&'r Record>,
+}
+
+impl Batch<'_> {
+    fn name(&self, place: &Place) -> String {
+        let first: (Timestamp, i64) = (self.first.enqueued_time, self.first.sequence_number);
+        let extension = match self.storage.encoding {
+            Encoding::Avro => ".avro",
+            Encoding::Json => ".json",
+        };
+        self.storage.file_name_format.expand(&self.keeper.name, place.partition, first, extension)
+    }
+
+    const fn content_type(&self) -> &'static str {
+        match self.storage.encoding {
+            Encoding::Avro => "application/octet-stream",
+            Encoding::Json => "application/json",
+        }
+    }
+
+    fn header(&self, sync: &avro::Sync) -> Bytes {
+        match self.storage.encoding {
+            Encoding::Avro => avro::header(sync),
+            Encoding::Json => Bytes::new(),
+        }
+    }
+
+    fn encoded<'r>(&self, records: &'r [Record], sync: &avro::Sync) -> Part<'r> {
+        let (mut messages, mut unreadable) = (Vec::new(), Vec::new());
+        for record in records {
+            match HubMessage::read(record) {
+                Some(message) => messages.push(message),
+                None => unreadable.push(record),
+            }
+        }
+        let bytes = match self.storage.encoding {
+            _ if messages.is_empty() => Bytes::new(),
+            Encoding::Avro => avro::block(&messages, sync),
+            Encoding::Json => messages.iter().map(HubMessage::json_line).collect::<String>().into(),
+        };
+        Part { bytes, count: messages.len(), unreadable }
+    }
+}
+
+/// Where an endpoint's blobs go.
+fn container(
+    blobs: &crate::blobs::Blobs,
+    keeper: &Resource,
+    storage: &StorageContainer,
+) -> Result<Container, BlobError> {
+    match &storage.connection_string {
+        Some(text) => Container::of(text, &storage.container),
+        None => blobs.own(&keeper.name, &storage.container),
+    }
+}
+
+/// Whether blobs could go there, as far as that can be said without asking.
+///
+/// # Errors
+/// [`ErrorCode::InvalidArgument`](pollux_model::ErrorCode::InvalidArgument), without secrets.
+pub(crate) fn check_storage(
+    blobs: &crate::blobs::Blobs,
+    keeper: &Resource,
+    storage: &StorageContainer,
+) -> Result<()> {
+    storage.check()?;
+    container(blobs, keeper, storage).map(drop).map_err(|error| Error::invalid(error.message()))
+}
+
+#[cfg(test)]
+mod tests;
