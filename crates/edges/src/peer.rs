@@ -102,6 +102,8 @@ pub struct Peer {
     pub address: SocketAddr,
     /// What it showed when the connection began; shared by all that comes over it.
     shown: Option<Arc<Shown>>,
+    /// The host name that it asked for in the handshake.
+    pub(crate) server_name: Option<Arc<str>>,
 }
 
 /// Certificates, the peer's own first, and what they are once somebody has asked.
@@ -119,14 +121,16 @@ impl Peer {
             certificates: shown.iter().map(|one| one.clone().into_owned()).collect(),
             read: OnceLock::new(),
         });
-        Self { address, shown: shown.map(Arc::new) }
+        let server_name = connection.server_name().map(Arc::from);
+        Self { address, shown: shown.map(Arc::new), server_name }
     }
 
     /// One that showed these, its own first.
     #[cfg(test)]
     pub(crate) fn showing(address: SocketAddr, certificates: Vec<Vec<u8>>) -> Self {
         let certificates = certificates.into_iter().map(CertificateDer::from).collect();
-        Self { address, shown: Some(Arc::new(Shown { certificates, read: OnceLock::new() })) }
+        let shown = Some(Arc::new(Shown { certificates, read: OnceLock::new() }));
+        Self { address, shown, server_name: None }
     }
 
     /// Whether it showed anything.
@@ -151,6 +155,6 @@ impl fmt::Display for Peer {
 impl From<SocketAddr> for Peer {
     /// One that shows nothing.
     fn from(address: SocketAddr) -> Self {
-        Self { address, shown: None }
+        Self { address, shown: None, server_name: None }
     }
 }

@@ -156,7 +156,10 @@ impl Certificates {
                 if !stored_will_do(data, ca_pem, names, now)? {
                     make_server(data, ca_pem, issuer, names, random, now)?;
                 }
-                Ok((read_chain(&data.file("server.pem"))?, read_key(&data.file("server.key"))?))
+                // Not the authority itself: whoever trusts it has it.
+                let mut chain = read_chain(&data.file("server.pem"))?;
+                chain.truncate(1);
+                Ok((chain, read_key(&data.file("server.key"))?))
             }
         }
     }

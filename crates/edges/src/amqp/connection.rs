@@ -165,7 +165,8 @@ impl Connection {
         Self {
             edge,
             endpoint,
-            host: String::new(),
+            // Until the peer names one: `hostname` may be absent in SASL (azure-uamqp and amqp10 leave it out).
+            host: peer.server_name.as_deref().unwrap_or_default().to_owned(),
             claims: Claims::default(),
             peer,
             device: None,

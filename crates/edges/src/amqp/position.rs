@@ -37,7 +37,8 @@ pub(super) fn parse(selector: Option<&str>) -> Result<ReadFrom> {
         ("x-opt-offset", _) => Ok(ReadFrom::Offset { offset: number()?, inclusive }),
         ("x-opt-sequence-number", _) => Ok(ReadFrom::Sequence { number: number()?, inclusive }),
         // Clients know milliseconds and events have microseconds: what is "after" a millisecond begins with its end.
-        ("x-opt-enqueued-time", _) => {
+        // The second is what azure-event-hubs of npm and the C client write.
+        ("x-opt-enqueued-time" | "x-opt-enqueuedtimeutc", _) => {
             let millis = number()?;
             let micros = if inclusive {
                 millis.saturating_mul(1000).saturating_sub(1)
@@ -66,6 +67,7 @@ mod tests {
         let after = |micros| ReadFrom::Enqueued { after: Timestamp::from_micros(micros) };
         assert_eq!(at("x-opt-enqueued-time > '1000'"), after(1_000_999));
         assert_eq!(at("x-opt-enqueued-time >= '1000'"), after(999_999));
+        assert_eq!(at("x-opt-enqueuedtimeutc > 1000"), after(1_000_999));
     }
 
     /// `fuzz/` gives it worse.

@@ -118,9 +118,11 @@ impl Events {
         if !token.key_name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(policy)) {
             return None;
         }
-        let mut namespaces = self.namespaces(host).into_iter();
-        let namespace =
-            namespaces.find(|one| one.name.hub().is_some_and(|name| name.eq_ignore_ascii_case(hub)))?;
+        let bare = token.resource.split_once("://").map_or(token.resource.as_str(), |(_, rest)| rest);
+        let own = bare.split('/').next().unwrap_or_default();
+        let mut namespaces = self.namespaces(if host.is_empty() { own } else { host }).into_iter();
+        let called = |one: &Namespace| self.context.table.is_called(&one.resource, own, hub);
+        let namespace = namespaces.find(|one| one.is_built_in() && called(one))?;
         let claim = self.claim_in(&namespace, token).ok()?;
         Some((namespace.name, claim))
     }

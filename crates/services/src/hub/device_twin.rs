@@ -43,7 +43,6 @@ pub fn twin_document(device: &Device, Presence { since, messages }: Presence) ->
         "etag": twin.service_etag,
         "deviceEtag": identity.etag,
         "status": identity.status.as_str(),
-        "statusReason": identity.status_reason,
         "statusUpdateTime": identity.status_updated,
         "connectionState": if since.is_some() { "Connected" } else { "Disconnected" },
         "lastActivityTime": since.unwrap_or(Timestamp::NEVER),
@@ -54,6 +53,9 @@ pub fn twin_document(device: &Device, Presence { since, messages }: Presence) ->
         "version": twin.version,
         "properties": {"desired": side(&twin.desired), "reported": side(&twin.reported)},
     });
+    if let Some(reason) = &identity.status_reason {
+        document["statusReason"] = json!(reason);
+    }
     if !twin.tags.is_empty() {
         document["tags"] = json!(twin.tags);
     }

@@ -85,6 +85,14 @@ impl ResourceTable {
         self.serving(kind, host).filter(ours)
     }
 
+    /// Whether a hub may be called so beside this host name of it: by its own name, or by the first label of the host name, which
+    /// is the same in Azure and which clients take (`config.js` of npm's azure-event-hubs).
+    pub fn is_called(&self, hub: &Resource, host: &str, name: &str) -> bool {
+        let label = host.split(['.', ':']).next().unwrap_or_default();
+        let by_host = label.eq_ignore_ascii_case(name) && self.answers_to(hub, host);
+        hub.name.eq_ignore_ascii_case(name) || by_host
+    }
+
     /// Whether a host name (with or without port) may stand for this resource in a token or a user name.
     #[must_use]
     pub fn answers_to(&self, resource: &Resource, host: &str) -> bool {
