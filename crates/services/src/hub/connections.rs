@@ -25,6 +25,7 @@ use tokio::task::AbortHandle;
 pub use self::methods::OpenMethods;
 use self::order::Order;
 use self::watch::Unsaid;
+use super::throttle::Today;
 use super::{MethodAnswer, MethodCall, MethodFailure};
 use crate::context::Context;
 
@@ -77,6 +78,8 @@ pub struct Connections {
     counter: AtomicU64,
     /// What other nodes may not have been told: they must look for themselves.
     unsaid: Mutex<Unsaid>,
+    /// Messages of the day of hubs that are held to a tier: nodes tell each other beside how many devices they have.
+    pub(super) today: Today,
 }
 
 /// A connection as services see it.
@@ -113,7 +116,13 @@ pub struct Connection {
 
 impl Connections {
     pub(super) fn new(context: Arc<Context>) -> Self {
-        Self { context, live: Arc::default(), counter: AtomicU64::new(0), unsaid: Mutex::default() }
+        Self {
+            context,
+            live: Arc::default(),
+            counter: AtomicU64::new(0),
+            unsaid: Mutex::default(),
+            today: Today::default(),
+        }
     }
 
     /// Takes the device's place; the connection that had it, on whatever node, is closed. Whoever looks at the device's
