@@ -28,6 +28,7 @@ use self::departures::Departures;
 pub use self::methods::OpenMethods;
 use self::order::Order;
 use self::watch::Unsaid;
+use super::throttle::Today;
 use super::{MethodAnswer, MethodCall, MethodFailure};
 use crate::context::Context;
 
@@ -81,6 +82,8 @@ pub struct Connections {
     counter: AtomicU64,
     /// What other nodes may not have been told: they must look for themselves.
     unsaid: Mutex<Unsaid>,
+    /// Messages of the day of hubs that are held to a tier: nodes tell each other beside how many devices they have.
+    pub(super) today: Today,
 }
 
 /// A connection as services see it.
@@ -120,8 +123,14 @@ pub struct Connection {
 
 impl Connections {
     pub(super) fn new(context: Arc<Context>) -> Self {
-        let (live, departures) = (Arc::default(), Arc::default());
-        Self { context, live, departures, counter: AtomicU64::new(0), unsaid: Mutex::default() }
+        Self {
+            context,
+            live: Arc::default(),
+            departures: Arc::default(),
+            counter: AtomicU64::new(0),
+            unsaid: Mutex::default(),
+            today: Today::default(),
+        }
     }
 
     /// Takes the device's place; the connection that had it, on whatever node, is closed. Whoever looks at the device's

@@ -83,7 +83,7 @@ impl Hub {
         let (call, response, connect) = self.checked_call(input)?;
         let payload = call.payload.to_string().len();
         self.throttle_method(hub, payload)?;
-        self.bill(hub, [payload])?;
+        self.bill(hub, [payload]).await?;
         self.addressed(hub, id).await?;
         let patience = Instant::now() + connect;
         loop {

@@ -103,7 +103,7 @@ impl Hub {
     ) -> Result<()> {
         caller.require_device(&hub.name, id)?;
         self.shape(hub, messages.len()).await?;
-        self.bill(hub, messages.iter().map(|message| message.body.len()))
+        self.bill(hub, messages.iter().map(|message| message.body.len())).await
     }
 
     /// The records of each destination, and the first message that is refused with its place.

@@ -7,17 +7,17 @@
 //!                                a message of the day too many: refused until midnight, UTC
 //! ```
 //!
-//! Counted in memory, by each node for itself: of several that live each allows its share, and the day's count begins anew with a
-//! node.
+//! Counted in memory: of several live nodes each allows its share of what may be in a minute; what others have had of the day they ask
+//! each other. What a node has counted of the day is forgotten with it.
 
 #[cfg(test)]
 mod tests;
+mod today;
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use pollux_model::resource::{Properties, Resource, Sku, SkuName};
+use pollux_model::resource::{Properties, Resource, ResourceKind, Sku, SkuName};
 use pollux_model::{Error, ErrorCode, ResourceName, Result};
 
 use super::Hub;
@@ -25,13 +25,14 @@ use super::get_device::READ;
 use crate::caller::Caller;
 use crate::rates::{Buckets, Rate};
 
+pub(super) use today::Today;
+
 /// The article: throttles "are applied in minute ranges".
 const MINUTE: Duration = Duration::from_secs(60);
 /// How long a message may wait for its turn before it is refused. Ours: the article says that the queue is bounded, not by what.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What a direct method is counted in, in bytes.
 const METHOD_METER: usize = 4 * 1024;
-const DAY: i64 = 86_400;
 
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -124,14 +125,12 @@ fn quota(Sku { name, capacity }: Sku) -> (u64, usize) {
 #[derive(Debug, Default)]
 pub(super) struct Throttles {
     buckets: Mutex<Buckets<(ResourceName, Operation)>>,
-    /// Of each hub the day, and the messages of it.
-    days: Mutex<HashMap<ResourceName, (i64, u64)>>,
 }
 
 /// What a hub may have, and has (`quotaMetrics` of the ARM resource).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuotaMetrics {
-    /// Messages of this day, as this node has counted them; 0 where no tier makes it count.
+    /// Messages of this day, as all live nodes have counted them; 0 where no tier makes them count.
     pub messages: u64,
     /// How many there may be; `None`: any number.
     pub most_messages: Option<u64>,
@@ -184,29 +183,23 @@ impl Hub {
     ///
     /// # Errors
     /// [`ErrorCode::QuotaExceeded`] where they are too many; then none is counted.
-    pub(super) fn bill(&self, hub: &Resource, sizes: impl IntoIterator<Item = usize>) -> Result<()> {
+    pub(super) async fn bill(&self, hub: &Resource, sizes: impl IntoIterator<Item = usize>) -> Result<()> {
         let Some(sku) = sku(hub) else { return Ok(()) };
         let (most, chunk) = quota(sku);
-        let most = most / self.nodes();
         let more = sizes.into_iter().map(|size| size.div_ceil(chunk).max(1) as u64).sum::<u64>();
-        let day = self.context.clock.now().as_secs().div_euclid(DAY);
-        let mut days = self.throttles.days.lock();
-        let today = days.entry(hub.name.clone()).or_insert((day, 0));
-        if today.0 != day {
-            *today = (day, 0);
+        let (today, now) = (&self.connections.today, self.context.clock.now());
+        if self.nodes() > 1 && today.asks(&hub.name, now) {
+            today.heard(&hub.name, now, self.connections.messages_elsewhere(&hub.name).await);
         }
-        let count = today.1.saturating_add(more);
-        if count > most {
+        today.count(&hub.name, now, more, most).map_err(|count| {
             metrics::counter!("pollux_hub_quota_exceeded_total").increment(1);
             let text = format!(
                 "Total number of messages on IotHub '{}' exceeded the allocated quota. Max allowed message count: '{most}', \
-                 current message count: '{}'.",
-                hub.name, today.1
+                 current message count: '{count}'.",
+                hub.name
             );
-            return Err(Error::new(ErrorCode::QuotaExceeded, text));
-        }
-        today.1 = count;
-        Ok(())
+            Error::new(ErrorCode::QuotaExceeded, text)
+        })
     }
 
     /// What the hub has and may have.
@@ -214,11 +207,10 @@ impl Hub {
     /// # Errors
     /// As of reading devices.
     pub async fn quota_metrics(&self, caller: &Caller, hub: &Resource) -> Result<QuotaMetrics> {
-        caller.require(pollux_model::resource::ResourceKind::Hub, &hub.name, READ)?;
+        caller.require(ResourceKind::Hub, &hub.name, READ)?;
         let (devices, _) = self.context.store.count_devices(&hub.name).await?;
-        let day = self.context.clock.now().as_secs().div_euclid(DAY);
-        let today = self.throttles.days.lock().get(&hub.name).copied().filter(|(of, _)| *of == day);
-        let messages = today.map_or(0, |(_, count)| count);
+        let here = self.connections.today.here(&hub.name, self.context.clock.now());
+        let messages = here + self.connections.messages_elsewhere(&hub.name).await;
         Ok(QuotaMetrics { messages, most_messages: sku(hub).map(|sku| quota(sku).0), devices })
     }
 

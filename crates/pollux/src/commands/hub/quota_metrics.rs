@@ -14,7 +14,7 @@ const COLUMNS: &[Column] = &[("name", "/name"), ("current", "/currentValue"), ("
 /// Show how many messages and devices a hub has, and how many it may have
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Messages are those of this day (UTC) as the node that answers has counted them, where the hub is held to one of Azure's tiers.
+Messages are those of this day (UTC), where the hub is held to one of Azure's tiers. They are counted anew where the server starts anew.
 
 Example:
   pollux hub update --sku S1 --unit 1 && pollux hub show-quota-metrics")]

@@ -30,7 +30,7 @@ impl Hub {
         self.check(&message)?;
         self.throttle(hub, Operation::MessageSend, 1)?;
         let device = self.existing(hub, &id).await?;
-        self.bill(hub, [message.body.len()])?;
+        self.bill(hub, [message.body.len()]).await?;
         let message = self.queued(hub, &id, device.identity.generation_id, message);
         let mut swept = false;
         loop {

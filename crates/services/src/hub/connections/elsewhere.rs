@@ -68,6 +68,9 @@ pub(super) struct Answer {
     pub(super) node: String,
     pub(super) count: usize,
     pub(super) since: HashMap<DeviceAddress, Timestamp>,
+    /// Messages of the day, where the hub is held to a tier.
+    #[serde(default)]
+    pub(super) messages: u64,
 }
 
 /// A connection's ear for what other nodes say of its device.
@@ -189,6 +192,13 @@ impl Connections {
         count
     }
 
+    /// Messages of the day that other nodes have counted of a hub.
+    pub(in crate::hub) async fn messages_elsewhere(&self, hub: &ResourceName) -> u64 {
+        let (mut messages, devices) = (0, Some(Vec::new()));
+        self.ask_all(&Question { hub: hub.clone(), devices }, |answer| messages += answer.messages).await;
+        messages
+    }
+
     /// Asks every other node, and hears each once.
     async fn ask_all(&self, question: &Question, mut hear: impl FnMut(Answer) + Send) {
         let Some(shared) = self.context.cluster.others() else { return };
@@ -221,7 +231,8 @@ impl Connections {
             }
         }
         let count = if question.devices.is_none() { self.count_here(&question.hub) } else { 0 };
-        Answer { node: node.to_owned(), count, since }
+        let messages = self.today.here(&question.hub, self.context.clock.now());
+        Answer { node: node.to_owned(), count, since, messages }
     }
 
     /// Says of every connection here that this node was away.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use pollux_model::resource::{Properties, Resource, ResourceKind};
 use pollux_model::{Clock as _, DeviceId, ErrorCode};
 use tokio::time::Instant;
 
@@ -59,16 +58,16 @@ async fn telemetry_waits_for_its_turn_and_is_refused_when_that_is_far_away() {
 async fn a_day_has_so_many_messages() {
     let (world, hub) = hub_of(Some(("F1", 1))).await;
     let service = &world.services.hub;
-    service.bill(&hub, [0, 512, 513]).unwrap();
+    service.bill(&hub, [0, 512, 513]).await.unwrap();
     let used = async || service.quota_metrics(&Caller::admin(), &hub).await.unwrap();
     let expected = QuotaMetrics { messages: 4, most_messages: Some(8000), devices: 0 };
     assert_eq!(used().await, expected);
-    service.bill(&hub, [7996 * 512]).unwrap();
-    let refused = service.bill(&hub, [1]).unwrap_err();
+    service.bill(&hub, [7996 * 512]).await.unwrap();
+    let refused = service.bill(&hub, [1]).await.unwrap_err();
     assert!(refused.code == ErrorCode::QuotaExceeded && refused.message.contains("'8000'"), "{refused}");
     world.clock.advance(Duration::from_secs(86_400 - world.clock.now().as_secs().rem_euclid(86_400) as u64));
     assert_eq!(used().await.messages, 0);
-    service.bill(&hub, [1]).unwrap();
+    service.bill(&hub, [1]).await.unwrap();
 }
 
 #[tokio::test]
@@ -89,7 +88,7 @@ async fn without_a_tier_nothing_binds() {
         service.throttle(&hub, Operation::Configuration, 1).unwrap();
     }
     service.shape(&hub, 1_000_000).await.unwrap();
-    service.bill(&hub, [usize::MAX]).unwrap();
+    service.bill(&hub, [usize::MAX]).await.unwrap();
     let used = service.quota_metrics(&Caller::admin(), &hub).await.unwrap();
     assert_eq!(used, QuotaMetrics { messages: 0, most_messages: None, devices: 0 });
 }
