@@ -1,5 +1,7 @@
 //! `pollux events tail`: events as they come.
 
+use std::pin::pin;
+
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use futures_util::stream::StreamExt as _;
@@ -78,10 +80,12 @@ pub(super) async fn run(session: &Session, args: Tail) -> Result<()> {
     let mut all = follow(&client, &event_hub, &args.consumer_group, partitions, &args.from.0).await?;
     session.output.note(&format!("events of '{event_hub}'; end with Ctrl+C"))?;
     let mut seen = 0;
+    // One for all: a signal between two would be heard by neither.
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
     while args.count.is_none_or(|count| seen < count) {
         let next = tokio::select! {
             next = all.next() => next,
-            ended = tokio::signal::ctrl_c() => { ended.context("cannot wait for Ctrl+C")?; break }
+            ended = &mut interrupted => { ended.context("cannot wait for Ctrl+C")?; break }
         };
         let Some((partition, event)) = next else { break };
         let event = match event {

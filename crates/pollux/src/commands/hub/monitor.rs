@@ -6,6 +6,7 @@
 
 mod event;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -119,6 +120,8 @@ pub(super) async fn run(session: &Session, args: Monitor) -> Result<()> {
     };
     let patience = (args.timeout > 0).then(|| Duration::from_secs(args.timeout));
     let mut shown = 0;
+    // One for all: a signal between two would be heard by neither.
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
     let end = loop {
         if args.message_count.is_some_and(|most| shown >= most) {
             break End::Enough;
@@ -126,7 +129,7 @@ pub(super) async fn run(session: &Session, args: Monitor) -> Result<()> {
         let next = tokio::select! {
             next = all.next() => next,
             () = silence(patience) => break End::Silence,
-            ended = tokio::signal::ctrl_c() => { ended.context("cannot wait for Ctrl+C")?; break End::Interrupted }
+            ended = &mut interrupted => { ended.context("cannot wait for Ctrl+C")?; break End::Interrupted }
         };
         let (partition, event) = next.context("the server has closed the connection")?;
         let event = match event {
