@@ -42,6 +42,11 @@ HUB = [
     ("POST", "/twins/x/modules/m/methods"),
     ("GET", "/statistics/devices"),
     ("GET", "/statistics/service"),
+    ("GET", "/messages/serviceBound/filenotifications"),
+    ("POST", "/jobs/create"),
+    ("GET", "/jobs"),
+    ("GET", "/jobs/x"),
+    ("DELETE", "/jobs/x"),
 ]
 
 TWINS = [

@@ -27,6 +27,7 @@ mod patch_twin;
 mod presence;
 mod query;
 mod register_device;
+mod registry_jobs;
 mod report;
 pub(crate) mod routing;
 pub mod telemetry;
@@ -56,6 +57,7 @@ pub use patch_twin::{DesiredChange, TwinInput};
 pub use presence::{Presence, Presences};
 pub use query::DeviceRow;
 pub use register_device::RegisterDevice;
+pub use registry_jobs::{IdentityLines, ImportLine, RegistryJobInput};
 pub use test_routes::{TestMessage, Tested};
 
 use crate::blobs::{Blobs, Reach};
@@ -76,6 +78,8 @@ pub struct Hub {
     feedback: tokio::sync::watch::Sender<u64>,
     /// Of devices' uploads.
     files: files::Files,
+    /// Of imports and exports of identities.
+    registry_jobs: registry_jobs::RegistryJobs,
     /// Changes of desired properties and their notifications leave in one order per device.
     desired_order: [tokio::sync::Mutex<()>; 64],
 }
@@ -97,7 +101,8 @@ impl Hub {
         let feedback = tokio::sync::watch::Sender::new(0);
         let faults = Arc::default();
         let files = files::Files::new(blobs);
-        Arc::new(Self { context, routes, connections, faults, feedback, files, desired_order })
+        let registry_jobs = registry_jobs::RegistryJobs::default();
+        Arc::new(Self { context, routes, connections, faults, feedback, files, registry_jobs, desired_order })
     }
 
     /// Commits a change of a device or module. Where the answer was lost the change may be there all the same: whoever has the

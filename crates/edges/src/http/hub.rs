@@ -8,6 +8,7 @@
 //! | `GET`, `PATCH`, `PUT /twins/{id}[/modules/{id}]` | `device_twins` |
 //! | `POST /twins/{id}[/modules/{id}]/methods` | `methods` |
 //! | `POST /devices/query` | `query` |
+//! | `POST /jobs/create`, `GET /jobs`, `GET`, `DELETE /jobs/{id}` | `registry_jobs` |
 //! | `GET /statistics/devices`, `GET /statistics/service` | `statistics` |
 //! | `POST /messages/devicebound`, `DELETE /devices/{id}/commands` | `messages` |
 //! | `/messages/servicebound/feedback`, `/messages/servicebound/filenotifications`, settled by lock token | `feedback` |
@@ -44,6 +45,7 @@ mod module_json;
 mod modules;
 mod properties;
 mod query;
+mod registry_jobs;
 mod statistics;
 mod status;
 
@@ -73,6 +75,9 @@ enum Noun {
     Modules(String),
     Module(String, String),
     Query,
+    NewRegistryJob,
+    RegistryJobs,
+    RegistryJob(String),
     Twin(Ids),
     Methods(Ids),
     DeviceStatistics,
@@ -96,6 +101,7 @@ enum Own {
 
 /// All routes of a hub. Requests must carry the extension [`Target`](super::target::Target).
 pub(crate) fn router(services: Arc<Services>) -> Router {
+    services.hub.speak(Arc::new(registry_jobs::Lines));
     Router::new().fallback(answer).with_state(services)
 }
 
@@ -142,6 +148,10 @@ async fn routed(services: &Arc<Services>, request: Request) -> Result<Response> 
         (Noun::Module(device, id), Method::PUT) => modules::put(call, (device, id)).await,
         (Noun::Module(device, id), Method::DELETE) => modules::delete(call, (&device, &id)).await,
         (Noun::Query, Method::POST) => query::run(call).await,
+        (Noun::NewRegistryJob, Method::POST) => registry_jobs::create(call).await,
+        (Noun::RegistryJobs, Method::GET) => registry_jobs::list(call).await,
+        (Noun::RegistryJob(id), Method::GET) => registry_jobs::get(call, &id).await,
+        (Noun::RegistryJob(id), Method::DELETE) => registry_jobs::cancel(call, &id).await,
         (Noun::Twin(ids), Method::GET) => device_twins::get(call, ids).await,
         (Noun::Twin(ids), Method::PATCH) => device_twins::patch(call, ids).await,
         (Noun::Twin(ids), Method::PUT) => device_twins::replace(call, ids).await,
@@ -172,6 +182,9 @@ fn noun(path: &[String], method: &Method) -> Option<Noun> {
             [commands] if is(commands, "commands") => Some(Noun::Commands(id.clone())),
             _ => None,
         },
+        [jobs] if is(jobs, "jobs") => Some(Noun::RegistryJobs),
+        [jobs, create] if is(jobs, "jobs") && is(create, "create") => Some(Noun::NewRegistryJob),
+        [jobs, id] if is(jobs, "jobs") => Some(Noun::RegistryJob(id.clone())),
         [twins, id, rest @ ..] if is(twins, "twins") => twin_noun(id, rest),
         [statistics, of] if is(statistics, "statistics") && is(of, "devices") => Some(Noun::DeviceStatistics),
         [statistics, of] if is(statistics, "statistics") && is(of, "service") => {

@@ -53,7 +53,7 @@ pub const CONTAINER: &str = "hub-files";
 /// What hubs need for files.
 #[derive(Debug)]
 pub(super) struct Files {
-    blobs: Arc<Blobs>,
+    pub(super) blobs: Arc<Blobs>,
     /// Of URLs of the folder; see [`signature`].
     key: OnceCell<Vec<u8>>,
     usage: usage::Usage,

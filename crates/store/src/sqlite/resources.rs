@@ -72,6 +72,7 @@ pub(super) fn delete(
             devices::delete_instance(connection, name)?;
             messages::delete_instance(connection, name)?;
             modules::delete_instance(connection, name)?;
+            jobs::delete_instance(connection, name, true)?;
             functions::delete_owner(connection, &OwnerName::of_hub(name))?;
         }
         ResourceKind::Events => functions::delete_namespace(connection, name)?,
@@ -80,7 +81,7 @@ pub(super) fn delete(
             twins::delete_instance(connection, name)?;
             models::delete_instance(connection, name)?;
             history::delete_instance(connection, name)?;
-            jobs::delete_instance(connection, name)?;
+            jobs::delete_instance(connection, name, false)?;
             functions::delete_owner(connection, &OwnerName::of_twins(name))?;
         }
         ResourceKind::Functions => functions::delete_app(connection, name)?,

@@ -79,6 +79,8 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         E::StorageNotConfigured => (StatusCode::BAD_REQUEST, "DefaultStorageEndpointNotConfigured"),
         E::UploadLimitReached => (StatusCode::FORBIDDEN, "DeviceMaximumActiveFileUploadLimitExceeded"),
         E::UploadNotFound => (StatusCode::BAD_REQUEST, "InvalidFileUploadCorrelationId"),
+        E::ImportJobNotFound => (StatusCode::NOT_FOUND, "JobNotFound"),
+        E::JobLimitReached => (StatusCode::FORBIDDEN, "JobQuotaExceeded"),
         E::BlobNotFound => (StatusCode::BAD_REQUEST, "InvalidStorageEndpointOrBlob"),
 
         // What no route of this edge asks for.
@@ -93,7 +95,6 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::RelationshipNotFound
         | E::TargetTwinNotFound
         | E::ComponentNotFound
-        | E::ImportJobNotFound
         | E::DeleteJobNotFound
         | E::EventRouteNotFound
         | E::FunctionNotFound
@@ -105,7 +106,6 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::ModelReferenced
         | E::ModelReferencesInUse
         | E::TwinLimitReached
-        | E::JobLimitReached
         | E::RelationshipExists => (StatusCode::CONFLICT, "Conflict"),
         E::EnrollmentDisabled
         | E::AllocationFailed

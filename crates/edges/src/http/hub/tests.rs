@@ -11,9 +11,10 @@ use crate::http::rest::fixture::{Answer, Edge};
 
 mod files;
 mod messages;
+mod registry_jobs;
 
 /// Every route of the hub's service API.
-const SURFACE: [(&str, &str); 29] = [
+const SURFACE: [(&str, &str); 33] = [
     ("GET", "/devices"),
     ("POST", "/devices"),
     ("POST", "/twins/d/methods"),
@@ -42,6 +43,10 @@ const SURFACE: [(&str, &str); 29] = [
     ("GET", "/messages/serviceBound/filenotifications"),
     ("DELETE", "/messages/serviceBound/filenotifications/x"),
     ("POST", "/messages/serviceBound/filenotifications/x/abandon"),
+    ("POST", "/jobs/create"),
+    ("GET", "/jobs"),
+    ("GET", "/jobs/x"),
+    ("DELETE", "/jobs/x"),
     ("GET", "/no/such/path"),
 ];
 

@@ -288,6 +288,18 @@ async fn what_was_not_finished_is_swept() {
 }
 
 #[tokio::test]
+async fn the_files_of_a_hub_go_with_it() {
+    let uploads = Uploads::new().await;
+    let place = uploads.begin("f").await.unwrap();
+    uploads.put(&uploads.open(&place).await.unwrap(), b"x").await.unwrap();
+    uploads.service().remove_files("hub2").await;
+    assert!(uploads.path("d1/f").exists());
+    uploads.service().remove_files("hub1").await;
+    assert!(!uploads.path("").exists());
+    uploads.service().remove_files("hub1").await;
+}
+
+#[tokio::test]
 async fn a_hub_without_storage_says_what_is_missing() {
     let uploads = Uploads::new().await;
     let plain = Hub::new(Arc::clone(&uploads.world.services.context));
