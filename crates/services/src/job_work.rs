@@ -52,9 +52,9 @@ pub(crate) trait JobWorker: Send + Sync + 'static {
     /// What all jobs need.
     fn context(&self) -> &Arc<Context>;
     /// Changes when a job was added or cancelled here.
-    fn news(&self) -> watch::Receiver<u64>;
+    fn news(&self) -> &watch::Sender<u64>;
     /// The kinds of jobs.
-    fn kinds(&self) -> &'static [JobKind];
+    const KINDS: &'static [JobKind];
     /// Works until the job is over; an error says why it is not.
     async fn work(
         self: Arc<Self>,
@@ -96,11 +96,11 @@ async fn work_while<W: JobWorker>(
     instance: ResourceName,
     Holding { fence, stop }: Holding,
 ) {
-    let (context, mut news) = (Arc::clone(worker.context()), worker.news());
+    let (context, mut news) = (Arc::clone(worker.context()), worker.news().subscribe());
     let ask = if context.cluster.node().is_some() { ASK } else { RARELY };
     while !stop.is_cancelled() {
         news.mark_unchanged();
-        let wait = match next_job(&context, &instance, worker.kinds(), fence.as_ref()).await {
+        let wait = match next_job(&context, &instance, W::KINDS, fence.as_ref()).await {
             Ok(None) => ask,
             Ok(Some(job)) => {
                 let Ok(resource) = context.table.get(kind, &instance) else { return };
@@ -166,7 +166,7 @@ async fn next_job(
 }
 
 /// The oldest of a kind, where there are as many as are kept: it makes room for the next.
-pub(crate) fn oldest_if_full<'j>(all: &'j [Job], kind: JobKind) -> Option<&'j Job> {
+pub(crate) fn oldest_if_full(all: &[Job], kind: JobKind) -> Option<&Job> {
     let same: Vec<&Job> = all.iter().filter(|other| other.kind == kind).collect();
     if same.len() < KEPT {
         return None;

@@ -99,7 +99,7 @@ fn storage_failed(error: BlobError) -> Error {
     let code = match &error {
         BlobError::Away(_) => ErrorCode::Unavailable,
         BlobError::Missing(_) => ErrorCode::BlobNotFound,
-        BlobError::No(_) => ErrorCode::StorageNotConfigured,
+        BlobError::Conflict(_) | BlobError::No(_) => ErrorCode::StorageNotConfigured,
     };
     Error::new(code, error.message())
 }

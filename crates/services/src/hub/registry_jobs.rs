@@ -144,16 +144,14 @@ impl Hub {
 
 #[async_trait]
 impl JobWorker for Hub {
+    const KINDS: &'static [JobKind] = KINDS;
+
     fn context(&self) -> &Arc<Context> {
         &self.context
     }
 
-    fn news(&self) -> watch::Receiver<u64> {
-        self.registry_jobs.news.subscribe()
-    }
-
-    fn kinds(&self) -> &'static [JobKind] {
-        KINDS
+    fn news(&self) -> &watch::Sender<u64> {
+        &self.registry_jobs.news
     }
 
     async fn work(

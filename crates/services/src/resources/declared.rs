@@ -102,7 +102,7 @@ pub struct DeclaredHub {
     pub cloud_to_device: DeclaredCloudToDevice,
     /// How its devices upload files.
     #[serde(alias = "fileUpload")]
-    pub file_upload: DeclaredFileUpload,
+    pub file_upload: Box<DeclaredFileUpload>,
 }
 
 /// How a hub treats messages to devices; see [`CloudToDevice`](pollux_model::resource::CloudToDevice) for ranges and

@@ -40,16 +40,14 @@ impl Twins {
 
 #[async_trait]
 impl JobWorker for Twins {
+    const KINDS: &'static [JobKind] = &JobKind::ALL;
+
     fn context(&self) -> &Arc<Context> {
         &self.context
     }
 
-    fn news(&self) -> watch::Receiver<u64> {
-        self.jobs.news.subscribe()
-    }
-
-    fn kinds(&self) -> &'static [JobKind] {
-        &JobKind::ALL
+    fn news(&self) -> &watch::Sender<u64> {
+        &self.jobs.news
     }
 
     async fn work(
