@@ -52,6 +52,11 @@ HUB = [
     ("GET", "/jobs/v2/x"),
     ("POST", "/jobs/v2/x/cancel"),
     ("GET", "/jobs/v2/query"),
+    ("GET", "/messages/serviceBound/filenotifications"),
+    ("POST", "/jobs/create"),
+    ("GET", "/jobs"),
+    ("GET", "/jobs/x"),
+    ("DELETE", "/jobs/x"),
 ]
 
 TWINS = [

@@ -1,11 +1,11 @@
-//! Jobs of a digital twins instance: bulk work that a node does in the background.
+//! Jobs of a digital twins instance or a hub: bulk work that a node does in the background.
 
 use serde::{Deserialize, Serialize};
 
 use crate::resource::Setting;
 use crate::{Etag, Timestamp};
 
-/// What a job does. The names are those of the paths (`/jobs/imports`, `/jobs/deletions`).
+/// What a job does. The names are those of the paths (`/jobs/imports`, `/jobs/deletions`) of digital twins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobKind {
@@ -13,10 +13,12 @@ pub enum JobKind {
     Imports,
     /// Deletes all models, twins and relationships.
     Deletions,
+    /// Imports or exports identities of a hub.
+    Registry,
 }
 
 impl JobKind {
-    /// Both.
+    /// Those of a digital twins instance.
     pub const ALL: [Self; 2] = [Self::Imports, Self::Deletions];
 
     /// Its name.
@@ -25,6 +27,7 @@ impl JobKind {
         match self {
             Self::Imports => "imports",
             Self::Deletions => "deletions",
+            Self::Registry => "registry",
         }
     }
 }
@@ -138,6 +141,40 @@ pub struct Job {
     /// How far it has come; kept with what it did in the same commit.
     #[serde(default)]
     pub progress: JobProgress,
+    /// What is imported or exported of a hub's registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<RegistryJob>,
+}
+
+/// A job of a hub that imports or exports identities. Its progress is in bytes of the file, or in devices.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryJob {
+    /// Which way.
+    pub direction: Direction,
+    /// The file that is imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_blob: Option<String>,
+    /// The file that is exported, or the log of errors.
+    pub output_blob: String,
+    /// Whether keys are left out.
+    pub exclude_keys: bool,
+    /// Whether the containers are opened by the hub's own right.
+    pub by_identity: bool,
+    /// Whether whoever asked for it may change twins.
+    pub twins: bool,
+    /// Bytes of the file, or devices, in all.
+    pub total: u64,
+}
+
+/// Which way identities go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// From a file into the registry.
+    #[default]
+    Import,
+    /// From the registry into a file.
+    Export,
 }
 
 /// Why a job failed.

@@ -79,15 +79,16 @@ pub struct Blobs {
     reach: Reach,
     /// Where the deployment keeps files itself: `<root>/<hub>/<container>/…`.
     root: Option<PathBuf>,
-    /// For places that callers name. Made when there is the first: the system's certificates take a while to read.
-    guarded: OnceLock<reqwest::Client>,
+    /// For places that callers name, and for those that the operator names. Made when there is the first: the system's
+    /// certificates take a while to read.
+    clients: [OnceLock<reqwest::Client>; 2],
 }
 
 impl Blobs {
     /// `root`: a folder of the deployment's own, the same on each node; `None`: it has none.
     #[must_use]
     pub const fn new(context: Arc<Context>, reach: Reach, root: Option<PathBuf>) -> Self {
-        Self { context, reach, root, guarded: OnceLock::new() }
+        Self { context, reach, root, clients: [OnceLock::new(), OnceLock::new()] }
     }
 
     /// What callers may name.
@@ -97,30 +98,28 @@ impl Blobs {
     }
 
     fn client(&self, named: Named) -> Result<reqwest::Client, BlobError> {
-        match named {
-            Named::ByOperator => Ok(self.context.http.clone()),
-            Named::ByCaller => self.guarded(),
-        }
-    }
-
-    fn guarded(&self) -> Result<reqwest::Client, BlobError> {
-        if let Some(client) = self.guarded.get() {
+        let [guarded, plain] = &self.clients;
+        let kept = match named {
+            Named::ByCaller => guarded,
+            Named::ByOperator => plain,
+        };
+        if let Some(client) = kept.get() {
             return Ok(client.clone());
         }
         let failed = |error: &dyn std::fmt::Display| BlobError::No(format!("TLS cannot be set up: {error}"));
         let tls = self.context.trust.config().map_err(|error| failed(&error))?;
-        let client = reqwest::Client::builder()
+        let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls.as_ref().clone())
-            .dns_resolver(Arc::new(Guard::new(&self.reach.hosts)))
-            // A proxy would resolve names itself.
-            .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT)
             .read_timeout(SILENCE)
-            .user_agent(concat!("pollux/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| failed(&error))?;
-        Ok(self.guarded.get_or_init(|| client).clone())
+            .user_agent(concat!("pollux/", env!("CARGO_PKG_VERSION")));
+        if named == Named::ByCaller {
+            // A proxy would resolve names itself.
+            builder = builder.dns_resolver(Arc::new(Guard::new(&self.reach.hosts))).no_proxy();
+        }
+        let client = builder.build().map_err(|error| failed(&error))?;
+        Ok(kept.get_or_init(|| client).clone())
     }
 
     fn request(&self, method: Method, url: &Url, named: Named) -> Result<reqwest::RequestBuilder, BlobError> {

@@ -32,6 +32,7 @@ mod patch_twin;
 mod presence;
 mod query;
 mod register_device;
+mod registry_jobs;
 mod report;
 pub(crate) mod routing;
 pub mod telemetry;
@@ -66,6 +67,7 @@ pub use patch_twin::{DesiredChange, Removed, TwinInput};
 pub use presence::{Presence, Presences};
 pub use query::DeviceRow;
 pub use register_device::RegisterDevice;
+pub use registry_jobs::{IdentityLines, ImportLine, RegistryJobInput};
 pub use test_routes::{TestMessage, Tested};
 pub use throttle::{Operation, QuotaMetrics};
 
@@ -91,6 +93,8 @@ pub struct Hub {
     feedback: tokio::sync::watch::Sender<u64>,
     /// Of devices' uploads.
     files: files::Files,
+    /// Of imports and exports of identities.
+    registry_jobs: registry_jobs::RegistryJobs,
     /// Changes of desired properties and their notifications leave in one order per device.
     desired_order: [tokio::sync::Mutex<()>; 64],
     /// The configurations of each hub, compiled.
@@ -126,6 +130,7 @@ impl Hub {
             throttles: throttle::Throttles::default(),
             feedback,
             files,
+            registry_jobs: registry_jobs::RegistryJobs::default(),
             desired_order,
             configurations,
             jobs: jobs::Jobs::default(),

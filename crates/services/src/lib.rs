@@ -16,6 +16,7 @@ pub mod forwarding;
 pub mod functions;
 pub mod hub;
 pub mod issuer;
+mod job_work;
 pub mod lifecycle;
 pub mod limits;
 pub mod provisioning;

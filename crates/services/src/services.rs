@@ -181,6 +181,7 @@ impl Services {
         tasks.spawn(Arc::clone(&self.functions).run(shutdown.clone()));
         tasks.spawn(Arc::clone(&self.twins).run_jobs(shutdown.clone()));
         tasks.spawn(Arc::clone(&self.hub).run_configurations(shutdown.clone()));
+        tasks.spawn(Arc::clone(&self.hub).run_registry_jobs(shutdown.clone()));
         tasks.spawn(Arc::clone(&self.forwarding).run(shutdown.clone()));
         tasks.spawn(Arc::clone(&self.forwarding).answer_health(shutdown.clone()));
         tasks.spawn(cut_off_deleted(Arc::clone(&self.resources), Arc::clone(&self.hub), shutdown.clone()));
@@ -201,6 +202,10 @@ async fn cut_off_deleted(resources: Arc<Resources>, hub: Arc<Hub>, shutdown: Can
         // With the time it was made: a hub deleted and made again is another.
         for (name, _) in before.difference(&after) {
             hub.connections.close_all(name, "the hub is deleted");
+            // One that was made again under the name has its files where these were.
+            if !after.iter().any(|(there, _)| there == name) {
+                hub.remove_files(name).await;
+            }
         }
         before = after;
     }

@@ -11,6 +11,7 @@
 //! | `GET /configurations?top=`, `POST /configurations/testQueries`, `GET`, `PUT`, `DELETE /configurations/{id}` | `configurations`, bodies in `configuration_json` |
 //! | `POST /devices/{id}/applyConfigurationContent` | `configurations` |
 //! | `PUT`, `GET /jobs/v2/{id}`, `POST /jobs/v2/{id}/cancel`, `GET /jobs/v2/query` | `jobs`, bodies in `job_json` |
+//! | `POST /jobs/create`, `GET /jobs`, `GET`, `DELETE /jobs/{id}` | `registry_jobs` |
 //! | `GET /statistics/devices`, `GET /statistics/service` | `statistics` |
 //! | `POST /messages/devicebound`, `DELETE /devices/{id}/commands` | `messages` |
 //! | `/messages/servicebound/feedback`, `/messages/servicebound/filenotifications`, settled by lock token | `feedback` |
@@ -51,6 +52,7 @@ mod module_json;
 mod modules;
 mod properties;
 mod query;
+mod registry_jobs;
 mod statistics;
 mod status;
 
@@ -83,6 +85,9 @@ enum Noun {
     Jobs,
     Job(String),
     JobCancellation(String),
+    NewRegistryJob,
+    RegistryJobs,
+    RegistryJob(String),
     Twin(Ids),
     Methods(Ids),
     DeviceStatistics,
@@ -110,6 +115,7 @@ enum Own {
 
 /// All routes of a hub. Requests must carry the extension [`Target`](super::target::Target).
 pub(crate) fn router(services: Arc<Services>) -> Router {
+    services.hub.speak(Arc::new(registry_jobs::Lines));
     Router::new().fallback(answer).with_state(services)
 }
 
@@ -160,6 +166,10 @@ async fn routed(services: &Arc<Services>, request: Request) -> Result<Response> 
         (Noun::Job(id), Method::PUT) => jobs::create(call, id).await,
         (Noun::Job(id), Method::GET) => jobs::get(call, &id).await,
         (Noun::JobCancellation(id), Method::POST) => jobs::cancel(call, &id).await,
+        (Noun::NewRegistryJob, Method::POST) => registry_jobs::create(call).await,
+        (Noun::RegistryJobs, Method::GET) => registry_jobs::list(call).await,
+        (Noun::RegistryJob(id), Method::GET) => registry_jobs::get(call, &id).await,
+        (Noun::RegistryJob(id), Method::DELETE) => registry_jobs::cancel(call, &id).await,
         (Noun::Twin(ids), Method::GET) => device_twins::get(call, ids).await,
         (Noun::Twin(ids), Method::PATCH) => device_twins::patch(call, ids).await,
         (Noun::Twin(ids), Method::PUT) => device_twins::replace(call, ids).await,
@@ -210,6 +220,9 @@ fn noun(path: &[String], method: &Method) -> Option<Noun> {
             [id, cancel] if is(cancel, "cancel") => Some(Noun::JobCancellation(id.clone())),
             _ => None,
         },
+        [jobs] if is(jobs, "jobs") => Some(Noun::RegistryJobs),
+        [jobs, create] if is(jobs, "jobs") && is(create, "create") => Some(Noun::NewRegistryJob),
+        [jobs, id] if is(jobs, "jobs") => Some(Noun::RegistryJob(id.clone())),
         [twins, id, rest @ ..] if is(twins, "twins") => twin_noun(id, rest),
         [statistics, of] if is(statistics, "statistics") && is(of, "devices") => Some(Noun::DeviceStatistics),
         [statistics, of] if is(statistics, "statistics") && is(of, "service") => {

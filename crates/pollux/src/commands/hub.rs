@@ -4,6 +4,7 @@ mod c2d_message;
 mod configuration;
 mod consumer_group;
 mod device;
+mod device_identity;
 mod device_twin;
 mod enrichment;
 mod file_upload;
@@ -50,6 +51,9 @@ pub(crate) enum Command {
     /// Device identities
     #[command(subcommand)]
     Device(device::Command),
+    /// Identities to and from files of blob storage, by jobs
+    #[command(subcommand)]
+    DeviceIdentity(device_identity::Command),
     /// Device twins: tags, desired and reported properties
     #[command(subcommand)]
     DeviceTwin(device_twin::Command),
@@ -211,6 +215,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Delete(args) => resources::delete(session, KIND, &args).await,
         Command::Update(args) => update(session, args).await,
         Command::Device(command) => device::run(session, command).await,
+        Command::DeviceIdentity(command) => device_identity::run(session, command).await,
         Command::DeviceTwin(command) => device_twin::run(session, command).await,
         Command::Configuration(command) => configuration::run(session, command).await,
         Command::C2dMessage(command) => c2d_message::run(session, command).await,

@@ -79,6 +79,25 @@ impl Container {
         Ok(Self::Account { account: Account::read(text)?, name: name.to_owned() })
     }
 
+    /// A container of the operator's account, by its URL without a signature: who names it has no right to it of his own.
+    ///
+    /// # Errors
+    /// [`BlobError::No`]: it is none of this account.
+    pub fn of_account_at(text: &Setting, uri: &str) -> Result<Self, BlobError> {
+        let account = Account::read(text)?;
+        let foreign = || BlobError::No("the container is not in the hub's own storage account".to_owned());
+        let given = Url::parse(uri).map_err(|_| foreign())?;
+        let own = account.endpoint();
+        if (given.host_str(), given.port_or_known_default()) != (own.host_str(), own.port_or_known_default())
+        {
+            return Err(foreign());
+        }
+        let name = given.path().strip_prefix(own.path().trim_end_matches('/')).ok_or_else(foreign)?;
+        let name = name.trim_matches('/').to_owned();
+        check_container(&name)?;
+        Ok(Self::Account { account, name })
+    }
+
     /// What a caller gives: the container's URL with a shared access signature, or a folder of that which is open to callers.
     /// `field` is for messages.
     ///

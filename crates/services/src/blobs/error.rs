@@ -9,6 +9,8 @@ pub enum BlobError {
     Away(String),
     /// There is no such blob, or container.
     Missing(String),
+    /// What is there is in its way.
+    Conflict(String),
     /// It will not be.
     No(String),
 }
@@ -17,7 +19,8 @@ impl BlobError {
     /// For people.
     #[must_use]
     pub fn message(self) -> String {
-        let (Self::Away(message) | Self::Missing(message) | Self::No(message)) = self;
+        let (Self::Away(message) | Self::Missing(message) | Self::Conflict(message) | Self::No(message)) =
+            self;
         message
     }
 
@@ -26,6 +29,9 @@ impl BlobError {
         let text = format!("the file cannot be {verb}: {error}");
         match error.kind() {
             std::io::ErrorKind::NotFound => Self::Missing(text),
+            std::io::ErrorKind::NotADirectory | std::io::ErrorKind::IsADirectory => {
+                Self::Conflict("a blob's name is the beginning of another one's, up to a slash".to_owned())
+            }
             _ => Self::No(text),
         }
     }
@@ -33,7 +39,8 @@ impl BlobError {
 
 impl fmt::Display for BlobError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Away(message) | Self::Missing(message) | Self::No(message)) = self;
+        let (Self::Away(message) | Self::Missing(message) | Self::Conflict(message) | Self::No(message)) =
+            self;
         f.write_str(message)
     }
 }

@@ -75,6 +75,10 @@ pub(super) async fn inside(folder: &Path, path: &Path, may_be_new: bool) -> Resu
             }
             parent.join(name)
         }
+        // What is below a file is not there.
+        Err(error) if !may_be_new && error.kind() == std::io::ErrorKind::NotADirectory => {
+            return Err(BlobError::io("read", &std::io::ErrorKind::NotFound.into()));
+        }
         Err(error) => return Err(BlobError::io("read", &error)),
     };
     if real.starts_with(&folder) { Ok(real) } else { Err(outside()) }
@@ -85,8 +89,12 @@ async fn make_folders(folder: &Path, wanted: &Path) -> Result<(), BlobError> {
     let failed = |error| BlobError::io("written", &error);
     tokio::fs::create_dir_all(folder).await.map_err(failed)?;
     for there in wanted.ancestors() {
-        if tokio::fs::symlink_metadata(there).await.is_ok() {
+        if let Ok(found) = tokio::fs::symlink_metadata(there).await {
             inside(folder, there, false).await?;
+            if found.is_file() {
+                let taken = std::io::Error::from(std::io::ErrorKind::NotADirectory);
+                return Err(BlobError::io("written", &taken));
+            }
             break;
         }
     }
@@ -110,9 +118,8 @@ impl Draft {
         make_folders(folder, parent).await?;
         let path = inside(folder, path, true).await?;
         if tokio::fs::metadata(&path).await.is_ok_and(|found| found.is_dir()) {
-            return Err(BlobError::No(
-                "there are blobs whose names begin with this one and a slash".to_owned(),
-            ));
+            let taken = std::io::Error::from(std::io::ErrorKind::IsADirectory);
+            return Err(BlobError::io("written", &taken));
         }
         let draft = path.with_file_name(format!("{DRAFT}{}", random.uuid().simple()));
         let file = File::options().write(true).create_new(true).open(&draft).await.map_err(failed)?;
@@ -198,7 +205,11 @@ mod tests {
         draft.write(b"whole").await.unwrap();
         draft.finish().await.unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"whole");
-        assert!(Draft::begin(folder.path(), &folder.path().join("d1"), &SystemRandom).await.is_err());
+        // A folder is no file, and a file no folder.
+        for taken in ["d1", "d1/log.txt/x", "d1/log.txt/x/y"] {
+            let begun = Draft::begin(folder.path(), &folder.path().join(taken), &SystemRandom).await;
+            assert!(matches!(begun, Err(BlobError::Conflict(_))), "{taken}: {begun:?}");
+        }
     }
 
     #[tokio::test]

@@ -53,7 +53,7 @@ pub const CONTAINER: &str = "hub-files";
 /// What hubs need for files.
 #[derive(Debug)]
 pub(super) struct Files {
-    blobs: Arc<Blobs>,
+    pub(super) blobs: Arc<Blobs>,
     /// Of URLs of the folder; see [`signature`].
     key: OnceCell<Vec<u8>>,
     usage: usage::Usage,
@@ -99,7 +99,7 @@ fn storage_failed(error: BlobError) -> Error {
     let code = match &error {
         BlobError::Away(_) => ErrorCode::Unavailable,
         BlobError::Missing(_) => ErrorCode::BlobNotFound,
-        BlobError::No(_) => ErrorCode::StorageNotConfigured,
+        BlobError::Conflict(_) | BlobError::No(_) => ErrorCode::StorageNotConfigured,
     };
     Error::new(code, error.message())
 }

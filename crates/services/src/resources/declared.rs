@@ -102,7 +102,7 @@ pub struct DeclaredHub {
     pub cloud_to_device: DeclaredCloudToDevice,
     /// How its devices upload files.
     #[serde(alias = "fileUpload")]
-    pub file_upload: DeclaredFileUpload,
+    pub file_upload: Box<DeclaredFileUpload>,
     /// Which of Azure's tiers it is held to; none when left out.
     pub sku: Option<DeclaredSku>,
 }

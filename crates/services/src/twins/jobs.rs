@@ -11,7 +11,7 @@
 //! | file | concern |
 //! |---|---|
 //! | `add_import`, `add_deletion`, `cancel_import`, `delete_import`, `get_job`, `list_jobs` | the verbs |
-//! | `work` | who works on which job, and what ends it |
+//! | `work` | what is done with a job, and what ends it; who works on which is in [`job_work`](crate::job_work) |
 //! | `import`, `deletion` | the work |
 //! | `log` | the output log of an import |
 //!
@@ -30,13 +30,14 @@ mod work;
 
 use std::sync::Arc;
 
-use pollux_model::job::{Job, JobError, JobKind, JobStatus};
+use pollux_model::job::{Job, JobError, JobKind};
 use pollux_model::{Error, ErrorCode, ResourceName, Result};
 use pollux_store::{Batch, Expect, Write};
 use tokio::sync::watch;
 
-use super::{Twins, refusal};
+use super::Twins;
 use crate::blobs::{BlobError, Blobs};
+use crate::job_work::{all_jobs, new_job, oldest_if_full};
 
 pub use add_deletion::AddDeletion;
 pub use add_import::AddImport;
@@ -64,17 +65,9 @@ impl Jobs {
     }
 }
 
-/// Most jobs of a kind that are kept. They go 30 days after they ended, or when there are too many, the oldest first.
-const KEPT: usize = 1000;
-
 impl Twins {
     async fn all_jobs(&self, instance: &ResourceName) -> Result<Vec<Job>> {
-        let mut all = Vec::new();
-        for kind in JobKind::ALL {
-            let page = self.context.store.jobs(instance, kind, None, KEPT).await.map_err(refusal::store)?;
-            all.extend(page.items);
-        }
-        Ok(all)
+        all_jobs(&self.context, instance, &JobKind::ALL).await
     }
 
     /// Keeps a new job, if there is no other of its id and none that is not over.
@@ -105,10 +98,7 @@ impl Twins {
             Write::PutJob { twins: instance.clone(), job: Box::new(job.clone()), expect: Expect::Absent };
         let mut batch = Batch::from(put);
         // The oldest goes: delete jobs cannot be deleted by who added them.
-        let same: Vec<&Job> = all.iter().filter(|other| other.kind == job.kind).collect();
-        if same.len() >= KEPT
-            && let Some(oldest) = same.iter().min_by_key(|other| (other.finished, other.created))
-        {
+        if let Some(oldest) = oldest_if_full(&all, job.kind) {
             let (twins, id) = (instance.clone(), oldest.id.clone());
             batch = batch.with(Write::DeleteJob { twins, kind: job.kind, id, expect: Expect::Any });
         }
@@ -120,22 +110,7 @@ impl Twins {
 
     /// A job as it is when nobody has begun.
     fn new_job(&self, id: String, kind: JobKind) -> Job {
-        let now = self.context.clock.now();
-        Job {
-            id,
-            kind,
-            status: JobStatus::NotStarted,
-            etag: pollux_model::Etag::fresh(&*self.context.random),
-            input: None,
-            output: None,
-            created: now,
-            last_action: now,
-            finished: None,
-            purge: None,
-            deadline: None,
-            error: None,
-            progress: pollux_model::job::JobProgress::default(),
-        }
+        new_job(&self.context, id, kind)
     }
 }
 
@@ -164,7 +139,7 @@ fn job_error(error: BlobError, code: &str) -> JobError {
 fn not_found(kind: JobKind, id: &str) -> Error {
     let code = match kind {
         JobKind::Imports => ErrorCode::ImportJobNotFound,
-        JobKind::Deletions => ErrorCode::DeleteJobNotFound,
+        JobKind::Deletions | JobKind::Registry => ErrorCode::DeleteJobNotFound,
     };
     Error::new(
         code,

@@ -69,6 +69,12 @@ pub(super) fn delete(
     Ok(execute(connection, "DELETE FROM jobs WHERE twins = ?1 AND kind = ?2 AND id = ?3", key)?)
 }
 
-pub(super) fn delete_instance(connection: &Connection, twins: &ResourceName) -> Result<(), StoreError> {
-    execute(connection, "DELETE FROM jobs WHERE twins = ?1", [twins.as_str()])
+/// Those of a digital twins instance, or of a hub: two of one name may be there.
+pub(super) fn delete_instance(
+    connection: &Connection,
+    name: &ResourceName,
+    of_hub: bool,
+) -> Result<(), StoreError> {
+    let sql = "DELETE FROM jobs WHERE twins = ?1 AND (kind = 'registry') = ?2";
+    execute(connection, sql, params![name.as_str(), of_hub])
 }

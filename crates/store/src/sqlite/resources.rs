@@ -74,6 +74,7 @@ pub(super) fn delete(
             modules::delete_instance(connection, name)?;
             configurations::delete_instance(connection, name)?;
             scheduled_jobs::delete_instance(connection, name)?;
+            jobs::delete_instance(connection, name, true)?;
             functions::delete_owner(connection, &OwnerName::of_hub(name))?;
         }
         ResourceKind::Events => functions::delete_namespace(connection, name)?,
@@ -82,7 +83,7 @@ pub(super) fn delete(
             twins::delete_instance(connection, name)?;
             models::delete_instance(connection, name)?;
             history::delete_instance(connection, name)?;
-            jobs::delete_instance(connection, name)?;
+            jobs::delete_instance(connection, name, false)?;
             functions::delete_owner(connection, &OwnerName::of_twins(name))?;
         }
         ResourceKind::Functions => functions::delete_app(connection, name)?,

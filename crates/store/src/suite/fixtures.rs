@@ -422,6 +422,7 @@ pub fn job(id: &str) -> Job {
             failed: 5,
             failed_in_section: 6,
         },
+        registry: None,
     }
 }
 

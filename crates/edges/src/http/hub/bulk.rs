@@ -6,7 +6,7 @@ use axum::response::Response;
 use http::StatusCode;
 use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
 use pollux_model::{Error, Etag, Result, ids};
-use pollux_services::hub::{Hub, ImportMode, Imported, TwinInput};
+use pollux_services::hub::{Hub, ImportLine, ImportMode, Imported, TwinInput};
 use pollux_services::{Caller, Right};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -21,7 +21,7 @@ const MOST: usize = 100;
 /// `ExportImportDevice`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Item {
+pub(super) struct Item {
     import_mode: Option<String>,
     /// It is a module's, not the device's.
     module_id: Option<String>,
@@ -80,20 +80,26 @@ pub(super) async fn run(mut call: Call) -> Result<Response> {
 }
 
 async fn one((hub, caller, of): (&Hub, &Caller, &Resource), item: Item) -> Result<()> {
-    let mode = mode(item.import_mode.as_deref().unwrap_or("createOrUpdate"), item.e_tag.as_deref())?;
-    let twin = TwinInput {
-        tags: item.tags,
-        desired: item.properties.and_then(|both| both.desired),
-        ..TwinInput::default()
-    };
-    let identity = match item.module_id {
-        Some(module) => Imported::Module(item.device.of_module(module, item.managed_by)?),
-        None => {
-            let id = item.device.id().to_owned();
-            Imported::Device(item.device.input(id)?)
-        }
-    };
+    let ImportLine { mode, identity, twin, .. } = item.line()?;
     hub.import_device(caller, of, mode, (identity, twin)).await
+}
+
+impl Item {
+    /// What the service is told. What was exported says more of desired properties than a client may set.
+    pub(super) fn line(self) -> Result<ImportLine> {
+        let mode = mode(self.import_mode.as_deref().unwrap_or("createOrUpdate"), self.e_tag.as_deref())?;
+        let mut desired = self.properties.and_then(|both| both.desired);
+        if let Some(desired) = &mut desired {
+            desired.retain(|name, _| !matches!(name.as_str(), "$metadata" | "$version"));
+        }
+        let twin = TwinInput { tags: self.tags, desired, ..TwinInput::default() };
+        let device = self.device.id().to_owned();
+        let identity = match self.module_id {
+            Some(module) => Imported::Module(self.device.of_module(module, self.managed_by)?),
+            None => Imported::Device(self.device.input(device.clone())?),
+        };
+        Ok(ImportLine { device, mode, identity, twin })
+    }
 }
 
 /// `ImportMode` in words; those that end so need the etag.

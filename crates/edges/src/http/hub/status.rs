@@ -79,6 +79,8 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         E::StorageNotConfigured => (StatusCode::BAD_REQUEST, "DefaultStorageEndpointNotConfigured"),
         E::UploadLimitReached => (StatusCode::FORBIDDEN, "DeviceMaximumActiveFileUploadLimitExceeded"),
         E::UploadNotFound => (StatusCode::BAD_REQUEST, "InvalidFileUploadCorrelationId"),
+        E::ImportJobNotFound => (StatusCode::NOT_FOUND, "JobNotFound"),
+        E::JobLimitReached => (StatusCode::FORBIDDEN, "JobQuotaExceeded"),
         E::BlobNotFound => (StatusCode::BAD_REQUEST, "InvalidStorageEndpointOrBlob"),
         E::ConfigurationNotFound => (StatusCode::NOT_FOUND, "ConfigurationNotFound"),
         E::ConfigurationExists => (StatusCode::CONFLICT, "ConfigurationAlreadyExists"),
@@ -105,7 +107,6 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::RelationshipNotFound
         | E::TargetTwinNotFound
         | E::ComponentNotFound
-        | E::ImportJobNotFound
         | E::DeleteJobNotFound
         | E::EventRouteNotFound
         | E::FunctionNotFound

@@ -13,9 +13,10 @@ use crate::http::rest::fixture::{Answer, Edge};
 
 mod files;
 mod messages;
+mod registry_jobs;
 
 /// Every route of the hub's service API.
-const SURFACE: [(&str, &str); 39] = [
+const SURFACE: [(&str, &str); 43] = [
     ("GET", "/devices"),
     ("POST", "/devices"),
     ("POST", "/twins/d/methods"),
@@ -54,6 +55,10 @@ const SURFACE: [(&str, &str); 39] = [
     ("GET", "/jobs/v2/j"),
     ("POST", "/jobs/v2/j/cancel"),
     ("GET", "/jobs/v2/query"),
+    ("POST", "/jobs/create"),
+    ("GET", "/jobs"),
+    ("GET", "/jobs/x"),
+    ("DELETE", "/jobs/x"),
     ("GET", "/no/such/path"),
 ];
 

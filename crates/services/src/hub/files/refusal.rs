@@ -37,6 +37,7 @@ impl From<BlobError> for BlobRefusal {
     fn from(error: BlobError) -> Self {
         match error {
             BlobError::Missing(_) => Self::Missing,
+            BlobError::Conflict(text) => Self::Name(text),
             BlobError::Away(text) | BlobError::No(text) => Self::Failed(text),
         }
     }

@@ -35,6 +35,17 @@ impl Hub {
         }
     }
 
+    /// Removes the files of a hub that is deleted, where they are in a folder.
+    pub(crate) async fn remove_files(&self, hub: &str) {
+        let Ok(Container::Folder { path, .. }) = self.files.blobs.own(hub, CONTAINER) else { return };
+        match tokio::fs::remove_dir_all(&path).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(hub, %error, "files of a hub that is deleted cannot be removed");
+            }
+            _ => {}
+        }
+    }
+
     /// Removes what was not touched for so long and is no blob.
     pub(super) async fn sweep_files(&self, keep: Duration) {
         let age = self.context.clock.now().minus(keep).since(Timestamp::from_secs(0));

@@ -259,6 +259,19 @@ async fn blocks_become_a_blob_when_they_are_listed() {
 }
 
 #[tokio::test]
+async fn a_name_that_is_another_ones_folder_is_refused() {
+    let uploads = Uploads::new().await;
+    let (file, below) = (uploads.begin("a").await.unwrap(), uploads.begin("a/b").await.unwrap());
+    let (file, below) = (uploads.open(&file).await.unwrap(), uploads.open(&below).await.unwrap());
+    uploads.put(&file, b"x").await.unwrap();
+    assert!(matches!(uploads.put(&below, b"y").await, Err(BlobRefusal::Name(_))));
+    uploads.service().put_block(&below, "AAAA", parts(b"y")).await.unwrap();
+    let listed = uploads.service().put_block_list(&below, PutCondition::None, &["AAAA".to_owned()]).await;
+    assert!(matches!(listed, Err(BlobRefusal::Name(_))));
+    assert_eq!(uploads.service().blob_state(&below).await, Err(BlobRefusal::Missing));
+}
+
+#[tokio::test]
 async fn what_breaks_off_or_is_too_much_leaves_nothing() {
     let uploads = Uploads::new().await;
     let place = uploads.begin("f").await.unwrap();
@@ -292,6 +305,18 @@ async fn what_was_not_finished_is_swept() {
     uploads.service().sweep_files(Duration::ZERO).await;
     assert!(!draft.exists() && uploads.path("d1/f").exists());
     assert_eq!(std::fs::read_dir(uploads.path(".pollux-blocks")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn the_files_of_a_hub_go_with_it() {
+    let uploads = Uploads::new().await;
+    let place = uploads.begin("f").await.unwrap();
+    uploads.put(&uploads.open(&place).await.unwrap(), b"x").await.unwrap();
+    uploads.service().remove_files("hub2").await;
+    assert!(uploads.path("d1/f").exists());
+    uploads.service().remove_files("hub1").await;
+    assert!(!uploads.path("").exists());
+    uploads.service().remove_files("hub1").await;
 }
 
 #[tokio::test]

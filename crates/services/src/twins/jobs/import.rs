@@ -247,7 +247,9 @@ fn failed(error: &Error) -> Ended {
 fn no(code: &'static str) -> impl FnOnce(BlobError) -> Ended {
     move |error| match error {
         BlobError::Away(why) => Ended::Interrupted(why),
-        BlobError::Missing(_) | BlobError::No(_) => Ended::Failed(job_error(error, code)),
+        BlobError::Missing(_) | BlobError::Conflict(_) | BlobError::No(_) => {
+            Ended::Failed(job_error(error, code))
+        }
     }
 }
 

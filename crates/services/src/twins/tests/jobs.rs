@@ -282,6 +282,7 @@ async fn of_too_many_jobs_that_are_over_the_oldest_goes() {
             deadline: None,
             error: None,
             progress: pollux_model::job::JobProgress::default(),
+            registry: None,
         };
         let expect = pollux_store::Expect::Absent;
         pollux_store::Write::PutJob { twins: twins.clone(), job: Box::new(deletion), expect }

@@ -1,0 +1,82 @@
+//! Import and export jobs: shapes and refusals; lines of files. That they work is tested in the services, and with clients.
+
+use pollux_services::hub::{IdentityLines as _, ImportMode};
+use serde_json::{Value, json};
+
+use super::{Hub, refused};
+use crate::http::hub::registry_jobs::Lines;
+
+#[tokio::test]
+async fn a_job_is_made_shown_listed_and_cancelled() {
+    let hub = Hub::new().await;
+    let uri = "https://plant.blob.core.windows.net/c?sv=1&sig=secret";
+    let body = json!({ "type": "export", "outputBlobContainerUri": uri, "excludeKeysInExport": true });
+    let made = hub.call("POST", "/jobs/create", &[], Some(body.clone())).await.is(200);
+    assert!(!made.text.contains("secret"), "{}", made.text);
+    let made = made.json();
+    let id = made["jobId"].as_str().unwrap();
+    assert_eq!(
+        (&made["type"], &made["status"], &made["progress"]),
+        (&json!("export"), &json!("enqueued"), &json!(0))
+    );
+    assert_eq!(made["outputBlobContainerUri"], "https://plant.blob.core.windows.net/c");
+    assert_eq!((&made["outputBlobName"], &made["endTimeUtc"]), (&json!("devices.txt"), &Value::Null));
+    refused(&hub.call("POST", "/jobs/create", &[], Some(body)).await, 403, "JobQuotaExceeded");
+    assert_eq!(hub.call("GET", &format!("/jobs/{id}"), &[], None).await.is(200).json(), made);
+    assert_eq!(hub.call("GET", "/jobs", &[], None).await.is(200).json(), json!([made]));
+    hub.call("DELETE", &format!("/jobs/{id}"), &[], None).await.is(200);
+    refused(&hub.call("GET", "/jobs/none", &[], None).await, 404, "JobNotFound");
+    refused(&hub.call("DELETE", "/jobs/none", &[], None).await, 404, "JobNotFound");
+    let other = hub.0.call("registryRead", "DELETE", &format!("/jobs/{id}"), &[], None).await;
+    refused(&other, 401, "IotHubUnauthorizedAccess");
+}
+
+#[tokio::test]
+async fn what_is_no_job_is_refused() {
+    let hub = Hub::new().await;
+    let uri = "https://plant.blob.core.windows.net/c?sig=secret";
+    for body in [
+        json!({}),
+        json!({ "type": "fly" }),
+        json!({ "type": "export" }),
+        json!({ "type": "import", "outputBlobContainerUri": uri }),
+        json!({ "type": "export", "outputBlobContainerUri": "https://127.0.0.1/c" }),
+        json!({ "type": "export", "outputBlobContainerUri": uri, "outputBlobName": "../x" }),
+        json!({ "type": "export", "outputBlobContainerUri": uri, "storageAuthenticationType": "magic" }),
+        json!({ "type": "export", "outputBlobContainerUri": uri, "storageAuthenticationType": "identityBased" }),
+    ] {
+        let answer = hub.call("POST", "/jobs/create", &[], Some(body)).await;
+        refused(&answer, 400, "ArgumentInvalid");
+        assert!(!answer.text.contains("secret"), "{}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn what_is_exported_can_be_imported() {
+    let hub = Hub::new().await;
+    hub.created("d").await;
+    let patch = json!({ "tags": { "site": "x" }, "properties": { "desired": { "rate": 5 } } });
+    hub.call("PATCH", "/twins/d", &[], Some(patch)).await.is(200);
+    let services = &hub.0.services;
+    let device = services.hub.device(&pollux_services::Caller::admin(), &hub.0.target, "d").await.unwrap();
+    let text = Lines.write(&device, true);
+    let line: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (&line["id"], &line["status"], &line["tags"]),
+        (&json!("d"), &json!("enabled"), &json!({ "site": "x" }))
+    );
+    assert_eq!(line["properties"]["desired"]["$version"], 2);
+    let read = Lines.read(text.as_bytes()).unwrap();
+    assert_eq!((read.device.as_str(), read.mode), ("d", ImportMode::CreateOrUpdate));
+    assert_eq!(Value::Object(read.twin.desired.unwrap()), json!({ "rate": 5 }));
+    let bare: Value = serde_json::from_str(&Lines.write(&device, false)).unwrap();
+    assert_eq!(bare["authentication"]["symmetricKey"], json!({ "primaryKey": null, "secondaryKey": null }));
+    for (text, id) in
+        [("nonsense", ""), (r#"{"id":"x","importMode":"fly"}"#, "x"), (r#"{"id":"y","status":1}"#, "y")]
+    {
+        let (device, error) = Lines.read(text.as_bytes()).unwrap_err();
+        assert_eq!(device, id);
+        let told: Value = serde_json::from_str(&Lines.error(&device, &error)).unwrap();
+        assert_eq!((&told["deviceId"], &told["errorCode"]), (&json!(id), &json!("ArgumentInvalid")));
+    }
+}
