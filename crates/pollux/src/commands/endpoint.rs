@@ -81,8 +81,8 @@ pub(crate) struct Create<T: Target> {
     /// The event hub in it
     #[arg(long, requires = "namespace")]
     event_hub: Option<String>,
-    /// An event hub elsewhere: its connection string, with EntityPath; with --container that of a storage account, or the
-    /// container's URL with a shared access signature
+    /// An event hub elsewhere: its connection string, with EntityPath; with --container that of a storage account, the
+    /// container's URL with a shared access signature, or S3Endpoint=https://…;AccessKeyId=…;SecretAccessKey=… for a bucket
     #[arg(long, conflicts_with_all = ["namespace", "event_hub"])]
     connection_string: Option<String>,
     /// A web server that takes CloudEvents over HTTP: its URL
