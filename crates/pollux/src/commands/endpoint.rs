@@ -41,7 +41,6 @@ pub(crate) enum Command<T: Target> {
     /// List the endpoints
     List(T),
     /// Make or change an endpoint: an event hub of this server, one elsewhere, a webhook, or a storage container
-    #[command(visible_alias = "update")]
     Create(Box<Create<T>>),
     /// Show an endpoint
     Show(Delete<T>),
