@@ -139,7 +139,7 @@ def _():
 
     def rows():
         found = []
-        for path in sorted(FILES.rglob("*.json"), key=lambda path: int(path.stem.split("_")[1])):
+        for path in sorted(FILES.rglob("*.json"), key=lambda path: int(path.stem.split("_")[-1])):
             found += [json.loads(line)["Body"] for line in path.read_text().splitlines()]
         return found
 

@@ -1,4 +1,4 @@
-# about: a hub's endpoints: webhooks over TLS, blobs in a folder and in Azurite as JSON and Avro, health, dead letters, kill -9
+# about: a hub's endpoints: webhooks over TLS, blobs as JSON and Avro in a folder, Azurite and a bucket, health, dead letters, kill -9
 # server: none
 # timeout: 300
 """Devices send; PyPI's clients, web servers of the test's own, and files read what arrives where routes lead."""
@@ -11,16 +11,15 @@ import subprocess
 import time
 
 from azure.iot.device import IoTHubDeviceClient, Message
-from azure.iot.hub import IoTHubRegistryManager
 
-from lib import CONFORMANCE, WORK, Scenario, connections, equal, eventually, pki
+from lib import WORK, Scenario, connections, equal, eventually, pki, s3
 from lib.admin import admin
 from lib.avro import read as read_avro
 from lib.azurite import KEY, start
 from lib.cloudevents import Sink
 from lib.events import declare, namespace, receive, consumer
 from lib.rest import hub
-from lib.server import NODES, Server
+from lib.server import Server
 
 FILES = WORK / "files"
 BATCH = {"batchFrequencyInSeconds": 60}
@@ -106,6 +105,7 @@ def _():
         {"container": "archive", "fileNameFormat": "../{iothub}/{partition}/{YYYY}/{MM}/{DD}/{HH}/{mm}"},
         {"container": "archive", "encoding": "Parquet"},
         {"container": "archive", "connectionString": "AccountName=x"},
+        {"container": "archive", "connectionString": "S3Endpoint=https://localhost;AccessKeyId=k"},
     ]:
         endpoint("bad", status=400, **wrong)
     for number in range(8):
@@ -134,9 +134,12 @@ def _():
     made["device"] = client = device("sends")
     send(client, '{"temperature": 20.50}', level="hot")
     send(client, "a text", content=None, level="hot")
-    created, connected, json_body, text_body = sink.wait(4)
-    kinds = [event["type"] for event in sink.taken]
-    equal(kinds, [f"Microsoft.Devices.Device{kind}" for kind in ("Created", "Connected", "Telemetry", "Telemetry")])
+    # Of each source in order.
+    told, sent = [], []
+    for event in sink.wait(4):
+        (sent if event["type"] == "Microsoft.Devices.DeviceTelemetry" else told).append(event)
+    (created, connected), (json_body, text_body) = told, sent
+    equal([event["type"] for event in told], ["Microsoft.Devices.DeviceCreated", "Microsoft.Devices.DeviceConnected"])
     for event in sink.taken:
         equal((event["subject"], event["source"], event["specversion"]), ("devices/sends", connections()["hub"][0]["hostName"], "1.0"))
     equal(created["data"]["twin"]["deviceId"], "sends")
@@ -191,13 +194,18 @@ def _():
     pollux("hub", "endpoint", "create", "--endpoint-name", "account", "--container", "telemetry", "--batch-frequency", "60",
            "--connection-string", account, "--file-name-format", "{iothub}/{YYYY}-{MM}-{DD}/{HH}{mm}-{partition}.avro")
     endpoint("url", container="signed", connectionString=signed("").replace("/signed/?", "/signed?"), encoding="JSON", **BATCH)
+    bucket, made["objects"] = s3.start("telemetry")
+    endpoint("bucket", container="telemetry", connectionString=bucket, encoding="JSON", **BATCH)
+    endpoint("locked", container="telemetry", connectionString=bucket.replace("AccessKeyId=", "AccessKeyId=not-"), encoding="JSON", **BATCH)
     text = json.dumps(admin("GET", path()))
-    assert KEY not in text and "sig=" not in text, text
+    assert "S3RVER" not in text and KEY not in text and "sig=" not in text, text
     shown = pollux("hub", "endpoint", "show", "--endpoint-name", "account")
     equal((shown["container"], shown["encoding"], shown["batchFrequencyInSeconds"], shown["maxChunkSizeInBytes"]),
           ("telemetry", "Avro", 60, 300 << 20))
     for name in ("folder", "account", "url"):
         route(f"to-{name}", name, "archive = 'yes'")
+    route("to-bucket", "bucket", "archive IN ['yes', 'large']")
+    route("to-locked", "locked", "archive = 'large'")
     client = made["device"]
     utf16 = '{"ä": 1}'.encode("utf-16-le")
     made["archived"] = [
@@ -208,6 +216,7 @@ def _():
     ]
     made["bodies"] = [b'{"n":\n 12345678901234567890.10}', utf16, b"plain", b'{"n": 4}']
     send(client, '{"n": 5}', archive="no")
+    made["large"] = [send(client, json.dumps({"text": "x" * 250_000}), archive="large") for _ in range(40)]
 
 
 @scenario.case("kill -9 before a batch is due", needed=True)
@@ -262,6 +271,19 @@ def _():
     equal(records[0]["Properties"], {"archive": "yes"})
     (blob,) = eventually(lambda: list(made["container"].list_blobs()), 60, "the blob")
     equal(archived(lines(made["container"].download_blob(blob.name).readall().decode())), made["archived"])
+
+
+@scenario.case("an object of a bucket, in parts; one whose key is wrong is told by its health, and holds up no other")
+def _():
+    # s3rver shows an object while it puts the parts together.
+    wanted = made["archived"] + made["large"]
+    eventually(lambda: [archived(lines(content.decode())) for content in made["objects"]().values()] == [wanted], 60, "the object")
+    ((name, content),) = made["objects"]().items()
+    assert name.startswith(connections()["hub"][0]["name"] + "/") and name.endswith(".json"), name
+    assert len(content) > 8 << 20, len(content)
+    found = eventually(lambda: (row := health("locked"))["healthStatus"] == "unhealthy" and row, 60, "it is unhealthy")
+    assert "403" in found["lastKnownError"], found
+    equal(health("bucket")["healthStatus"], "healthy")
 
 
 @scenario.case("an endpoint that a route leads to stays; it stops in order")

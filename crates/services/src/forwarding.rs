@@ -19,6 +19,7 @@ mod forwarder;
 mod health;
 mod hub_cloud_event;
 mod hub_message;
+mod s3;
 mod storage;
 mod webhook;
 

@@ -14,8 +14,8 @@ use crate::{ResourceName, Timestamp};
 pub struct StorageContainer {
     /// Its name.
     pub container: String,
-    /// The connection string of its account, or its URL with a shared access signature; `None`: a folder that the deployment
-    /// keeps itself.
+    /// The connection string of its account, its URL with a shared access signature, or `S3Endpoint=…` of a bucket; `None`: a folder
+    /// that the deployment keeps itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection_string: Option<Setting>,
     /// How messages are written.
@@ -117,14 +117,14 @@ impl FileNameFormat {
         Ok(())
     }
 
-    /// The name of the blob that begins with a message: its moment, and its place behind the rest, so that each blob has a name
-    /// of its own and one that is written once more has the same.
+    /// The name of the blob of an endpoint that begins with a message: its moment, and behind the rest the endpoint and its place,
+    /// so that each blob has a name of its own and one that is written once more has the same.
     #[must_use]
     pub fn expand(
         &self,
         hub: &ResourceName,
         partition: u32,
-        (begins, sequence_number): (Timestamp, i64),
+        (endpoint, begins, sequence_number): (&str, Timestamp, i64),
         extension: &str,
     ) -> String {
         let moment = begins.to_string();
@@ -139,7 +139,7 @@ impl FileNameFormat {
             .replace("{HH}", part(11, 13))
             .replace("{mm}", part(14, 16));
         let stem = name.strip_suffix(extension).unwrap_or(&name);
-        format!("{stem}_{sequence_number}{extension}")
+        format!("{stem}_{endpoint}_{sequence_number}{extension}")
     }
 }
 
@@ -174,11 +174,11 @@ mod tests {
     #[test]
     fn a_name_is_that_of_its_first_message() {
         let hub = ResourceName::parse("hub1").unwrap();
-        let place = (Timestamp::parse("2026-01-02T03:04:05Z").unwrap(), 17);
+        let place = ("all", Timestamp::parse("2026-01-02T03:04:05Z").unwrap(), 17);
         let usual = FileNameFormat::default().expand(&hub, 3, place, ".avro");
-        assert_eq!(usual, "hub1/3/2026/01/02/03/04_17.avro");
+        assert_eq!(usual, "hub1/3/2026/01/02/03/04_all_17.avro");
         let own = format("{YYYY}{MM}{DD}/{iothub}-{partition}-{HH}{mm}.json").expand(&hub, 0, place, ".json");
-        assert_eq!(own, "20260102/hub1-0-0304_17.json");
+        assert_eq!(own, "20260102/hub1-0-0304_all_17.json");
     }
 
     #[test]

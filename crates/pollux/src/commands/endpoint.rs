@@ -41,7 +41,6 @@ pub(crate) enum Command<T: Target> {
     /// List the endpoints
     List(T),
     /// Make or change an endpoint: an event hub of this server, one elsewhere, a webhook, or a storage container
-    #[command(visible_alias = "update")]
     Create(Box<Create<T>>),
     /// Show an endpoint
     Show(Delete<T>),
@@ -81,8 +80,8 @@ pub(crate) struct Create<T: Target> {
     /// The event hub in it
     #[arg(long, requires = "namespace")]
     event_hub: Option<String>,
-    /// An event hub elsewhere: its connection string, with EntityPath; with --container that of a storage account, or the
-    /// container's URL with a shared access signature
+    /// An event hub elsewhere: its connection string, with EntityPath; with --container that of a storage account, the
+    /// container's URL with a shared access signature, or S3Endpoint=https://…;AccessKeyId=…;SecretAccessKey=… for a bucket
     #[arg(long, conflicts_with_all = ["namespace", "event_hub"])]
     connection_string: Option<String>,
     /// A web server that takes CloudEvents over HTTP: its URL

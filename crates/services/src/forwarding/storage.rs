@@ -15,15 +15,17 @@ use bytes::Bytes;
 use pollux_eventlog::{ReadLimit, Record};
 use pollux_model::event::Checkpoint;
 use pollux_model::resource::{Encoding, EndpointTarget, Resource, StorageContainer};
-use pollux_model::{Error, Result, Timestamp};
+use pollux_model::{Error, Result};
 
 use super::Place;
 use super::avro;
 use super::forwarder::Forwarder;
 use super::hub_message::HubMessage;
-use crate::blobs::{BlobError, Container};
+use super::s3::{self, Bucket, Object};
+use crate::blobs::{BlobError, Blobs, Container, Upload};
 use crate::cluster::Fence;
 use crate::consume::{BATCH, Consumer};
+use crate::context::Context;
 
 /// The first message of a blob.
 const ONE: ReadLimit = ReadLimit { records: 1, bytes: 1 };
@@ -68,9 +70,9 @@ impl Forwarder {
                 consumer.keep(fence, checkpoint).await?;
                 Ok(Some(checkpoint.sequence_number))
             }
-            Err(error) => {
+            Err(why) => {
                 let failures = self.storage_failures().0.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-                self.fails(error.message(), failures, None).await;
+                self.fails(why, failures, None).await;
                 Ok(last)
             }
         }
@@ -113,18 +115,16 @@ impl Forwarder {
         consumer: &Consumer,
         fence: Option<&Fence>,
         batch: &Batch<'_>,
-    ) -> Result<Result<(Checkpoint, usize), BlobError>> {
+    ) -> Result<Result<(Checkpoint, usize), String>> {
         let (context, blobs) = (self.context(), self.blobs());
-        let now = context.clock.now();
-        let begun = async {
-            let container = container(blobs, batch.keeper, batch.storage)?;
-            blobs.ensure(&container, now).await?;
-            let location = container.blob(&batch.name(self.place()), now)?;
-            blobs.begin(&location, batch.content_type()).await
+        let place = match container(blobs, batch.keeper, batch.storage) {
+            Ok(place) => place,
+            Err(why) => return Ok(Err(why)),
         };
-        let mut upload = match begun.await {
+        let name = batch.name(self.place());
+        let mut upload = match place.begin(context, blobs, &name, batch.content_type()).await {
             Ok(upload) => upload,
-            Err(error) => return Ok(Err(error)),
+            Err(why) => return Ok(Err(why)),
         };
         let mut sync = avro::Sync::default();
         context.random.fill(&mut sync);
@@ -146,8 +146,9 @@ impl Forwarder {
                 self.put_aside(unreadable, 1, why, fence).await?;
             }
             for bytes in [std::mem::take(&mut out), part.bytes] {
-                if let Err(error) = upload.write(bytes).await {
-                    return Ok(Err(error));
+                if let Err(why) = upload.write(bytes).await {
+                    upload.abandon().await;
+                    return Ok(Err(why));
                 }
             }
             (size, count, at) = (size_with, count + messages, Some(last.sequence_number));
@@ -166,7 +167,7 @@ struct Part<'r> {
 
 impl Batch<'_> {
     fn name(&self, place: &Place) -> String {
-        let first: (Timestamp, i64) = (self.first.enqueued_time, self.first.sequence_number);
+        let first = (place.endpoint.as_str(), self.first.enqueued_time, self.first.sequence_number);
         let extension = match self.storage.encoding {
             Encoding::Avro => ".avro",
             Encoding::Json => ".json",
@@ -206,14 +207,72 @@ impl Batch<'_> {
 }
 
 /// Where an endpoint's blobs go.
-fn container(
-    blobs: &crate::blobs::Blobs,
-    keeper: &Resource,
-    storage: &StorageContainer,
-) -> Result<Container, BlobError> {
+enum Home {
+    Container(Container),
+    Bucket(Bucket),
+}
+
+/// What is being written there.
+enum Writing<'w> {
+    Blob(Upload<'w>),
+    Object(Object<'w>),
+}
+
+fn container(blobs: &Blobs, keeper: &Resource, storage: &StorageContainer) -> Result<Home, String> {
     match &storage.connection_string {
-        Some(text) => Container::of(text, &storage.container),
-        None => blobs.own(&keeper.name, &storage.container),
+        Some(text) if text.0.starts_with(s3::PREFIX) => {
+            let bucket = Bucket::read(text, &storage.container);
+            bucket.map(Home::Bucket).map_err(|error| error.message)
+        }
+        Some(text) => {
+            Container::of(text, &storage.container).map(Home::Container).map_err(BlobError::message)
+        }
+        None => blobs.own(&keeper.name, &storage.container).map(Home::Container).map_err(BlobError::message),
+    }
+}
+
+impl Home {
+    async fn begin<'w>(
+        &'w self,
+        context: &'w Context,
+        blobs: &'w Blobs,
+        name: &str,
+        content_type: &'static str,
+    ) -> Result<Writing<'w>, String> {
+        let container = match self {
+            Self::Bucket(bucket) => return Ok(Writing::Object(bucket.begin(context, name, content_type))),
+            Self::Container(container) => container,
+        };
+        let now = context.clock.now();
+        let begun = async {
+            blobs.ensure(container, now).await?;
+            blobs.begin(&container.blob(name, now)?, content_type).await
+        };
+        begun.await.map(Writing::Blob).map_err(BlobError::message)
+    }
+}
+
+impl Writing<'_> {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), String> {
+        match self {
+            Self::Blob(upload) => upload.write(bytes).await.map_err(BlobError::message),
+            Self::Object(object) => object.write(bytes).await,
+        }
+    }
+
+    /// Gives it its name.
+    async fn finish(self) -> Result<(), String> {
+        match self {
+            Self::Blob(upload) => upload.finish().await.map_err(BlobError::message),
+            Self::Object(object) => object.finish().await,
+        }
+    }
+
+    /// What is dropped unfinished has no name; of an object in parts more is left than that.
+    async fn abandon(self) {
+        if let Self::Object(object) = self {
+            object.abandon().await;
+        }
     }
 }
 
@@ -221,13 +280,9 @@ fn container(
 ///
 /// # Errors
 /// [`ErrorCode::InvalidArgument`](pollux_model::ErrorCode::InvalidArgument), without secrets.
-pub(crate) fn check_storage(
-    blobs: &crate::blobs::Blobs,
-    keeper: &Resource,
-    storage: &StorageContainer,
-) -> Result<()> {
+pub(crate) fn check_storage(blobs: &Blobs, keeper: &Resource, storage: &StorageContainer) -> Result<()> {
     storage.check()?;
-    container(blobs, keeper, storage).map(drop).map_err(|error| Error::invalid(error.message()))
+    container(blobs, keeper, storage).map(drop).map_err(Error::invalid)
 }
 
 #[cfg(test)]

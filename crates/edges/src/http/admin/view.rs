@@ -152,7 +152,10 @@ fn account(text: &str) -> Option<String> {
     let named = |name: &str| {
         parts().find(|(key, _)| key.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
     };
-    without_secrets(text).or_else(|| named("BlobEndpoint")).or_else(|| named("AccountName"))
+    without_secrets(text)
+        .or_else(|| named("BlobEndpoint"))
+        .or_else(|| named("S3Endpoint"))
+        .or_else(|| named("AccountName"))
 }
 
 /// Without what may be a key in it: user, password, query and fragment.

@@ -107,8 +107,11 @@ async fn a_batch_is_written_when_it_is_due_and_once_more_under_the_same_name() {
     it.world.clock.advance(Duration::from_secs(60));
     assert_eq!(it.step(None).await, Some(2));
     let begun = it.world.clock.now().minus(Duration::from_secs(60)).to_string();
-    let name =
-        format!("hub1/telemetry/hub1/0/{}/{}_0.json", begun[..13].replace(['-', 'T'], "/"), &begun[14..16]);
+    let name = format!(
+        "hub1/telemetry/hub1/0/{}/{}_archive_0.json",
+        begun[..13].replace(['-', 'T'], "/"),
+        &begun[14..16]
+    );
     let expected = vec![(name, vec![json!(1), json!(2), json!(3)])];
     assert_eq!(it.blobs(), expected);
     let context = &it.services().context;
