@@ -32,8 +32,15 @@ impl IdentityLines for Words {
         };
         let (status_reason, authentication) = Default::default();
         let status = (verb == "update").then_some(Status::Disabled);
-        let input = DeviceInput { id: id.to_owned(), status, status_reason, authentication, iot_edge: false };
-        let twin = TwinInput { tags: None, desired: None };
+        let input = DeviceInput {
+            id: id.to_owned(),
+            status,
+            status_reason,
+            authentication,
+            iot_edge: false,
+            scopes: crate::hub::Scopes::default(),
+        };
+        let twin = TwinInput::default();
         Ok(ImportLine { device: id.to_owned(), mode, identity: Imported::Device(input), twin })
     }
 
