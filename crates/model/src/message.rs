@@ -13,7 +13,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::{DeviceId, Etag, Timestamp};
+use crate::{DeviceAddress, DeviceId, Etag, Timestamp};
 
 /// A queue of a hub.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -23,10 +23,34 @@ pub enum MessageQueue {
     Device(DeviceId),
     /// Feedback about cloud-to-device messages, for the service side.
     Feedback,
+    /// What was told of the connection of a device or module: one message, which runs out when its absence is to be told.
+    Connection(ConnectionQueue),
 }
+
+/// The queue of one connection.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionQueue(String);
 
 /// No device's id has a slash.
 const FEEDBACK: &str = "/feedback";
+/// What names of queues of connections begin with; behind it stands a [`DeviceAddress`].
+pub const OF_CONNECTION: &str = "/connection/";
+
+impl ConnectionQueue {
+    /// That of a device or module.
+    #[must_use]
+    pub fn of(address: &DeviceAddress) -> Self {
+        Self(format!("{OF_CONNECTION}{address}"))
+    }
+
+    /// Whose it is.
+    ///
+    /// # Errors
+    /// None of a queue that was made or read: its name holds an address.
+    pub fn address(&self) -> Result<DeviceAddress> {
+        DeviceAddress::parse(self.0.strip_prefix(OF_CONNECTION).unwrap_or_default())
+    }
+}
 
 impl MessageQueue {
     /// Its name in the hub: a device's id, or a word that can be none.
@@ -35,6 +59,7 @@ impl MessageQueue {
         match self {
             Self::Device(id) => id.as_str(),
             Self::Feedback => FEEDBACK,
+            Self::Connection(queue) => &queue.0,
         }
     }
 
@@ -43,7 +68,14 @@ impl MessageQueue {
     /// # Errors
     /// [`ErrorCode::InvalidArgument`](crate::ErrorCode::InvalidArgument) where it is no device's id either.
     pub fn parse(text: &str) -> Result<Self> {
-        if text == FEEDBACK { Ok(Self::Feedback) } else { DeviceId::parse(text).map(Self::Device) }
+        match text.strip_prefix(OF_CONNECTION) {
+            Some(address) => {
+                let address = DeviceAddress::parse(address)?;
+                Ok(Self::Connection(ConnectionQueue::of(&address)))
+            }
+            None if text == FEEDBACK => Ok(Self::Feedback),
+            None => DeviceId::parse(text).map(Self::Device),
+        }
     }
 }
 
@@ -230,5 +262,14 @@ mod tests {
         assert_eq!(MessageQueue::parse("/feedback").unwrap(), MessageQueue::Feedback);
         assert!(matches!(MessageQueue::parse("feedback").unwrap(), MessageQueue::Device(_)));
         assert!(MessageQueue::parse("/other").is_err() && MessageQueue::parse("").is_err());
+        assert!(
+            MessageQueue::parse("/connection/").is_err() && MessageQueue::parse("/connection/a/b/c").is_err()
+        );
+        for text in ["d", "d/m"] {
+            let address = DeviceAddress::parse(text).unwrap();
+            let queue = MessageQueue::Connection(ConnectionQueue::of(&address));
+            assert_eq!(MessageQueue::parse(queue.as_str()).unwrap(), queue);
+            assert!(matches!(&queue, MessageQueue::Connection(queue) if queue.address().unwrap() == address));
+        }
     }
 }

@@ -320,8 +320,12 @@ pub enum RouteSource {
     DeviceLifecycleEvents,
     /// Device twin updated or replaced.
     TwinChangeEvents,
+    /// Device connected, device disconnected.
+    DeviceConnectionStateEvents,
     /// A job did something to a device, or failed to.
     DeviceJobLifecycleEvents,
+    /// The digital twin of a device with a model changed.
+    DigitalTwinChangeEvents,
 }
 
 impl RouteSource {
@@ -332,7 +336,9 @@ impl RouteSource {
             Self::DeviceMessages => "DeviceMessages",
             Self::DeviceLifecycleEvents => "DeviceLifecycleEvents",
             Self::TwinChangeEvents => "TwinChangeEvents",
+            Self::DeviceConnectionStateEvents => "DeviceConnectionStateEvents",
             Self::DeviceJobLifecycleEvents => "DeviceJobLifecycleEvents",
+            Self::DigitalTwinChangeEvents => "DigitalTwinChangeEvents",
         }
     }
 
@@ -343,7 +349,9 @@ impl RouteSource {
             Self::DeviceMessages => "Telemetry",
             Self::DeviceLifecycleEvents => "deviceLifecycleEvents",
             Self::TwinChangeEvents => "twinChangeEvents",
+            Self::DeviceConnectionStateEvents => "deviceConnectionStateEvents",
             Self::DeviceJobLifecycleEvents => "deviceJobLifecycleEvents",
+            Self::DigitalTwinChangeEvents => "digitalTwinChangeEvents",
         }
     }
 }

@@ -10,6 +10,7 @@
 
 mod authenticate;
 pub mod cloud_to_device;
+mod connection_state;
 mod connections;
 mod create_device;
 mod create_module;
@@ -69,6 +70,8 @@ pub struct Hub {
     routes: PerResource<routing::Compiled>,
     /// Live connections of devices.
     pub connections: Arc<Connections>,
+    /// This process among those of its data folder; where there are other nodes each has its name.
+    incarnation: String,
     /// Devices that asked for faults.
     faults: Arc<fault_injection::Faults>,
     /// Told of feedback that arrived, of whatever hub.
@@ -87,9 +90,9 @@ impl Hub {
         let (routes, connections) =
             (PerResource::default(), Arc::new(Connections::new(Arc::clone(&context))));
         let feedback = tokio::sync::watch::Sender::new(0);
-        let faults = Arc::default();
+        let (faults, incarnation) = (Arc::default(), context.random.uuid().to_string());
         let jobs = jobs::Jobs::default();
-        Arc::new(Self { context, routes, connections, faults, feedback, desired_order, jobs })
+        Arc::new(Self { context, routes, connections, incarnation, faults, feedback, desired_order, jobs })
     }
 
     /// Commits a change of a device or module. Where the answer was lost the change may be there all the same: whoever has the

@@ -132,6 +132,9 @@ pub struct Limits {
     pub audited_refusals_a_minute: u32,
     /// Attempts of a custom allocation webhook that does not answer, or says that it failed (429, 5xx). Ours.
     pub allocation_attempts: u32,
+    /// How long a device may be away before routes of connection states are told that it is, in seconds: 60 ("React to IoT Hub
+    /// events by using Event Grid").
+    pub connection_state_seconds: u64,
     /// Modules of one device: 50 ("Understand and use module twins in IoT Hub").
     pub modules_per_device: usize,
     /// What goes along with a direct method, in bytes: 128 KiB ("Understand and invoke direct methods from IoT Hub").
@@ -232,6 +235,7 @@ impl Default for Limits {
             bulk_enrollments: 10,
             audited_refusals_a_minute: 10,
             allocation_attempts: 3,
+            connection_state_seconds: 60,
             modules_per_device: 50,
             method_payload: 128 * 1024,
             active_jobs: 10,
@@ -259,6 +263,12 @@ impl Limits {
     #[must_use]
     pub const fn webhook_timeout(&self) -> Duration {
         Duration::from_secs(self.webhook_timeout_seconds)
+    }
+
+    /// [`Limits::connection_state_seconds`] as a duration.
+    #[must_use]
+    pub const fn connection_state(&self) -> Duration {
+        Duration::from_secs(self.connection_state_seconds)
     }
 
     /// [`Limits::event_webhook_timeout_seconds`] as a duration.

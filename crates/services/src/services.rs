@@ -142,6 +142,10 @@ impl Services {
         tasks.spawn(async move { hub.connections.run(stop).await });
         let (hub, stop) = (Arc::clone(&self.hub), shutdown.clone());
         tasks.spawn(supervise("message expiry", move || Arc::clone(&hub).run_expiry(stop.clone())));
+        let (hub, stop) = (Arc::clone(&self.hub), shutdown.clone());
+        tasks.spawn(supervise("connection states", move || {
+            Arc::clone(&hub).run_connection_states(stop.clone())
+        }));
         tasks.spawn(Arc::clone(&self.hub).hear_of_feedback(shutdown.clone()));
         tasks.spawn(Arc::clone(&self.hub).run_jobs(shutdown.clone()));
         tasks.spawn(Arc::clone(&self.hub).hear_of_jobs(shutdown.clone()));

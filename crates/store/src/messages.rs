@@ -7,6 +7,7 @@ use pollux_model::message::{LockedBy, MessageQueue, MqttSession, QueuedMessage};
 use pollux_model::{DeviceId, ResourceName, Timestamp};
 
 use crate::error::StoreError;
+use crate::store::Page;
 
 /// Messages, keyed by hub, queue and sequence; sessions, keyed by hub and device.
 #[async_trait]
@@ -38,10 +39,20 @@ pub trait Messages {
         now: Timestamp,
         limit: usize,
     ) -> Result<Vec<(ResourceName, QueuedMessage)>, StoreError>;
+    /// What was told of connections: the messages of all [`MessageQueue::Connection`] of a hub, in the order of their queues.
+    async fn connection_notices(
+        &self,
+        hub: &ResourceName,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<QueuedMessage>, StoreError>;
     /// What the device's last MQTT connection left.
     async fn mqtt_session(&self, hub: &ResourceName, device: &str)
     -> Result<Option<MqttSession>, StoreError>;
 }
+
+/// Behind the last name of a queue of a connection: `0` follows the slash.
+pub(crate) const BEHIND_CONNECTIONS: &str = "/connection0";
 
 /// Which messages of a queue.
 #[derive(Debug, Clone, Copy)]

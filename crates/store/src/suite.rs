@@ -108,6 +108,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         messages::senders_side_by_side_keep_the_bound,
         messages::what_is_locked_is_not_seen,
         messages::a_change_of_state_keeps_the_payload,
+        messages::notices_of_connections_come_in_pages,
         messages::what_goes_with_a_device,
         instances::deleting_a_resource_removes_its_rows_alone,
         instances::deleting_an_app_forgets_its_checkpoints,

@@ -150,7 +150,10 @@ impl Hub {
         let (device, generation) = (id.clone(), generation_id.clone());
         let entering = Entering { hub: hub.name.clone(), device, generation };
         let connection = self.connections.enter(entering, link, self.context.clock.now()).await?;
-        connection.knows(self.standing(caller, hub, id).await?.twin.desired.version);
+        let device = self.standing(caller, hub, id).await?;
+        connection.knows(device.twin.desired.version);
+        self.tell_connected(hub, &device).await?;
+        connection.entered();
         Ok(connection)
     }
 

@@ -50,7 +50,7 @@ use super::Hub;
 /// Feedback records in one message: 64 (the article, "Message feedback").
 const FEEDBACK_BATCH: usize = 64;
 /// How often something that others change at the same moment is tried.
-const ATTEMPTS: usize = 16;
+pub(super) const ATTEMPTS: usize = 16;
 /// The longest life of a message: two days (the article).
 const LONGEST_LIFE: Duration = Duration::from_secs(2 * 24 * 3600);
 
@@ -123,12 +123,12 @@ fn lock_lost() -> Error {
     )
 }
 
-fn contended() -> Error {
+pub(super) fn contended() -> Error {
     Error::new(ErrorCode::Unavailable, "others change the same messages at this moment: try again")
 }
 
 /// Whether the batch was refused because the world moved; anything else ends the attempt.
-fn moved(committed: Result<(), CommitError>) -> Result<bool, Error> {
+pub(super) fn moved(committed: Result<(), CommitError>) -> Result<bool, Error> {
     match committed {
         Ok(()) => Ok(false),
         Err(CommitError::Expectation { .. }) => Ok(true),

@@ -2,6 +2,7 @@
 //! newest wins. Here: those of this node, and the one way to a device wherever it is; how nodes reach each other is in
 //! `elsewhere.rs`.
 
+mod departures;
 mod elsewhere;
 mod methods;
 mod order;
@@ -11,7 +12,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
@@ -22,6 +23,8 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
+pub(super) use self::departures::Departure;
+use self::departures::Departures;
 pub use self::methods::OpenMethods;
 use self::order::Order;
 use self::watch::Unsaid;
@@ -74,6 +77,7 @@ type Map = DashMap<Key, Arc<Live>>;
 pub struct Connections {
     context: Arc<Context>,
     live: Arc<Map>,
+    departures: Arc<Departures>,
     counter: AtomicU64,
     /// What other nodes may not have been told: they must look for themselves.
     unsaid: Mutex<Unsaid>,
@@ -89,6 +93,8 @@ struct Live {
     link: Arc<dyn DeviceLink>,
     since: Timestamp,
     order: Mutex<Order>,
+    /// Whether it counts: the device was let in.
+    entered: AtomicBool,
 }
 
 /// Who connects.
@@ -106,6 +112,7 @@ pub struct Entering {
 #[derive(Debug)]
 pub struct Connection {
     map: Arc<Map>,
+    departures: Arc<Departures>,
     live: Arc<Live>,
     /// What hears for this device what other nodes say.
     listening: Option<AbortHandle>,
@@ -113,7 +120,8 @@ pub struct Connection {
 
 impl Connections {
     pub(super) fn new(context: Arc<Context>) -> Self {
-        Self { context, live: Arc::default(), counter: AtomicU64::new(0), unsaid: Mutex::default() }
+        let (live, departures) = (Arc::default(), Arc::default());
+        Self { context, live, departures, counter: AtomicU64::new(0), unsaid: Mutex::default() }
     }
 
     /// Takes the device's place; the connection that had it, on whatever node, is closed. Whoever looks at the device's
@@ -133,12 +141,14 @@ impl Connections {
             link,
             since: now,
             order: Mutex::default(),
+            entered: AtomicBool::new(false),
         });
         let before = self.live.insert(key, Arc::clone(&live));
         if let Some(before) = before {
             before.close("the device connected again elsewhere");
         }
-        let mut connection = Connection { map: Arc::clone(&self.live), live, listening: None };
+        let (map, departures) = (Arc::clone(&self.live), Arc::clone(&self.departures));
+        let mut connection = Connection { map, departures, live, listening: None };
         if let Some(shared) = self.context.cluster.others() {
             connection.listening = Some(self.enter_among(shared, &connection.live).await?);
         }
@@ -258,6 +268,11 @@ impl Connection {
         self.live.knows(version);
     }
 
+    /// The device is let in: that it leaves will be noted.
+    pub(super) fn entered(&self) {
+        self.live.entered.store(true, Ordering::Relaxed);
+    }
+
     /// Whether a newer connection of the device has taken the place.
     #[must_use]
     pub fn superseded(&self) -> bool {
@@ -270,7 +285,11 @@ impl Drop for Connection {
         if let Some(listening) = &self.listening {
             listening.abort();
         }
-        self.map.remove_if(&self.live.key, |_, entry| entry.number == self.live.number);
+        // Where another has the place the device has not left.
+        if self.map.remove_if(&self.live.key, |_, entry| entry.number == self.live.number).is_some() {
+            let entered = self.live.entered.load(Ordering::Relaxed);
+            self.departures.add(Departure { key: self.live.key.clone(), entered });
+        }
     }
 }
 

@@ -78,12 +78,20 @@ impl Hub {
             || routes.into_iter().any(|route| route.query.needs_twin())
     }
 
+    /// Whether there is anybody to tell of what comes from this source.
+    pub(super) fn has_routes(&self, hub: &Resource, source: RouteSource) -> bool {
+        self.compiled(hub).routes.iter().any(|route| route.source == source)
+    }
+
     /// The outbox entries that make an event part of a commit.
-    pub(super) fn outbox(&self, hub: &Resource, event: HubEvent, twin: Option<&Device>) -> Vec<Write> {
+    pub(super) fn outbox(&self, hub: &Resource, mut event: HubEvent, twin: Option<&Device>) -> Vec<Write> {
         let destinations = self.destinations(hub, &event, twin);
         if destinations.is_empty() {
             return Vec::new();
         }
+        // "A unique ID that identifies the event" (Azure article "IoT Hub non-telemetry event schemas").
+        let id = || format!("{:x}", self.context.random.below(1 << 48));
+        event.system.correlation_id.get_or_insert_with(id);
         let plain = encode(&event);
         let entry = |target: Arc<Target>| {
             let payload = target.payload(hub, &event, &plain, twin);

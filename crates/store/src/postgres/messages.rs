@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use pollux_model::message::{MessageQueue, MqttSession, QueuedMessage};
+use pollux_model::message::{MessageQueue, MqttSession, OF_CONNECTION, QueuedMessage};
 use pollux_model::{DeviceId, ResourceName, Timestamp};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::PostgresStore;
-use super::rows::{document, many, number, one};
+use super::rows::{document, many, number, one, page};
 use super::text::{plain, text};
 use crate::error::StoreError;
 use crate::keys::fetch;
-use crate::messages::{FilterValue, Messages, Which};
+use crate::messages::{BEHIND_CONNECTIONS, FilterValue, Messages, Which};
+use crate::store::Page;
 
 #[async_trait]
 impl Messages for PostgresStore {
@@ -82,6 +83,20 @@ impl Messages for PostgresStore {
             Ok((hub.map_err(|error| StoreError::Corrupt(error.message))?, read(row, 1)?))
         })
         .await
+    }
+
+    async fn connection_notices(
+        &self,
+        hub: &ResourceName,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<QueuedMessage>, StoreError> {
+        let sql = "SELECT sequence, document, payload FROM queued_messages
+            WHERE hub = $1 AND queue > $2 AND queue < $3 ORDER BY queue LIMIT $4";
+        let after = text(after.unwrap_or(OF_CONNECTION));
+        let key: super::pool::Params<'_> = &[&hub.as_str(), &after, &BEHIND_CONNECTIONS, &fetch(limit)];
+        let mark = |message: &QueuedMessage| message.queue.as_str().to_owned();
+        page(&self.pool, sql, key, limit, |row| read(row, 0), mark).await
     }
 
     async fn mqtt_session(

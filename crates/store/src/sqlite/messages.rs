@@ -3,18 +3,19 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use pollux_model::message::{MessageQueue, MqttSession, QueuedMessage};
+use pollux_model::message::{MessageQueue, MqttSession, OF_CONNECTION, QueuedMessage};
 use pollux_model::{DeviceId, ResourceName, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params};
 
 use super::SqliteStore;
 use super::failure::Refusal;
-use super::rows::{changed, document, execute, insert, many, one, require};
+use super::rows::{changed, document, execute, insert, many, one, page, require};
 use crate::batch::Expect;
 use crate::error::{Mismatch, StoreError};
 use crate::keys::fetch;
-use crate::messages::{FilterValue, Messages, State, Which};
+use crate::messages::{BEHIND_CONNECTIONS, FilterValue, Messages, State, Which};
+use crate::store::Page;
 
 const TABLE: &str = "queued_messages";
 const ETAG: &str = "SELECT etag FROM queued_messages WHERE hub = ?1 AND queue = ?2 AND sequence = ?3";
@@ -93,6 +94,24 @@ impl Messages for SqliteStore {
                         .map_err(|error| StoreError::Corrupt(error.message))?;
                     Ok((hub, read(row, 1)?))
                 })
+            })
+            .await
+    }
+
+    async fn connection_notices(
+        &self,
+        hub: &ResourceName,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<QueuedMessage>, StoreError> {
+        let sql = "SELECT sequence, document, payload FROM queued_messages
+            WHERE hub = ?1 AND queue > ?2 AND queue < ?3 ORDER BY queue LIMIT ?4";
+        let (hub, after) = (hub.clone(), after.unwrap_or(OF_CONNECTION).to_owned());
+        self.readers
+            .list(move |connection| {
+                let key = params![hub.as_str(), after, BEHIND_CONNECTIONS, fetch(limit)];
+                let mark = |message: &QueuedMessage| message.queue.as_str().to_owned();
+                page(connection, sql, key, limit, |row| read(row, 0), mark)
             })
             .await
     }

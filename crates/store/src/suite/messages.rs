@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use pollux_model::message::{LockedBy, MessageLock, MessageQueue, QueuedMessage};
+use pollux_model::DeviceAddress;
+use pollux_model::message::{ConnectionQueue, LockedBy, MessageLock, MessageQueue, QueuedMessage};
 
 use super::fixtures::{
     device, device_id, etag, free_message, message, moment, mqtt_session, name, put_device, put_message,
@@ -101,6 +102,34 @@ pub(super) async fn a_change_of_state_keeps_the_payload(backend: Arc<dyn Backend
         .await;
     let found = store.messages(&name("hub-x"), &queue("d"), Which::All, 9).await.expect("messages");
     assert_eq!(found, [QueuedMessage { payload: message("d", 1).payload, ..changed }]);
+}
+
+pub(super) async fn notices_of_connections_come_in_pages(backend: Arc<dyn Backend>) {
+    let store = backend.open().await;
+    let notice = |id: &str| {
+        let address = DeviceAddress::parse(id).expect("an address");
+        QueuedMessage {
+            queue: MessageQueue::Connection(ConnectionQueue::of(&address)),
+            ..free_message("d", 0)
+        }
+    };
+    let feedback = QueuedMessage { queue: MessageQueue::Feedback, ..free_message("d", 1) };
+    let ids = ["a", "b", "b/m", "~"];
+    let writes = ids.map(|id| put_message("hub-x", notice(id))).into_iter();
+    commit(
+        &*store,
+        writes.chain([put_message("hub-x", feedback), put_message("hub-x", free_message("d", 1))]),
+    )
+    .await;
+    commit(&*store, [put_message("hub-y", notice("c"))]).await;
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.connection_notices(&name("hub-x"), after.as_deref(), 3).await.expect("notices");
+        found.extend(page.items);
+        let Some(next) = page.next else { break };
+        after = Some(next);
+    }
+    assert_eq!(found, ids.map(notice));
 }
 
 pub(super) async fn what_goes_with_a_device(backend: Arc<dyn Backend>) {

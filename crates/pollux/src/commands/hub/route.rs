@@ -122,6 +122,15 @@ enum Source {
     /// Device twins changed
     #[value(name = "twinchangeevents")]
     TwinChangeEvents,
+    /// Devices and modules that connect, or are gone
+    #[value(name = "deviceconnectionstateevents")]
+    DeviceConnectionStateEvents,
+    /// What jobs do to devices
+    #[value(name = "devicejoblifecycleevents")]
+    DeviceJobLifecycleEvents,
+    /// Digital twins of devices with a model changed
+    #[value(name = "digitaltwinchangeevents")]
+    DigitalTwinChangeEvents,
 }
 
 impl Source {
@@ -130,6 +139,9 @@ impl Source {
             Self::DeviceMessages => "DeviceMessages",
             Self::DeviceLifecycleEvents => "DeviceLifecycleEvents",
             Self::TwinChangeEvents => "TwinChangeEvents",
+            Self::DeviceConnectionStateEvents => "DeviceConnectionStateEvents",
+            Self::DeviceJobLifecycleEvents => "DeviceJobLifecycleEvents",
+            Self::DigitalTwinChangeEvents => "DigitalTwinChangeEvents",
         }
     }
 }

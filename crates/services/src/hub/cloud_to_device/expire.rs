@@ -1,8 +1,10 @@
-//! Messages whose time is over are dead-lettered; feedback whose time is over is forgotten.
+//! Messages whose time is over are dead-lettered; feedback whose time is over is forgotten; of a connection whose time is over it
+//! is told that it is gone.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use pollux_model::message::{MessageEnd, MessageQueue, QueuedMessage};
 use pollux_model::resource::ResourceKind;
 use pollux_model::{ResourceName, Result};
@@ -44,6 +46,14 @@ impl Hub {
             let now = self.context.clock.now();
             let expired = self.context.store.expired_messages(now, CHUNK).await?;
             let (count, mut gone) = (expired.len(), 0);
+            let (notices, expired): (Vec<_>, Vec<_>) = expired
+                .into_iter()
+                .partition(|(_, message)| matches!(message.queue, MessageQueue::Connection(_)));
+            for told in
+                join_all(notices.into_iter().map(|(hub, notice)| self.connection_ran_out(hub, notice))).await
+            {
+                gone += usize::from(told?);
+            }
             for (hub, message) in expired {
                 let batch = self.expiry(&hub, &message);
                 let feedback = has_feedback(&batch);
