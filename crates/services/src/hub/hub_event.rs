@@ -169,7 +169,6 @@ pub(super) fn connection_state(
 
 /// A job did something to a device or module, or failed to: `operation` says what, `body` is the device's part of the job. To be
 /// committed with it ([`Hub::outbox`](super::Hub::outbox)). Azure names the source, and documents no schema.
-#[expect(dead_code, reason = "for scheduled jobs, which are being made")]
 pub(super) fn device_job(
     hub: &Resource,
     id: &DeviceAddress,

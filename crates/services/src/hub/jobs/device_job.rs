@@ -1,7 +1,7 @@
 //! What became of a job at a device: as a document for queries (`devices.jobs`), as an event for routes.
 
 use pollux_model::device::Device;
-use pollux_model::resource::{Resource, RouteSource};
+use pollux_model::resource::Resource;
 use pollux_model::scheduled_job::{DeviceJob, DeviceJobStatus};
 use pollux_model::{DeviceId, Result};
 use pollux_query::PredicateOp;
@@ -10,7 +10,7 @@ use pollux_store::scheduled_jobs::DeviceJobFilter;
 use serde_json::{Value, json};
 
 use crate::hub::Hub;
-use crate::hub::hub_event::{HubEvent, System};
+use crate::hub::hub_event::{self, HubEvent};
 use crate::hub::query::Place;
 
 /// Rows read from the store at once: each may hold what a device answered.
@@ -55,32 +55,11 @@ pub(super) fn event(hub: &Resource, row: &DeviceJob, device: Option<&Device>) ->
         DeviceJobStatus::Failed => "deviceJobFailed",
         DeviceJobStatus::Canceled => "deviceJobCanceled",
     };
-    let hub_name = hub.name.to_string();
-    let module_id = row.device.module.as_ref().map(ToString::to_string);
-    let module = module_id.clone().map(|id| ("moduleId".to_owned(), id));
-    let whose = [("hubName".into(), hub_name.clone()), ("deviceId".into(), row.device.device.to_string())];
-    let what = [
-        ("jobId".into(), row.job.clone()),
-        ("jobType".into(), row.kind.as_str().into()),
-        ("operationTimestamp".into(), row.updated.to_string()),
-        ("opType".into(), operation.into()),
-        ("iothub-message-schema".into(), "deviceJobLifecycleNotification".into()),
-    ];
-    HubEvent {
-        source: RouteSource::DeviceJobLifecycleEvents,
-        device_id: row.device.device.to_string(),
-        module_id,
-        properties: whose.into_iter().chain(module).chain(what).collect(),
-        system: System {
-            user_id: Some(hub_name),
-            content_type: Some("application/json".into()),
-            content_encoding: Some("utf-8".into()),
-            generation_id: device.map(|device| device.identity.generation_id.clone()),
-            enqueued: row.updated,
-            ..System::default()
-        },
-        body: document(row).to_string().into(),
-    }
+    let mut event = hub_event::device_job(hub, &row.device, operation, &document(row), row.updated);
+    let whose = [("jobId".into(), row.job.clone()), ("jobType".into(), row.kind.as_str().into())];
+    event.properties.extend(whose);
+    event.system.generation_id = device.map(|device| device.identity.generation_id.clone());
+    event
 }
 
 impl Hub {

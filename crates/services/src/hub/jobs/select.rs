@@ -8,6 +8,8 @@ use pollux_query::devices::{Collection, Query, SelectList};
 use super::run::{Ended, Moves, Run, stored};
 use crate::hub::Hub;
 
+/// Why a job failed that found no time to choose its devices: it waited for its turn, or the service was away.
+const TOO_LATE: &str = "maxExecutionTimeInSeconds was over before the devices were chosen: the job waited for others, or the service was away";
 /// Devices read at once where the condition names them.
 const NAMED: usize = 50;
 
@@ -52,7 +54,10 @@ impl Run {
             ids
         });
         loop {
-            self.check()?;
+            match self.check() {
+                Err(Ended::Late) => return Err(Ended::Failed(TOO_LATE.to_owned())),
+                checked => checked?,
+            }
             let after = match &self.job.selection {
                 Selection::Done => return Ok(()),
                 Selection::Beginning => None,

@@ -512,6 +512,19 @@ async fn there_are_as_many_jobs_as_there_may_be() {
 }
 
 #[tokio::test]
+async fn a_job_that_comes_too_late_has_failed() {
+    let it = Hubs::new(&["a"]).await;
+    it.add(JobInput { max_execution_seconds: Some(20), ..input("j", "*", method("echo", None)) })
+        .await
+        .unwrap();
+    it.world.clock.advance(Duration::from_secs(20));
+    it.begun("j").await.run().await.unwrap();
+    let job = it.job("j").await;
+    assert_eq!((job.status, job.statistics), (ScheduledJobStatus::Failed, counts(0, 0, 0)));
+    assert!(job.failure_reason.unwrap().contains("maxExecutionTimeInSeconds"));
+}
+
+#[tokio::test]
 async fn bad_input_is_told() {
     let it = Hubs::new(&[]).await;
     for id in ["", "a b", "a/b", "query", "Query", "\u{e9}", &"x".repeat(129)] {
