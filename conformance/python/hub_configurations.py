@@ -51,7 +51,7 @@ def ids(query):
     found, token = [], None
     while True:
         page = registry.query_iot_hub(QuerySpecification(query=query), token, 100)
-        found += [row["deviceId"] for row in page.items]
+        found += [row.device_id for row in page.items]
         token = page.continuation_token
         if not token:
             return found
@@ -141,7 +141,7 @@ def _():
     equal((changed["priority"], changed["labels"]), (5, {"by": "cli"}))
     eventually(lambda: "cli" not in registry.get_twin(f"{RUN}-0002").properties.desired, what="the first is left")
     pollux("delete", "-c", name)
-    assert "ConfigurationNotFound" in pollux("show", "-c", name, status=1)
+    assert "ConfigurationNotFound" in pollux("show", "-c", name, status=3)
 
 
 configurations.run()

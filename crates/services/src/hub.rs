@@ -50,8 +50,8 @@ pub use configurations::{ConfigurationCondition, ConfigurationInput, Measured, T
 pub use connections::{Connection, Connections, DeviceCommand, DeviceLink, Entering, OpenMethods};
 pub use create_device::{AuthenticationInput, DeviceInput};
 pub use create_module::ModuleInput;
-pub use digital_twins::digital_twin_id;
 pub use device_twin::{properties_for_device, twin_document};
+pub use digital_twins::digital_twin_id;
 pub use hub_event::{HubEvent, System};
 pub use import_device::{ImportMode, Imported};
 pub use invoke_method::{MethodAnswer, MethodCall, MethodFailure, MethodInput};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use pollux_model::resource::{Resource, ResourceKind};
@@ -86,6 +86,7 @@ impl Dispatcher {
         let place = match self.borne_by(host) {
             // A name that is one resource's alone needs no look at the path.
             Some(kind) => Place::Service(kind),
+            None if is_of_device(request) => Place::Service(ResourceKind::Hub),
             None => place(path),
         };
         let router = match place {
@@ -208,6 +209,28 @@ fn place(path: &str) -> Place {
     } else {
         Place::Nowhere
     }
+}
+
+/// Whether a digital twin is meant that is a device's: its hub takes shared access signatures, which no digital twins instance
+/// does, and has commands. By a bearer token alone the two cannot be told apart on a name that they share.
+fn is_of_device<B>(request: &Request<B>) -> bool {
+    let mut segments = request.uri().path().split('/').skip(1);
+    let mut next_is = |word: &str| segments.next().is_some_and(|segment| segment.eq_ignore_ascii_case(word));
+    if !next_is("digitaltwins") {
+        return false;
+    }
+    let signed = request.headers().get(AUTHORIZATION).is_some_and(|value| {
+        let scheme = b"SharedAccessSignature";
+        value.as_bytes().get(..scheme.len()).is_some_and(|found| found.eq_ignore_ascii_case(scheme))
+    });
+    signed
+        || request
+            .uri()
+            .path()
+            .split('/')
+            .skip(3)
+            .step_by(2)
+            .any(|word| word.eq_ignore_ascii_case("commands"))
 }
 
 /// The ID scope of `/0ne…/registrations/…`.

@@ -5,6 +5,7 @@ mod configuration;
 mod consumer_group;
 mod device;
 mod device_twin;
+mod digital_twin;
 mod enrichment;
 mod invoke_method;
 mod module_identity;
@@ -49,6 +50,9 @@ pub(crate) enum Command {
     /// Device twins: tags, desired and reported properties
     #[command(subcommand)]
     DeviceTwin(device_twin::Command),
+    /// Digital twins of Plug and Play devices: components, properties, commands
+    #[command(subcommand)]
+    DigitalTwin(digital_twin::Command),
     /// Configurations: what many devices or modules are to desire
     #[command(subcommand)]
     Configuration(configuration::Command),
@@ -190,6 +194,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Update(args) => update(session, args).await,
         Command::Device(command) => device::run(session, command).await,
         Command::DeviceTwin(command) => device_twin::run(session, command).await,
+        Command::DigitalTwin(command) => digital_twin::run(session, command).await,
         Command::Configuration(command) => configuration::run(session, command).await,
         Command::C2dMessage(command) => c2d_message::run(session, command).await,
         Command::InvokeDeviceMethod(args) => invoke_method::run(session, args).await,

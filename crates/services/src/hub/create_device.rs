@@ -59,7 +59,10 @@ impl Hub {
         device.identity.status_reason = checked_reason(input.status_reason)?;
         let batch = self.plan_new(hub, &mut device).await?;
         match self.context.store.commit(batch).await {
-            Ok(()) => Ok(device),
+            Ok(()) => {
+                self.deploy_after(hub, &device).await;
+                Ok(device)
+            }
             Err(CommitError::Expectation { mismatch: Mismatch::Exists, .. }) => {
                 Err(Error::new(ErrorCode::DeviceExists, format!("a device '{}' exists", device.id)))
             }

@@ -85,6 +85,7 @@ impl Hub {
                 ));
             }
             let (identity, twin) = (before.identity.etag.clone(), before.twin.etag.clone());
+            let was = self.digital_twin_watched(hub, &before);
             let (mut device, desired) = self.changed(before, &input, mode)?;
             let event = twin_changed(
                 hub,
@@ -96,8 +97,10 @@ impl Hub {
             );
             let mut told = self.outbox(hub, event, Some(&device));
             let followed = self.follow_configurations(hub, &mut device).await?;
+            let deploys = followed.is_some();
             let (more, by_configurations) = followed.map(|it| (it.told, it.desired)).unwrap_or_default();
             told.extend(more);
+            told.extend(self.digital_twin_told(hub, was.as_ref(), &device));
             let mut batch = Batch::from(Write::PutDevice {
                 hub: hub.name.clone(),
                 device: Box::new(device.clone()),
@@ -108,6 +111,9 @@ impl Hub {
             match self.commit(hub, id, batch).await {
                 Ok(()) => {
                     self.tell_desired(hub, id, desired.into_iter().chain(by_configurations)).await;
+                    if deploys {
+                        self.deploy_after(hub, &device).await;
+                    }
                     return Ok(device);
                 }
                 Err(CommitError::Expectation { .. }) => {}

@@ -36,6 +36,7 @@ impl Hub {
             Ok(())
         };
         let device = self.change_identity(hub, &id.clone().into(), if_match, change).await?;
+        self.line_up_after(hub, &device).await;
         if device.identity.status == Status::Disabled {
             let (own, reason) = (device.address(), "the device was disabled");
             self.cut_off(hub, std::slice::from_ref(&own), reason).await;

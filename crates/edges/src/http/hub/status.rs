@@ -76,6 +76,7 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         E::DeviceTimeout => (StatusCode::GATEWAY_TIMEOUT, "GatewayTimeout"),
         E::QueueFull => (StatusCode::FORBIDDEN, "DeviceMaximumQueueDepthExceeded"),
         E::MessageLockLost => (StatusCode::PRECONDITION_FAILED, "DeviceMessageLockLost"),
+        E::JsonPatchInvalid => (StatusCode::BAD_REQUEST, "InvalidDigitalTwinJsonPatch"),
         E::ConfigurationNotFound => (StatusCode::NOT_FOUND, "ConfigurationNotFound"),
         E::ConfigurationExists => (StatusCode::CONFLICT, "ConfigurationAlreadyExists"),
         E::ConfigurationLimitReached => (StatusCode::PAYLOAD_TOO_LARGE, "ConfigurationCountLimitExceeded"),
@@ -117,7 +118,6 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::ModelInvalid
         | E::ModelDecommissioned
         | E::RelationshipsNotDeleted
-        | E::JsonPatchInvalid
         | E::SelfRelationship
         | E::MissingArgument
         | E::ContinuationInvalid

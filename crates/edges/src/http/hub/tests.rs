@@ -5,6 +5,7 @@ use pollux_model::sas;
 use serde_json::{Value, json};
 
 mod configurations;
+mod digital_twins;
 mod modules;
 
 use super::router;
@@ -13,7 +14,7 @@ use crate::http::rest::fixture::{Answer, Edge};
 mod messages;
 
 /// Every route of the hub's service API.
-const SURFACE: [(&str, &str); 32] = [
+const SURFACE: [(&str, &str); 36] = [
     ("GET", "/devices"),
     ("POST", "/devices"),
     ("POST", "/twins/d/methods"),
@@ -32,6 +33,10 @@ const SURFACE: [(&str, &str); 32] = [
     ("PATCH", "/twins/d/modules/m"),
     ("PUT", "/twins/d/modules/m"),
     ("POST", "/twins/d/modules/m/methods"),
+    ("GET", "/digitaltwins/d"),
+    ("PATCH", "/digitaltwins/d"),
+    ("POST", "/digitaltwins/d/commands/c"),
+    ("POST", "/digitaltwins/d/components/t/commands/c"),
     ("GET", "/configurations"),
     ("GET", "/configurations/c"),
     ("PUT", "/configurations/c"),

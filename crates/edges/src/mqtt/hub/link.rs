@@ -18,6 +18,10 @@ use crate::mqtt::session::{Close, Command, Outbound};
 /// What stands in a topic as it is: a method's name has no slash, and no wildcard, in it.
 pub(super) const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
+/// A method's name in a topic. `component*command` (article "IoT Plug and Play conventions", "Commands") comes as it is: npm's
+/// azure-iot-device takes names as they stand there.
+const METHOD: &AsciiSet = &PLAIN.remove(b'*').remove(b':').remove(b';').remove(b'@').remove(b'$');
+
 /// Hands commands to the connection's mailbox.
 #[derive(Debug)]
 pub(super) struct HubLink {
@@ -68,7 +72,7 @@ impl DeviceLink for HubLink {
             return Err(MethodFailure::NotOnline);
         }
         let (id, waits) = self.open.ask()?;
-        let name = utf8_percent_encode(&call.name, PLAIN);
+        let name = utf8_percent_encode(&call.name, METHOD);
         let topic = format!("$iothub/methods/POST/{name}/?$rid={id:x}");
         self.mailbox.put(Command::Send(Outbound { topic, payload: Bytes::from(call.payload.to_string()) }));
         Ok(waits)

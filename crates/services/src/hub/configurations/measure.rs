@@ -10,6 +10,7 @@ use pollux_query::devices::{Aggregator, Collection, Query};
 
 use super::super::{Hub, Presence, twin_document};
 use super::compile::{Target, document, target};
+use super::settle::BREATH;
 
 /// Twins read at once.
 const CHUNK: usize = 500;
@@ -72,7 +73,10 @@ impl Hub {
                 Collection::Modules => store.modules(&hub.name, after.as_deref(), CHUNK).await?,
             };
             let present = if queried { Some(self.presences(hub, &page.items).await?) } else { None };
-            for twin in &page.items {
+            for (number, twin) in page.items.iter().enumerate() {
+                if number % BREATH == 0 {
+                    tokio::task::yield_now().await;
+                }
                 let presence = present.as_ref().map(|present| present.of(&twin.address()));
                 let mut bytes = 0;
                 let small = document(twin);
