@@ -206,6 +206,38 @@ scenario.case('modules have configurations of their own', async () => {
   await lib.eventually(async () => (await body(registry.getModuleTwin(deviceId, run))).properties.desired.interval === undefined, { what: 'it is gone' });
 });
 
+scenario.case('an edge deployment reaches the modules of edge devices, and a layer lies over it', async () => {
+  const [edge, plain] = [`${run}-edge1`, `${run}-edge2`];
+  await registry.create({ deviceId: edge, capabilities: { iotEdge: true } });
+  await registry.create({ deviceId: plain });
+  for (const id of [edge, plain]) await registry.updateTwin(id, { tags: { deploy: run } }, '*');
+  const deployment = (id, priority, modulesContent) => ({ id: `${run}-${id}`, priority, targetCondition: `tags.deploy = '${run}'`, content: { modulesContent } });
+  await registry.addConfiguration(deployment('base', 1, {
+    $edgeAgent: { 'properties.desired': { schemaVersion: '1.0', modules: { filter: { version: 1 } } } },
+    $edgeHub: { 'properties.desired': { routes: {} } },
+    filter: { 'properties.desired': { threshold: 5 } },
+  }));
+  const module = async (id) => {
+    const { $metadata, $version, ...own } = (await body(registry.getModuleTwin(edge, id))).properties.desired;
+    return own;
+  };
+  await lib.eventually(async () => (await module('filter')).threshold === 5, { what: 'the deployment' });
+  assert.deepEqual(await module('$edgeAgent'), { schemaVersion: '1.0', modules: { filter: { version: 1 } } });
+  assert.equal((await body(registry.getModule(edge, 'filter'))).managedBy, 'IotEdge');
+  assert.deepEqual([await statuses(edge), await statuses(plain)], [{ base: 'Applied' }, {}]);
+  await registry.addConfiguration(deployment('layer', 2, {
+    $edgeAgent: { 'properties.desired.modules.second': { version: 2 } },
+    filter: { 'properties.desired.threshold': 7 },
+  }));
+  await lib.eventually(async () => (await module('filter')).threshold === 7, { what: 'the layer' });
+  assert.deepEqual((await module('$edgeAgent')).modules, { filter: { version: 1 }, second: { version: 2 } });
+  const shown = await body(registry.getConfiguration(`${run}-base`));
+  assert.deepEqual(shown.systemMetrics.results, { targetedCount: 1, appliedCount: 1 });
+  assert.deepEqual((await query(shown.systemMetrics.queries.targetedCount)).map((twin) => twin.deviceId), [edge]);
+  await remove('layer', 'base');
+  await lib.eventually(async () => Object.keys(await module('filter')).length === 0, { what: 'what was deployed is taken back' });
+});
+
 scenario.case('content applied once, to one device', async () => {
   const { deviceId } = await made('once');
   await registry.applyConfigurationContentOnDevice(deviceId, { deviceContent: { 'properties.desired.a.b': { c: 1 } } });

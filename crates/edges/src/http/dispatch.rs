@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use http::{Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use pollux_model::resource::{Resource, ResourceKind};
 use pollux_services::Services;
@@ -214,23 +214,23 @@ fn place(path: &str) -> Place {
 /// Whether a digital twin is meant that is a device's: its hub takes shared access signatures, which no digital twins instance
 /// does, and has commands. By a bearer token alone the two cannot be told apart on a name that they share.
 fn is_of_device<B>(request: &Request<B>) -> bool {
-    let mut segments = request.uri().path().split('/').skip(1);
-    let mut next_is = |word: &str| segments.next().is_some_and(|segment| segment.eq_ignore_ascii_case(word));
-    if !next_is("digitaltwins") {
-        return false;
+    let path: Vec<&str> = request.uri().path().split('/').skip(1).collect();
+    let is = |word: &str, wanted: &str| word.eq_ignore_ascii_case(wanted);
+    match path.as_slice() {
+        [twins, _]
+            if is(twins, "digitaltwins") && [Method::GET, Method::PATCH].contains(request.method()) =>
+        {
+            request.headers().get(AUTHORIZATION).is_some_and(|value| {
+                let scheme = b"SharedAccessSignature";
+                value.as_bytes().get(..scheme.len()).is_some_and(|found| found.eq_ignore_ascii_case(scheme))
+            })
+        }
+        [twins, _, commands, _] => is(twins, "digitaltwins") && is(commands, "commands"),
+        [twins, _, components, _, commands, _] => {
+            is(twins, "digitaltwins") && is(components, "components") && is(commands, "commands")
+        }
+        _ => false,
     }
-    let signed = request.headers().get(AUTHORIZATION).is_some_and(|value| {
-        let scheme = b"SharedAccessSignature";
-        value.as_bytes().get(..scheme.len()).is_some_and(|found| found.eq_ignore_ascii_case(scheme))
-    });
-    signed
-        || request
-            .uri()
-            .path()
-            .split('/')
-            .skip(3)
-            .step_by(2)
-            .any(|word| word.eq_ignore_ascii_case("commands"))
 }
 
 /// The ID scope of `/0ne…/registrations/…`.

@@ -75,7 +75,7 @@ impl Hub {
     ) -> Result<Device> {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
         check(&input)?;
-        let _order = self.in_order(id).await;
+        let order = self.in_order(id).await;
         loop {
             let before = self.addressed(hub, id).await?;
             if if_match.as_ref().is_some_and(|etag| *etag != before.twin.service_etag) {
@@ -111,6 +111,8 @@ impl Hub {
             match self.commit(hub, id, batch).await {
                 Ok(()) => {
                     self.tell_desired(hub, id, desired.into_iter().chain(by_configurations)).await;
+                    // Its modules may share its place in the order.
+                    drop(order);
                     if deploys {
                         self.deploy_after(hub, &device).await;
                     }

@@ -56,6 +56,8 @@ impl Hub {
             match self.commit(hub, id, batch).await {
                 Ok(()) => {
                     self.tell_desired(hub, id, desired).await;
+                    // Its modules may share its place in the order.
+                    drop(order);
                     if deploys {
                         self.deploy_after(hub, &device).await;
                     }

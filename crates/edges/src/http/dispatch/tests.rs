@@ -55,10 +55,14 @@ fn digital_twins_of_devices_are_told_apart() {
         ("/digitaltwins/d/components/t/commands/c", "", true),
         ("/digitaltwins/d/components/commands", "Bearer x", false),
         ("/models", "SharedAccessSignature sr=localhost", false),
+        ("/digitaltwins/d/relationships", "SharedAccessSignature sr=localhost", false),
     ] {
-        let request = Request::builder().uri(path).header(AUTHORIZATION, credential).body(()).unwrap();
-        assert_eq!(is_of_device(&request), expected, "{path} {credential}");
+        let request = Request::builder().uri(path).header(AUTHORIZATION, credential);
+        assert_eq!(is_of_device(&request.body(()).unwrap()), expected, "{path} {credential}");
     }
+    let request = Request::builder().uri("/digitaltwins/d").header(AUTHORIZATION, "SharedAccessSignature x");
+    // Hubs make and delete no digital twins.
+    assert!(!is_of_device(&request.method(Method::PUT).body(()).unwrap()));
 }
 
 #[test]

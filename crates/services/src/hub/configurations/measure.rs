@@ -132,7 +132,10 @@ impl<'c> Counting<'c> {
 
     fn look_at(&mut self, twin: &Device, document: &serde_json::Value) {
         let applied = twin.twin.configured.by.get(&self.configuration.id);
-        self.measured.targeted += u64::from(self.target.matches(twin, document));
+        let content = &self.configuration.content;
+        let edge_alone = content.device.is_empty() && !content.modules.is_empty();
+        let targeted = self.target.matches(twin, document) && (!edge_alone || twin.identity.iot_edge);
+        self.measured.targeted += u64::from(targeted);
         self.measured.applied += u64::from(applied == Some(&ConfigurationStatus::Applied));
     }
 
