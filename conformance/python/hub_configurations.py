@@ -4,7 +4,6 @@
 
 import json
 import os
-import subprocess
 import time
 import uuid
 
@@ -16,11 +15,10 @@ from azure.iot.hub.models import (
     ConfigurationQueriesTestInput,
     QuerySpecification,
 )
-from msrest.exceptions import HttpOperationError
 
-from lib import WORK, Scenario, connections, equal, eventually, out
+from lib import Scenario, connections, equal, eventually, out
+from lib.hub import pollux, refused
 from lib.rest import hub as rest
-from lib.server import BINARY
 
 RUN = f"p{uuid.uuid4().hex[:8]}"
 DEVICES = int(os.environ.get("DEVICES", "300"))
@@ -38,14 +36,6 @@ def configuration(name, condition, content, priority=1, **more):
     return Configuration(id=f"{RUN}-{name}", target_condition=condition, priority=priority, content=content, **more)
 
 
-def refused(call, *arguments):
-    try:
-        call(*arguments)
-    except HttpOperationError as error:
-        return error.response.status_code
-    raise AssertionError("it was not refused")
-
-
 def counts(name):
     return manager.get_configuration(f"{RUN}-{name}").system_metrics.results
 
@@ -58,15 +48,6 @@ def ids(query):
         token = page.continuation_token
         if not token:
             return found
-
-
-def pollux(*arguments, status=0):
-    (WORK / "data").mkdir(exist_ok=True)
-    (WORK / "data" / "connections.json").write_text(json.dumps(subject))
-    command = [BINARY, "--data-dir", WORK / "data", "--json", "hub", "configuration", *arguments]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    equal(run.returncode, status, run.stderr)
-    return json.loads(run.stdout) if run.stdout.startswith(("{", "[")) else run.stdout + run.stderr
 
 
 @configurations.case("one is made, changed under its etag, listed and removed")
@@ -133,20 +114,20 @@ def _():
     name = f"{RUN}-cli"
     content = {"content": {"deviceContent": {"properties.desired.cli": {"on": True}}}}
     metrics = {"metrics": {"queries": {"even": f"SELECT deviceId FROM devices WHERE {MINE} AND tags.odd = 0"}}}
-    made = pollux("create", "-c", name, "--content", json.dumps(content), "--target-condition", f"deviceId = '{RUN}-0002'",
+    made = pollux("configuration", "create", "-c", name, "--content", json.dumps(content), "--target-condition", f"deviceId = '{RUN}-0002'",
                   "--priority", "3", "--labels", '{"by": "cli"}', "--metrics", json.dumps(metrics))
     equal((made["priority"], made["labels"], made["content"]), (3, {"by": "cli"}, content["content"]))
-    eventually(lambda: pollux("show", "-c", name)["systemMetrics"]["results"]["appliedCount"] == 1, what="it is applied")
-    assert name in [one["id"] for one in pollux("list")]
-    applied = pollux("show-metric", "-c", name, "--metric-id", "appliedCount", "--metric-type", "system")
+    eventually(lambda: pollux("configuration", "show", "-c", name)["systemMetrics"]["results"]["appliedCount"] == 1, what="it is applied")
+    assert name in [one["id"] for one in pollux("configuration", "list")]
+    applied = pollux("configuration", "show-metric", "-c", name, "--metric-id", "appliedCount", "--metric-type", "system")
     equal(applied["result"], [{"deviceId": f"{RUN}-0002"}])
-    equal(len(pollux("show-metric", "-c", name, "--metric-id", "even")["result"]), DEVICES // 2)
-    assert "even" in pollux("show-metric", "-c", name, "--metric-id", "none", status=1)
-    changed = pollux("update", "-c", name, "--target-condition", f"deviceId = '{RUN}-0003'", "--priority", "5")
+    equal(len(pollux("configuration", "show-metric", "-c", name, "--metric-id", "even")["result"]), DEVICES // 2)
+    assert "even" in pollux("configuration", "show-metric", "-c", name, "--metric-id", "none", status=1)
+    changed = pollux("configuration", "update", "-c", name, "--target-condition", f"deviceId = '{RUN}-0003'", "--priority", "5")
     equal((changed["priority"], changed["labels"]), (5, {"by": "cli"}))
     eventually(lambda: "cli" not in registry.get_twin(f"{RUN}-0002").properties.desired, what="the first is left")
-    pollux("delete", "-c", name)
-    assert "ConfigurationNotFound" in pollux("show", "-c", name, status=3)
+    pollux("configuration", "delete", "-c", name)
+    assert "ConfigurationNotFound" in pollux("configuration", "show", "-c", name, status=3)
 
 
 configurations.run()

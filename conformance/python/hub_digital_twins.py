@@ -3,18 +3,16 @@
 """DigitalTwinClient of PyPI's azure-iot-hub, a device of azure-iot-device, and `pollux hub digital-twin`."""
 
 import json
-import subprocess
 import uuid
 
 from azure.iot.device import IoTHubDeviceClient, MethodResponse
 from azure.iot.hub import DigitalTwinClient, IoTHubRegistryManager
-from msrest.exceptions import HttpOperationError
 
-from lib import WORK, Scenario, connections, equal, eventually
+from lib import Scenario, connections, equal, eventually
 from lib.admin import admin
 from lib.events import Receiving, consumer
+from lib.hub import pollux, refused
 from lib.sas import parts
-from lib.server import BINARY
 
 ID = f"pnp-{uuid.uuid4().hex[:8]}"
 MODEL = "dtmi:com:example:TemperatureController;2"
@@ -26,23 +24,6 @@ twins = DigitalTwinClient.from_connection_string(hub["connectionString"])
 registry = IoTHubRegistryManager.from_connection_string(hub["connectionString"])
 digital_twins = Scenario()
 made = {}
-
-
-def pollux(*arguments, status=0):
-    (WORK / "data").mkdir(exist_ok=True)
-    (WORK / "data" / "connections.json").write_text(json.dumps(subject))
-    command = [BINARY, "--data-dir", WORK / "data", "--json", "hub", "digital-twin", *arguments]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    equal(run.returncode, status, run.stderr)
-    return json.loads(run.stdout) if run.stdout.strip() else run.stderr
-
-
-def refused(call, *arguments):
-    try:
-        call(*arguments)
-    except HttpOperationError as error:
-        return error.response.status_code
-    raise AssertionError("it was not refused")
 
 
 @digital_twins.case("a device with a model", needed=True)
@@ -92,14 +73,14 @@ def _():
 
 @digital_twins.case("the command line")
 def _():
-    equal(pollux("show", "-d", ID)["$metadata"]["$model"], MODEL)
-    pollux("update", "-d", ID, "--patch", '{"op": "replace", "path": "/fanSpeed", "value": 7}')
-    equal(pollux("show", "-d", ID)["$metadata"]["fanSpeed"]["desiredValue"], 7)
-    invoked = pollux("invoke-command", "-d", ID, "--cn", "reboot", "--payload", '{"hard": true}')
+    equal(pollux("digital-twin", "show", "-d", ID)["$metadata"]["$model"], MODEL)
+    pollux("digital-twin", "update", "-d", ID, "--patch", '{"op": "replace", "path": "/fanSpeed", "value": 7}')
+    equal(pollux("digital-twin", "show", "-d", ID)["$metadata"]["fanSpeed"]["desiredValue"], 7)
+    invoked = pollux("digital-twin", "invoke-command", "-d", ID, "--cn", "reboot", "--payload", '{"hard": true}')
     equal(invoked, {"status": 200, "payload": {"name": "reboot", "in": {"hard": True}}})
-    invoked = pollux("invoke-command", "-d", ID, "--cn", "reset", "--component-path", "thermostat1")
+    invoked = pollux("digital-twin", "invoke-command", "-d", ID, "--cn", "reset", "--component-path", "thermostat1")
     equal(invoked["payload"]["name"], "thermostat1*reset")
-    assert "InvalidDigitalTwinJsonPatch" in pollux("update", "-d", ID, "--patch", '{"op": "move", "path": "/a"}', status=1)
+    assert "InvalidDigitalTwinJsonPatch" in pollux("digital-twin", "update", "-d", ID, "--patch", '{"op": "move", "path": "/a"}', status=1)
 
 
 @digital_twins.case("routes are told of each change as a JSON patch")
