@@ -77,8 +77,8 @@ scenario.case('one is made, shown, listed, changed and removed; what cannot be i
   const other = { ...shown, content: { deviceContent: { 'properties.desired.a': 2 } } };
   assert.deepEqual(await refusal(registry.updateConfiguration(other, true)), { status: 400, code: 'CannotModifyImmutableConfigurationContent' });
   await registry.removeConfiguration(wanted.id);
-  for (const gone of [registry.getConfiguration(wanted.id), registry.removeConfiguration(wanted.id), registry.updateConfiguration(shown, true)]) {
-    assert.deepEqual(await refusal(gone), { status: 404, code: 'ConfigurationNotFound' });
+  for (const gone of [() => registry.getConfiguration(wanted.id), () => registry.removeConfiguration(wanted.id), () => registry.updateConfiguration(shown, true)]) {
+    assert.deepEqual(await refusal(gone()), { status: 404, code: 'ConfigurationNotFound' });
   }
   for (const [change, code] of [
     [{ id: 'Upper' }, 'ArgumentInvalid'],
@@ -158,7 +158,9 @@ scenario.case('devices that are there follow what is made, changed and removed, 
   assert.deepEqual(await desired(p3), { mode: 'low', extra: true });
   await registry.addConfiguration(configuration('none', `${mine} AND tags.group = 1`, 2, { 'properties.desired.mode': 'never' }));
   await settled('none', [2, 0]);
-  assert.deepEqual(await statuses(p1), { high: 'Applied', low: 'Applied', none: 'Targeted' });
+  const all = { high: 'Applied', low: 'Applied', none: 'Targeted' };
+  const targeted = async () => Promise.all(ids.slice(0, 2).map(async (id) => assert.deepEqual(await statuses(`${run}-${id}`), all)));
+  await lib.eventually(() => targeted().then(() => true), { what: 'those that match know of the one that loses' });
   const found = await query(`SELECT * FROM devices WHERE configurations.[[${run}-none]].status = 'Targeted'`);
   assert.deepEqual(found.map((twin) => twin.deviceId), devices.slice(0, 2).map((device) => device.deviceId));
   // The one that wins gives way: its target changes, then it goes.
@@ -202,6 +204,38 @@ scenario.case('modules have configurations of their own', async () => {
   await client.close();
   await registry.removeConfiguration(id);
   await lib.eventually(async () => (await body(registry.getModuleTwin(deviceId, run))).properties.desired.interval === undefined, { what: 'it is gone' });
+});
+
+scenario.case('an edge deployment reaches the modules of edge devices, and a layer lies over it', async () => {
+  const [edge, plain] = [`${run}-edge1`, `${run}-edge2`];
+  await registry.create({ deviceId: edge, capabilities: { iotEdge: true } });
+  await registry.create({ deviceId: plain });
+  for (const id of [edge, plain]) await registry.updateTwin(id, { tags: { deploy: run } }, '*');
+  const deployment = (id, priority, modulesContent) => ({ id: `${run}-${id}`, priority, targetCondition: `tags.deploy = '${run}'`, content: { modulesContent } });
+  await registry.addConfiguration(deployment('base', 1, {
+    $edgeAgent: { 'properties.desired': { schemaVersion: '1.0', modules: { filter: { version: 1 } } } },
+    $edgeHub: { 'properties.desired': { routes: {} } },
+    filter: { 'properties.desired': { threshold: 5 } },
+  }));
+  const module = async (id) => {
+    const { $metadata, $version, ...own } = (await body(registry.getModuleTwin(edge, id))).properties.desired;
+    return own;
+  };
+  await lib.eventually(async () => (await module('filter')).threshold === 5, { what: 'the deployment' });
+  assert.deepEqual(await module('$edgeAgent'), { schemaVersion: '1.0', modules: { filter: { version: 1 } } });
+  assert.equal((await body(registry.getModule(edge, 'filter'))).managedBy, 'IotEdge');
+  assert.deepEqual([await statuses(edge), await statuses(plain)], [{ base: 'Applied' }, {}]);
+  await registry.addConfiguration(deployment('layer', 2, {
+    $edgeAgent: { 'properties.desired.modules.second': { version: 2 } },
+    filter: { 'properties.desired.threshold': 7 },
+  }));
+  await lib.eventually(async () => (await module('filter')).threshold === 7, { what: 'the layer' });
+  assert.deepEqual((await module('$edgeAgent')).modules, { filter: { version: 1 }, second: { version: 2 } });
+  const shown = await body(registry.getConfiguration(`${run}-base`));
+  assert.deepEqual(shown.systemMetrics.results, { targetedCount: 1, appliedCount: 1 });
+  assert.deepEqual((await query(shown.systemMetrics.queries.targetedCount)).map((twin) => twin.deviceId), [edge]);
+  await remove('layer', 'base');
+  await lib.eventually(async () => Object.keys(await module('filter')).length === 0, { what: 'what was deployed is taken back' });
 });
 
 scenario.case('content applied once, to one device', async () => {

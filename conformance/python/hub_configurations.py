@@ -3,7 +3,8 @@
 """IoTHubConfigurationManager of PyPI's azure-iot-hub, and `pollux hub configuration`."""
 
 import json
-import subprocess
+import os
+import time
 import uuid
 
 from azure.iot.hub import IoTHubConfigurationManager, IoTHubRegistryManager
@@ -14,14 +15,14 @@ from azure.iot.hub.models import (
     ConfigurationQueriesTestInput,
     QuerySpecification,
 )
-from msrest.exceptions import HttpOperationError
 
-from lib import WORK, Scenario, connections, equal, eventually
+from lib import Scenario, connections, equal, eventually, out
+from lib.hub import pollux, refused
 from lib.rest import hub as rest
-from lib.server import BINARY
 
 RUN = f"p{uuid.uuid4().hex[:8]}"
-DEVICES = 300
+DEVICES = int(os.environ.get("DEVICES", "300"))
+PATIENCE = 30 + DEVICES // 100
 MINE = f"tags.run = '{RUN}'"
 subject = connections()
 hub = subject["hub"][0]
@@ -35,14 +36,6 @@ def configuration(name, condition, content, priority=1, **more):
     return Configuration(id=f"{RUN}-{name}", target_condition=condition, priority=priority, content=content, **more)
 
 
-def refused(call, *arguments):
-    try:
-        call(*arguments)
-    except HttpOperationError as error:
-        return error.response.status_code
-    raise AssertionError("it was not refused")
-
-
 def counts(name):
     return manager.get_configuration(f"{RUN}-{name}").system_metrics.results
 
@@ -51,19 +44,10 @@ def ids(query):
     found, token = [], None
     while True:
         page = registry.query_iot_hub(QuerySpecification(query=query), token, 100)
-        found += [row["deviceId"] for row in page.items]
+        found += [row.device_id for row in page.items]
         token = page.continuation_token
         if not token:
             return found
-
-
-def pollux(*arguments, status=0):
-    (WORK / "data").mkdir(exist_ok=True)
-    (WORK / "data" / "connections.json").write_text(json.dumps(subject))
-    command = [BINARY, "--data-dir", WORK / "data", "--json", "hub", "configuration", *arguments]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    equal(run.returncode, status, run.stderr)
-    return json.loads(run.stdout) if run.stdout.startswith(("{", "[")) else run.stdout + run.stderr
 
 
 @configurations.case("one is made, changed under its etag, listed and removed")
@@ -106,9 +90,11 @@ def _():
         ]
         rest().ok("POST", "/devices", many)
     manager.create_configuration(configuration("low", MINE, {"properties.desired.level": "low"}))
-    eventually(lambda: counts("low") == {"targetedCount": DEVICES, "appliedCount": DEVICES}, seconds=30, what="all follow")
+    begun = time.monotonic()
+    eventually(lambda: counts("low") == {"targetedCount": DEVICES, "appliedCount": DEVICES}, seconds=PATIENCE, what="all follow")
+    out({"note": f"{DEVICES} devices followed within {time.monotonic() - begun:.1f} s"})
     manager.create_configuration(configuration("high", f"{MINE} AND tags.odd = 1", {"properties.desired.level": "high"}, 2))
-    eventually(lambda: counts("low")["appliedCount"] == DEVICES // 2, seconds=30, what="half follow another")
+    eventually(lambda: counts("low")["appliedCount"] == DEVICES // 2, seconds=PATIENCE, what="half follow another")
     equal(counts("high"), {"targetedCount": DEVICES // 2, "appliedCount": DEVICES // 2})
     high = ids(f"SELECT deviceId FROM devices WHERE {MINE} AND properties.desired.level = 'high'")
     equal(high, ids(f"SELECT deviceId FROM devices WHERE configurations.[[{RUN}-high]].status = 'Applied'"))
@@ -116,11 +102,11 @@ def _():
     equal(len(ids(f"SELECT deviceId FROM devices WHERE configurations.[[{RUN}-low]].status = 'Targeted'")), DEVICES // 2)
     before = registry.get_twin(f"{RUN}-0001")
     manager.delete_configuration(f"{RUN}-high")
-    eventually(lambda: counts("low")["appliedCount"] == DEVICES, seconds=30, what="all follow the first again")
+    eventually(lambda: counts("low")["appliedCount"] == DEVICES, seconds=PATIENCE, what="all follow the first again")
     after = registry.get_twin(f"{RUN}-0001")
     assert after.version > before.version and after.properties.desired["level"] == "low", after
     manager.delete_configuration(f"{RUN}-low")
-    eventually(lambda: not ids(f"SELECT deviceId FROM devices WHERE {MINE} AND is_defined(properties.desired.level)"), seconds=30, what="nothing is set")
+    eventually(lambda: not ids(f"SELECT deviceId FROM devices WHERE {MINE} AND is_defined(properties.desired.level)"), seconds=PATIENCE, what="nothing is set")
 
 
 @configurations.case("the command line")
@@ -128,20 +114,20 @@ def _():
     name = f"{RUN}-cli"
     content = {"content": {"deviceContent": {"properties.desired.cli": {"on": True}}}}
     metrics = {"metrics": {"queries": {"even": f"SELECT deviceId FROM devices WHERE {MINE} AND tags.odd = 0"}}}
-    made = pollux("create", "-c", name, "--content", json.dumps(content), "--target-condition", f"deviceId = '{RUN}-0002'",
+    made = pollux("configuration", "create", "-c", name, "--content", json.dumps(content), "--target-condition", f"deviceId = '{RUN}-0002'",
                   "--priority", "3", "--labels", '{"by": "cli"}', "--metrics", json.dumps(metrics))
     equal((made["priority"], made["labels"], made["content"]), (3, {"by": "cli"}, content["content"]))
-    eventually(lambda: pollux("show", "-c", name)["systemMetrics"]["results"]["appliedCount"] == 1, what="it is applied")
-    assert name in [one["id"] for one in pollux("list")]
-    applied = pollux("show-metric", "-c", name, "--metric-id", "appliedCount", "--metric-type", "system")
+    eventually(lambda: pollux("configuration", "show", "-c", name)["systemMetrics"]["results"]["appliedCount"] == 1, what="it is applied")
+    assert name in [one["id"] for one in pollux("configuration", "list")]
+    applied = pollux("configuration", "show-metric", "-c", name, "--metric-id", "appliedCount", "--metric-type", "system")
     equal(applied["result"], [{"deviceId": f"{RUN}-0002"}])
-    equal(len(pollux("show-metric", "-c", name, "--metric-id", "even")["result"]), DEVICES // 2)
-    assert "even" in pollux("show-metric", "-c", name, "--metric-id", "none", status=1)
-    changed = pollux("update", "-c", name, "--target-condition", f"deviceId = '{RUN}-0003'", "--priority", "5")
+    equal(len(pollux("configuration", "show-metric", "-c", name, "--metric-id", "even")["result"]), DEVICES // 2)
+    assert "even" in pollux("configuration", "show-metric", "-c", name, "--metric-id", "none", status=1)
+    changed = pollux("configuration", "update", "-c", name, "--target-condition", f"deviceId = '{RUN}-0003'", "--priority", "5")
     equal((changed["priority"], changed["labels"]), (5, {"by": "cli"}))
     eventually(lambda: "cli" not in registry.get_twin(f"{RUN}-0002").properties.desired, what="the first is left")
-    pollux("delete", "-c", name)
-    assert "ConfigurationNotFound" in pollux("show", "-c", name, status=1)
+    pollux("configuration", "delete", "-c", name)
+    assert "ConfigurationNotFound" in pollux("configuration", "show", "-c", name, status=3)
 
 
 configurations.run()

@@ -18,6 +18,7 @@ mod create_module;
 mod delete_device;
 mod delete_module;
 mod device_twin;
+mod digital_twins;
 mod edge_device;
 mod fault_injection;
 pub mod files;
@@ -56,6 +57,7 @@ pub use connections::{Connection, Connections, DeviceCommand, DeviceLink, Enteri
 pub use create_device::{AuthenticationInput, DeviceInput};
 pub use create_module::ModuleInput;
 pub use device_twin::{properties_for_device, twin_document};
+pub use digital_twins::digital_twin_id;
 pub use edge_device::{Scopes, place};
 pub use files::{UploadEnd, UploadPlace};
 pub use hub_event::{HubEvent, System};

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use http::{Request, StatusCode};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use pollux_model::resource::{Resource, ResourceKind};
 use pollux_services::Services;
@@ -87,6 +87,7 @@ impl Dispatcher {
         let place = match self.borne_by(host) {
             // A name that is one resource's alone needs no look at the path.
             Some(kind) => Place::Service(kind),
+            None if is_of_device(request) => Place::Service(ResourceKind::Hub),
             None => place(path),
         };
         let router = match place {
@@ -217,6 +218,28 @@ fn place(path: &str) -> Place {
         Place::Issuer
     } else {
         Place::Nowhere
+    }
+}
+
+/// Whether a digital twin is meant that is a device's: its hub takes shared access signatures, which no digital twins instance
+/// does, and has commands. By a bearer token alone the two cannot be told apart on a name that they share.
+fn is_of_device<B>(request: &Request<B>) -> bool {
+    let path: Vec<&str> = request.uri().path().split('/').skip(1).collect();
+    let is = |word: &str, wanted: &str| word.eq_ignore_ascii_case(wanted);
+    match path.as_slice() {
+        [twins, _]
+            if is(twins, "digitaltwins") && [Method::GET, Method::PATCH].contains(request.method()) =>
+        {
+            request.headers().get(AUTHORIZATION).is_some_and(|value| {
+                let scheme = b"SharedAccessSignature";
+                value.as_bytes().get(..scheme.len()).is_some_and(|found| found.eq_ignore_ascii_case(scheme))
+            })
+        }
+        [twins, _, commands, _] => is(twins, "digitaltwins") && is(commands, "commands"),
+        [twins, _, components, _, commands, _] => {
+            is(twins, "digitaltwins") && is(components, "components") && is(commands, "commands")
+        }
+        _ => false,
     }
 }
 

@@ -8,6 +8,7 @@
 //! | `GET`, `PATCH`, `PUT /twins/{id}[/modules/{id}]` | `device_twins` |
 //! | `POST /twins/{id}[/modules/{id}]/methods` | `methods` |
 //! | `POST /devices/query` | `query` |
+//! | `GET`, `PATCH /digitaltwins/{id}`, `POST /digitaltwins/{id}[/components/{path}]/commands/{name}` | `digital_twins` |
 //! | `GET /configurations?top=`, `POST /configurations/testQueries`, `GET`, `PUT`, `DELETE /configurations/{id}` | `configurations`, bodies in `configuration_json` |
 //! | `POST /devices/{id}/applyConfigurationContent` | `configurations` |
 //! | `PUT`, `GET /jobs/v2/{id}`, `POST /jobs/v2/{id}/cancel`, `GET /jobs/v2/query` | `jobs`, bodies in `job_json` |
@@ -41,6 +42,7 @@ mod device_json;
 mod device_twins;
 mod devicebound;
 mod devices;
+mod digital_twins;
 mod events;
 mod feedback;
 mod files;
@@ -99,6 +101,9 @@ enum Noun {
     Configuration(String),
     ConfigurationQueries,
     ConfigurationContent(String),
+    DigitalTwin(String),
+    /// Of a digital twin; of a component of it; its name.
+    Command(String, Option<String>, String),
     /// By lock token, and whether it is abandoned.
     NoticesLock(Notices, String, bool),
 }
@@ -185,6 +190,11 @@ async fn routed(services: &Arc<Services>, request: Request) -> Result<Response> 
         (Noun::Configuration(id), Method::DELETE) => configurations::delete(call, &id).await,
         (Noun::ConfigurationQueries, Method::POST) => configurations::test_queries(call).await,
         (Noun::ConfigurationContent(id), Method::POST) => configurations::apply(call, &id).await,
+        (Noun::DigitalTwin(id), Method::GET) => digital_twins::get(call, &id).await,
+        (Noun::DigitalTwin(id), Method::PATCH) => digital_twins::patch(call, &id).await,
+        (Noun::Command(id, component, name), Method::POST) => {
+            digital_twins::invoke(call, &id, component.as_deref(), name).await
+        }
         (Noun::DeviceStatistics, Method::GET) => statistics::devices(call).await,
         (Noun::ServiceStatistics, Method::GET) => statistics::service(call).await,
         _ => Ok(status::not_allowed(services)),
@@ -223,6 +233,7 @@ fn noun(path: &[String], method: &Method) -> Option<Noun> {
         [jobs] if is(jobs, "jobs") => Some(Noun::RegistryJobs),
         [jobs, create] if is(jobs, "jobs") && is(create, "create") => Some(Noun::NewRegistryJob),
         [jobs, id] if is(jobs, "jobs") => Some(Noun::RegistryJob(id.clone())),
+        [twins, id, rest @ ..] if is(twins, "digitaltwins") => digital_twin_noun(id, rest),
         [twins, id, rest @ ..] if is(twins, "twins") => twin_noun(id, rest),
         [statistics, of] if is(statistics, "statistics") && is(of, "devices") => Some(Noun::DeviceStatistics),
         [statistics, of] if is(statistics, "statistics") && is(of, "service") => {
@@ -274,6 +285,23 @@ fn lock(path: &[String]) -> Option<(String, bool)> {
     match path {
         [token] => Some((token.clone(), false)),
         [token, abandon] if abandon.eq_ignore_ascii_case("abandon") => Some((token.clone(), true)),
+        _ => None,
+    }
+}
+
+/// What follows `/digitaltwins/{id}`.
+fn digital_twin_noun(id: &str, rest: &[String]) -> Option<Noun> {
+    let is = |word: &str, wanted: &str| word.eq_ignore_ascii_case(wanted);
+    match rest {
+        [] => Some(Noun::DigitalTwin(id.to_owned())),
+        [commands, name] if is(commands, "commands") => {
+            Some(Noun::Command(id.to_owned(), None, name.clone()))
+        }
+        [components, component, commands, name]
+            if is(components, "components") && is(commands, "commands") =>
+        {
+            Some(Noun::Command(id.to_owned(), Some(component.clone()), name.clone()))
+        }
         _ => None,
     }
 }

@@ -6,6 +6,7 @@ mod consumer_group;
 mod device;
 mod device_identity;
 mod device_twin;
+mod digital_twin;
 mod enrichment;
 mod file_upload;
 mod invoke_method;
@@ -57,6 +58,9 @@ pub(crate) enum Command {
     /// Device twins: tags, desired and reported properties
     #[command(subcommand)]
     DeviceTwin(device_twin::Command),
+    /// Digital twins of Plug and Play devices: components, properties, commands
+    #[command(subcommand)]
+    DigitalTwin(digital_twin::Command),
     /// Configurations: what many devices or modules are to desire
     #[command(subcommand)]
     Configuration(configuration::Command),
@@ -217,6 +221,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Device(command) => device::run(session, command).await,
         Command::DeviceIdentity(command) => device_identity::run(session, command).await,
         Command::DeviceTwin(command) => device_twin::run(session, command).await,
+        Command::DigitalTwin(command) => digital_twin::run(session, command).await,
         Command::Configuration(command) => configuration::run(session, command).await,
         Command::C2dMessage(command) => c2d_message::run(session, command).await,
         Command::FileUpload(command) => file_upload::run(session, command).await,

@@ -19,11 +19,13 @@
 //! | `overlay` | what configurations make of a twin; pure |
 //! | `follow` | a twin brought in line |
 //! | `settle` | all twins brought in line, in the background |
+//! | `deploy` | what edge deployments make of modules |
 //! | `measure` | metrics |
 
 mod apply_content;
 mod compile;
 mod delete_configuration;
+mod deploy;
 mod follow;
 mod get_configurations;
 mod input;

@@ -65,7 +65,10 @@ impl Hub {
         input.scopes.give(&device.id, &mut device.identity)?;
         let batch = self.plan_new(hub, &mut device).await?;
         match self.context.store.commit(batch).await {
-            Ok(()) => Ok(device),
+            Ok(()) => {
+                self.deploy_after(hub, &device).await;
+                Ok(device)
+            }
             Err(CommitError::Expectation { mismatch: Mismatch::Exists, .. }) => {
                 Err(Error::new(ErrorCode::DeviceExists, format!("a device '{}' exists", device.id)))
             }

@@ -186,7 +186,6 @@ pub(super) fn device_job(
 
 /// The digital twin of a device with a model changed: a JSON patch that leads from what it was to what it is. To be committed with
 /// the change (Azure article "IoT Plug and Play service developer guide", "Read digital twin change notifications").
-#[expect(dead_code, reason = "for digital twins of devices, which are being made")]
 pub(super) fn digital_twin_changed(
     hub: &Resource,
     id: &DeviceAddress,

@@ -87,7 +87,7 @@ impl Hub {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
         check(&input)?;
         self.throttle(hub, Operation::TwinUpdate, 1)?;
-        let _order = self.in_order(id).await;
+        let order = self.in_order(id).await;
         loop {
             let before = self.addressed(hub, id).await?;
             if if_match.as_ref().is_some_and(|etag| *etag != before.twin.service_etag) {
@@ -101,6 +101,7 @@ impl Hub {
                 true if mode == Mode::Patch => Some(difference(&before.twin.tags, &Map::new())),
                 _ => input.tags.clone(),
             };
+            let was = self.digital_twin_watched(hub, &before);
             let (mut device, desired) = self.changed(before, &input, mode)?;
             let event = twin_changed(
                 hub,
@@ -112,8 +113,10 @@ impl Hub {
             );
             let mut told = self.outbox(hub, event, Some(&device));
             let followed = self.follow_configurations(hub, &mut device).await?;
+            let deploys = followed.is_some();
             let (more, by_configurations) = followed.map(|it| (it.told, it.desired)).unwrap_or_default();
             told.extend(more);
+            told.extend(self.digital_twin_told(hub, was.as_ref(), &device));
             let mut batch = Batch::from(Write::PutDevice {
                 hub: hub.name.clone(),
                 device: Box::new(device.clone()),
@@ -124,6 +127,11 @@ impl Hub {
             match self.commit(hub, id, batch).await {
                 Ok(()) => {
                     self.tell_desired(hub, id, desired.into_iter().chain(by_configurations)).await;
+                    // Its modules may share its place in the order.
+                    drop(order);
+                    if deploys {
+                        self.deploy_after(hub, &device).await;
+                    }
                     return Ok(device);
                 }
                 Err(CommitError::Expectation { .. }) => {}

@@ -27,6 +27,7 @@ impl Hub {
         loop {
             let mut device = self.addressed(hub, id).await?;
             let (identity, twin) = (device.identity.etag.clone(), device.twin.etag.clone());
+            let was = self.digital_twin_watched(hub, &device);
             let reported = &mut device.twin.reported;
             reported.version += 1;
             let version = reported.version;
@@ -38,15 +39,17 @@ impl Hub {
             let event = twin_reported(hub, &device, &patch, self.context.clock.now());
             let mut told = self.outbox(hub, event, Some(&device));
             let followed = self.follow_configurations(hub, &mut device).await?;
+            let deploys = followed.is_some();
             let (more, desired) = followed.map(|it| (it.told, it.desired)).unwrap_or_default();
             if desired.is_some() && order.is_none() {
                 order = Some(self.in_order(id).await);
                 continue;
             }
             told.extend(more);
+            told.extend(self.digital_twin_told(hub, was.as_ref(), &device));
             let mut batch = Batch::from(Write::PutDevice {
                 hub: hub.name.clone(),
-                device: Box::new(device),
+                device: Box::new(device.clone()),
                 identity: Expect::Etag(identity),
                 twin: Expect::Etag(twin),
             });
@@ -54,6 +57,11 @@ impl Hub {
             match self.commit(hub, id, batch).await {
                 Ok(()) => {
                     self.tell_desired(hub, id, desired).await;
+                    // Its modules may share its place in the order.
+                    drop(order);
+                    if deploys {
+                        self.deploy_after(hub, &device).await;
+                    }
                     return Ok(version);
                 }
                 Err(CommitError::Expectation { .. }) => {}
@@ -77,16 +85,19 @@ impl Hub {
                 return Ok(());
             }
             let (identity, expected) = (device.identity.etag.clone(), Expect::Etag(device.twin.etag.clone()));
+            let was = self.digital_twin_watched(hub, &device);
             model_id.clone_into(&mut device.twin.model_id);
             device.twin.version += 1;
             device.twin.etag = Etag::fresh(&*self.context.random);
-            let write = Write::PutDevice {
+            let told = self.digital_twin_told(hub, was.as_ref(), &device);
+            let mut batch = Batch::from(Write::PutDevice {
                 hub: hub.name.clone(),
                 device: Box::new(device),
                 identity: Expect::Etag(identity),
                 twin: expected,
-            };
-            match self.context.store.commit(Batch::from(write)).await {
+            });
+            batch.writes.extend(told);
+            match self.context.store.commit(batch).await {
                 Ok(()) => return Ok(()),
                 Err(CommitError::Expectation { .. }) => {}
                 Err(error) => return Err(error.into()),

@@ -46,6 +46,7 @@ impl Hub {
                 Err(error) => return Err(error.into()),
             }
         }
+        self.line_up_after(hub, &device).await;
         if device.identity.status == Status::Disabled {
             let (own, reason) = (device.address(), "the device was disabled");
             self.cut_off(hub, std::slice::from_ref(&own), reason).await;

@@ -101,9 +101,11 @@ impl<'a> Session<'a> {
             let rows = self.client.query(sql, &[&names]).await.map_err(|error| self.failed(&error))?;
             rows.first().map(|row| row.try_get(0)).transpose().map_err(|error| self.failed(&error))
         };
+        // In this order: another node may be making all of it now, its own table first.
+        let table = present(TABLES).await?;
         if present(&["pollux_schema"]).await?.is_none() {
             let place = self.place.to_owned();
-            return match present(TABLES).await? {
+            return match table {
                 Some(table) => Err(OpenError::NotOurs { place, table }),
                 None => Ok(None),
             };

@@ -221,6 +221,9 @@ impl<'a> Steps<'a, '_> {
             | Write::DeleteMessage { .. }
             | Write::PutMqttSession { .. }
             | Write::DeleteMqttSession { .. } => plan_messages::write(self, write, text),
+            Write::PutConfiguration { .. } | Write::DeleteConfiguration { .. } => {
+                self.configurations(write, text)
+            }
             Write::RequireNoDevice { hub, id } => self.require_no_device(hub, id),
             Write::PutEnrollment { dps, enrollment, expect } => {
                 let columns = vec![word(&enrollment.rules.etag), value(text)];
@@ -263,13 +266,6 @@ impl<'a> Steps<'a, '_> {
             Write::DeleteJob { twins, kind, id, expect } => {
                 self.delete(&JOBS, || job_key(twins, *kind, id), expect);
             }
-            Write::PutConfiguration { hub, configuration, expect } => {
-                let columns = vec![word(&configuration.etag), value(text)];
-                self.put(&CONFIGURATIONS, || key(hub, &configuration.id), columns, expect);
-            }
-            Write::DeleteConfiguration { hub, id, expect } => {
-                self.delete(&CONFIGURATIONS, || key(hub, id), expect);
-            }
             Write::PutScheduledJob { .. } | Write::DeleteScheduledJob { .. } | Write::PutDeviceJob { .. } => {
                 scheduled_jobs::write(self, write, text)
             }
@@ -285,6 +281,19 @@ impl<'a> Steps<'a, '_> {
                 self.add(LEASE_STAYS, params, Wants::Row(Mismatch::LeaseLost));
             }
             Write::Outbox(_) => {}
+        }
+    }
+
+    fn configurations(&mut self, write: &'a Write, text: &'a str) {
+        match write {
+            Write::PutConfiguration { hub, configuration, expect } => {
+                let columns = vec![word(&configuration.etag), value(text)];
+                self.put(&CONFIGURATIONS, || key(hub, &configuration.id), columns, expect);
+            }
+            Write::DeleteConfiguration { hub, id, expect } => {
+                self.delete(&CONFIGURATIONS, || key(hub, id), expect);
+            }
+            _ => {}
         }
     }
 

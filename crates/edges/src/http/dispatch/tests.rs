@@ -45,6 +45,27 @@ fn a_path_leads_to_one_place() {
 }
 
 #[test]
+fn digital_twins_of_devices_are_told_apart() {
+    for (path, credential, expected) in [
+        ("/digitaltwins/d", "SharedAccessSignature sr=localhost", true),
+        ("/DigitalTwins/d", "sharedaccesssignature sr=localhost", true),
+        ("/digitaltwins/d", "Bearer x", false),
+        ("/digitaltwins/d", "", false),
+        ("/digitaltwins/d/commands/c", "Bearer x", true),
+        ("/digitaltwins/d/components/t/commands/c", "", true),
+        ("/digitaltwins/d/components/commands", "Bearer x", false),
+        ("/models", "SharedAccessSignature sr=localhost", false),
+        ("/digitaltwins/d/relationships", "SharedAccessSignature sr=localhost", false),
+    ] {
+        let request = Request::builder().uri(path).header(AUTHORIZATION, credential);
+        assert_eq!(is_of_device(&request.body(()).unwrap()), expected, "{path} {credential}");
+    }
+    let request = Request::builder().uri("/digitaltwins/d").header(AUTHORIZATION, "SharedAccessSignature x");
+    // Hubs make and delete no digital twins.
+    assert!(!is_of_device(&request.method(Method::PUT).body(()).unwrap()));
+}
+
+#[test]
 fn ports_and_brackets_go() {
     for (host, expected) in [
         ("localhost", "localhost"),

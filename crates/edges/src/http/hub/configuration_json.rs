@@ -111,9 +111,13 @@ fn system_queries(configuration: &Configuration) -> Value {
         && condition.to_ascii_lowercase().contains("devices.modules");
     let (columns, from) =
         if of_modules { ("deviceId, moduleId", "devices.modules") } else { ("deviceId", "devices") };
+    let of_edge = configuration.content.device.is_empty() && !configuration.content.modules.is_empty();
+    let edge = "capabilities.iotEdge = true";
     let targeted = match condition {
         "" => String::new(),
+        "*" if of_edge => format!("select {columns} from {from} where {edge}"),
         "*" => format!("select {columns} from {from}"),
+        _ if of_edge => format!("select {columns} from {from} where {edge} and ({condition})"),
         _ if condition.get(..4).is_some_and(|word| word.eq_ignore_ascii_case("from")) => {
             format!("select {columns} {condition}")
         }

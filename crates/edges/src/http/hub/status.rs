@@ -82,6 +82,7 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         E::ImportJobNotFound => (StatusCode::NOT_FOUND, "JobNotFound"),
         E::JobLimitReached => (StatusCode::FORBIDDEN, "JobQuotaExceeded"),
         E::BlobNotFound => (StatusCode::BAD_REQUEST, "InvalidStorageEndpointOrBlob"),
+        E::JsonPatchInvalid => (StatusCode::BAD_REQUEST, "InvalidDigitalTwinJsonPatch"),
         E::ConfigurationNotFound => (StatusCode::NOT_FOUND, "ConfigurationNotFound"),
         E::ConfigurationExists => (StatusCode::CONFLICT, "ConfigurationAlreadyExists"),
         E::ConfigurationLimitReached => (StatusCode::PAYLOAD_TOO_LARGE, "ConfigurationCountLimitExceeded"),
@@ -124,7 +125,6 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::ModelInvalid
         | E::ModelDecommissioned
         | E::RelationshipsNotDeleted
-        | E::JsonPatchInvalid
         | E::SelfRelationship
         | E::MissingArgument
         | E::ContinuationInvalid

@@ -5,6 +5,7 @@ use pollux_model::sas;
 use serde_json::{Value, json};
 
 mod configurations;
+mod digital_twins;
 mod jobs;
 mod modules;
 
@@ -16,7 +17,7 @@ mod messages;
 mod registry_jobs;
 
 /// Every route of the hub's service API.
-const SURFACE: [(&str, &str); 43] = [
+const SURFACE: [(&str, &str); 47] = [
     ("GET", "/devices"),
     ("POST", "/devices"),
     ("POST", "/twins/d/methods"),
@@ -35,6 +36,10 @@ const SURFACE: [(&str, &str); 43] = [
     ("PATCH", "/twins/d/modules/m"),
     ("PUT", "/twins/d/modules/m"),
     ("POST", "/twins/d/modules/m/methods"),
+    ("GET", "/digitaltwins/d"),
+    ("PATCH", "/digitaltwins/d"),
+    ("POST", "/digitaltwins/d/commands/c"),
+    ("POST", "/digitaltwins/d/components/t/commands/c"),
     ("GET", "/configurations"),
     ("GET", "/configurations/c"),
     ("PUT", "/configurations/c"),

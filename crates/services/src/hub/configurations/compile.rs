@@ -1,6 +1,7 @@
 //! Conditions and settings, ready to be tried.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use pollux_model::configuration::Configuration;
 use pollux_model::device::Device;
@@ -13,6 +14,8 @@ use super::super::device_twin::side;
 
 /// What paths of a configuration's content begin with.
 pub(super) const DESIRED: &str = "properties.desired";
+/// The module that looks after the others.
+const AGENT: &str = "$edgeAgent";
 
 /// The configurations of a hub, those that win first.
 #[derive(Debug, Default)]
@@ -26,6 +29,28 @@ pub(super) struct Compiled {
     pub(super) id: String,
     pub(super) target: Target,
     pub(super) settings: Vec<Setting>,
+    /// Of an edge deployment.
+    pub(super) deployment: Option<Deployment>,
+}
+
+/// What an edge deployment sets on the modules of a device (Azure article "Understand IoT Edge automatic deployments for single
+/// devices or at scale"). Of those that match a device the first whole one counts, and the layers above it.
+#[derive(Debug)]
+pub(super) struct Deployment {
+    /// It says all that the device's modules are, and is no layer.
+    whole: bool,
+    /// By module; each value by itself, so that a layer sets single ones.
+    modules: Vec<(String, Vec<Setting>)>,
+}
+
+/// A configuration that matches a twin.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Matching<'c> {
+    pub(super) id: &'c str,
+    /// What it would set on this twin.
+    pub(super) settings: &'c [Setting],
+    /// Whether it may: a deployment below the one that counts may not.
+    pub(super) counts: bool,
 }
 
 /// Whom a configuration is for.
@@ -60,33 +85,107 @@ impl Set {
         self.all.is_empty()
     }
 
-    /// Those that match, the first wins.
-    pub(super) fn matching(&self, device: &Device) -> Vec<&Compiled> {
+    /// Those that match a twin, the first wins. `of`: the device of a module to which [something is
+    /// deployed](Self::deploys_to).
+    pub(super) fn matching(&self, twin: &Device, of: Option<&Device>) -> Vec<Matching<'_>> {
         if self.is_empty() {
             return Vec::new();
         }
-        let document = document(device);
-        self.all.iter().filter(|one| one.target.matches(device, &document)).collect()
+        let document = document(twin);
+        let deployed: Vec<(&str, bool)> = match (&twin.module, of) {
+            (None, _) => self.deployed(twin, &document),
+            (Some(_), Some(of)) => self.deployed(of, &self::document(of)),
+            (Some(_), None) => Vec::new(),
+        };
+        let mut matching = Vec::new();
+        for one in &self.all {
+            let id = one.id.as_str();
+            let Some(deployment) = &one.deployment else {
+                if one.target.matches(twin, &document) {
+                    matching.push(Matching { id, settings: &one.settings, counts: true });
+                }
+                continue;
+            };
+            let Some((_, counts)) = deployed.iter().find(|(deployed, _)| *deployed == id) else { continue };
+            match &twin.module {
+                // What it sets on the device itself counts whether it is the deployment that does or not.
+                None if !one.settings.is_empty() => {
+                    matching.push(Matching { id, settings: &one.settings, counts: true });
+                }
+                None => matching.push(Matching { id, settings: &[], counts: *counts }),
+                Some(module) => {
+                    let settings = deployment.modules.iter().find(|(name, _)| **name == **module);
+                    if let Some((_, settings)) = settings.filter(|_| *counts) {
+                        matching.push(Matching { id, settings, counts: true });
+                    }
+                }
+            }
+        }
+        matching
+    }
+
+    /// The deployments that match a device, and which of them count.
+    fn deployed(&self, device: &Device, document: &Value) -> Vec<(&str, bool)> {
+        if !device.identity.iot_edge {
+            return Vec::new();
+        }
+        let matching = |one: &&Compiled| one.deployment.is_some() && one.target.matches(device, document);
+        let matching: Vec<&Compiled> = self.all.iter().filter(matching).collect();
+        let whole = |one: &&Compiled| one.deployment.as_ref().is_some_and(|deployment| deployment.whole);
+        let first = matching.iter().position(whole);
+        let counts = |at: usize| first.is_some_and(|first| at <= first);
+        matching.iter().enumerate().map(|(at, one)| (one.id.as_str(), counts(at))).collect()
+    }
+
+    /// Whether some deployment sets something on modules of that id.
+    pub(super) fn deploys_to(&self, module: &str) -> bool {
+        let mut deployments = self.all.iter().filter_map(|one| one.deployment.as_ref());
+        deployments.any(|deployment| deployment.modules.iter().any(|(name, _)| name == module))
+    }
+
+    /// The modules that a device is to have.
+    pub(super) fn modules_of(&self, device: &Device) -> BTreeSet<&str> {
+        let counting = self.deployed(device, &document(device)).into_iter().filter(|(_, counts)| *counts);
+        let ids: BTreeSet<&str> = counting.map(|(id, _)| id).collect();
+        let deployments = self.all.iter().filter(|one| ids.contains(one.id.as_str()));
+        let modules = deployments.filter_map(|one| one.deployment.as_ref()).flat_map(|one| &one.modules);
+        modules.map(|(name, _)| name.as_str()).collect()
     }
 }
 
 impl Compiled {
     fn of(record: &Configuration) -> Option<Self> {
         let (target, content) = (target(&record.target_condition), &record.content);
-        if content.device.is_empty() && !content.modules.is_empty() {
-            // An edge deployment: nothing of it is for the device's own twin.
-            return None;
-        }
         let of_modules = !content.module.is_empty();
         let settings = settings(if of_modules { &content.module } else { &content.device });
-        match (target, settings) {
-            (Ok(target), Ok(settings)) => Some(Self { id: record.id.clone(), target, settings }),
+        let deployment = match content.modules.is_empty() {
+            true => Ok(None),
+            false => Deployment::of(&content.modules).map(Some),
+        };
+        match (target, settings, deployment) {
+            (Ok(target), Ok(settings), Ok(deployment)) => {
+                Some(Self { id: record.id.clone(), target, settings, deployment })
+            }
             // They were checked; a later version may see that otherwise.
-            (Err(error), _) | (_, Err(error)) => {
+            (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
                 tracing::warn!(configuration = %record.id, %error, "the configuration is not used");
                 None
             }
         }
+    }
+}
+
+impl Deployment {
+    fn of(content: &Map<String, Value>) -> Result<Self> {
+        let mut modules = Vec::with_capacity(content.len());
+        for (module, paths) in content {
+            let Some(paths) = paths.as_object() else { continue };
+            let leaves = settings(paths)?.into_iter().flat_map(|setting| setting.leaves);
+            let single = |leaf: (String, Value)| Setting { path: leaf.0.clone(), leaves: vec![leaf] };
+            modules.push((module.clone(), leaves.map(single).collect()));
+        }
+        let whole = content.get(AGENT).is_some_and(|paths| paths.get(DESIRED).is_some());
+        Ok(Self { whole, modules })
     }
 }
 

@@ -10,6 +10,7 @@ use super::super::create_device::next_service_etag;
 use super::super::hub_event::twin_changed;
 use super::super::twin_merge::merge;
 use super::super::{DesiredChange, Hub};
+use super::compile::Set;
 use super::overlay::{Overlay, overlay};
 
 /// What came of configurations.
@@ -22,6 +23,22 @@ pub(in crate::hub) struct Followed {
 }
 
 impl Hub {
+    /// What a twin would have to become.
+    pub(super) async fn overlay_of(
+        &self,
+        hub: &Resource,
+        set: &Set,
+        device: &Device,
+    ) -> Result<Option<Overlay>> {
+        let deployed = device.module.as_ref().is_some_and(|module| set.deploys_to(module));
+        let of = match deployed {
+            true => self.context.store.device(&hub.name, &device.id).await?,
+            false => None,
+        };
+        let most = self.context.limits.device_twin_properties;
+        Ok(overlay(&device.twin, &set.matching(device, of.as_ref()), most))
+    }
+
     /// Changes a twin that is about to be written as the configurations that match it want; `None`: they want nothing. Where
     /// there is something to tell the device, the caller must hold its place in the order of changes.
     pub(in crate::hub) async fn follow_configurations(
@@ -33,8 +50,7 @@ impl Hub {
         if set.is_empty() && device.twin.configured.is_empty() {
             return Ok(None);
         }
-        let (matching, most) = (set.matching(device), self.context.limits.device_twin_properties);
-        let Some(Overlay { configured, patch }) = overlay(&device.twin, &matching, most) else {
+        let Some(Overlay { configured, patch }) = self.overlay_of(hub, &set, device).await? else {
             return Ok(None);
         };
         let (now, twin) = (self.context.clock.now(), &mut device.twin);

@@ -10,6 +10,7 @@ use pollux_query::devices::{Aggregator, Collection, Query};
 
 use super::super::{Hub, Presence, twin_document};
 use super::compile::{Target, document, target};
+use super::settle::BREATH;
 
 /// Twins read at once.
 const CHUNK: usize = 500;
@@ -74,7 +75,10 @@ impl Hub {
                 Collection::Jobs => return Ok(()),
             };
             let present = if queried { Some(self.presences(hub, &page.items).await?) } else { None };
-            for twin in &page.items {
+            for (number, twin) in page.items.iter().enumerate() {
+                if number % BREATH == 0 {
+                    tokio::task::yield_now().await;
+                }
                 let presence = present.as_ref().map(|present| present.of(&twin.address()));
                 let mut bytes = 0;
                 let small = document(twin);
@@ -130,7 +134,10 @@ impl<'c> Counting<'c> {
 
     fn look_at(&mut self, twin: &Device, document: &serde_json::Value) {
         let applied = twin.twin.configured.by.get(&self.configuration.id);
-        self.measured.targeted += u64::from(self.target.matches(twin, document));
+        let content = &self.configuration.content;
+        let edge_alone = content.device.is_empty() && !content.modules.is_empty();
+        let targeted = self.target.matches(twin, document) && (!edge_alone || twin.identity.iot_edge);
+        self.measured.targeted += u64::from(targeted);
         self.measured.applied += u64::from(applied == Some(&ConfigurationStatus::Applied));
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::super::twin_merge::difference;
 use super::super::twin_rules;
-use super::compile::Compiled;
+use super::compile::Matching;
 
 /// How a twin changes.
 #[derive(Debug, PartialEq)]
@@ -21,7 +21,7 @@ pub(super) struct Overlay {
 
 /// What those that match (the first wins) make of a twin; `None`: it is as it is to be. `most`: bytes of desired
 /// properties. What does not fit is left out, the configurations of least priority first.
-pub(super) fn overlay(twin: &DeviceTwin, matching: &[&Compiled], most: usize) -> Option<Overlay> {
+pub(super) fn overlay(twin: &DeviceTwin, matching: &[Matching<'_>], most: usize) -> Option<Overlay> {
     if matching.is_empty() && twin.configured.is_empty() {
         return None;
     }
@@ -29,7 +29,7 @@ pub(super) fn overlay(twin: &DeviceTwin, matching: &[&Compiled], most: usize) ->
     loop {
         let (chosen, left_out) = matching.split_at(used);
         let (mut by, leaves) = chosen_settings(chosen);
-        by.extend(left_out.iter().map(|one| (one.id.clone(), ConfigurationStatus::Targeted)));
+        by.extend(left_out.iter().map(|one| (one.id.to_owned(), ConfigurationStatus::Targeted)));
         let settings: BTreeSet<String> = leaves.keys().map(|path| (*path).to_owned()).collect();
         let mut after = twin.desired.properties.clone();
         for path in twin.configured.settings.difference(&settings) {
@@ -55,15 +55,15 @@ pub(super) fn overlay(twin: &DeviceTwin, matching: &[&Compiled], most: usize) ->
 /// What each comes to, and the values that win, by path. Of two settings whose paths lie in each other the second does not count
 /// (article: "If two or more configurations target the same twin path").
 fn chosen_settings<'c>(
-    configurations: &[&'c Compiled],
+    configurations: &[Matching<'c>],
 ) -> (BTreeMap<String, ConfigurationStatus>, BTreeMap<&'c str, &'c Value>) {
     let (mut by, mut leaves) = (BTreeMap::new(), BTreeMap::new());
     let mut taken: BTreeSet<&str> = BTreeSet::new();
     for one in configurations {
         let free: Vec<_> = one.settings.iter().filter(|setting| !overlaps(&taken, &setting.path)).collect();
-        let applied = !free.is_empty() || one.settings.is_empty();
+        let applied = one.counts && (!free.is_empty() || one.settings.is_empty());
         let status = if applied { ConfigurationStatus::Applied } else { ConfigurationStatus::Targeted };
-        by.insert(one.id.clone(), status);
+        by.insert(one.id.to_owned(), status);
         for setting in free {
             taken.insert(&setting.path);
             leaves.extend(setting.leaves.iter().map(|(path, value)| (path.as_str(), value)));
@@ -127,7 +127,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::super::twin_merge::merge;
-    use super::super::compile::{Target, settings};
+    use super::super::compile::{Setting, settings};
     use super::*;
 
     const MOST: usize = 1000;
@@ -146,13 +146,21 @@ mod tests {
         }
     }
 
-    fn configuration(id: &str, content: Value) -> Compiled {
+    struct One {
+        id: &'static str,
+        settings: Vec<Setting>,
+    }
+
+    fn configuration(id: &'static str, content: Value) -> One {
         let Value::Object(content) = content else { panic!("an object") };
-        Compiled { id: id.to_owned(), target: Target::Devices, settings: settings(&content).unwrap() }
+        One { id, settings: settings(&content).unwrap() }
     }
 
     /// Brings the twin in line; what it desires then.
-    fn follow(twin: &mut DeviceTwin, matching: &[&Compiled], most: usize) -> Value {
+    fn follow(twin: &mut DeviceTwin, all: &[&One], most: usize) -> Value {
+        let matching: Vec<_> =
+            all.iter().map(|it| Matching { id: it.id, settings: &it.settings, counts: true }).collect();
+        let matching = matching.as_slice();
         if let Some(Overlay { configured, patch }) = overlay(twin, matching, most) {
             twin.configured = configured;
             let side = &mut twin.desired;

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use pollux_model::configuration::Configuration;
-use pollux_model::device::Device;
 use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{DeviceAddress, Error, ErrorCode, Etag, ResourceName, Result, Timestamp};
 use pollux_store::{Batch, CommitError, Expect, Mismatch, Write};
@@ -14,13 +13,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::super::Hub;
-use super::compile::Set;
-use super::overlay::overlay;
 use crate::cluster::{Fence, Holding};
 use crate::consume::{follow, held};
 
 /// Twins read at once.
 const CHUNK: usize = 200;
+/// Twins looked at before others have their turn on this thread.
+pub(super) const BREATH: usize = 32;
 /// Twins written at the same time: a store commits them together.
 const AT_ONCE: usize = 32;
 /// When the second pass begins, counted from the first: whoever did not know of the change by then does not write.
@@ -29,6 +28,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_AMONG_OTHERS: Duration = Duration::from_secs(8);
 /// How often twins are looked at although nothing changed ("at five-minute intervals").
 const RECHECK: Duration = Duration::from_secs(300);
+/// How often is looked for changes that nobody told of: words between nodes may get lost.
+const LOOK: Duration = Duration::from_secs(30);
 /// The pause after a failure.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -102,7 +103,7 @@ impl Hub {
             let due = stand.passed.map_or(RECHECK, |passed| RECHECK.saturating_sub(passed.elapsed()));
             if records.is_empty() || !due.is_zero() {
                 stand.passed.get_or_insert_with(Instant::now);
-                return Ok(due.max(PAUSE));
+                return Ok(LOOK);
             }
         }
         let second = match &stand.first {
@@ -138,8 +139,17 @@ impl Hub {
                     false => store.devices(&hub.name, after.as_deref(), CHUNK).await?,
                 };
                 let set = self.compiled_configurations(hub).await?;
-                let out = page.items.iter().filter(|one| self.is_out_of_line(&set, one)).map(Device::address);
-                let out: Vec<_> = out.collect();
+                let mut out = Vec::new();
+                for (number, one) in page.items.iter().enumerate() {
+                    if number % BREATH == 0 {
+                        tokio::task::yield_now().await;
+                    }
+                    let lacks =
+                        !of_modules && one.identity.iot_edge && self.lacks_modules(hub, &set, one).await?;
+                    if lacks || self.overlay_of(hub, &set, one).await?.is_some() {
+                        out.push(one.address());
+                    }
+                }
                 stream::iter(out)
                     .map(|id| async move { self.bring_in_line(hub, &id, fence).await })
                     .buffer_unordered(AT_ONCE)
@@ -149,24 +159,36 @@ impl Hub {
                 if after.is_none() {
                     break;
                 }
-                tokio::task::yield_now().await;
             }
         }
         Ok(())
     }
 
-    fn is_out_of_line(&self, set: &Set, device: &Device) -> bool {
-        let most = self.context.limits.device_twin_properties;
-        overlay(&device.twin, &set.matching(device), most).is_some()
+    /// Brings one twin in line; of a device then what is deployed to its modules.
+    pub(super) async fn bring_in_line(
+        &self,
+        hub: &Resource,
+        id: &DeviceAddress,
+        fence: Option<&Fence>,
+    ) -> Result<()> {
+        self.bring_twin_in_line(hub, id, fence).await?;
+        if id.module.is_none() { self.deploy(hub, &id.device, fence).await } else { Ok(()) }
     }
 
-    /// Brings one twin in line. Its device is told in order.
-    async fn bring_in_line(&self, hub: &Resource, id: &DeviceAddress, fence: Option<&Fence>) -> Result<()> {
+    /// The one who has it is told in order.
+    pub(super) async fn bring_twin_in_line(
+        &self,
+        hub: &Resource,
+        id: &DeviceAddress,
+        fence: Option<&Fence>,
+    ) -> Result<()> {
         let _order = self.in_order(id).await;
         loop {
             let Some(mut device) = self.context.store.addressed(&hub.name, id).await? else { return Ok(()) };
             let (identity, twin) = (device.identity.etag.clone(), device.twin.etag.clone());
+            let was = self.digital_twin_watched(hub, &device);
             let Some(followed) = self.follow_configurations(hub, &mut device).await? else { return Ok(()) };
+            let told = self.digital_twin_told(hub, was.as_ref(), &device);
             let put = Write::PutDevice {
                 hub: hub.name.clone(),
                 device: Box::new(device),
@@ -174,7 +196,7 @@ impl Hub {
                 twin: Expect::Etag(twin),
             };
             let mut batch = held(fence).with(put);
-            batch.writes.extend(followed.told);
+            batch.writes.extend(followed.told.into_iter().chain(told));
             match self.commit(hub, id, batch).await {
                 Ok(()) => {
                     self.tell_desired(hub, id, followed.desired).await;

@@ -419,3 +419,42 @@ async fn content_is_set_once_on_one_device() {
     assert_eq!(test.state("d/$edgeAgent").await.0, json!({"x": 1}));
     assert_eq!(test.twin("d/$edgeAgent").await.identity.managed_by.as_deref(), Some("IotEdge"));
 }
+
+#[tokio::test]
+async fn deployments_are_for_modules_of_edge_devices() {
+    let test = Test::new().await;
+    let deployment = |id: &str, priority: i32, modules: Value| ConfigurationInput {
+        content: Some(ConfigurationContent { modules: map(modules), ..Default::default() }),
+        ..input(id, "tags.edge = 1", priority, json!({}))
+    };
+    let agent =
+        |version: u64| json!({"$edgeAgent": {"properties.desired": {"v": version, "modules": {"m": 1}}}});
+    for (id, priority, content) in [("low", 1, agent(1)), ("whole", 2, agent(2))] {
+        test.put(deployment(id, priority, content)).await.unwrap();
+    }
+    let layer = json!({"$edgeAgent": {"properties.desired.modules.n": 2}, "n": {"properties.desired.x": 1}});
+    test.put(deployment("layer", 3, layer)).await.unwrap();
+    for (id, iot_edge) in [("plain", false), ("edge", true)] {
+        let input = DeviceInput {
+            id: id.to_owned(),
+            status: None,
+            status_reason: None,
+            authentication: None,
+            iot_edge,
+        };
+        test.hub().create_device(&test.admin, &test.resource, input).await.unwrap();
+        test.patch(id, json!({"edge": 1}), json!({})).await;
+    }
+    assert_eq!(test.state("plain").await, (json!({}), json!({})));
+    let statuses = json!({"low": "Targeted", "whole": "Applied", "layer": "Applied"});
+    assert_eq!(test.state("edge").await, (json!({}), statuses));
+    assert_eq!(test.state("edge/$edgeAgent").await.0, json!({"v": 2, "modules": {"m": 1, "n": 2}}));
+    assert_eq!(test.state("edge/n").await, (json!({"x": 1}), json!({"layer": "Applied"})));
+    let hub = test.hub();
+    hub.delete_configuration(&test.admin, &test.resource, "whole", None).await.unwrap();
+    test.settle().await;
+    assert_eq!(test.state("edge/$edgeAgent").await.0, json!({"v": 1, "modules": {"m": 1, "n": 2}}));
+    test.patch("edge", json!({"edge": 2}), json!({})).await;
+    assert_eq!(test.state("edge/$edgeAgent").await, (json!({}), json!({})));
+    assert_eq!(test.state("edge/n").await, (json!({}), json!({})));
+}
