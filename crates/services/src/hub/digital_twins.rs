@@ -74,7 +74,7 @@ impl Hub {
             let before = self.addressed(hub, id).await?;
             let desired = update::desired(&before.twin, &operations)?;
             let etag = if_match.clone().unwrap_or(before.twin.service_etag);
-            let input = TwinInput { tags: None, desired: Some(desired) };
+            let input = TwinInput { desired: Some(desired), ..TwinInput::default() };
             match self.patch_twin(caller, hub, id, input, Some(etag)).await {
                 // It changed meanwhile: look again.
                 Err(error) if error.code == ErrorCode::PreconditionFailed && if_match.is_none() => {}
