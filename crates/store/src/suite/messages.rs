@@ -114,7 +114,7 @@ pub(super) async fn notices_of_connections_come_in_pages(backend: Arc<dyn Backen
         }
     };
     let feedback = QueuedMessage { queue: MessageQueue::Feedback, ..free_message("d", 1) };
-    let ids = ["a", "b", "b/m", "~"];
+    let ids = ["a", "b", "b/m", "z"];
     let writes = ids.map(|id| put_message("hub-x", notice(id))).into_iter();
     commit(
         &*store,
