@@ -94,12 +94,16 @@ fn modules() {
 
 #[test]
 fn jobs_and_names_with_or_without_capitals() {
-    let job =
-        json!({"jobId": "j", "deviceId": "d", "status": "failed", "error": {"code": "DeviceNotOnline"}});
+    let job = json!({
+        "jobId": "j", "deviceId": "d", "status": "failed", "error": {"code": "DeviceNotOnline"},
+        "createdDateTimeUtc": "2016-09-29T18:18:56.7787107Z",
+    });
     for condition in [
         "devices.jobs.jobId = 'j' AND devices.jobs.status = 'failed'",
         "jobId = 'j' AND DeviceId IN ['c', 'd']",
         "JOBID = 'j' AND is_defined(error.code)",
+        // The article's example.
+        "devices.jobs.deviceId = 'd' AND devices.jobs.createdTimeUtc > '2016-09-01'",
     ] {
         let query = devices::parse(&format!("SELECT * FROM devices.jobs WHERE {condition}")).unwrap();
         assert_eq!(query.collection(), devices::Collection::Jobs);

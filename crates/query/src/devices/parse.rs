@@ -200,6 +200,12 @@ impl Dialect for Devices {
             _ => 0,
         };
         segments.drain(..prefix);
+        // As the article "Queries for IoT Hub jobs" calls it in its example, beside the name in its rows.
+        if let [Segment::Name(name)] = segments.as_mut_slice()
+            && name.eq_ignore_ascii_case("createdTimeUtc")
+        {
+            "createdDateTimeUtc".clone_into(name);
+        }
         if let Some(Segment::Name(name)) = segments.first_mut()
             && let Some(member) = MEMBERS.into_iter().find(|member| member.eq_ignore_ascii_case(name))
         {

@@ -19,6 +19,11 @@ use crate::hub::{Hub, MethodAnswer, MethodCall, MethodFailure, MethodInput};
 const AT_ONCE: usize = 64;
 /// How soon devices that were not there are looked for again, and how soon at last.
 const LOOKS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(8)];
+/// The pause is at least so many times as long as the looking before it, where there are very many, and at most this long.
+const TIMES: u32 = 5;
+const LONGEST: Duration = Duration::from_secs(60);
+/// How soon the job's record is read again: that it was cancelled may have been said by a node that is gone.
+const RECORD: Duration = Duration::from_secs(10);
 
 /// What is asked.
 struct Asked {
@@ -42,26 +47,33 @@ type Answered = (DeviceJob, Result<MethodAnswer, MethodFailure>);
 impl Run {
     pub(super) async fn call_methods(&mut self) -> Result<(), Ended> {
         let asked = self.asked()?;
-        self.give_up_interrupted().await?;
         let hub = Arc::clone(&self.hub);
         let mut news = hub.jobs.news.subscribe();
+        // What was said before is in the record.
+        self.reload().await?;
+        self.give_up_interrupted().await?;
         let (mut open, mut pass, mut pause) = (FuturesUnordered::new(), Pass::default(), LOOKS[0]);
-        let mut look = Instant::now() + pause;
+        let mut begun = Instant::now();
+        let mut look = begun + pause;
         let ended = loop {
+            if news.has_changed().unwrap_or(false) {
+                news.mark_unchanged();
+                self.reload().await?;
+            }
             if let Err(ended) = self.check() {
                 break ended;
             }
             if !pass.over && open.len() <= AT_ONCE / 2 {
-                let begun = self.begin(&asked, &mut pass, AT_ONCE - open.len()).await?;
+                let there = self.begin(&asked, &mut pass, AT_ONCE - open.len()).await?;
                 let ask = |row| ask(Arc::clone(&hub), self.resource.name.clone(), row, &asked);
-                open.extend(begun.into_iter().map(ask));
-                look = Instant::now() + pause;
+                open.extend(there.into_iter().map(ask));
+                look = Instant::now() + pause.max(begun.elapsed() * TIMES).min(LONGEST);
                 continue;
             }
             if open.is_empty() && pass.over && !pass.waiting {
                 return Ok(());
             }
-            let until = Instant::now() + self.job.deadline().since(self.now());
+            let until = Instant::now() + self.job.deadline().since(self.now()).min(RECORD);
             tokio::select! {
                 Some(first) = open.next() => {
                     let mut answers = vec![first];
@@ -70,10 +82,12 @@ impl Run {
                     }
                     self.note(answers, &asked, &mut pass).await?;
                 }
-                () = tokio::time::sleep_until(look.min(until)), if pass.over && pass.waiting => {
+                () = tokio::time::sleep_until(look), if pass.over && pass.waiting => {
                     pass = Pass::default();
+                    begun = Instant::now();
                     pause = (pause * 2).min(LOOKS[1]);
                 }
+                () = tokio::time::sleep_until(until) => self.reload().await?,
                 _ = news.changed() => self.reload().await?,
             }
         };
@@ -126,7 +140,8 @@ impl Run {
         let found = found.into_iter().collect::<Result<Vec<Option<Device>>, _>>()?;
         let devices: Vec<Device> = found.iter().flatten().cloned().collect();
         let present = self.hub.connections.since_each(&self.resource.name, &devices).await;
-        let (mut begun, mut moves, mut writes) = (Vec::new(), Moves::default(), Vec::new());
+        let mut moves = Moves { begins: true, ..Moves::default() };
+        let (mut begun, mut writes) = (Vec::new(), Vec::new());
         for (mut row, device) in page.items.into_iter().zip(found) {
             if device.is_none() {
                 row.error = Some(absent(&row.device));

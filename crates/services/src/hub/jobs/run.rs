@@ -56,6 +56,8 @@ pub(super) struct Moves {
     pub(super) selection: Option<Selection>,
     /// Devices that were chosen.
     pub(super) chosen: u64,
+    /// It begins something: not once the job is cancelled.
+    pub(super) begins: bool,
     /// Devices that stood there and stand here now.
     pub(super) moved: Vec<(DeviceJobStatus, DeviceJobStatus)>,
 }
@@ -116,11 +118,17 @@ impl Run {
         self.finish(status, reason).await.map_err(interrupted)
     }
 
-    async fn work(&mut self) -> Result<(), Ended> {
+    /// Its turn has come.
+    pub(super) async fn begin_job(&mut self) -> Result<(), Ended> {
         if self.job.status.waits() {
             let begin = Moves { status: Some(ScheduledJobStatus::Running), ..Moves::default() };
             self.save(&begin, &[]).await?;
         }
+        Ok(())
+    }
+
+    async fn work(&mut self) -> Result<(), Ended> {
+        self.begin_job().await?;
         self.select().await?;
         match self.job.work {
             JobWork::UpdateTwin { .. } => self.update_twins().await,
@@ -179,6 +187,7 @@ impl Run {
             match self.commit(next, others).await? {
                 Committed::Done => return Ok(true),
                 Committed::Refused => return Ok(false),
+                Committed::Overtaken if moves.begins => self.check()?,
                 Committed::Overtaken => {}
             }
         }

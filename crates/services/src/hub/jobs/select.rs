@@ -79,7 +79,8 @@ impl Run {
                 writes.extend(self.put(row, None).await?);
             }
             let selection = next.map_or(Selection::Done, Selection::After);
-            let change = Moves { selection: Some(selection), chosen: count, ..Moves::default() };
+            let change =
+                Moves { selection: Some(selection), chosen: count, begins: true, ..Moves::default() };
             self.save(&change, &writes).await?;
         }
     }

@@ -58,7 +58,8 @@ impl Run {
             order.push(hub.desired_order[slot].lock().await);
         }
         let found = join_all(rows.iter().map(|row| self.device(&row.device))).await;
-        let (mut moves, mut writes, mut told) = (Moves::default(), Vec::new(), Vec::new());
+        let mut moves = Moves { begins: true, ..Moves::default() };
+        let (mut writes, mut told) = (Vec::new(), Vec::new());
         for (mut row, found) in rows.into_iter().zip(found) {
             row.start = Some(self.now());
             match self.change(&row.device, found?, input, etag) {
