@@ -211,35 +211,68 @@ async fn many_are_asked_for_at_once() {
     assert_eq!(b.answer("b", &question(None)).count, 1);
 }
 
+/// Two nodes that run and know of each other.
+struct Pair {
+    nodes: [Arc<Connections>; 2],
+    stop: tokio_util::sync::CancellationToken,
+    tasks: [tokio::task::JoinHandle<()>; 2],
+}
+
+impl Pair {
+    async fn start(world: &World) -> Self {
+        let exchange = Exchange::new();
+        let nodes = ["a", "b"].map(|name| Arc::new(node(world, name, &exchange).0));
+        let stop = tokio_util::sync::CancellationToken::new();
+        let tasks = nodes.clone().map(|node| {
+            let stop = stop.clone();
+            tokio::spawn(async move {
+                tokio::join!(node.context.cluster.clone().run(stop.clone()), node.run(stop.clone()));
+            })
+        });
+        for node in &nodes {
+            node.context.cluster.members().wait_for(|members| members.len() == 2).await.unwrap();
+        }
+        Self { nodes, stop, tasks }
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        for task in self.tasks {
+            task.await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn nodes_tell_each_other_the_messages_of_the_day() {
+    let world = World::new().await;
+    let pair = Pair::start(&world).await;
+    let (hub, now) = (who("d").hub, world.clock.now());
+    pair.nodes[1].today.count(&hub, now, 7, 100).unwrap();
+    assert_eq!(pair.nodes[0].messages_elsewhere(&hub).await, 7);
+    assert_eq!(pair.nodes[1].messages_elsewhere(&hub).await, 0);
+    assert_eq!(
+        (pair.nodes[0].context.cluster.live_nodes(), world.services.context.cluster.live_nodes()),
+        (2, 1)
+    );
+    pair.end().await;
+}
+
 /// A change whose commit has no answer may be there: nobody tells of it, so whoever has the device looks.
 #[tokio::test]
 async fn what_an_uncertain_change_leaves_unsaid_is_looked_after() {
-    let (world, exchange) = (World::new().await, Exchange::new());
-    let ((a, _), (b, _)) = (node(&world, "a", &exchange), node(&world, "b", &exchange));
-    let nodes = [Arc::new(a), Arc::new(b)];
-    let stop = tokio_util::sync::CancellationToken::new();
-    let tasks = nodes.clone().map(|node| {
-        let stop = stop.clone();
-        tokio::spawn(async move {
-            tokio::join!(node.context.cluster.clone().run(stop.clone()), node.run(stop.clone()));
-        })
-    });
-    for node in &nodes {
-        node.context.cluster.members().wait_for(|members| members.len() == 2).await.unwrap();
-    }
+    let world = World::new().await;
+    let pair = Pair::start(&world).await;
     // There are no such devices in the store: whoever looks after their connections ends them.
-    let (_here, here) = connect(&nodes[0], "d1", world.clock.now()).await;
-    let (_there, there) = connect(&nodes[1], "d2", world.clock.now()).await;
+    let (_here, here) = connect(&pair.nodes[0], "d1", world.clock.now()).await;
+    let (_there, there) = connect(&pair.nodes[1], "d2", world.clock.now()).await;
     let Entering { hub, .. } = who("d1");
     for device in ["d1", "d2"] {
-        nodes[0].look_later(&hub, &DeviceAddress::parse(device).unwrap());
+        pair.nodes[0].look_later(&hub, &DeviceAddress::parse(device).unwrap());
     }
     here.closed().await;
     there.closed().await;
-    stop.cancel();
-    for task in tasks {
-        task.await.unwrap();
-    }
+    pair.end().await;
 }
 
 /// What is said to a node that is lost unnoticed, or by one, is made up for: each way round.

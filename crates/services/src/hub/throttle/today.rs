@@ -30,7 +30,13 @@ impl Today {
     }
 
     /// Counts so many more, unless that makes more than there may be: then how many there are.
-    pub(super) fn count(&self, hub: &ResourceName, now: Timestamp, more: u64, most: u64) -> Result<(), u64> {
+    pub(in crate::hub) fn count(
+        &self,
+        hub: &ResourceName,
+        now: Timestamp,
+        more: u64,
+        most: u64,
+    ) -> Result<(), u64> {
         self.with(hub, now, |count| {
             let known = count.here.saturating_add(count.elsewhere);
             if known.saturating_add(more) > most {
