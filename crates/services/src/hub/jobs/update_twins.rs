@@ -21,6 +21,10 @@ const BATCH: usize = 64;
 /// A change of one twin.
 struct Change {
     device: Device,
+    /// As it was, where somebody is told how its digital twin changes.
+    was: Option<Device>,
+    /// Whether configurations had a part in it.
+    followed: bool,
     /// What it is told of: the job's change, and what configurations make of that.
     desired: Vec<DesiredChange>,
     identity: Etag,
@@ -70,6 +74,7 @@ impl Run {
                     let device = row.device.clone();
                     writes.extend(self.put(row, Some(&change.device)).await?);
                     told.push((device, change.desired));
+                    deploys.extend(change.followed.then_some(change.device));
                 }
                 Err(error) => {
                     (row.status, row.error) = (DeviceJobStatus::Failed, Some(error));
@@ -95,6 +100,11 @@ impl Run {
                 .map(async |(device, desired)| hub.tell_desired(resource, &device, desired).await),
         )
         .await;
+        // Their modules may share places in the order.
+        drop(order);
+        for device in &deploys {
+            hub.deploy_after(resource, device).await;
+        }
         Ok(true)
     }
 
@@ -112,24 +122,27 @@ impl Run {
             return Err(DeviceJobError { code: "PreconditionFailed".to_owned(), description });
         }
         let (identity, twin) = (device.identity.etag.clone(), device.twin.etag.clone());
+        let was = self.hub.digital_twin_watched(&self.resource, &device);
         let patched = self.hub.patched(device, input).map_err(|error| {
             let code = if error.code == ErrorCode::TooLarge { "MessageTooLarge" } else { "ArgumentInvalid" };
             DeviceJobError { code: code.to_owned(), description: error.message }
         });
         let (device, desired) = patched?;
-        Ok(Change { device, desired: desired.into_iter().collect(), identity, twin })
+        Ok(Change { device, was, followed: false, desired: desired.into_iter().collect(), identity, twin })
     }
 
     async fn twin_writes(&self, change: &mut Change, input: &TwinInput) -> Result<Vec<Write>, Ended> {
-        let Change { device, desired, identity, twin } = change;
+        let Change { device, was, followed: follows, desired, identity, twin } = change;
         let (now, tags) = (self.now(), input.tags.as_ref());
         let event = twin_changed(&self.resource, device, tags, desired.first(), false, now);
         let mut told = self.hub.outbox(&self.resource, event, Some(device));
         let followed = self.hub.follow_configurations(&self.resource, device).await;
         if let Some(followed) = followed.map_err(|error| Ended::Interrupted(error.message))? {
+            *follows = true;
             told.extend(followed.told);
             desired.extend(followed.desired);
         }
+        told.extend(self.hub.digital_twin_told(&self.resource, was.as_ref(), device));
         let mut writes = vec![Write::PutDevice {
             hub: self.resource.name.clone(),
             device: Box::new(device.clone()),
