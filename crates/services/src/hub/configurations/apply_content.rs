@@ -5,7 +5,7 @@ use pollux_model::resource::Resource;
 use pollux_model::{DeviceAddress, DeviceId, Error, ErrorCode, Result};
 use serde_json::{Map, Value};
 
-use super::super::{Hub, ModuleInput, TwinInput};
+use super::super::{Hub, ModuleInput, Operation, TwinInput};
 use super::input::{check_settings, plant};
 use super::may_write;
 use crate::caller::Caller;
@@ -24,6 +24,7 @@ impl Hub {
         content: ConfigurationContent,
     ) -> Result<()> {
         may_write(caller, hub)?;
+        self.throttle(hub, Operation::Configuration, 1)?;
         let id = DeviceId::parse(id)?;
         let invalid = |message: &str| Err(Error::new(ErrorCode::ConfigurationContentInvalid, message));
         if !content.module.is_empty() || (content.device.is_empty() && content.modules.is_empty()) {

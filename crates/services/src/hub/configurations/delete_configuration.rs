@@ -5,7 +5,7 @@ use pollux_model::resource::Resource;
 use pollux_model::{Error, ErrorCode, Etag, Result};
 use pollux_store::{Batch, CommitError, Expect, Write};
 
-use super::super::Hub;
+use super::super::{Hub, Operation};
 use super::may_write;
 use crate::caller::Caller;
 
@@ -23,6 +23,7 @@ impl Hub {
         if_match: Option<Etag>,
     ) -> Result<()> {
         may_write(caller, hub)?;
+        self.throttle(hub, Operation::Configuration, 1)?;
         let alone = self.context.cluster.alone(&format!("configurations/{}", hub.name), "delete").await?;
         let deleted = self.delete_configuration_alone(hub, id, if_match).await;
         if deleted.is_ok() {

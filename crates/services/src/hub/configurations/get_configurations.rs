@@ -4,7 +4,7 @@ use pollux_model::Result;
 use pollux_model::configuration::Configuration;
 use pollux_model::resource::Resource;
 
-use super::super::Hub;
+use super::super::{Hub, Operation};
 use super::{Measured, may_read};
 use crate::caller::Caller;
 
@@ -20,6 +20,7 @@ impl Hub {
         id: &str,
     ) -> Result<(Configuration, Measured)> {
         may_read(caller, hub)?;
+        self.throttle(hub, Operation::Configuration, 1)?;
         let found = self.existing_configuration(hub, id).await?;
         let measured = self.measure(hub, std::slice::from_ref(&found)).await?.pop().unwrap_or_default();
         Ok((found, measured))
@@ -33,6 +34,7 @@ impl Hub {
         top: usize,
     ) -> Result<Vec<(Configuration, Measured)>> {
         may_read(caller, hub)?;
+        self.throttle(hub, Operation::Configuration, 1)?;
         let mut all = self.all_configurations(hub).await?;
         all.retain(|one| !one.deleted);
         all.truncate(top);

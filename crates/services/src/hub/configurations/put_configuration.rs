@@ -6,7 +6,7 @@ use pollux_model::resource::Resource;
 use pollux_model::{Error, ErrorCode, Etag, Result, ids};
 use pollux_store::{Batch, CommitError, Expect, Write};
 
-use super::super::Hub;
+use super::super::{Hub, Operation};
 use super::{ConfigurationInput, may_write, no_configuration};
 use crate::caller::Caller;
 
@@ -35,6 +35,7 @@ impl Hub {
         condition: ConfigurationCondition,
     ) -> Result<Configuration> {
         may_write(caller, hub)?;
+        self.throttle(hub, Operation::Configuration, 1)?;
         input.check(&self.context.limits)?;
         // One at a time: their number is bounded, and all nodes must be told.
         let alone = self.context.cluster.alone(&format!("configurations/{}", hub.name), "put").await?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pollux_model::Result;
 use pollux_model::resource::Resource;
 
-use super::super::Hub;
+use super::super::{Hub, Operation};
 use super::compile::target;
 use super::input::check_metric;
 use super::may_read;
@@ -30,6 +30,7 @@ impl Hub {
         metrics: &BTreeMap<String, String>,
     ) -> Result<TestedQueries> {
         may_read(caller, hub)?;
+        self.throttle(hub, Operation::Configuration, 1)?;
         let wrong = |(name, query): (&String, &String)| {
             check_metric(name, query).err().map(|error| (name.clone(), error.message))
         };

@@ -11,6 +11,7 @@ use pollux_store::{Batch, Expect, Write};
 use super::{CONTAINER, Hub, options, storage_failed};
 use crate::blobs::{Container, Permissions, SignedPlace, check_name};
 use crate::caller::{Caller, Identity};
+use crate::hub::Operation;
 use crate::hub::cloud_to_device::{ATTEMPTS, contended, moved};
 
 /// Under which an upload's record keeps the blob's name.
@@ -53,6 +54,7 @@ impl Hub {
         (name, host): (&str, &str),
     ) -> Result<UploadPlace> {
         caller.require_device(&hub.name, &id.clone().into())?;
+        self.throttle(hub, Operation::FileUpload, 1)?;
         let blob = format!("{id}/{name}");
         check_name(&blob).map_err(|error| Error::invalid(error.message()))?;
         let expires = self.context.clock.now().plus(options(hub).sas_ttl_as_iso8601.duration());

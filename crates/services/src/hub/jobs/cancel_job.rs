@@ -7,7 +7,7 @@ use pollux_store::{Batch, CommitError, Expect, Write};
 
 use super::{WRITE, not_found, run};
 use crate::caller::Caller;
-use crate::hub::Hub;
+use crate::hub::{Hub, Operation};
 
 impl Hub {
     /// Cancels a job: no other device has its turn from now on. A device that was asked already may answer all the same.
@@ -17,6 +17,7 @@ impl Hub {
     /// [`ErrorCode::JobNotFound`]; [`ErrorCode::PreconditionFailed`]: it is over.
     pub async fn cancel_job(&self, caller: &Caller, hub: &Resource, id: &str) -> Result<ScheduledJob> {
         caller.require(ResourceKind::Hub, &hub.name, WRITE)?;
+        self.throttle(hub, Operation::Job, 1)?;
         loop {
             let store = &self.context.store;
             let job = store.scheduled_job(&hub.name, id).await?.ok_or_else(|| not_found(id))?;

@@ -8,7 +8,7 @@ use pollux_store::{Batch, CommitError, Expect, Write};
 use super::{WRITE, select};
 use crate::caller::Caller;
 use crate::hub::patch_twin::check;
-use crate::hub::{Hub, MethodInput, Removed, TwinInput, twin_rules};
+use crate::hub::{Hub, MethodInput, Operation, Removed, TwinInput, twin_rules};
 
 /// How long a job may go where nobody says, in seconds: what the clients ask for (npm azure-iothub, az iot hub job).
 const EXECUTION: u64 = 3600;
@@ -53,6 +53,7 @@ impl Hub {
     /// [`ErrorCode::JobExists`], [`ErrorCode::JobLimitReached`].
     pub async fn create_job(&self, caller: &Caller, hub: &Resource, input: JobInput) -> Result<ScheduledJob> {
         caller.require(ResourceKind::Hub, &hub.name, WRITE)?;
+        self.throttle(hub, Operation::Job, 1)?;
         check_id(&input.id)?;
         select::condition(&input.query_condition)?;
         let work = self.checked_work(input.work)?;

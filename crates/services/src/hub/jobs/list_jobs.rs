@@ -7,7 +7,7 @@ use pollux_store::Page;
 
 use super::{READ, shown_at};
 use crate::caller::Caller;
-use crate::hub::Hub;
+use crate::hub::{Hub, Operation};
 
 /// Jobs read from the store at once.
 const CHUNK: usize = 50;
@@ -39,6 +39,7 @@ impl Hub {
         limit: usize,
     ) -> Result<Page<ScheduledJob>> {
         caller.require(ResourceKind::Hub, &hub.name, READ)?;
+        self.throttle(hub, Operation::Job, 1)?;
         let now = self.context.clock.now();
         let (mut items, mut after) = (Vec::new(), after.map(str::to_owned));
         loop {

@@ -63,7 +63,7 @@ impl Run {
         }
         let found = join_all(rows.iter().map(|row| self.device(&row.device))).await;
         let mut moves = Moves { begins: true, ..Moves::default() };
-        let (mut writes, mut told) = (Vec::new(), Vec::new());
+        let (mut writes, mut told, mut deploys) = (Vec::new(), Vec::new(), Vec::new());
         for (mut row, found) in rows.into_iter().zip(found) {
             row.start = Some(self.now());
             match self.change(&row.device, found?, input, etag) {
