@@ -14,6 +14,8 @@ pub enum ImportMode {
     Create,
     /// It is made, or changed.
     CreateOrUpdate,
+    /// It is made, or changed if it has this etag.
+    CreateOrUpdateIf(Etag),
     /// It must be there, with this etag where one is named.
     Update(Option<Etag>),
     /// The same.
@@ -60,7 +62,10 @@ impl Hub {
         match mode {
             ImportMode::Create => self.create(caller, hub, identity).await?,
             ImportMode::Update(etag) => self.update(caller, hub, identity, etag).await?,
-            ImportMode::CreateOrUpdate => self.create_or_update(caller, hub, identity).await?,
+            ImportMode::CreateOrUpdate => self.create_or_update(caller, hub, identity, None).await?,
+            ImportMode::CreateOrUpdateIf(etag) => {
+                self.create_or_update(caller, hub, identity, Some(etag)).await?;
+            }
             ImportMode::Delete(_) => {}
         }
         if of_twin {
@@ -69,10 +74,16 @@ impl Hub {
         Ok(())
     }
 
-    async fn create_or_update(&self, caller: &Caller, hub: &Resource, one: Imported) -> Result<()> {
+    async fn create_or_update(
+        &self,
+        caller: &Caller,
+        hub: &Resource,
+        one: Imported,
+        if_match: Option<Etag>,
+    ) -> Result<()> {
         use ErrorCode::{DeviceExists, DeviceNotFound, ModuleExists, ModuleNotFound};
         loop {
-            match self.update(caller, hub, one.clone(), None).await {
+            match self.update(caller, hub, one.clone(), if_match.clone()).await {
                 Err(error) if matches!(error.code, DeviceNotFound | ModuleNotFound) => {}
                 changed => return changed,
             }

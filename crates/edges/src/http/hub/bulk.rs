@@ -117,9 +117,8 @@ fn mode(text: &str, etag: Option<&str>) -> Result<ImportMode> {
     };
     match word {
         "create" if !guarded => Ok(ImportMode::Create),
-        "createorupdate" if !guarded => Ok(ImportMode::CreateOrUpdate),
-        // What bears an etag is there.
-        "createorupdate" | "update" => Ok(ImportMode::Update(etag)),
+        "createorupdate" => Ok(etag.map_or(ImportMode::CreateOrUpdate, ImportMode::CreateOrUpdateIf)),
+        "update" => Ok(ImportMode::Update(etag)),
         "delete" => Ok(ImportMode::Delete(etag)),
         _ => Err(Error::invalid(format!(
             "importMode '{}' is unknown: use create, createOrUpdate, update or delete; all but the first also with IfMatchETag",

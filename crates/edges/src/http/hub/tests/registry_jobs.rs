@@ -51,6 +51,18 @@ async fn what_is_no_job_is_refused() {
     }
 }
 
+/// The article, "Import behavior": one that is not there is made whatever the etag.
+#[tokio::test]
+async fn an_identity_is_made_or_changed_under_its_etag() {
+    let hub = Hub::new().await;
+    let item = |etag: &str| json!([{ "id": "n", "importMode": "createOrUpdateIfMatchETag", "eTag": etag }]);
+    hub.call("POST", "/devices", &[], Some(item("any"))).await.is(200);
+    let stale = hub.call("POST", "/devices", &[], Some(item("any"))).await.is(400).json();
+    assert_eq!(stale["errors"][0]["errorCode"], "PreconditionFailed");
+    let etag = hub.call("GET", "/devices/n", &[], None).await.is(200).json()["etag"].clone();
+    hub.call("POST", "/devices", &[], Some(item(etag.as_str().unwrap()))).await.is(200);
+}
+
 #[tokio::test]
 async fn what_is_exported_can_be_imported() {
     let hub = Hub::new().await;
