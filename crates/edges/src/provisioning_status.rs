@@ -78,6 +78,7 @@ pub(crate) const fn status(code: ErrorCode) -> (u16, u32) {
         | ErrorCode::RelationshipsNotDeleted
         | ErrorCode::JobLimitReached
         | ErrorCode::JobExists
+        | ErrorCode::ActiveJobLimitReached
         | ErrorCode::RelationshipExists => (409, 409_001),
         ErrorCode::PreconditionFailed => (412, 412_001),
         ErrorCode::TooLarge => (413, 413_001),

@@ -103,6 +103,8 @@ pub enum ErrorCode {
     JobNotFound,
     /// A job of that id exists in the hub.
     JobExists,
+    /// As many scheduled jobs of the hub run, or wait, as may.
+    ActiveJobLimitReached,
 
     // Events.
     /// No such namespace, event hub, consumer group or partition.

@@ -82,6 +82,7 @@ pub(super) const fn refusal(code: ErrorCode) -> ConnectRefusal {
         | ErrorCode::RelationshipsNotDeleted
         | ErrorCode::JobLimitReached
         | ErrorCode::JobExists
+        | ErrorCode::ActiveJobLimitReached
         | ErrorCode::RelationshipExists => ConnectRefusal::ServerUnavailable,
     }
 }
@@ -154,6 +155,7 @@ pub(crate) const fn twin(code: ErrorCode) -> u16 {
         | ErrorCode::RelationshipsNotDeleted
         | ErrorCode::JobLimitReached
         | ErrorCode::JobExists
+        | ErrorCode::ActiveJobLimitReached
         | ErrorCode::RelationshipExists => 409,
         ErrorCode::PreconditionFailed => 412,
         ErrorCode::TooLarge => 413,

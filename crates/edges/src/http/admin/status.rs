@@ -86,6 +86,7 @@ const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::RelationshipsNotDeleted
         | ErrorCode::JobLimitReached
         | ErrorCode::JobExists
+        | ErrorCode::ActiveJobLimitReached
         | ErrorCode::RelationshipExists => StatusCode::CONFLICT,
         ErrorCode::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

@@ -94,7 +94,7 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         E::ConfigurationMetricInvalid => (StatusCode::BAD_REQUEST, "InvalidConfigurationCustomMetricsQuery"),
         E::JobNotFound => (StatusCode::NOT_FOUND, "JobNotFound"),
         E::JobExists => (StatusCode::CONFLICT, "JobAlreadyExists"),
-        E::JobLimitReached => (StatusCode::TOO_MANY_REQUESTS, "ThrottlingMaxActiveJobCountExceeded"),
+        E::ActiveJobLimitReached => (StatusCode::TOO_MANY_REQUESTS, "ThrottlingMaxActiveJobCountExceeded"),
 
         // What no route of this edge asks for.
         E::EnrollmentNotFound

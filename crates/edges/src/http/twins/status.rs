@@ -85,6 +85,7 @@ pub(super) const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         | E::ConfigurationContentImmutable
         | E::ConfigurationMetricInvalid
         | E::JobNotFound
-        | E::JobExists => (StatusCode::BAD_REQUEST, "BadRequest"),
+        | E::JobExists
+        | E::ActiveJobLimitReached => (StatusCode::BAD_REQUEST, "BadRequest"),
     }
 }

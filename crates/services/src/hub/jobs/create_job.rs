@@ -50,7 +50,7 @@ impl Hub {
     ///
     /// # Errors
     /// [`ErrorCode::InvalidArgument`] and [`ErrorCode::TooLarge`] of what it is to do, [`ErrorCode::QueryInvalid`] of where,
-    /// [`ErrorCode::JobExists`], [`ErrorCode::JobLimitReached`].
+    /// [`ErrorCode::JobExists`], [`ErrorCode::ActiveJobLimitReached`].
     pub async fn create_job(&self, caller: &Caller, hub: &Resource, input: JobInput) -> Result<ScheduledJob> {
         caller.require(ResourceKind::Hub, &hub.name, WRITE)?;
         self.throttle(hub, Operation::Job, 1)?;
@@ -129,7 +129,7 @@ impl Hub {
         };
         if have >= most {
             let message = format!("{have} jobs of the hub {which}; at most {most} may");
-            return Err(Error::new(ErrorCode::JobLimitReached, message));
+            return Err(Error::new(ErrorCode::ActiveJobLimitReached, message));
         }
         let put = Write::PutScheduledJob {
             hub: hub.name.clone(),

@@ -480,7 +480,7 @@ async fn there_are_as_many_jobs_as_there_may_be() {
     for n in 0..10 {
         it.add(at(&format!("now{n}"), None)).await.unwrap();
     }
-    assert_eq!(it.add(at("now", None)).await.unwrap_err(), ErrorCode::JobLimitReached);
+    assert_eq!(it.add(at("now", None)).await.unwrap_err(), ErrorCode::ActiveJobLimitReached);
     // What waits is counted by itself.
     it.add(at("later", Some(later))).await.unwrap();
     assert_eq!(it.add(at("later", Some(later))).await.unwrap_err(), ErrorCode::JobExists);
