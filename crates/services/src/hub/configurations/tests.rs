@@ -441,6 +441,7 @@ async fn deployments_are_for_modules_of_edge_devices() {
             status_reason: None,
             authentication: None,
             iot_edge,
+            scopes: crate::hub::Scopes::default(),
         };
         test.hub().create_device(&test.admin, &test.resource, input).await.unwrap();
         test.patch(id, json!({"edge": 1}), json!({})).await;
