@@ -177,7 +177,7 @@ pub(super) fn host_of<B>(request: &Request<B>) -> Option<&str> {
 }
 
 /// A host name without its port; an IPv6 address without its brackets.
-pub(super) fn without_port(host: &str) -> &str {
+pub(in crate::http) fn without_port(host: &str) -> &str {
     if let Some(inner) = host.strip_prefix('[') {
         return inner.split(']').next().unwrap_or(inner);
     }

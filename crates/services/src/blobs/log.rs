@@ -55,7 +55,8 @@ impl Blobs {
             Output::File(file) => {
                 let failed = |error| BlobError::io("written", &error);
                 file.write_all(&bytes).await.map_err(failed)?;
-                file.flush().await.map_err(failed)
+                file.flush().await.map_err(failed)?;
+                file.sync_data().await.map_err(failed)
             }
             Output::Blob(url, named) => {
                 let mut url = url.clone();

@@ -128,6 +128,14 @@ impl Object<'_> {
 
     /// Gives it its name.
     pub(super) async fn finish(mut self) -> Result<(), String> {
+        let done = self.complete().await;
+        if done.is_err() {
+            self.abandon().await;
+        }
+        done
+    }
+
+    async fn complete(&mut self) -> Result<(), String> {
         let Some(upload) = self.upload.clone() else {
             let body = self.pending.split().freeze();
             return self.ask(Method::PUT, &[], body).await.map(drop);
@@ -143,8 +151,8 @@ impl Object<'_> {
         let answer = self.ask(Method::POST, &[("uploadId", &upload)], body.into()).await?;
         // The status comes before it is known how that ended.
         match text_of(answer).await {
-            text if text.contains("<Error>") => Err("the bucket cannot put the parts together".to_owned()),
-            _ => Ok(()),
+            text if text.contains("<CompleteMultipartUploadResult") => Ok(()),
+            _ => Err("the bucket does not say that it put the parts together".to_owned()),
         }
     }
 

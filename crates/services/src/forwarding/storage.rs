@@ -84,17 +84,17 @@ impl Forwarder {
         loop {
             let Some(keeper) = self.place().keeper(self.context()) else { return Ok(None) };
             let Some(EndpointTarget::Storage(storage)) = self.target(&keeper) else { return Ok(None) };
+            let due = first.enqueued_time.plus(storage.batch_frequency());
             let records = consumer.read(seen, BATCH).await?;
             if let Some(newest) = records.last() {
                 seen = Some(newest.sequence_number);
                 bytes += records.iter().map(|record| record.payload.len() as u64).sum::<u64>();
-                if bytes >= storage.max_chunk_bytes {
+                if bytes >= storage.max_chunk_bytes || newest.enqueued_time >= due {
                     return Ok(seen);
                 }
                 continue;
             }
-            let (due, now) =
-                (first.enqueued_time.plus(storage.batch_frequency()), self.context().clock.now());
+            let now = self.context().clock.now();
             if now >= due {
                 return Ok(seen);
             }

@@ -66,6 +66,8 @@ pub(super) struct Configurations {
     held: Mutex<Held>,
     /// Changes when some configuration may have changed.
     news: watch::Sender<u64>,
+    /// One at a time is put on this node; nodes take turns under a lease.
+    adding: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -78,7 +80,7 @@ struct Held {
 
 impl Default for Configurations {
     fn default() -> Self {
-        Self { held: Mutex::default(), news: watch::Sender::new(0) }
+        Self { held: Mutex::default(), news: watch::Sender::new(0), adding: tokio::sync::Mutex::default() }
     }
 }
 

@@ -149,7 +149,10 @@ impl Hub {
         for _ in 0..ATTEMPTS {
             let until = self.context.clock.now().plus(self.context.limits.connection_state());
             let batch = match self.notice(name, id).await? {
-                Some((message, notice)) if notice.connected => self.running_out(name, message, until),
+                // Where another node has it, that is for that node to say.
+                Some((message, notice)) if notice.connected && notice.node == self.node() => {
+                    self.running_out(name, message, until)
+                }
                 None if *entered => {
                     let notice = Notice { connected: true, node: self.node(), sequence: Sequence::default() };
                     self.replacing(name, id, None, &notice, until)?
@@ -189,7 +192,8 @@ impl Hub {
         if !self.context.cluster.hears() {
             return Ok(false);
         }
-        if self.connections.since(name, id).await.is_some() {
+        let Ok(since) = self.connections.since_for_certain(name, id).await else { return Ok(false) };
+        if since.is_some() {
             return commit(self.running_out(name, message, STANDS)).await;
         }
         let now = self.context.clock.now();

@@ -26,7 +26,7 @@ use pollux_store::Write;
 use serde_json::Value;
 
 use super::hub_event::digital_twin_changed;
-use super::{Hub, MethodAnswer, MethodInput, TwinInput};
+use super::{Hub, MethodAnswer, MethodInput, Operation, TwinInput};
 use crate::caller::{Caller, Right};
 
 /// Reads `device` or `device~module`, as clients name digital twins; no id has a `~`.
@@ -52,6 +52,7 @@ impl Hub {
         id: &DeviceAddress,
     ) -> Result<(Value, Etag)> {
         caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
+        self.throttle(hub, Operation::TwinRead, 1)?;
         let device = self.addressed(hub, id).await?;
         Ok((view::digital_twin(&device), device.twin.service_etag))
     }

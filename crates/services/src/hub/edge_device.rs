@@ -14,7 +14,7 @@ use pollux_model::device::{Device, Identity};
 use pollux_model::resource::Resource;
 use pollux_model::{DeviceId, Error, ModuleId, Result, ids};
 
-use pollux_store::Batch;
+use pollux_store::{Batch, CommitError};
 use serde_json::{Value, json};
 
 use super::Hub;
@@ -131,6 +131,26 @@ impl Hub {
     ) -> Result<()> {
         for mut module in self.edge_modules(device) {
             batch.writes.extend(self.plan_birth(hub, &mut module).await?.writes);
+        }
+        Ok(())
+    }
+
+    /// Makes those of an edge device that are missing: it was none until now.
+    pub(super) async fn add_edge_modules(&self, hub: &Resource, device: &Device) -> Result<()> {
+        if !device.identity.iot_edge {
+            return Ok(());
+        }
+        let there = self.context.store.modules_of(&hub.name, &device.id).await?;
+        for mut module in self.edge_modules(device) {
+            if there.iter().any(|one| one.module == module.module) {
+                continue;
+            }
+            let batch = self.plan_birth(hub, &mut module).await?;
+            match self.context.store.commit(batch).await {
+                // Somebody else made it, or the device is gone.
+                Ok(()) | Err(CommitError::Expectation { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }

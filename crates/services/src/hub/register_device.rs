@@ -11,7 +11,7 @@ use pollux_store::{Batch, Expect, Write};
 
 use super::create_device::next_service_etag;
 use super::hub_event::{Lifecycle, lifecycle};
-use super::twin_merge::{difference, merge, merge_plain};
+use super::twin_merge::{changes, merge, merge_plain};
 use super::{Hub, twin_rules};
 
 /// What the provisioning service wants of the hub.
@@ -54,6 +54,7 @@ impl Hub {
             None => (Expect::Absent, Expect::Any),
         };
         let created = found.is_none();
+        let was = found.as_ref().and_then(|device| self.digital_twin_watched(hub, device));
         let mut device = match found {
             Some(device) => self.taken_over(device, &plan)?,
             None => self.newcomer(&plan, left)?,
@@ -69,6 +70,7 @@ impl Hub {
                 .into_iter()
                 .flat_map(|followed| followed.told),
         );
+        told.extend(self.digital_twin_told(hub, was.as_ref(), &device));
         let put =
             Write::PutDevice { hub: hub.name.clone(), device: Box::new(device.clone()), identity, twin };
         batch.writes.push(put);
@@ -141,9 +143,8 @@ impl Hub {
         merge_plain(&mut tags, &initial.tags);
         let mut desired = twin.desired.properties.clone();
         merge_plain(&mut desired, &initial.desired);
-        let patch = difference(&twin.desired.properties, &desired);
-        let told = desired != twin.desired.properties;
-        if tags == twin.tags && !told {
+        let patch = changes(&twin.desired.properties, &desired);
+        if tags == twin.tags && patch.is_empty() {
             return Ok(device);
         }
         twin_rules::check_size("initialTwin.tags", &tags, self.context.limits.device_twin_tags)?;
@@ -153,7 +154,7 @@ impl Hub {
             self.context.limits.device_twin_properties,
         )?;
         twin.tags = tags;
-        if told {
+        if !patch.is_empty() {
             let side = &mut twin.desired;
             side.version += 1;
             merge(

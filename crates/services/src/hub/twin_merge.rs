@@ -77,6 +77,26 @@ pub(super) fn merge_plain(target: &mut Map<String, Value>, patch: &Map<String, V
     }
 }
 
+/// The patch that leads from `before` to `after`, of what is not as it was alone.
+pub(super) fn changes(before: &Map<String, Value>, after: &Map<String, Value>) -> Map<String, Value> {
+    let mut patch = Map::new();
+    for key in before.keys().filter(|key| !after.contains_key(*key)) {
+        patch.insert(key.clone(), Value::Null);
+    }
+    for (key, value) in after {
+        match (before.get(key), value) {
+            (Some(old), new) if old == new => {}
+            (Some(Value::Object(old)), Value::Object(new)) => {
+                patch.insert(key.clone(), Value::Object(changes(old, new)));
+            }
+            (_, new) => {
+                patch.insert(key.clone(), new.clone());
+            }
+        }
+    }
+    patch
+}
+
 /// The patch that leads from `before` to `after`: what a replacement means to a device that follows changes. Values are not
 /// compared: what stays is named again, as the real service names it (issue 954 of Azure/azure-iot-sdk-csharp).
 pub(super) fn difference(before: &Map<String, Value>, after: &Map<String, Value>) -> Map<String, Value> {

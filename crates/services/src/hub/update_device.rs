@@ -24,8 +24,8 @@ impl Hub {
         self.throttle(hub, Operation::Identity, 1)?;
         let id = DeviceId::parse(&input.id)?;
         let reason = checked_reason(input.status_reason)?;
-        let before = self.existing(hub, &id).await?;
-        self.check_scopes(hub, &input.scopes, Some(&before.identity)).await?;
+        let before = self.existing(hub, &id).await?.identity;
+        self.check_scopes(hub, &input.scopes, Some(&before)).await?;
         let change = |identity: &mut Identity| {
             identity.authentication =
                 self.authentication(input.authentication.clone(), Some(&identity.authentication))?;
@@ -39,14 +39,6 @@ impl Hub {
             input.scopes.give(&id, identity)
         };
         let device = self.change_identity(hub, &id.clone().into(), if_match, change).await?;
-        for mut module in self.edge_modules(&device).into_iter().filter(|_| !before.identity.iot_edge) {
-            let batch = self.plan_birth(hub, &mut module).await?;
-            match self.context.store.commit(batch).await {
-                Ok(()) | Err(CommitError::Expectation { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        self.line_up_after(hub, &device).await;
         if device.identity.status == Status::Disabled {
             let (own, reason) = (device.address(), "the device was disabled");
             self.cut_off(hub, std::slice::from_ref(&own), reason).await;
@@ -63,6 +55,8 @@ impl Hub {
                 }
             }
         }
+        self.add_edge_modules(hub, &device).await?;
+        self.line_up_after(hub, &device).await;
         Ok(device)
     }
 

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::call::Call;
 use super::{json as document, nothing};
+use crate::http::dispatch::without_port;
 
 /// What of a device's files a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +79,10 @@ pub(super) async fn complete(mut call: Call, id: &str, correlation_id: Option<St
     let correlation_id = correlation_id.ok_or_else(|| Error::invalid("correlationId is missing"))?;
     let is_success = body.is_success.ok_or_else(|| Error::invalid("isSuccess must be true or false"))?;
     let end = UploadEnd { correlation_id, is_success, status_code: body.status_code };
-    let host = host(&call);
+    // Services are told of it: no device says where they fetch its file from.
+    let said = host(&call);
+    let own = without_port(&said).eq_ignore_ascii_case(&call.hub.host_name);
+    let host = if own { said } else { call.hub.host_name.clone() };
     call.services.hub.complete_upload(&call.caller, &call.hub, &id, (end, &host)).await?;
     Ok(nothing())
 }

@@ -6,7 +6,7 @@ use pollux_model::configuration::{ConfigurationStatus, Configured};
 use pollux_model::device::DeviceTwin;
 use serde_json::{Map, Value};
 
-use super::super::twin_merge::difference;
+use super::super::twin_merge::changes;
 use super::super::twin_rules;
 use super::compile::Matching;
 
@@ -44,7 +44,7 @@ pub(super) fn overlay(twin: &DeviceTwin, matching: &[Matching<'_>], most: usize)
         let fits = twin_rules::check_size("properties.desired", &after, most).is_ok();
         if used == 0 || fits {
             let configured = Configured { by, settings };
-            let patch = difference(&twin.desired.properties, &after);
+            let patch = changes(&twin.desired.properties, &after);
             let changed = !patch.is_empty() || configured != twin.configured;
             return changed.then_some(Overlay { configured, patch });
         }

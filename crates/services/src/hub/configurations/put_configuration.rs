@@ -38,6 +38,7 @@ impl Hub {
         self.throttle(hub, Operation::Configuration, 1)?;
         input.check(&self.context.limits)?;
         // One at a time: their number is bounded, and all nodes must be told.
+        let _one = self.configurations.adding.lock().await;
         let alone = self.context.cluster.alone(&format!("configurations/{}", hub.name), "put").await?;
         let put = self.put_configuration_alone(hub, input, &condition).await;
         if put.is_ok() {

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::super::Hub;
-use crate::cluster::{Fence, Holding};
+use crate::cluster::{Change, Fence, Holding};
 use crate::consume::{follow, held};
 
 /// Twins read at once.
@@ -117,6 +117,10 @@ impl Hub {
             _ => false,
         };
         let begun = Instant::now();
+        if !pending.is_empty() {
+            // Whoever changed it may have died before it told the others.
+            self.context.cluster.announce(Change::Configurations(hub.name.clone())).await;
+        }
         self.settle_pass(hub, fence).await?;
         stand.passed = Some(Instant::now());
         if second {

@@ -160,6 +160,24 @@ impl Connections {
         }
     }
 
+    /// Since when the device is connected anywhere.
+    ///
+    /// # Errors
+    /// [`pollux_model::ErrorCode::Unavailable`]: that cannot be said, for whoever may have it does not answer.
+    pub(in crate::hub) async fn since_for_certain(
+        &self,
+        hub: &ResourceName,
+        device: &DeviceAddress,
+    ) -> Result<Option<Timestamp>> {
+        let key = (hub.clone(), device.clone());
+        if let Some(live) = self.here(&key) {
+            return Ok(Some(live.since));
+        }
+        let Some(shared) = self.context.cluster.others() else { return Ok(None) };
+        let answer = say_and_wait(shared, &subject(&key), &Said::Since).await.map_err(away)?;
+        Ok(answer.and_then(|answer| serde_json::from_slice(&answer).ok()))
+    }
+
     pub(super) async fn since_elsewhere(&self, key: &Key) -> Option<Timestamp> {
         let shared = self.context.cluster.others()?;
         let answer = say_and_wait(shared, &subject(key), &Said::Since).await.ok()??;

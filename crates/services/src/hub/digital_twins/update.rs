@@ -4,7 +4,7 @@ use pollux_model::device::DeviceTwin;
 use pollux_model::{Error, ErrorCode, Result, ids};
 use serde_json::{Map, Value, json};
 
-use super::super::twin_merge::difference;
+use super::super::twin_merge::changes;
 use super::view::{MARKER, is_component};
 
 /// Operations in one patch. Ours.
@@ -161,7 +161,7 @@ pub(super) fn desired(twin: &DeviceTwin, operations: &[Operation<'_>]) -> Result
             }
         }
     }
-    Ok(difference(before, &after))
+    Ok(changes(before, &after))
 }
 
 fn component_in(properties: &Map<String, Value>, name: &str) -> bool {

@@ -57,15 +57,21 @@ impl Hub {
             let file = blocks.join(block_file(id).ok_or(BlobRefusal::BlockList)?);
             let found = tokio::fs::metadata(&file).await.map_err(|_| BlobRefusal::BlockList)?;
             size += found.len();
-            files.push(file);
+            files.push((file, found.len()));
         }
         if size > self.context.limits.file {
             return Err(BlobRefusal::TooLarge(self.context.limits.file));
         }
-        self.reserve(grant, size).await?;
         let mut draft = self.draft(grant, condition).await?;
-        for file in files {
-            draft.write_file(&file).await?;
+        let mut written = 0;
+        for (file, length) in files {
+            // Just before it is taken: what was counted is looked at anew while a long list is copied.
+            self.reserve(grant, length).await?;
+            written += draft.write_file(&file).await?;
+            if written > size {
+                // Somebody puts greater blocks in the place of those that were counted.
+                return Err(BlobRefusal::BlockList);
+            }
         }
         let state = self.finish(grant, condition, draft).await?;
         if let Err(error) = tokio::fs::remove_dir_all(&blocks).await

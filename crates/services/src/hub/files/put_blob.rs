@@ -7,6 +7,9 @@ use pollux_model::Error;
 use super::{BlobGrant, BlobRefusal, CONTAINER, Hub};
 use crate::blobs::{BlobState, Container, Draft, Location};
 
+/// Bytes that the least file counts as.
+const LEAST: u64 = 4096;
+
 /// What must be so for a blob to be written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum PutCondition {
@@ -73,6 +76,8 @@ impl Hub {
     where
         S: Stream<Item = Result<Bytes, Error>> + Send + Unpin,
     {
+        // An empty one takes room too.
+        self.reserve(grant, LEAST).await?;
         let mut size = 0_u64;
         while let Some(part) = content.next().await {
             let part = part.map_err(|_| BlobRefusal::BrokenOff)?;

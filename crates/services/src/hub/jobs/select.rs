@@ -54,15 +54,16 @@ impl Run {
             ids
         });
         loop {
-            match self.check() {
-                Err(Ended::Late) => return Err(Ended::Failed(TOO_LATE.to_owned())),
-                checked => checked?,
-            }
+            // Whoever goes on with chosen devices looks at the time by itself.
             let after = match &self.job.selection {
                 Selection::Done => return Ok(()),
                 Selection::Beginning => None,
                 Selection::After(place) => Some(place.clone()),
             };
+            match self.check() {
+                Err(Ended::Late) => return Err(Ended::Failed(TOO_LATE.to_owned())),
+                checked => checked?,
+            }
             let chosen = match &mut named {
                 Some(ids) => self.hub.named_devices(&self.resource, &query, ids, after.as_deref()).await,
                 None => self.hub.next_devices(&self.resource, &query, after.as_deref()).await,

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use pollux_model::job::{Job, JobStatus, RegistryJob};
@@ -22,6 +23,9 @@ const OUTPUT: &str = "OutputBlobNotWritable";
 
 /// A line that is to be worked on.
 type Wanted = Result<ImportLine, (String, Error)>;
+
+/// How long a line waits that a tier bounds.
+const TURN: Duration = Duration::from_secs(1);
 
 impl Work {
     pub(super) async fn import(&mut self, registry: &RegistryJob) -> Result<(), Ended> {
@@ -133,13 +137,25 @@ impl Work {
         repeated: bool,
     ) -> Result<(), (String, Error)> {
         let ImportLine { device, mode, identity, twin } = wanted?;
-        let again = repeated.then(|| (mode.clone(), identity.clone()));
-        match self.hub.import_device(caller, &self.resource, mode, (identity, twin)).await {
-            Ok(()) => Ok(()),
-            Err(error) => match again {
-                Some((mode, identity)) if self.was_done(&mode, &identity, &error).await => Ok(()),
-                _ => Err((device, error)),
-            },
+        let (mut mode, mut begun) = (mode, repeated);
+        loop {
+            let (wanted, whole) = (mode.clone(), (identity.clone(), twin.clone()));
+            match self.hub.import_device(caller, &self.resource, wanted, whole).await {
+                Ok(()) => return Ok(()),
+                // A tier bounds the hub: the line waits for its turn. Half of it may be done.
+                Err(error) if error.code == ErrorCode::Throttled => {
+                    begun = true;
+                    tokio::time::sleep(TURN).await;
+                }
+                Err(error) if begun && self.was_done(&mode, &identity, &error).await => {
+                    if mode != ImportMode::Create {
+                        return Ok(());
+                    }
+                    // The identity is there; its twin may not have been written.
+                    mode = ImportMode::Update(None);
+                }
+                Err(error) => return Err((device, error)),
+            }
         }
     }
 

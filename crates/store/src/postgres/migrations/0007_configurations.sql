@@ -1,4 +1,4 @@
--- Version 6. Configurations of hubs.
+-- Version 7. Configurations of hubs.
 
 CREATE TABLE configurations (
     hub      text COLLATE "C" NOT NULL,
@@ -7,3 +7,7 @@ CREATE TABLE configurations (
     document text NOT NULL,
     PRIMARY KEY (hub, id)
 );
+
+-- What connections left to devices that are gone.
+DELETE FROM mqtt_sessions WHERE NOT EXISTS (SELECT 1 FROM devices WHERE devices.hub = mqtt_sessions.hub
+    AND devices.id = split_part(mqtt_sessions.device, '/', 1));
