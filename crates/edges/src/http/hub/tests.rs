@@ -272,7 +272,7 @@ async fn a_twin_is_read_patched_and_replaced() {
     whole["properties"]["desired"].as_object_mut().unwrap().remove("old");
     whole["tags"] = json!({});
     let replaced = hub.call("PUT", "/twins/d", &[("if-match", "*")], Some(whole)).await.is(200).json();
-    assert_eq!((&replaced["tags"], &replaced["properties"]["desired"]["rate"]), (&json!({}), &json!(5)));
+    assert_eq!((&replaced["tags"], &replaced["properties"]["desired"]["rate"]), (&Value::Null, &json!(5)));
     assert!(replaced["properties"]["desired"].get("old").is_none());
 
     for bad in [

@@ -137,7 +137,6 @@ async fn bad_enrollments_are_refused_and_say_what_to_change() {
         (with("provisioningStatus", json!("asleep")), "provisioningStatus"),
         (with("allocationPolicy", json!("random")), "allocationPolicy"),
         (with("allocationPolicy", json!("custom")), "webhookUrl"),
-        (with("allocationPolicy", json!("static")), "iotHubs"),
         (with("iotHubs", json!(["nowhere.example.com"])), "not linked"),
         (with("initialTwin", json!({ "tags": [] })), "JSON"),
     ];
