@@ -17,7 +17,7 @@ scenario.case('an edge device has a scope of its own, and the modules that its r
   assert.equal(gateway.deviceScope, `ms-azure-iot-edge://gateway-${gateway.generationId}`);
   assert.deepEqual(gateway.parentScopes, []);
   const modules = await body(registry.getModulesOnDevice('gateway'));
-  assert.deepEqual(modules.map((one) => [one.moduleId, one.managedBy]), [['$edgeAgent', 'iotEdge'], ['$edgeHub', 'iotEdge']]);
+  assert.deepEqual(modules.map((one) => [one.moduleId, one.managedBy]), [['$edgeAgent', 'IotEdge'], ['$edgeHub', 'IotEdge']]);
   assert.deepEqual((await body(registry.getModuleTwin('gateway', '$edgeAgent'))).properties.desired.$version, 1);
   assert.equal((await body(registry.getTwin('gateway'))).deviceScope, gateway.deviceScope);
 }, { needed: true });

@@ -23,7 +23,7 @@ const SCHEME: &str = "ms-azure-iot-edge://";
 /// What the runtime of an edge device is made of ("Understand the Azure IoT Edge runtime and its architecture").
 const MODULES: [&str; 2] = ["$edgeAgent", "$edgeHub"];
 /// Who looks after them.
-const MANAGED_BY: &str = "iotEdge";
+pub(super) const MANAGED_BY: &str = "IotEdge";
 /// Parents of one device. Ours: Azure's clients give one.
 const PARENTS: usize = 8;
 

@@ -84,7 +84,6 @@ async fn bad_enrollments_are_refused() {
         ("a b", |_| {}),
         ("", |_| {}),
         ("e", |input| input.common.allocation_policy = Some("best".into())),
-        ("e", |input| input.common.allocation_policy = Some("static".into())),
         ("e", |input| input.common.allocation_policy = Some("custom".into())),
         ("e", |input| {
             input.common.allocation_policy = Some("custom".into());

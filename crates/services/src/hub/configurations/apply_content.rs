@@ -94,7 +94,7 @@ fn of_edge(id: &DeviceAddress) -> ModuleInput {
         device: id.device.to_string(),
         id: id.module.as_deref().unwrap_or_default().to_owned(),
         authentication: None,
-        managed_by: Some("IotEdge".to_owned()),
+        managed_by: Some(super::super::edge_device::MANAGED_BY.to_owned()),
     }
 }
 

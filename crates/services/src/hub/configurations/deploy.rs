@@ -10,9 +10,6 @@ use super::compile::Set;
 use crate::cluster::Fence;
 use crate::consume::held;
 
-/// Who looks after modules that were deployed.
-const MANAGER: &str = "IotEdge";
-
 impl Hub {
     /// Whether a module is missing that is deployed to a device.
     pub(super) async fn lacks_modules(&self, hub: &Resource, set: &Set, device: &Device) -> Result<bool> {
@@ -36,7 +33,7 @@ impl Hub {
         for name in missing.take(room) {
             let mut module = self.new_device(id.clone(), self.authentication(None, None)?, false);
             module.module = Some(ModuleId::parse(name)?);
-            module.identity.managed_by = Some(MANAGER.to_owned());
+            module.identity.managed_by = Some(super::super::edge_device::MANAGED_BY.to_owned());
             let mut batch = held(fence);
             batch.writes.extend(self.plan_new(hub, &mut module).await?.writes);
             match self.context.store.commit(batch).await {

@@ -208,7 +208,7 @@ impl Hubs {
 
     async fn tags(&self, id: &str) -> Value {
         let twin = self.service().twin(&Caller::admin(), &self.hub, &address(id)).await.unwrap();
-        json!([twin["tags"], twin["properties"]["desired"]["$version"]])
+        json!([twin.get("tags").unwrap_or(&json!({})), twin["properties"]["desired"]["$version"]])
     }
 }
 
