@@ -222,6 +222,8 @@ scenario.case('an edge deployment reaches the modules of edge devices, and a lay
     return own;
   };
   await lib.eventually(async () => (await module('filter')).threshold === 5, { what: 'the deployment' });
+  // Modules follow one after the other.
+  await lib.eventually(async () => (await module('$edgeAgent')).schemaVersion === '1.0', { what: 'the agent' });
   assert.deepEqual(await module('$edgeAgent'), { schemaVersion: '1.0', modules: { filter: { version: 1 } } });
   assert.equal((await body(registry.getModule(edge, 'filter'))).managedBy, 'IotEdge');
   assert.deepEqual([await statuses(edge), await statuses(plain)], [{ base: 'Applied' }, {}]);
@@ -230,6 +232,7 @@ scenario.case('an edge deployment reaches the modules of edge devices, and a lay
     filter: { 'properties.desired.threshold': 7 },
   }));
   await lib.eventually(async () => (await module('filter')).threshold === 7, { what: 'the layer' });
+  await lib.eventually(async () => (await module('$edgeAgent')).modules.second, { what: "the agent's layer" });
   assert.deepEqual((await module('$edgeAgent')).modules, { filter: { version: 1 }, second: { version: 2 } });
   const shown = await body(registry.getConfiguration(`${run}-base`));
   assert.deepEqual(shown.systemMetrics.results, { targetedCount: 1, appliedCount: 1 });

@@ -221,7 +221,7 @@ def _():
 @crash.case("all telemetry that was acknowledged is in the event hub, each device's in order")
 def _():
     acknowledged = {body for device in made["mqtt"] for body in device.telemetry}
-    receiving = Receiving(consumer("deviceevents"), partition_id=None, starting_position="-1")
+    receiving = Receiving(consumer("deviceevents"), many=300, partition_id=None, starting_position="-1")
     found, read = {}, 0
 
     def all_there():

@@ -44,9 +44,13 @@ def consumer(hub, group="$Default", connection=None, **more):
 
 
 class Receiving:
-    """Receives in a thread until it is stopped; what came and what went wrong can be looked at meanwhile."""
+    """Receives in a thread until it is stopped; what came and what went wrong can be looked at meanwhile.
 
-    def __init__(self, client, **how):
+    The client hands over some four events a second of each partition, where it is asked for them one by one; `many` of them at once
+    where it is asked for that.
+    """
+
+    def __init__(self, client, many=0, **how):
         self.client, self.events, self.errors = client, [], []
         self.came = threading.Condition()
         how.setdefault("partition_id", "0")
@@ -61,9 +65,18 @@ class Receiving:
                 self.errors.append(error)
                 self.came.notify_all()
 
-        self.thread = threading.Thread(
-            target=lambda: client.receive(on_event, on_error=on_error, **how), daemon=True
-        )
+        def on_events(context, events):
+            with self.came:
+                self.events.extend(events)
+                self.came.notify_all()
+
+        def receive():
+            if many:
+                client.receive_batch(on_events, max_batch_size=many, on_error=on_error, **how)
+            else:
+                client.receive(on_event, on_error=on_error, **how)
+
+        self.thread = threading.Thread(target=receive, daemon=True)
         self.thread.start()
 
     def wait(self, count, seconds=20):

@@ -269,6 +269,17 @@ impl<'a> Steps<'a, '_> {
             Write::PutScheduledJob { .. } | Write::DeleteScheduledJob { .. } | Write::PutDeviceJob { .. } => {
                 scheduled_jobs::write(self, write, text)
             }
+            Write::PutSecret { .. } | Write::DeleteSecret { .. } => self.secrets(write, text),
+            Write::RequireLease { owner, lease: Lease { name, epoch } } => {
+                let params = vec![word(name), word(owner), value(epoch)];
+                self.add(LEASE_STAYS, params, Wants::Row(Mismatch::LeaseLost));
+            }
+            Write::Outbox(_) => {}
+        }
+    }
+
+    fn secrets(&mut self, write: &'a Write, text: &'a str) {
+        match write {
             Write::PutSecret { secret, expect } => {
                 let keys = || vec![word(&secret.scope), word(&secret.id)];
                 self.put(&SECRETS, keys, vec![word(&secret.etag), value(text)], expect);
@@ -276,11 +287,7 @@ impl<'a> Steps<'a, '_> {
             Write::DeleteSecret { scope, id, expect } => {
                 self.delete(&SECRETS, || vec![word(scope), word(id)], expect);
             }
-            Write::RequireLease { owner, lease: Lease { name, epoch } } => {
-                let params = vec![word(name), word(owner), value(epoch)];
-                self.add(LEASE_STAYS, params, Wants::Row(Mismatch::LeaseLost));
-            }
-            Write::Outbox(_) => {}
+            _ => {}
         }
     }
 

@@ -9,7 +9,7 @@ use rusqlite::{Connection, params, params_from_iter};
 use super::SqliteStore;
 use super::failure::Refusal;
 use super::rows::{count, document, execute, many, one, page, require};
-use crate::batch::Expect;
+use crate::batch::{Expect, Write};
 use crate::error::StoreError;
 use crate::keys::fetch;
 use crate::scheduled_jobs::{
@@ -103,7 +103,17 @@ impl ScheduledJobs for SqliteStore {
     }
 }
 
-pub(super) fn put(
+/// A write about one of these.
+pub(super) fn write(connection: &Connection, write: &Write, text: &str) -> Result<(), Refusal> {
+    match write {
+        Write::PutScheduledJob { hub, job, expect } => put(connection, hub, job, text, expect),
+        Write::DeleteScheduledJob { hub, id, expect } => delete(connection, hub, id, expect),
+        Write::PutDeviceJob { hub, job } => put_device_job(connection, hub, job, text),
+        _ => Ok(()),
+    }
+}
+
+fn put(
     connection: &Connection,
     hub: &ResourceName,
     job: &ScheduledJob,
@@ -119,19 +129,14 @@ pub(super) fn put(
     Ok(execute(connection, sql, params![hub.as_str(), job.id, job.etag.as_str(), over, due, text])?)
 }
 
-pub(super) fn delete(
-    connection: &Connection,
-    hub: &ResourceName,
-    id: &str,
-    expect: &Expect,
-) -> Result<(), Refusal> {
+fn delete(connection: &Connection, hub: &ResourceName, id: &str, expect: &Expect) -> Result<(), Refusal> {
     let key = [hub.as_str(), id];
     require(connection, ETAG, key, expect)?;
     execute(connection, "DELETE FROM scheduled_jobs WHERE hub = ?1 AND id = ?2", key)?;
     Ok(execute(connection, "DELETE FROM device_jobs WHERE hub = ?1 AND job = ?2", key)?)
 }
 
-pub(super) fn put_device_job(
+fn put_device_job(
     connection: &Connection,
     hub: &ResourceName,
     job: &DeviceJob,

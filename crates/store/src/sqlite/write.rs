@@ -78,11 +78,9 @@ fn apply(
             configurations::put(connection, hub, configuration, text, expect)
         }
         Write::DeleteConfiguration { hub, id, expect } => configurations::delete(connection, hub, id, expect),
-        Write::PutScheduledJob { hub, job, expect } => {
-            scheduled_jobs::put(connection, hub, job, text, expect)
+        Write::PutScheduledJob { .. } | Write::DeleteScheduledJob { .. } | Write::PutDeviceJob { .. } => {
+            scheduled_jobs::write(connection, write, text)
         }
-        Write::DeleteScheduledJob { hub, id, expect } => scheduled_jobs::delete(connection, hub, id, expect),
-        Write::PutDeviceJob { hub, job } => scheduled_jobs::put_device_job(connection, hub, job, text),
         Write::EnqueueMessage { hub, message, most } => {
             messages::enqueue(connection, hub, message, text, *most)
         }
