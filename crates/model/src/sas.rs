@@ -87,6 +87,13 @@ impl SasToken {
         })
     }
 
+    /// The host name, with its port if it has one, and the path that the token is for: `sr` may bear a scheme.
+    #[must_use]
+    pub fn place(&self) -> (&str, &str) {
+        let bare = self.resource.split_once("://").map_or(self.resource.as_str(), |(_, rest)| rest);
+        bare.split_once('/').unwrap_or((bare, ""))
+    }
+
     /// Whether `key` made this token. Takes the same time whatever the signature.
     #[must_use]
     pub fn signed_by(&self, key: &[u8]) -> bool {

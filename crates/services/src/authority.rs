@@ -66,7 +66,7 @@ impl Authority {
                 "the token's policy (skn) or signature does not hold for this resource",
             ));
         };
-        if !self.is_for(resource, &token.resource) {
+        if !self.is_for(resource, token) {
             return Err(unauthorized("the token's resource (sr) is not this host name"));
         }
         if token.expired(now.as_secs()) {
@@ -106,9 +106,8 @@ impl Authority {
     }
 
     /// Whether `sr` names this resource whole: a host name it answers to, with or without scheme, port and final slash.
-    fn is_for(&self, resource: &Resource, sr: &str) -> bool {
-        let bare = sr.split_once("://").map_or(sr, |(_, rest)| rest);
-        let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
+    fn is_for(&self, resource: &Resource, token: &SasToken) -> bool {
+        let (host, path) = token.place();
         path.is_empty() && self.context.table.answers_to(resource, host)
     }
 

@@ -67,16 +67,28 @@ impl Peer {
         credentials: Credentials,
         limits: Limits,
     ) -> Self {
+        let host = Some("localhost".to_owned());
+        Self::connect_saying(host, who, services, folder, credentials, limits)
+    }
+
+    /// The same, with this host name in SASL.
+    fn connect_saying(
+        host: Option<String>,
+        who: crate::peer::Peer,
+        services: Arc<Services>,
+        folder: tempfile::TempDir,
+        credentials: Credentials,
+        limits: Limits,
+    ) -> Self {
         let (ours, theirs) = tokio::io::duplex(1 << 16);
         let gate = Gate::new(10, 10);
         let admission = gate.admit(Ipv4Addr::LOCALHOST.into()).unwrap();
         tokio::spawn(Amqp::new(services).serve(theirs, who, admission, CancellationToken::new()));
-        let host = Some("localhost".to_owned());
         let now = Instant::now();
-        let mut machine = Endpoint::client(Arc::new(limits), Some(credentials), host.clone(), now.into_std());
+        let mut machine = Endpoint::client(Arc::new(limits), Some(credentials), host, now.into_std());
         machine.open(OpenOptions {
             container_id: "peer".to_owned(),
-            hostname: host,
+            hostname: Some("localhost".to_owned()),
             ..OpenOptions::default()
         });
         Self { machine, stream: ours, input: BytesMut::new(), began: now, session: None, _folder: folder }

@@ -224,21 +224,23 @@ fn place(path: &str) -> Place {
 /// Whether a digital twin is meant that is a device's: its hub takes shared access signatures, which no digital twins instance
 /// does, and has commands. By a bearer token alone the two cannot be told apart on a name that they share.
 fn is_of_device<B>(request: &Request<B>) -> bool {
-    let path: Vec<&str> = request.uri().path().split('/').skip(1).collect();
     let is = |word: &str, wanted: &str| word.eq_ignore_ascii_case(wanted);
-    match path.as_slice() {
-        [twins, _]
-            if is(twins, "digitaltwins") && [Method::GET, Method::PATCH].contains(request.method()) =>
-        {
+    let Some((twins, rest)) = request.uri().path().get(1..).and_then(|path| path.split_once('/')) else {
+        return false;
+    };
+    if !is(twins, "digitaltwins") {
+        return false;
+    }
+    let words: Vec<&str> = rest.split('/').collect();
+    match words.as_slice() {
+        [_] if [Method::GET, Method::PATCH].contains(request.method()) => {
             request.headers().get(AUTHORIZATION).is_some_and(|value| {
                 let scheme = b"SharedAccessSignature";
                 value.as_bytes().get(..scheme.len()).is_some_and(|found| found.eq_ignore_ascii_case(scheme))
             })
         }
-        [twins, _, commands, _] => is(twins, "digitaltwins") && is(commands, "commands"),
-        [twins, _, components, _, commands, _] => {
-            is(twins, "digitaltwins") && is(components, "components") && is(commands, "commands")
-        }
+        [_, commands, _] => is(commands, "commands"),
+        [_, components, _, commands, _] => is(components, "components") && is(commands, "commands"),
         _ => false,
     }
 }

@@ -118,8 +118,7 @@ impl Events {
         if !token.key_name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(policy)) {
             return None;
         }
-        let bare = token.resource.split_once("://").map_or(token.resource.as_str(), |(_, rest)| rest);
-        let own = bare.split('/').next().unwrap_or_default();
+        let (own, _) = token.place();
         let mut namespaces = self.namespaces(if host.is_empty() { own } else { host }).into_iter();
         let called = |one: &Namespace| self.context.table.is_called(&one.resource, own, hub);
         let namespace = namespaces.find(|one| one.is_built_in() && called(one))?;
@@ -128,9 +127,7 @@ impl Events {
     }
 
     fn claim_in(&self, namespace: &Namespace, token: SasToken) -> Result<Claim> {
-        let bare = token.resource.split_once("://").map_or(token.resource.as_str(), |(_, rest)| rest);
-        // Tokens of hubs bear no scheme.
-        let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
+        let (host, path) = token.place();
         if !self.context.table.answers_to(&namespace.resource, host) {
             return Err(unauthorized("the token's resource (sr) is not this host name"));
         }

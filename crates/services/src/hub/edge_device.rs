@@ -171,3 +171,6 @@ impl Hub {
         made.collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -321,6 +321,22 @@ pub(super) fn encode(event: &HubEvent) -> Bytes {
 mod tests {
     use super::*;
 
+    /// PyPI's azure-eventhub takes a section that is there for one that says something.
+    #[test]
+    fn a_message_that_says_nothing_of_itself_has_no_section_of_properties() {
+        let event = |message_id: Option<&str>| HubEvent {
+            source: RouteSource::DeviceMessages,
+            device_id: "d".to_owned(),
+            module_id: None,
+            properties: Vec::new(),
+            system: System { message_id: message_id.map(str::to_owned), ..System::default() },
+            body: Bytes::from_static(b"x"),
+        };
+        let section = |event| Message::decode(encode(&event)).unwrap().properties;
+        assert_eq!(section(event(None)), None);
+        assert_eq!(section(event(Some("m"))).unwrap().message_id, Some(MessageId::from("m")));
+    }
+
     #[test]
     fn a_body_that_is_too_long_leaves_its_metadata_out() {
         let metadata: Map<String, Value> =

@@ -121,16 +121,9 @@ impl Credential {
     }
 }
 
-/// The host name that a token is for.
-fn host_of(token: &SasToken) -> &str {
-    let bare = token.resource.split_once("://").map_or(token.resource.as_str(), |(_, rest)| rest);
-    bare.split('/').next().unwrap_or_default()
-}
-
 /// The hub that a token is for, and the device as it is written where it is for one.
 fn scope(services: &Services, host: &str, token: &SasToken) -> Option<(Arc<Resource>, Option<Ids>)> {
-    let bare = token.resource.split_once("://").map_or(token.resource.as_str(), |(_, rest)| rest);
-    let (own, path) = bare.split_once('/').unwrap_or((bare, ""));
+    let (own, path) = token.place();
     let host = if host.is_empty() { own } else { host };
     let table = &services.context.table;
     // A name of this machine is that of each hub: the other name may say more.
@@ -205,7 +198,7 @@ impl Plain {
             };
             id.is_some_and(|id| id.addresses().iter().any(|one| named.contains(one)))
         };
-        if !same || !services.context.table.is_called(&hub, host_of(token), &self.hub) {
+        if !same || !services.context.table.is_called(&hub, token.place().0, &self.hub) {
             return Err(refused());
         }
         Credential::of_token(services, host, token).await.ok_or_else(refused)?

@@ -340,6 +340,33 @@ async fn who_shows_nothing_gets_no_link_and_a_certificate_is_not_looked_at_for_e
 }
 
 #[tokio::test]
+async fn a_service_need_not_name_the_host_in_sasl_and_may_call_the_hub_by_its_first_label() {
+    let (world, _folder) = World::new().await;
+    let expiry = world.clock.now().as_secs() + HOLDS;
+    let key = world.hub.policy("service").unwrap().primary().bytes();
+    let token = |resource: &str| sas::sign(resource, &key, expiry, Some("service"));
+    let own = world.hub.name.to_string();
+    for (hub, resource, let_in) in [
+        (own.as_str(), "localhost", true),
+        ("localhost", "localhost", true),
+        ("LOCALHOST", "localhost/messages/events", true),
+        ("another", "localhost", false),
+        (own.as_str(), "hub.example", false),
+    ] {
+        for host in [None, Some("localhost".to_owned())] {
+            let user = format!("service@sas.root.{hub}");
+            let credentials = Credentials::Plain { user, password: token(resource) };
+            let who = SocketAddr::from((Ipv4Addr::LOCALHOST, 1)).into();
+            let (services, folder) = (Arc::clone(&world.services), tempfile::tempdir().unwrap());
+            let mut peer =
+                Peer::connect_saying(host.clone(), who, services, folder, credentials, Limits::default());
+            let opened = matches!(peer.next().await, Some(Event::Opened(_)));
+            assert_eq!(opened, let_in, "{hub}, {resource}, {host:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_device_with_a_certificate_may_be_silent_until_it_has_something_to_send() {
     let (world, _folder) = World::new().await;
     let now = world.clock.now().as_secs();

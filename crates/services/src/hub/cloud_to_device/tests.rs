@@ -165,6 +165,23 @@ async fn a_lock_runs_out_without_a_count_and_an_abandoned_message_counts() {
 }
 
 #[tokio::test]
+async fn a_request_says_how_long_the_message_is_its_own_within_bounds() {
+    let it = Hubs::new().await;
+    let (caller, id) = it.device();
+    let receive = async |seconds| {
+        let lock = Some(Duration::from_secs(seconds));
+        it.service().receive_message(&caller, &it.hub, &id, lock).await.unwrap()
+    };
+    it.send("one", Ack::None).await.unwrap();
+    for (asked, held) in [(5, 5), (0, 1), (4000, 300)] {
+        assert!(receive(asked).await.is_some(), "{asked}");
+        it.world.clock.advance(Duration::from_secs(held) - Duration::from_millis(1));
+        assert!(receive(5).await.is_none(), "{asked}: it is held for {held} seconds");
+        it.world.clock.advance(Duration::from_millis(1));
+    }
+}
+
+#[tokio::test]
 async fn a_new_connection_takes_back_what_the_one_before_held() {
     let it = Hubs::new().await;
     for text in ["one", "two"] {

@@ -80,6 +80,18 @@ impl Device {
 
 const TO: (&str, &str) = ("iothub-to", "/devices/d/messages/devicebound");
 
+/// As unknown as any other that is not there: whoever asks has not shown who it is.
+#[tokio::test]
+async fn who_has_an_id_that_none_can_have_is_unknown() {
+    let device = Device::new().await;
+    for id in ["d%2F%2Ffoo", "a%20b", "nobody"] {
+        for (method, path) in [("POST", "events"), ("GET", "deviceBound")] {
+            let answer = device.call(method, &format!("/devices/{id}/messages/{path}"), &[], "").await;
+            assert_eq!(answer.status, 401, "{id} {path}: {}", answer.text);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_message_is_sent_received_and_settled() {
     let device = Device::new().await;
@@ -116,6 +128,25 @@ async fn a_message_is_sent_received_and_settled() {
     device.sent(&headers, "two").await.is(204);
     let (etag, _) = device.next().await.unwrap();
     device.call("DELETE", &format!("{BOUND}/{etag}?reject"), &[], "").await.is(204);
+
+    // One that says little has the headers all the same, and the body's own are HTTP's too.
+    let plain = [TO, ("iothub-contenttype", "application/json"), ("iothub-contentencoding", "utf-8")];
+    device.sent(&plain, "{}").await.is(204);
+    let bad = device.call("GET", BOUND, &[("iothub-messagelocktimeout", "soon")], "").await;
+    refused(&bad, 400, "ArgumentInvalid");
+    let answer = device.call("GET", BOUND, &[("iothub-messagelocktimeout", "5")], "").await.is(200);
+    for (name, value) in [
+        ("content-type", "application/json"),
+        ("content-encoding", "utf-8"),
+        ("iothub-ack", "none"),
+        ("iothub-messageid", ""),
+        ("iothub-correlationid", ""),
+        ("iothub-userid", ""),
+    ] {
+        assert_eq!(answer.header(name), value, "{name}");
+    }
+    let etag = answer.header("etag").trim_matches('"').to_owned();
+    device.call("DELETE", &format!("{BOUND}/{etag}"), &[], "").await.is(204);
 
     let feedback = device.hub.call("GET", "/messages/serviceBound/feedback", &[], None).await.is(200);
     assert_eq!(feedback.header("content-type"), "application/vnd.microsoft.iothub.feedback.json");
