@@ -10,30 +10,13 @@ const { Mqtt, MqttWs } = require('azure-iot-device-mqtt');
 const { Http } = require('azure-iot-device-http');
 const { NoRetry } = require('azure-iot-common');
 const { Registry } = require('azure-iothub');
-const { SharedAccessSignature } = require('azure-iot-common');
 const lib = require('./lib');
+const { rest } = require('./lib/hub_rest');
 const { assert, eventually, subject } = lib;
 
 const [hub] = subject.hub;
-const policy = Object.fromEntries(hub.connectionString.split(';').filter(Boolean).map((part) => part.split(/=(.*)/s).slice(0, 2)));
 const registry = Registry.fromConnectionString(hub.connectionString);
 const scenario = new lib.Scenario();
-
-/** The hub's REST API with a policy's token: status, headers and text. */
-async function rest(method, where, headers = {}, body = undefined) {
-  const token = SharedAccessSignature.create(hub.hostName, policy.SharedAccessKeyName, policy.SharedAccessKey, Math.floor(Date.now() / 1000) + 600);
-  const url = new URL(`https://${hub.hostName}:${subject.ports.https[0]}${where}`);
-  url.searchParams.set('api-version', '2021-04-12');
-  return new Promise((resolve, reject) => {
-    const request = require('node:https').request(url, { method, headers: { ...headers, Authorization: token.toString() } }, (response) => {
-      const parts = [];
-      response.on('data', (part) => parts.push(part));
-      response.on('end', () => resolve({ status: response.statusCode, headers: response.headers, text: Buffer.concat(parts).toString() }));
-    });
-    request.on('error', reject);
-    request.end(body);
-  });
-}
 
 async function send(id, body, headers = {}) {
   const sent = await rest('POST', '/messages/devicebound', { 'iothub-to': `/devices/${id}/messages/devicebound`, ...headers }, body);

@@ -11,6 +11,7 @@ const iothub = require('azure-iothub');
 const { ClientSecretCredential } = require('@azure/identity');
 const lib = require('./lib');
 const amqp = require('./lib/amqp');
+const { rest } = require('./lib/hub_rest');
 const { assert, subject } = lib;
 
 const [hub] = subject.hub;
@@ -35,6 +36,14 @@ async function device(deviceId, Transport = Amqp) {
   client.setRetryPolicy(new NoRetry());
   client.came = [];
   return client;
+}
+
+/** A plain connection of a device that there is. */
+function byHand(id) {
+  const [sr, se] = [encodeURIComponent(`${hub.hostName}/devices/${id}`), Math.ceil(Date.now() / 1000) + 300];
+  const sig = crypto.createHmac('sha256', Buffer.from(keys[id], 'base64')).update(`${sr}\n${se}`).digest('base64');
+  const password = `SharedAccessSignature sr=${sr}&sig=${encodeURIComponent(sig)}&se=${se}`;
+  return amqp.connect({ host: hub.hostName, username: `${id}@sas.${hub.name}`, password });
 }
 
 /** Takes messages and does with each what `how` says: complete, reject, abandon, or nothing. */
@@ -156,11 +165,7 @@ scenario.case('refused: a policy without the right, another key; file notificati
   client.setRetryPolicy(new NoRetry());
   assert.equal((await fails(client.open())).amqpError.name, 'UnauthorizedError');
   // A device's token opens none of a service's links.
-  const at = `${hub.hostName}/devices/refuses`;
-  const [sr, se] = [encodeURIComponent(at), Math.ceil(Date.now() / 1000) + 300];
-  const sig = crypto.createHmac('sha256', Buffer.from(keys.refuses, 'base64')).update(`${sr}\n${se}`).digest('base64');
-  const password = `SharedAccessSignature sr=${sr}&sig=${encodeURIComponent(sig)}&se=${se}`;
-  const connection = await amqp.connect({ host: hub.hostName, username: `refuses@sas.${hub.name}`, password });
+  const connection = await byHand('refuses');
   await assert.rejects(amqp.sender(connection, '/messages/devicebound'), /amqp:unauthorized-access/);
   for (const address of ['/messages/serviceBound/feedback', '/messages/serviceBound/filenotifications']) {
     await assert.rejects(amqp.receiver(connection, address), /amqp:unauthorized-access/, address);
@@ -185,11 +190,7 @@ scenario.case('a bearer token sends and hears too', async () => {
 scenario.case('by hand: credit is kept to; what is modified comes again or not; what need not be settled', async () => {
   const client = await device('credit');
   for (let number = 0; number < 6; number++) await service.send('credit', message(`${number}`));
-  const at = `${hub.hostName}/devices/credit`;
-  const [sr, se] = [encodeURIComponent(at), Math.ceil(Date.now() / 1000) + 300];
-  const sig = crypto.createHmac('sha256', Buffer.from(keys.credit, 'base64')).update(`${sr}\n${se}`).digest('base64');
-  const password = `SharedAccessSignature sr=${sr}&sig=${encodeURIComponent(sig)}&se=${se}`;
-  const connection = await amqp.connect({ host: hub.hostName, username: `credit@sas.${hub.name}`, password });
+  const connection = await byHand('credit');
   const address = '/devices/credit/messages/devicebound';
   const link = await amqp.receiver(connection, address, { autoaccept: false });
   const deliveries = [];
@@ -211,6 +212,33 @@ scenario.case('by hand: credit is kept to; what is modified comes again or not; 
   settled.add_credit(10);
   await lib.eventually(() => settled.came.length === 3, { what: 'the rest' });
   await lib.eventually(async () => await waiting('credit') === 0, { what: 'an empty queue' });
+  await amqp.close(connection);
+  await client.close().catch(() => {});
+});
+
+scenario.case('by hand: who settles second hears when it is done, and that a lock is lost', async () => {
+  const client = await device('second');
+  for (let number = 0; number < 3; number++) await service.send('second', message(`${number}`, { ack: 'full', id: `second-${number}` }));
+  const connection = await byHand('second');
+  const options = { autoaccept: false, autosettle: false, rcv_settle_mode: 1 };
+  const link = await amqp.receiver(connection, '/devices/second/messages/devicebound', options);
+  const deliveries = [];
+  link.on('message', ({ delivery }) => deliveries.push(delivery));
+  const end = async (delivery) => {
+    await lib.eventually(() => delivery.remote_settled, { what: 'its end' });
+    const { remote_state: state } = delivery;
+    return [state.constructor.composite_type, state.error?.condition];
+  };
+  await amqp.take(link, 3);
+  deliveries[0].accept();
+  assert.deepEqual(await end(deliveries[0]), ['accepted', undefined]);
+  assert.equal(await waiting('second'), 2, 'it is done when it is told');
+  deliveries[1].reject();
+  assert.deepEqual(await end(deliveries[1]), ['accepted', undefined], 'what it had decided is done');
+  assert.equal((await told('second-1')).statusCode, 'Rejected');
+  assert.equal((await rest('DELETE', '/devices/second/commands')).status, 200);
+  deliveries[2].accept();
+  assert.deepEqual(await end(deliveries[2]), ['rejected', 'amqp:not-found']);
   await amqp.close(connection);
   await client.close().catch(() => {});
 });

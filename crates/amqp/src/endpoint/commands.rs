@@ -169,6 +169,22 @@ impl Endpoint {
         self.at(link).is_some_and(|(session, io)| session.settle(io, link, delivery, state))
     }
 
+    /// Tells the receiver that what it has decided about these deliveries is done, or what became of it instead: after an
+    /// [`super::Event::Settled`] that waits. False when the link is gone.
+    pub fn confirm(
+        &mut self,
+        link: LinkId,
+        deliveries: (DeliveryId, DeliveryId),
+        state: Option<DeliveryState>,
+    ) -> bool {
+        let Some((session, io)) = self.at(link) else { return false };
+        let there = session.link_mut(link).is_some();
+        if there {
+            session.confirm(io, deliveries, state);
+        }
+        there
+    }
+
     fn at(&mut self, link: LinkId) -> Option<(&mut Session, &mut Io)> {
         let session = self.sessions.get_mut(usize::from(link.channel))?.as_deref_mut()?;
         Some((session, &mut self.io))

@@ -79,6 +79,9 @@ pub enum Event {
         last: DeliveryId,
         /// What became of them; `None`: settled without a word.
         state: Option<DeliveryState>,
+        /// The receiver goes on when it hears that this is done (receiver-settle-mode second): wants
+        /// [`super::Endpoint::confirm`].
+        waits: bool,
     },
     /// On a link where we receive: the sender gave the rest of the credit back, after [`super::Endpoint::drain`].
     Drained(LinkId),

@@ -147,27 +147,59 @@ impl Session {
         if !disposition.settled && !decided {
             return Ok(());
         }
-        if !disposition.settled {
-            // The receiver waits for us to settle; its word is enough, and what we have forgotten we have settled.
-            let ours = Disposition { role: Role::Sender, settled: true, ..disposition.clone() };
-            io.write(self.id.channel, &ours);
-        }
         let found = self.unsettled.range(first, last);
-        if found.is_empty() {
-            return Ok(());
+        let settled: Vec<_> = self.unsettled.0.drain(found).collect();
+        if !disposition.settled {
+            self.settle_unheard(io, &settled, (first, last), &disposition);
         }
-        let state = disposition.state.as_ref();
-        if found.len() > 1 {
-            let settled: Vec<_> = self.unsettled.0.drain(found).collect();
-            self.tell_settled(io, &settled, state);
-        } else if let Some(settled) = self.unsettled.0.remove(found.start) {
-            self.tell_settled(io, &[settled], state);
-        }
+        self.tell_settled(io, &settled, &disposition);
         Ok(())
     }
 
+    /// The receiver waits for us to settle. Of deliveries that the driver hears of it says when
+    /// ([`super::Endpoint::confirm`]); of the others, and of those that we have forgotten, the receiver's word is enough.
+    fn settle_unheard(
+        &self,
+        io: &mut Io,
+        heard: &[(Serial, u16)],
+        (first, last): (Serial, Serial),
+        theirs: &Disposition,
+    ) {
+        // Said many times where there are many gaps: then without what may be long.
+        let short =
+            |state: &DeliveryState| matches!(state, DeliveryState::Accepted | DeliveryState::Released);
+        let state = theirs.state.as_ref().filter(|state| heard.is_empty() || short(state));
+        let mut write = |first: Serial, end: Serial| {
+            if first.is_before(end) {
+                let (role, settled, batchable) = (Role::Sender, true, false);
+                let last = end.since(first) - 1;
+                let last = (last > 0).then(|| first.plus(last).0);
+                let (first, state) = (first.0, state.cloned());
+                io.write(self.id.channel, &Disposition { role, first, last, settled, state, batchable });
+            }
+        };
+        let mut from = first;
+        for (id, _) in heard {
+            write(from, *id);
+            from = id.plus(1);
+        }
+        write(from, last.plus(1));
+    }
+
+    /// Settles deliveries that the receiver has decided about.
+    pub(super) fn confirm(
+        &self,
+        io: &mut Io,
+        (first, last): (DeliveryId, DeliveryId),
+        state: Option<DeliveryState>,
+    ) {
+        let (role, settled, batchable) = (Role::Sender, true, false);
+        let (first, last) = (first.0, (first != last).then_some(last.0));
+        io.write(self.id.channel, &Disposition { role, first, last, settled, state, batchable });
+    }
+
     /// One event for each run of consecutive deliveries of one link.
-    fn tell_settled(&mut self, io: &mut Io, settled: &[(Serial, u16)], state: Option<&DeliveryState>) {
+    fn tell_settled(&mut self, io: &mut Io, settled: &[(Serial, u16)], theirs: &Disposition) {
         let follows = |a: &(Serial, u16), b: &(Serial, u16)| a.1 == b.1 && a.0.plus(1) == b.0;
         for run in settled.chunk_by(follows) {
             let (Some((first, handle)), Some((last, _))) = (run.first(), run.last()) else { continue };
@@ -177,7 +209,8 @@ impl Session {
             if let End::Sending(sending) = &mut link.end {
                 sending.unsettled = sending.unsettled.saturating_sub(run.len());
             }
-            io.emit(Event::Settled { link: link.id, first: *first, last: *last, state: state.cloned() });
+            let (state, waits) = (theirs.state.clone(), !theirs.settled);
+            io.emit(Event::Settled { link: link.id, first: *first, last: *last, state, waits });
         }
     }
 

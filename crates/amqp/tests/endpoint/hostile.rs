@@ -2,11 +2,11 @@
 
 use bytes::{Bytes, BytesMut};
 use pollux_amqp::Symbol;
-use pollux_amqp::endpoint::{Event, Limits, Party};
+use pollux_amqp::endpoint::{Event, Limits, Outgoing, Party};
 use pollux_amqp::frame::ProtocolHeader;
 use pollux_amqp::performative::{
-    AttachTarget, Begin, Close, DeliveryState, Detach, Disposition, End, Flow, Open, Performative, Role,
-    Transfer, condition,
+    Attach, AttachTarget, Begin, Close, DeliveryState, Detach, Disposition, End, Error, Flow, Open,
+    Performative, Role, SenderSettleMode, Transfer, condition,
 };
 
 use crate::raw::{Raw, attach, begin, flow, open, transfer};
@@ -397,7 +397,7 @@ fn echo_is_answered_and_outcomes_are_settled() {
         ..transfer(id.0)
     };
     assert_eq!(*sent, expected);
-    // The receiver has decided but waits for us: we settle.
+    // The receiver has decided but waits for us: we settle when it is done.
     let decided = Disposition {
         role: Role::Receiver,
         first: id.0,
@@ -407,9 +407,60 @@ fn echo_is_answered_and_outcomes_are_settled() {
         batchable: false,
     };
     raw.say(0, &Performative::Disposition(decided.clone()));
-    let ours = Disposition { role: Role::Sender, settled: true, ..decided };
+    assert_eq!(raw.said(), []);
+    let [Event::Settled { link, first, last, waits: true, .. }] = raw.events()[..] else { panic!() };
+    let lost = DeliveryState::rejected(Error::new(condition::NOT_FOUND, "its lock is lost"));
+    assert!(raw.server.confirm(link, (first, last), Some(lost.clone())));
+    let ours = Disposition { role: Role::Sender, settled: true, ..decided.clone() };
+    let told = Disposition { state: Some(lost), ..ours.clone() };
+    assert_eq!(raw.said(), [Performative::Disposition(told)]);
+    // What we have forgotten is settled by its word.
+    raw.say(0, &Performative::Disposition(decided));
     assert_eq!(raw.said(), [Performative::Disposition(ours)]);
-    assert!(matches!(raw.events()[..], [Event::Settled { .. }]));
+    assert!(raw.events().is_empty());
+}
+
+/// Of a range in which the driver hears of some only, the others are settled at once.
+#[test]
+fn what_nobody_hears_of_is_settled_beside_what_is_heard_of() {
+    let mut raw = Raw::begun(Limits::default());
+    let unsettled = Attach { snd_settle_mode: SenderSettleMode::Unsettled, ..attach("l", 0, Role::Receiver) };
+    raw.say(0, &Performative::Attach(Box::new(unsettled)));
+    let [Event::AttachRequested(request)] = &raw.events()[..] else { panic!() };
+    raw.server.accept_attach(request.link, request.agreed());
+    raw.say(0, &Performative::Flow(Box::new(Flow { handle: Some(0), link_credit: Some(9), ..flow() })));
+    raw.events();
+    let sent: Vec<_> = [true, true, false, true, false, false]
+        .into_iter()
+        .map(|settled| {
+            let message = Outgoing { settled, ..crate::pair::message("x") };
+            raw.server.send(request.link, message).unwrap()
+        })
+        .collect();
+    raw.said();
+    let decided = Disposition {
+        role: Role::Receiver,
+        first: sent[0].0,
+        last: Some(sent[5].0),
+        settled: false,
+        state: Some(DeliveryState::Accepted),
+        batchable: false,
+    };
+    raw.say(0, &Performative::Disposition(decided.clone()));
+    let ours = |first: usize, last: Option<usize>| {
+        let (role, settled) = (Role::Sender, true);
+        let (first, last) = (sent[first].0, last.map(|last| sent[last].0));
+        Performative::Disposition(Disposition { role, first, last, settled, ..decided.clone() })
+    };
+    assert_eq!(raw.said(), [ours(0, Some(1)), ours(3, None)]);
+    let events = raw.events();
+    let [Event::Settled { first: a, last: b, .. }, Event::Settled { first: c, last: d, .. }] = &events[..]
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!([a, b, c, d], [&sent[2], &sent[2], &sent[4], &sent[5]]);
+    assert!(raw.server.confirm(request.link, (*c, *d), Some(DeliveryState::Accepted)));
+    assert_eq!(raw.said(), [ours(4, Some(5))]);
 }
 
 /// One rejection over a huge range holds its reason once, and touches only what is there.

@@ -207,6 +207,7 @@ fn settling_in_order_is_told_as_one_range() {
         first: ids[first],
         last: ids[last],
         state: Some(state),
+        waits: false,
     };
     assert_eq!(
         pair.take_client(),

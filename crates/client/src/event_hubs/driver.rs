@@ -188,7 +188,12 @@ impl Driver {
                 None => {}
             },
             Event::Delivery(delivery) => self.delivered(delivery),
-            Event::Settled { link, first, last, state } => self.settled(link, first, last, state.as_ref()),
+            Event::Settled { link, first, last, state, waits } => {
+                if waits {
+                    self.endpoint.confirm(link, (first, last), state.clone());
+                }
+                self.settled(link, first, last, state.as_ref());
+            }
             Event::Detached { link, error, .. } => {
                 let error =
                     error.unwrap_or_else(|| AmqpError::new(condition::LINK_DETACH_FORCED, "it was detached"));

@@ -286,8 +286,8 @@ impl Connection {
                 self.waiting = 0;
             }
             // Events are sent settled: this is of a hub's messages.
-            Event::Settled { link, first, last, state } => {
-                self.hub_settled(link, (first, last), state.as_ref());
+            Event::Settled { link, first, last, state, waits } => {
+                self.hub_settled(link, (first, last), state.as_ref(), waits);
             }
             // New windows are looked at in `feed` and `pump_hubs`.
             Event::WindowOpened(_) | Event::SessionBegun(_) => {}

@@ -34,7 +34,7 @@ use pollux_amqp::{Fields, Message};
 use pollux_model::resource::Resource;
 use pollux_model::{DeviceAddress, Result, Timestamp};
 use pollux_services::hub::Connection as Seated;
-use pollux_services::hub::cloud_to_device::{FeedbackBatch, Received, Settle};
+use pollux_services::hub::cloud_to_device::{Received, Settle};
 use pollux_services::{Caller, Services};
 
 pub(super) use address::Place;
@@ -195,10 +195,12 @@ pub(super) enum HubDone {
     Twin { seat: SeatId, link: LinkId, delivery: Option<DeliveryId>, answer: Box<Message> },
     /// Messages of a device were received.
     Received { link: LinkId, own: Arc<Own>, received: Result<Received> },
-    /// What a device settled is done.
-    GaveBack { link: LinkId, settle: Settle },
-    /// Feedback was received.
-    Feedback { link: LinkId, received: Result<FeedbackBatch> },
+    /// What a device settled is done; the ends that it waits to hear of.
+    GaveBack { link: LinkId, settle: Settle, ends: Vec<(DeliveryId, Result<()>)> },
+    /// Feedback was received, or nobody wanted it any more.
+    Feedback { link: LinkId, received: Option<Result<service::Taken>> },
+    /// What a service settled is done; the ends that it waits to hear of.
+    NoticesSettled { link: LinkId, ends: Vec<(DeliveryId, Result<()>)> },
 }
 
 impl Hubs {

@@ -106,7 +106,7 @@ impl Hub {
     /// What a device or module was before a change, where somebody is to be told how its digital twin changes: a route asks for
     /// it.
     pub(super) fn digital_twin_watched(&self, hub: &Resource, device: &Device) -> Option<Device> {
-        self.is_routed(hub, RouteSource::DigitalTwinChangeEvents).then(|| device.clone())
+        self.has_routes(hub, RouteSource::DigitalTwinChangeEvents).then(|| device.clone())
     }
 
     /// The outbox entries that tell how a digital twin changed; none of what has no model.

@@ -84,11 +84,6 @@ impl Hub {
         self.compiled(hub).routes.iter().any(|route| route.source == source)
     }
 
-    /// Whether some route asks for this source.
-    pub(super) fn is_routed(&self, hub: &Resource, source: RouteSource) -> bool {
-        self.compiled(hub).routes.iter().any(|route| route.source == source)
-    }
-
     /// The outbox entries that make an event part of a commit.
     pub(super) fn outbox(&self, hub: &Resource, mut event: HubEvent, twin: Option<&Device>) -> Vec<Write> {
         let destinations = self.destinations(hub, &event, twin);

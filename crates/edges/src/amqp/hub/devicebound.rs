@@ -5,21 +5,25 @@
 //!   accepted ─▶ completed    rejected, or modified as undeliverable here ─▶ dead-lettered
 //!   released, modified, or settled without a word, or not settled when the link ends ─▶ abandoned
 //! ```
+//!
+//! A receiver that settles second hears of it when it is done: accepted whatever it had decided, or rejected with the reason
+//! (`AmqpIotOutcome.cs` of the SDK for C#, which takes `amqp:not-found` for a lost lock).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use pollux_amqp::endpoint::{DeliveryId, LinkId, Outgoing, SendError};
-use pollux_amqp::performative::DeliveryState;
+use pollux_amqp::performative::{DeliveryState, Error as AmqpError, condition};
 use pollux_amqp::{
     Annotations, ApplicationProperties, Body, Header, Message, MessageId, Properties, Symbol, Value,
 };
 use pollux_model::message::{Ack, LockedBy, QueuedMessage};
-use pollux_model::{DeviceId, Etag, Result, Timestamp};
+use pollux_model::{DeviceId, ErrorCode, Etag, Result, Timestamp};
 use pollux_services::hub::cloud_to_device::{Received, Settle};
 use tokio::runtime::Handle;
 
+use super::condition::hub_error;
 use super::{HubDone, HubLink, Own, SeatId};
 use crate::amqp::connection::{Connection, Done, Link};
 
@@ -108,11 +112,13 @@ impl Drop for DeviceBound {
     }
 }
 
-async fn give_back(own: &Own, tokens: &[Etag], settle: Settle) {
+async fn give_back(own: &Own, tokens: &[Etag], settle: Settle) -> Vec<Result<()>> {
     let hub = &own.services.hub;
-    if let Err(error) = hub.settle_messages(&own.caller, &own.hub, &own.id.device, tokens, settle).await {
-        tracing::debug!(device = %own.id, %error, "messages stay locked until their time is over");
+    let ends = hub.settle_messages(&own.caller, &own.hub, &own.id.device, tokens, settle).await;
+    for error in ends.iter().filter_map(|end| end.as_ref().err()) {
+        tracing::debug!(device = %own.id, %error, "a message is not held any more, or stays so until its time is over");
     }
+    ends
 }
 
 impl Connection {
@@ -129,12 +135,8 @@ impl Connection {
                     let Some(message) = link.ready.pop_front() else { break };
                     if link.settled {
                         self.hubs.settling += 1;
-                        self.work.push(settling(
-                            Arc::clone(&link.own),
-                            id,
-                            vec![message.etag],
-                            Settle::Complete,
-                        ));
+                        let settled = (vec![message.etag], Settle::Complete);
+                        self.work.push(settling(Arc::clone(&link.own), id, settled, Vec::new()));
                     } else {
                         link.held.insert(delivery, message.etag);
                     }
@@ -143,7 +145,8 @@ impl Connection {
                     tracing::debug!(device = %link.own.id, most, "a message is larger than the device takes");
                     let Some(message) = link.ready.pop_front() else { break };
                     self.hubs.settling += 1;
-                    self.work.push(settling(Arc::clone(&link.own), id, vec![message.etag], Settle::Reject));
+                    let settled = (vec![message.etag], Settle::Reject);
+                    self.work.push(settling(Arc::clone(&link.own), id, settled, Vec::new()));
                 }
                 Err(_) => return,
             }
@@ -179,7 +182,7 @@ impl Connection {
             let messages = received.unwrap_or_default().messages;
             let tokens = messages.into_iter().map(|message| message.etag).collect();
             self.hubs.settling += 1;
-            self.work.push(settling(own, id, tokens, Settle::Release));
+            self.work.push(settling(own, id, (tokens, Settle::Release), Vec::new()));
             return;
         };
         link.receiving = false;
@@ -210,19 +213,30 @@ impl Connection {
         id: LinkId,
         (first, last): (DeliveryId, DeliveryId),
         state: Option<&DeliveryState>,
+        waits: bool,
     ) {
         let Some(Link::Hub(HubLink::DeviceBound(link))) = self.links.get_mut(&id) else { return };
-        let (tokens, settle) = (taken(&mut link.held, first, last), settlement(state));
+        let (mut heard, tokens) = taken(&mut link.held, first, last);
+        let settle = settlement(state);
+        if !waits {
+            heard.clear();
+        }
         if !tokens.is_empty() {
             link.giving += usize::from(gives_back(settle));
             self.hubs.settling += 1;
-            self.work.push(settling(Arc::clone(&link.own), id, tokens, settle));
+            self.work.push(settling(Arc::clone(&link.own), id, (tokens, settle), heard));
         }
     }
 
     /// What a device settled is done. What it gave back comes again.
-    pub(super) fn messages_given_back(&mut self, id: LinkId, settle: Settle) {
+    pub(super) fn messages_given_back(
+        &mut self,
+        id: LinkId,
+        settle: Settle,
+        ends: Vec<(DeliveryId, Result<()>)>,
+    ) {
         self.hubs.settling = self.hubs.settling.saturating_sub(1);
+        self.tell_ends(id, ends);
         if let (true, Some(Link::Hub(HubLink::DeviceBound(link)))) =
             (gives_back(settle), self.links.get_mut(&id))
         {
@@ -238,6 +252,20 @@ impl Connection {
             }
         }
     }
+
+    /// Tells a receiver that waits for it what became of what it has decided.
+    pub(super) fn tell_ends(&mut self, id: LinkId, ends: Vec<(DeliveryId, Result<()>)>) {
+        for (delivery, end) in ends {
+            let outcome = match end {
+                Ok(()) => DeliveryState::Accepted,
+                Err(error) if error.code == ErrorCode::MessageLockLost => {
+                    DeliveryState::rejected(AmqpError::new(condition::NOT_FOUND, error.message))
+                }
+                Err(error) => DeliveryState::rejected(hub_error(&error)),
+            };
+            self.endpoint.confirm(id, (delivery, delivery), Some(outcome));
+        }
+    }
 }
 
 const fn gives_back(settle: Settle) -> bool {
@@ -249,19 +277,31 @@ pub(super) fn tag(sequence: i64, sent: u64) -> [u8; 16] {
     (u128::from(sequence.cast_unsigned()) << 64 | u128::from(sent)).to_be_bytes()
 }
 
-/// The lock tokens of deliveries that follow each other.
-pub(super) fn taken(held: &mut HashMap<DeliveryId, Etag>, first: DeliveryId, last: DeliveryId) -> Vec<Etag> {
-    (0..=last.since(first)).filter_map(|step| held.remove(&first.plus(step))).collect()
+/// Of deliveries that follow each other those that are held, with their lock tokens.
+pub(super) fn taken(
+    held: &mut HashMap<DeliveryId, Etag>,
+    first: DeliveryId,
+    last: DeliveryId,
+) -> (Vec<DeliveryId>, Vec<Etag>) {
+    let all = (0..=last.since(first)).map(|step| first.plus(step));
+    all.filter_map(|id| held.remove_entry(&id)).unzip()
 }
 
-fn settling(own: Arc<Own>, link: LinkId, tokens: Vec<Etag>, settle: Settle) -> BoxFuture<'static, Done> {
+/// `heard`: the deliveries of the tokens, where the receiver waits to hear of their ends.
+fn settling(
+    own: Arc<Own>,
+    link: LinkId,
+    (tokens, settle): (Vec<Etag>, Settle),
+    heard: Vec<DeliveryId>,
+) -> BoxFuture<'static, Done> {
     // What the device said counts, also where the connection ends before it is done.
     let done = tokio::spawn(async move { give_back(&own, &tokens, settle).await });
     Box::pin(async move {
-        if let Err(error) = done.await {
+        let ends = done.await.unwrap_or_else(|error| {
             tracing::error!(%error, "messages could not be settled");
-        }
-        Done::Hub(HubDone::GaveBack { link, settle })
+            Vec::new()
+        });
+        Done::Hub(HubDone::GaveBack { link, settle, ends: heard.into_iter().zip(ends).collect() })
     })
 }
 

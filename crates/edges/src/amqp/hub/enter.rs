@@ -224,13 +224,18 @@ impl Connection {
                 let Entered { own, place, link } = *entered;
                 tracing::debug!(peer = %self.peer, device = %own.id, "a device is connected over AMQP");
                 let (own, link) = (Arc::new(own), Ours(link));
-                let seat =
-                    Seat { own, place, link, links: Vec::new(), twin: Twin::default(), renewing: false };
+                let (seated, twin) = (Arc::clone(&own), Twin::default());
+                let seat = Seat { own: seated, place, link, links: Vec::new(), twin, renewing: false };
                 self.hubs.seats.insert(number, seat);
                 self.known();
-                for (attached, part) in &links {
-                    if let Err(error) = self.take_link(number, attached, *part) {
-                        self.refuse_links(&[(attached.clone(), *part)], &error);
+                for (attached, part) in links {
+                    // The first link's model is known; a further one may announce it only now.
+                    let model =
+                        model_of(&attached).ok().flatten().filter(|id| own.model_id.as_ref() != Some(id));
+                    if let Some(model_id) = model {
+                        self.announce(number, Arc::clone(&own), model_id, (attached, part));
+                    } else if let Err(error) = self.take_link(number, &attached, part) {
+                        self.refuse_links(&[(attached, part)], &error);
                     }
                 }
             }
@@ -271,6 +276,19 @@ impl Connection {
         }
     }
 
+    /// A device receives on one link: a later one takes its place, as a later connection of the device does, and with it
+    /// what the earlier one has not settled.
+    fn displace_receivers(&mut self, number: SeatId) {
+        let links = self.hubs.seats.get(&number).map(|seat| seat.links.clone()).unwrap_or_default();
+        for id in links {
+            if matches!(self.links.get(&id), Some(Link::Hub(HubLink::DeviceBound(_)))) {
+                let text = "the device has attached another link on which it receives";
+                self.endpoint.detach(id, Some(AmqpError::new(condition::LINK_STOLEN, text)));
+                self.leave(id);
+            }
+        }
+    }
+
     fn refuse_links(&mut self, links: &[(Box<Attached>, Part)], error: &AmqpError) {
         for (attached, _) in links {
             self.leave(attached.link);
@@ -281,6 +299,9 @@ impl Connection {
     /// Agrees to a link of a device that is there.
     fn take_link(&mut self, number: SeatId, attached: &Attached, part: Part) -> Result<(), AmqpError> {
         let id = attached.link;
+        if part == Part::DeviceBound {
+            self.displace_receivers(number);
+        }
         let Some(seat) = self.hubs.seats.get_mut(&number) else {
             return Err(AmqpError::new(condition::LINK_DETACH_FORCED, "the device is gone"));
         };

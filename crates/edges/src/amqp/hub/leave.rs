@@ -30,7 +30,8 @@ impl Connection {
                 self.twin_answered(seat, (link, delivery), &answer);
             }
             HubDone::Received { link, own, received } => self.messages_received(link, own, received),
-            HubDone::GaveBack { link, settle } => self.messages_given_back(link, settle),
+            HubDone::GaveBack { link, settle, ends } => self.messages_given_back(link, settle, ends),
+            HubDone::NoticesSettled { link, ends } => self.tell_ends(link, ends),
             HubDone::Feedback { link, received } => self.feedback_received(link, received),
         }
     }
@@ -51,10 +52,15 @@ impl Connection {
         id: LinkId,
         range: (DeliveryId, DeliveryId),
         state: Option<&DeliveryState>,
+        waits: bool,
     ) {
         match self.links.get(&id) {
-            Some(Link::Hub(HubLink::DeviceBound(_))) => self.messages_settled(id, range, state),
-            Some(Link::Hub(HubLink::Feedback(_))) => self.feedback_settled(id, range, state),
+            Some(Link::Hub(HubLink::DeviceBound(_))) => self.messages_settled(id, range, state, waits),
+            Some(Link::Hub(HubLink::Feedback(_))) => self.feedback_settled(id, range, state, waits),
+            // Answers and calls: nothing is done when they are settled.
+            _ if waits => {
+                self.endpoint.confirm(id, range, state.cloned());
+            }
             _ => {}
         }
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{AbortHandle, Abortable, join_all};
+use futures_util::future::join_all;
 use pollux_amqp::endpoint::{Attached, DeliveryId, LinkId, Outgoing};
 use pollux_amqp::performative::{DeliveryState, Error as AmqpError, Role, condition};
 use pollux_amqp::{Annotations, Body, Message, Properties, Symbol, Value};
@@ -19,6 +19,7 @@ use pollux_services::hub::cloud_to_device::{
 };
 use pollux_services::{Caller, Services};
 use tokio::runtime::Handle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::address::{Part, Place, ServicePart, addresses};
 use super::condition::hub_error;
@@ -47,7 +48,9 @@ pub(in crate::amqp) struct Service {
 pub(in crate::amqp) struct Feedback {
     service: Service,
     which: Notices,
-    receiving: Option<AbortHandle>,
+    receiving: bool,
+    /// Ends the receiving that is under way when it is dropped.
+    wanted: Option<DropGuard>,
     ready: Option<FeedbackBatch>,
     held: HashMap<DeliveryId, Etag>,
     sent: u64,
@@ -60,11 +63,24 @@ impl Feedback {
     }
 }
 
+/// Feedback that was received, to be given back where nobody takes it.
+pub(in crate::amqp) struct Taken {
+    service: Service,
+    which: Notices,
+    batch: Option<FeedbackBatch>,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if let (Some(batch), Ok(runtime)) = (self.batch.take(), Handle::try_current()) {
+            let (service, which) = (self.service.clone(), self.which);
+            runtime.spawn(async move { service.settle(which, &[batch.lock_token], Settle::Release).await });
+        }
+    }
+}
+
 impl Drop for Feedback {
     fn drop(&mut self) {
-        if let Some(receiving) = &self.receiving {
-            receiving.abort();
-        }
         let ready = self.ready.take().map(|batch| batch.lock_token);
         let tokens: Vec<Etag> = self.held.drain().map(|(_, token)| token).chain(ready).collect();
         if let (false, Ok(runtime)) = (tokens.is_empty(), Handle::try_current()) {
@@ -113,26 +129,35 @@ impl Service {
         Err(Error::invalid("the message's 'to' names no device: use /devices/{id}/messages/devicebound"))
     }
 
-    async fn feedback(&self, which: Notices) -> Result<FeedbackBatch> {
+    /// The next feedback; none when it is not wanted any more. It is locked then: not to be dropped half way.
+    async fn feedback(self, which: Notices, wanted: &CancellationToken) -> Result<Option<Taken>> {
         let hub = &self.services.hub;
         let mut arrivals = hub.feedback_arrivals();
-        loop {
+        while !wanted.is_cancelled() {
             arrivals.borrow_and_update();
             if let Some(batch) = hub.receive_notices(&self.caller, &self.hub, which).await? {
-                return Ok(batch);
+                return Ok(Some(Taken { batch: Some(batch), which, service: self }));
             }
-            // Either way it is looked for again.
-            let _ = tokio::time::timeout(LOOK, arrivals.changed()).await;
+            tokio::select! {
+                // Either way it is looked for again.
+                _ = tokio::time::timeout(LOOK, arrivals.changed()) => {}
+                () = wanted.cancelled() => {}
+            }
         }
+        Ok(None)
     }
 
-    async fn settle(&self, which: Notices, tokens: &[Etag], settle: Settle) {
+    async fn settle(&self, which: Notices, tokens: &[Etag], settle: Settle) -> Vec<Result<()>> {
+        let mut ends = Vec::with_capacity(tokens.len());
         for token in tokens {
             let hub = &self.services.hub;
-            if let Err(error) = hub.settle_notices(&self.caller, &self.hub, which, (token, settle)).await {
+            let end = hub.settle_notices(&self.caller, &self.hub, which, (token, settle)).await;
+            if let Err(error) = &end {
                 tracing::debug!(hub = %self.hub.name, %error, "feedback comes again");
             }
+            ends.push(end);
         }
+        ends
     }
 }
 
@@ -208,8 +233,8 @@ impl Connection {
         let link = match (part, attached.role) {
             (ServicePart::DeviceBound, Role::Receiver) => Link::Publisher(Publisher::new(Sink::Devices)),
             (ServicePart::Notices(which), Role::Sender) => {
-                let (receiving, ready, held) = Default::default();
-                let feedback = Feedback { service, which, receiving, ready, held, sent: 0 };
+                let (receiving, wanted, ready, held) = Default::default();
+                let feedback = Feedback { service, which, receiving, wanted, ready, held, sent: 0 };
                 Link::Hub(HubLink::Feedback(Box::new(feedback)))
             }
             _ => {
@@ -240,41 +265,41 @@ impl Connection {
             link.sent += 1;
             link.held.extend(link.ready.take().map(|batch| (delivery, batch.lock_token)));
         }
-        if link.receiving.is_some() || self.endpoint.credit(id) == 0 {
+        if link.receiving || self.endpoint.credit(id) == 0 {
             return;
         }
         let (service, which) = (link.service.clone(), link.which);
-        let (abort, registration) = AbortHandle::new_pair();
-        link.receiving = Some(abort);
-        let receiving = Abortable::new(async move { service.feedback(which).await }, registration);
+        let wanted = CancellationToken::new();
+        (link.receiving, link.wanted) = (true, Some(wanted.clone().drop_guard()));
+        // In a task of its own: what it has locked is given back though the connection ends meanwhile.
+        let receiving = tokio::spawn(async move { service.feedback(which, &wanted).await });
         self.work.push(Box::pin(async move {
-            match receiving.await {
-                Ok(received) => Done::Hub(HubDone::Feedback { link: id, received }),
-                Err(_) => Done::Nothing,
-            }
+            let received = receiving.await.unwrap_or_else(|error| {
+                tracing::error!(%error, "feedback could not be received");
+                Ok(None)
+            });
+            Done::Hub(HubDone::Feedback { link: id, received: received.transpose() })
         }));
     }
 
     /// Feedback was received, or there was none.
-    pub(super) fn feedback_received(&mut self, id: LinkId, received: Result<FeedbackBatch>) {
+    pub(super) fn feedback_received(&mut self, id: LinkId, received: Option<Result<Taken>>) {
         let Some(Link::Hub(HubLink::Feedback(link))) = self.links.get_mut(&id) else { return };
-        link.receiving = None;
+        (link.receiving, link.wanted) = (false, None);
         match received {
-            Ok(batch) => {
-                link.ready = Some(batch);
-                self.pump_feedback(id);
-            }
-            Err(error) => self.detach_from_hub(id, &error),
+            // Without credit it goes back: others may want it.
+            Some(Ok(mut taken)) if self.endpoint.credit(id) > 0 => link.ready = taken.batch.take(),
+            Some(Ok(_)) | None => {}
+            Some(Err(error)) => return self.detach_from_hub(id, &error),
         }
+        self.pump_feedback(id);
     }
 
     /// A service gives credit, or wants it back: then what comes later comes without.
     pub(super) fn feedback_wanted(&mut self, id: LinkId, drain: bool) {
         let Some(Link::Hub(HubLink::Feedback(link))) = self.links.get_mut(&id) else { return };
         if drain && link.ready.is_none() {
-            if let Some(receiving) = link.receiving.take() {
-                receiving.abort();
-            }
+            link.wanted = None;
             self.endpoint.drained(id);
             return;
         }
@@ -287,17 +312,22 @@ impl Connection {
         id: LinkId,
         (first, last): (DeliveryId, DeliveryId),
         state: Option<&DeliveryState>,
+        waits: bool,
     ) {
         let Some(Link::Hub(HubLink::Feedback(link))) = self.links.get_mut(&id) else { return };
-        let (settle, tokens) = (settlement(state), taken(&mut link.held, first, last));
-        let (service, which) = (link.service.clone(), link.which);
+        let (mut heard, tokens) = taken(&mut link.held, first, last);
+        if !waits {
+            heard.clear();
+        }
+        let (settle, service, which) = (settlement(state), link.service.clone(), link.which);
         // Also where the connection ends before it is done.
         let done = tokio::spawn(async move { service.settle(which, &tokens, settle).await });
         self.work.push(Box::pin(async move {
-            if let Err(error) = done.await {
+            let ends = done.await.unwrap_or_else(|error| {
                 tracing::error!(%error, "feedback could not be settled");
-            }
-            Done::Nothing
+                Vec::new()
+            });
+            Done::Hub(HubDone::NoticesSettled { link: id, ends: heard.into_iter().zip(ends).collect() })
         }));
     }
 }

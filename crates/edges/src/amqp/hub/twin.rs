@@ -19,7 +19,7 @@ use bytes::Bytes;
 use pollux_amqp::endpoint::{Delivery, DeliveryId, LinkId};
 use pollux_amqp::performative::DeliveryState;
 use pollux_amqp::{Annotations, Body, Message, Properties, Symbol, Value};
-use pollux_model::{Error, Result, ids};
+use pollux_model::{Error, ErrorCode, Result, ids};
 use serde_json::{Map, Value as Json};
 
 use super::telemetry::{body, malformed};
@@ -29,6 +29,8 @@ use crate::mqtt::status;
 
 /// Requests a device may have under way.
 pub(super) const CREDIT: u32 = 8;
+/// Requests of a device that wait for their turn, over all its links.
+const UNDONE: usize = 128;
 /// Answers and changes that wait for the device's credit; one that does not keep up loses the link.
 const WAITING: usize = 64;
 /// Answers that may wait before the next request is looked at.
@@ -150,6 +152,11 @@ impl Connection {
     /// A device asks.
     pub(super) fn twin_asked(&mut self, number: SeatId, delivery: Delivery) {
         let Some(seat) = self.hubs.seats.get_mut(&number) else { return };
+        // Each link keeps to its credit; links that come and go do not, all together.
+        if seat.twin.waiting.len() >= UNDONE {
+            let text = format!("more than {UNDONE} requests about the twin wait to be carried out");
+            return self.detach(delivery.link, &Error::new(ErrorCode::QuotaExceeded, text));
+        }
         seat.twin.waiting.push_back(Asked::read(delivery));
         self.ask_twins(number);
     }
@@ -198,7 +205,9 @@ impl Connection {
         self.for_twin(number, channel.as_deref(), answer);
         let Some(seat) = self.hubs.seats.get_mut(&number) else { return };
         seat.twin.running = false;
-        let waiting = u32::try_from(seat.twin.waiting.len()).unwrap_or(CREDIT);
+        // Of this link only: what waits of another one would leave it without credit for ever.
+        let waiting = seat.twin.waiting.iter().filter(|asked| asked.link == link).count();
+        let waiting = u32::try_from(waiting).unwrap_or(CREDIT);
         self.endpoint.grant(link, CREDIT.saturating_sub(waiting));
         self.ask_twins(number);
     }

@@ -1,16 +1,15 @@
 //! A device at its hub over AMQP, in time that is made to pass; what npm's client does is in the conformance scenarios.
 
+mod devicebound;
+
 use pollux_amqp::endpoint::Outgoing;
 use pollux_amqp::performative::DeliveryState;
 use pollux_amqp::{Body, Message, MessageId, Properties, Symbol, Value};
 use pollux_model::device::{Authentication, Device as Registered};
-use pollux_model::message::MessageQueue;
 use pollux_model::resource::Resource;
-use pollux_model::{Clock as _, DeviceAddress, DeviceId, ManualClock, Timestamp, sas};
+use pollux_model::{Clock as _, DeviceAddress, ManualClock, Timestamp, sas};
 use pollux_services::Caller;
-use pollux_services::hub::cloud_to_device::CloudMessage;
 use pollux_services::hub::{AuthenticationInput, DeviceInput, MethodInput, TwinInput};
-use pollux_store::messages::Which;
 use pollux_testkit::pki::Authority;
 use serde_json::json;
 
@@ -81,6 +80,18 @@ impl Peer {
         };
         let name = format!("from {address}");
         let link = self.machine.attach_receiver(self.session.unwrap(), name, options).unwrap();
+        while !matches!(self.next().await, Some(Event::Attached(attached)) if attached.link == link) {}
+        link
+    }
+
+    /// A link of this name on which the device asks about its twin.
+    async fn attach_named(&mut self, name: &str) -> LinkId {
+        let options = LinkOptions {
+            source: Some(Source::at("peer")),
+            target: Some(Target::at("/devices/dev-1/twin")),
+            ..LinkOptions::default()
+        };
+        let link = self.machine.attach_sender(self.session.unwrap(), name.to_owned(), options).unwrap();
         while !matches!(self.next().await, Some(Event::Attached(attached)) if attached.link == link) {}
         link
     }
@@ -445,83 +456,61 @@ async fn a_device_has_a_bounded_number_of_links() {
     assert_eq!(refused, Some((16, condition::RESOURCE_LIMIT_EXCEEDED.as_str().to_owned())));
 }
 
+/// Each link has credit of its own: what waits of one takes nothing from another.
 #[tokio::test]
-async fn messages_come_as_credit_is_given_and_what_is_not_settled_comes_again() {
+async fn requests_on_two_links_leave_both_with_credit() {
     let (world, _folder) = World::new().await;
-    let device = world.device("dev-1").await;
-    let hub = &world.services.hub;
-    for number in 0..4 {
-        let message = CloudMessage { body: format!("{number}").into(), ..CloudMessage::default() };
-        hub.send_message(&Caller::admin(), &world.hub, "dev-1", message).await.unwrap();
-    }
-    let address = "/devices/dev-1/messages/devicebound";
-    let mut peer = world.connect(&device);
+    let mut peer = world.connect(&world.device("dev-1").await);
     peer.open().await;
-    let link = peer.attach_receiver(address).await;
-    let next = async |peer: &mut Peer, link, state: Option<DeliveryState>| {
-        peer.machine.grant(link, 1);
-        loop {
-            if let Event::Delivery(delivery) = peer.next().await.unwrap() {
-                let message = Message::decode(delivery.payload).unwrap();
-                if let Some(state) = state {
-                    peer.machine.settle(link, delivery.id, state);
-                    // Before there is more credit.
-                    while let Some(output) = peer.machine.take_output() {
-                        peer.stream.write_all(&output).await.unwrap();
-                    }
-                }
-                let count = message.header.unwrap().delivery_count.unwrap();
-                let body = message.body.as_bytes().unwrap();
-                return (String::from_utf8(body.to_vec()).unwrap(), count);
-            }
+    let answers = peer.attach_receiver("/devices/dev-1/twin").await;
+    peer.machine.grant(answers, 100);
+    let [first, second] = [peer.attach_named("first").await, peer.attach_named("second").await];
+    for link in [first, second] {
+        while peer.machine.credit(link) == 0 {
+            peer.next().await.unwrap();
         }
-    };
-    let came = |text: &str, count| (text.to_owned(), count);
-    assert_eq!(next(&mut peer, link, Some(DeliveryState::Accepted)).await, came("0", 0));
-    assert_eq!(next(&mut peer, link, Some(DeliveryState::Released)).await, came("1", 0));
-    assert_eq!(next(&mut peer, link, None).await, came("1", 1), "what is given back comes first");
-    assert_eq!(next(&mut peer, link, Some(DeliveryState::Rejected(None))).await, came("2", 0));
-    peer.machine.detach(link, None);
-    let link = peer.attach_receiver(address).await;
-    assert_eq!(
-        next(&mut peer, link, Some(DeliveryState::Accepted)).await,
-        came("1", 2),
-        "it was in its hands"
-    );
-    assert_eq!(next(&mut peer, link, None).await, came("3", 0));
-    drop(peer);
-    let mut again = world.connect(&device);
-    again.open().await;
-    let link = again.attach_receiver(address).await;
-    assert_eq!(next(&mut again, link, Some(DeliveryState::Accepted)).await, came("3", 1));
+    }
+    let mut sent = 0;
+    for link in [first, second] {
+        while peer.machine.credit(link) > 0 {
+            let payload = asked("GET", "", "x", " ").encode();
+            let outgoing = Outgoing { tag: b"a", message_format: 0, payload, settled: false };
+            peer.machine.send(link, outgoing).unwrap();
+            sent += 1;
+        }
+    }
+    for _ in 0..sent {
+        peer.delivery().await;
+    }
+    // What is said of credit comes before the next answer.
+    let link = if peer.machine.credit(first) > 0 { first } else { second };
+    peer.send(link, &asked("GET", "", "last", " ")).await;
+    peer.delivery().await;
+    assert!(peer.machine.credit(first) > 0 && peer.machine.credit(second) > 0);
 }
 
+/// The device is being looked at for its first link while the second one says what it is.
 #[tokio::test]
-async fn what_a_device_accepts_is_done_though_it_hangs_up_at_once() {
+async fn a_model_announced_with_a_further_link_counts() {
     let (world, _folder) = World::new().await;
-    let device = world.device("dev-1").await;
-    let message = CloudMessage { body: "once".into(), ..CloudMessage::default() };
-    world.services.hub.send_message(&Caller::admin(), &world.hub, "dev-1", message).await.unwrap();
-    let mut peer = world.connect(&device);
+    let mut peer = world.connect(&world.device("dev-1").await);
     peer.open().await;
-    let link = peer.attach_receiver("/devices/dev-1/messages/devicebound").await;
-    peer.machine.grant(link, 1);
-    let delivery = loop {
-        if let Event::Delivery(delivery) = peer.next().await.unwrap() {
-            break delivery;
+    let session = peer.session.unwrap();
+    let options = |properties: &[(&'static str, &str)]| {
+        let mut options = LinkOptions {
+            source: Some(Source::at("peer")),
+            target: Some(Target::at("/devices/dev-1/twin")),
+            ..LinkOptions::default()
+        };
+        for (name, value) in properties {
+            options.properties.push(Symbol::from_static(name), *value);
         }
+        options
     };
-    peer.machine.settle(link, delivery.id, DeliveryState::Accepted);
-    while let Some(output) = peer.machine.take_output() {
-        peer.stream.write_all(&output).await.unwrap();
-    }
-    drop(peer);
-    let queue = MessageQueue::Device(DeviceId::parse("dev-1").unwrap());
-    let emptied = async {
-        let store = &world.services.context.store;
-        while !store.messages(&world.hub.name, &queue, Which::All, 1).await.unwrap().is_empty() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), emptied).await.expect("what was accepted is done");
+    peer.machine.attach_sender(session, "first".to_owned(), options(&[])).unwrap();
+    let model = [("com.microsoft:model-id", "dtmi:example:Thermostat;1")];
+    let second = peer.machine.attach_sender(session, "second".to_owned(), options(&model)).unwrap();
+    while !matches!(peer.next().await, Some(Event::Attached(attached)) if attached.link == second) {}
+    let twin = world.services.hub.twin(&Caller::admin(), &world.hub, &address("dev-1")).await.unwrap();
+    assert_eq!(twin["modelId"], json!("dtmi:example:Thermostat;1"));
 }

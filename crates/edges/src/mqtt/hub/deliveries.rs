@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use pollux_model::message::{LockedBy, QueuedMessage};
-use pollux_model::{Etag, Result, Timestamp};
+use pollux_model::{ErrorCode, Etag, Result, Timestamp};
 use pollux_mqtt::PacketId;
 use pollux_services::hub::cloud_to_device::{Received, Settle};
 use tokio::task::AbortHandle;
@@ -258,7 +258,14 @@ impl Deliveries {
         for settle in [Settle::Complete, Settle::Reject, Settle::Abandon, Settle::Release] {
             let tokens: Vec<_> =
                 settled.iter().filter(|(_, how)| *how == settle).map(|(token, _)| token.clone()).collect();
-            services.hub.settle_messages(caller, hub, id, &tokens, settle).await?;
+            for end in services.hub.settle_messages(caller, hub, id, &tokens, settle).await {
+                match end {
+                    Err(error) if error.code == ErrorCode::MessageLockLost => {
+                        tracing::debug!(hub = %hub.name, device = %id, "a message was not held any more");
+                    }
+                    end => end?,
+                }
+            }
         }
         Ok(())
     }

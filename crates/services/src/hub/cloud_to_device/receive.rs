@@ -102,7 +102,8 @@ impl Hub {
     pub async fn take_back_messages(&self, caller: &Caller, hub: &Resource, id: &DeviceId) -> Result<()> {
         caller.require_device(&hub.name, &id.clone().into())?;
         let queue = MessageQueue::Device(id.clone());
-        for _ in 0..ATTEMPTS {
+        let mut attempts = 0;
+        while attempts < ATTEMPTS {
             let held = self.context.store.messages(&hub.name, &queue, Which::Held, TAKEN_BACK).await?;
             if held.is_empty() {
                 return Ok(());
@@ -113,7 +114,9 @@ impl Hub {
             }
             let told = settle::has_feedback(&batch);
             // Where one was settled at this moment the others are looked at once more.
-            if !moved(self.context.store.commit(batch).await)? && told {
+            if moved(self.context.store.commit(batch).await)? {
+                attempts += 1;
+            } else if told {
                 self.feedback_arrived().await;
             }
         }

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use pollux_model::message::{LockedBy, MessageEnd, MessageQueue, QueuedMessage};
 use pollux_model::resource::Resource;
-use pollux_model::{DeviceId, ErrorCode, Etag, Result};
+use pollux_model::{DeviceId, Etag, Result};
 use pollux_store::messages::Which;
 use pollux_store::{Batch, Expect, Write};
 
@@ -61,7 +61,7 @@ impl Hub {
         Err(contended())
     }
 
-    /// Settles several messages, each as far as its lock still holds. The first error that is none of a lock's is given.
+    /// Settles several messages; what became of each, in their order: [`Self::settle_message`].
     pub async fn settle_messages(
         &self,
         caller: &Caller,
@@ -69,18 +69,9 @@ impl Hub {
         id: &DeviceId,
         lock_tokens: &[Etag],
         settle: Settle,
-    ) -> Result<()> {
+    ) -> Vec<Result<()>> {
         // Side by side, for they go to the disk together.
-        let each = lock_tokens.iter().map(|token| self.settle_message(caller, hub, id, token, settle));
-        for settled in join_all(each).await {
-            match settled {
-                Err(error) if error.code == ErrorCode::MessageLockLost => {
-                    tracing::debug!(hub = %hub.name, device = %id, "a message was not held any more");
-                }
-                settled => settled?,
-            }
-        }
-        Ok(())
+        join_all(lock_tokens.iter().map(|token| self.settle_message(caller, hub, id, token, settle))).await
     }
 
     /// Back into the queue with a raised delivery count, or dead-lettered.
