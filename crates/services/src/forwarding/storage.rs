@@ -243,10 +243,9 @@ impl Home {
             Self::Bucket(bucket) => return Ok(Writing::Object(bucket.begin(context, name, content_type))),
             Self::Container(container) => container,
         };
-        let now = context.clock.now();
         let begun = async {
-            blobs.ensure(container, now).await?;
-            blobs.begin(&container.blob(name, now)?, content_type).await
+            blobs.ensure(container).await?;
+            blobs.begin(&container.blob(name)?, content_type).await
         };
         begun.await.map(Writing::Blob).map_err(BlobError::message)
     }

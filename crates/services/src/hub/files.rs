@@ -90,7 +90,7 @@ impl Hub {
 
     /// The place of a blob.
     fn blob(&self, container: &Container, name: &str) -> Result<Location> {
-        container.blob(name, self.context.clock.now()).map_err(|error| Error::invalid(error.message()))
+        container.blob(name).map_err(|error| Error::invalid(error.message()))
     }
 }
 

@@ -122,7 +122,7 @@ impl Hub {
     /// Where the blob is, in the hub's folder.
     pub(super) fn kept(&self, grant: &BlobGrant) -> Result<Location, BlobRefusal> {
         let name = |error: crate::blobs::BlobError| BlobRefusal::Name(error.message());
-        self.folder(grant)?.blob(&grant.blob, self.context.clock.now()).map_err(name)
+        self.folder(grant)?.blob(&grant.blob).map_err(name)
     }
 
     pub(super) fn folder(&self, grant: &BlobGrant) -> Result<Container, BlobRefusal> {

@@ -13,12 +13,12 @@ const OUTPUT: &str = "OutputBlobNotWritable";
 
 impl Work {
     pub(super) async fn export(&mut self, registry: &RegistryJob) -> Result<(), Ended> {
-        let (hub, now) = (Arc::clone(&self.hub), self.hub.context.clock.now());
+        let hub = Arc::clone(&self.hub);
         let (uri, name) = (self.job.output.clone(), self.resource.name.clone());
         let container =
             hub.registry_container(&self.resource, registry, ("outputBlobContainerUri", uri.as_ref()));
         let output =
-            container.and_then(|container| container.blob(&registry.output_blob, now)).map_err(at(OUTPUT))?;
+            container.and_then(|container| container.blob(&registry.output_blob)).map_err(at(OUTPUT))?;
         let store = &hub.context.store;
         let (total, _) = store.count_devices(&name).await.map_err(away)?;
         let mut next = Job { status: JobStatus::Running, ..self.record().moved(&self.job) };

@@ -29,18 +29,18 @@ const TURN: Duration = Duration::from_secs(1);
 
 impl Work {
     pub(super) async fn import(&mut self, registry: &RegistryJob) -> Result<(), Ended> {
-        let (hub, now) = (Arc::clone(&self.hub), self.hub.context.clock.now());
+        let hub = Arc::clone(&self.hub);
         let output = (&registry.output_blob, self.job.output.clone());
         let output_at =
             hub.registry_container(&self.resource, registry, ("outputBlobContainerUri", output.1.as_ref()));
-        let log = output_at.and_then(|container| container.blob(output.0, now)).map_err(at(OUTPUT))?;
+        let log = output_at.and_then(|container| container.blob(output.0)).map_err(at(OUTPUT))?;
         let input_at = hub.registry_container(
             &self.resource,
             registry,
             ("inputBlobContainerUri", self.job.input.as_ref()),
         );
         let name = registry.input_blob.as_deref().unwrap_or_default();
-        let input = input_at.and_then(|container| container.blob(name, now)).map_err(at(INPUT))?;
+        let input = input_at.and_then(|container| container.blob(name)).map_err(at(INPUT))?;
         let goes_on = self.job.status != JobStatus::NotStarted;
         let progress = &self.job.progress;
         let (offset, etag) = (progress.offset, progress.input_etag.clone());
