@@ -160,7 +160,7 @@ pub struct RegistryJob {
     pub exclude_keys: bool,
     /// Whether the containers are opened by the hub's own right.
     pub by_identity: bool,
-    /// Whether whoever asked for it may change twins.
+    /// Whether whoever asked for it may read and change twins.
     pub twins: bool,
     /// Bytes of the file, or devices, in all.
     pub total: u64,

@@ -28,7 +28,7 @@ pub use enrichment::Enrichment;
 pub use file_upload::{FileUpload, StorageEndpoint};
 pub use route::{Route, RouteSource};
 pub use sku::{Sku, SkuName};
-pub use storage::{Encoding, FileNameFormat, StorageContainer};
+pub use storage::{BlobsOf, Encoding, FileNameFormat, FirstMessage, StorageContainer};
 
 /// The five kinds of resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -31,20 +31,19 @@ mod log;
 mod read;
 mod write;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
-use url::Url;
 
 pub use account::{Account, Permissions, service_text, signed_query};
 pub use container::{Container, SignedPlace, below, check_container};
 pub use error::BlobError;
 pub use folder::{DRAFT, Draft, check_name, file_path};
 pub use http_date::{http_date, read_http_date};
-pub use location::{Location, Named};
+pub use location::{BlobUrl, Location, Named, bare_url};
 pub use log::Output;
 pub use read::{BlobState, Input};
 pub use write::Upload;
@@ -97,6 +96,12 @@ impl Blobs {
         &self.reach
     }
 
+    /// Where the deployment keeps files itself.
+    #[must_use]
+    pub fn root(&self) -> Option<&Path> {
+        self.root.as_deref()
+    }
+
     fn client(&self, named: Named) -> Result<reqwest::Client, BlobError> {
         let [guarded, plain] = &self.clients;
         let kept = match named {
@@ -122,8 +127,18 @@ impl Blobs {
         Ok(kept.get_or_init(|| client).clone())
     }
 
-    fn request(&self, method: Method, url: &Url, named: Named) -> Result<reqwest::RequestBuilder, BlobError> {
-        Ok(self.client(named)?.request(method, url.clone()).header("x-ms-version", STORAGE_VERSION))
+    /// A request that begins now, with more in its query.
+    fn request(
+        &self,
+        method: Method,
+        of: &BlobUrl,
+        query: &[(&str, &str)],
+    ) -> Result<reqwest::RequestBuilder, BlobError> {
+        let mut url = of.at(self.context.clock.now());
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(self.client(of.named())?.request(method, url).header("x-ms-version", STORAGE_VERSION))
     }
 }
 

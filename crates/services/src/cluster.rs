@@ -60,6 +60,17 @@ impl Fence {
     pub(crate) fn write(&self) -> Write {
         Write::RequireLease { owner: self.owner.clone(), lease: self.lease.clone() }
     }
+
+    /// Raised whenever the lease changes hands: no two who had it have the same.
+    pub(crate) const fn epoch(&self) -> i64 {
+        self.lease.epoch
+    }
+
+    /// One of a lease that nobody has.
+    #[cfg(test)]
+    pub(crate) fn of_epoch(epoch: i64) -> Self {
+        Self { owner: "test".to_owned(), lease: Lease { name: "test".to_owned(), epoch } }
+    }
 }
 
 impl Cluster {

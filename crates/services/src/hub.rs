@@ -69,7 +69,7 @@ pub use patch_twin::{DesiredChange, Removed, TwinInput};
 pub use presence::{Presence, Presences};
 pub use query::DeviceRow;
 pub use register_device::RegisterDevice;
-pub use registry_jobs::{IdentityLines, ImportLine, RegistryJobInput};
+pub use registry_jobs::{IdentityLines, ImportLine, LineParts, RegistryJobInput};
 pub use test_routes::{TestMessage, Tested};
 pub use throttle::{Operation, QuotaMetrics};
 

@@ -42,6 +42,8 @@ pub(crate) enum Ended {
     Cancelled,
     /// It cannot be done.
     Failed(JobError),
+    /// A place that it reads or writes is away. Whoever works on it may try again; who gives up says that this is why.
+    Away(JobError),
     /// It goes on later, or on another node.
     Interrupted(String),
 }
@@ -242,6 +244,27 @@ impl Record<'_> {
         }
     }
 
+    /// Does the work of a job unless somebody cancels it, and says how that ended.
+    ///
+    /// # Errors
+    /// Why the job is not over.
+    pub(crate) async fn worked(
+        self,
+        (kind, id): (JobKind, &str),
+        work: impl Future<Output = Result<(), Ended>>,
+    ) -> Result<(JobStatus, Option<JobError>), String> {
+        let ended = tokio::select! {
+            ended = work => ended,
+            () = self.cancelled(kind, id) => Err(Ended::Cancelled),
+        };
+        match ended {
+            Ok(()) => Ok((JobStatus::Succeeded, None)),
+            Err(Ended::Cancelled) => Ok((JobStatus::Cancelled, None)),
+            Err(Ended::Failed(error) | Ended::Away(error)) => Ok((JobStatus::Failed, Some(error))),
+            Err(Ended::Interrupted(why)) => Err(why),
+        }
+    }
+
     /// Writes down how the job ended.
     pub(crate) async fn finish(self, job: &Job, status: JobStatus, error: Option<JobError>) -> Result<()> {
         let store = &self.context.store;
@@ -271,7 +294,7 @@ impl Record<'_> {
     }
 
     /// Resolves when the job is to be cancelled.
-    pub(crate) async fn cancelled(self, kind: JobKind, id: &str) {
+    async fn cancelled(self, kind: JobKind, id: &str) {
         loop {
             // What cannot be read now is looked at again.
             if let Ok(Some(job)) = self.context.store.job(self.of, kind, id).await

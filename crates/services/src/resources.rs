@@ -262,6 +262,10 @@ impl Resources {
         let all = self.context.table.all();
         self.publish(all.iter().filter(|one| !leaves(one)).map(|one| Resource::clone(one)).collect());
         self.context.cluster.announce(Change::Resources).await;
+        // While nobody can make a hub of the name anew: its files would be where these are.
+        for hub in leaving.iter().filter(|one| one.kind() == ResourceKind::Hub) {
+            self.blobs.remove_own(&hub.name, crate::hub::files::CONTAINER).await;
+        }
         self.drop_streams(leaving).await
     }
 

@@ -202,10 +202,6 @@ async fn cut_off_deleted(resources: Arc<Resources>, hub: Arc<Hub>, shutdown: Can
         // With the time it was made: a hub deleted and made again is another.
         for (name, _) in before.difference(&after) {
             hub.connections.close_all(name, "the hub is deleted");
-            // One that was made again under the name has its files where these were.
-            if !after.iter().any(|(there, _)| there == name) {
-                hub.remove_files(name).await;
-            }
         }
         before = after;
     }

@@ -117,30 +117,87 @@ impl FileNameFormat {
         Ok(())
     }
 
-    /// The name of the blob of an endpoint that begins with a message: its moment, and behind the rest the endpoint and its place,
-    /// so that each blob has a name of its own and one that is written once more has the same.
+    /// The name of a blob: the moment of its first message, and behind the rest the endpoint, the message's place and who wrote it,
+    /// so that each blob has a name of its own.
     #[must_use]
-    pub fn expand(
-        &self,
-        hub: &ResourceName,
-        partition: u32,
-        (endpoint, begins, sequence_number): (&str, Timestamp, i64),
-        extension: &str,
-    ) -> String {
-        let moment = begins.to_string();
+    pub fn expand(&self, of: &BlobsOf<'_>, first: &FirstMessage, extension: &str) -> String {
+        let moment = first.enqueued.to_string();
         let part = |from: usize, to: usize| moment.get(from..to).unwrap_or_default();
         let name = self
             .0
-            .replace("{iothub}", hub)
-            .replace("{partition}", &partition.to_string())
+            .replace("{iothub}", of.hub)
+            .replace("{partition}", &of.partition.to_string())
             .replace("{YYYY}", part(0, 4))
             .replace("{MM}", part(5, 7))
             .replace("{DD}", part(8, 10))
             .replace("{HH}", part(11, 13))
             .replace("{mm}", part(14, 16));
         let stem = name.strip_suffix(extension).unwrap_or(&name);
-        format!("{stem}_{endpoint}_{sequence_number}{extension}")
+        let (endpoint, number) = (of.endpoint, first.sequence_number);
+        let writer = first.epoch.map(|epoch| format!("-{epoch}")).unwrap_or_default();
+        format!("{stem}_{endpoint}_{number}{writer}{extension}")
     }
+
+    /// What the names of all blobs of an endpoint's partition begin with.
+    #[must_use]
+    pub fn prefix(&self, of: &BlobsOf<'_>) -> String {
+        let fixed = self.0.replace("{iothub}", of.hub).replace("{partition}", &of.partition.to_string());
+        fixed.split('{').next().unwrap_or_default().to_owned()
+    }
+
+    /// Whether a blob of an endpoint's partition may be called so: whether [`FileNameFormat::expand`] gives that name for any first
+    /// message.
+    #[must_use]
+    pub fn names(&self, of: &BlobsOf<'_>, name: &str, extension: &str) -> bool {
+        self.number(of, name, extension).is_some_and(|number| {
+            let (number, writer) = number.split_once('-').unwrap_or((number, "0"));
+            [number, writer].iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+        })
+    }
+
+    /// What a name has behind the endpoint.
+    fn number<'n>(&self, of: &BlobsOf<'_>, name: &'n str, extension: &str) -> Option<&'n str> {
+        let partition = of.partition.to_string();
+        let mut rest = name.strip_suffix(extension)?;
+        let mut format = self.0.strip_suffix(extension).unwrap_or(&self.0);
+        while let Some((literal, behind)) = format.split_once('{') {
+            let (token, behind) = behind.split_once('}')?;
+            rest = rest.strip_prefix(literal)?;
+            rest = match token {
+                "iothub" => rest.strip_prefix(&**of.hub)?,
+                "partition" => rest.strip_prefix(partition.as_str())?,
+                digits => {
+                    let (moment, behind) = rest.split_at_checked(digits.len())?;
+                    moment.bytes().all(|b| b.is_ascii_digit()).then_some(behind)?
+                }
+            };
+            format = behind;
+        }
+        rest.strip_prefix(format)?.strip_prefix('_')?.strip_prefix(of.endpoint)?.strip_prefix('_')
+    }
+}
+
+/// Whose blobs they are.
+#[derive(Debug, Clone, Copy)]
+pub struct BlobsOf<'o> {
+    /// The hub.
+    pub hub: &'o ResourceName,
+    /// Its endpoint.
+    pub endpoint: &'o str,
+    /// The partition of what waits for the endpoint.
+    pub partition: u32,
+}
+
+/// What tells a blob from the others of its partition.
+#[derive(Debug, Clone, Copy)]
+pub struct FirstMessage {
+    /// When it came.
+    pub enqueued: Timestamp,
+    /// Its place in the partition.
+    pub sequence_number: i64,
+    /// Of the lease under which the blob is written; `None` where there is no other node. Whoever had the lease before, and is slow,
+    /// writes under another name and takes nothing away that was written since.
+    pub epoch: Option<i64>,
 }
 
 #[cfg(test)]
@@ -174,11 +231,34 @@ mod tests {
     #[test]
     fn a_name_is_that_of_its_first_message() {
         let hub = ResourceName::parse("hub1").unwrap();
-        let place = ("all", Timestamp::parse("2026-01-02T03:04:05Z").unwrap(), 17);
-        let usual = FileNameFormat::default().expand(&hub, 3, place, ".avro");
-        assert_eq!(usual, "hub1/3/2026/01/02/03/04_all_17.avro");
-        let own = format("{YYYY}{MM}{DD}/{iothub}-{partition}-{HH}{mm}.json").expand(&hub, 0, place, ".json");
-        assert_eq!(own, "20260102/hub1-0-0304_all_17.json");
+        let of = |partition| BlobsOf { hub: &hub, endpoint: "all", partition };
+        let enqueued = Timestamp::parse("2026-01-02T03:04:05Z").unwrap();
+        let first = |epoch| FirstMessage { enqueued, sequence_number: 17, epoch };
+        let usual = FileNameFormat::default();
+        assert_eq!(usual.expand(&of(3), &first(None), ".avro"), "hub1/3/2026/01/02/03/04_all_17.avro");
+        assert_eq!(usual.expand(&of(3), &first(Some(5)), ".avro"), "hub1/3/2026/01/02/03/04_all_17-5.avro");
+        let own = format("{YYYY}{MM}{DD}/{iothub}-{partition}-{HH}{mm}.json");
+        let name = own.expand(&of(0), &first(None), ".json");
+        assert_eq!(name, "20260102/hub1-0-0304_all_17.json");
+        assert_eq!((usual.prefix(&of(3)).as_str(), own.prefix(&of(0)).as_str()), ("hub1/3/", ""));
+        assert!(own.names(&of(0), &name, ".json"));
+        for epoch in [None, Some(5)] {
+            let name = usual.expand(&of(3), &first(epoch), ".avro");
+            assert!(usual.names(&of(3), &name, ".avro") && !usual.names(&of(0), &name, ".avro"), "{name}");
+        }
+        for foreign in [
+            "hub1/3/2026/01/02/03/04_all_17.json",
+            "hub1/3/2026/01/02/03/04_all_17-.avro",
+            "hub1/3/2026/01/02/03/04_all_x.avro",
+            "hub1/3/2026/01/02/03/04_other_17.avro",
+            "hub2/3/2026/01/02/03/04_all_17.avro",
+            "hub1/3/2026/xx/02/03/04_all_17.avro",
+            "hub1/3/2026/01/02/03/04_all_5_17.avro",
+            "backup/hub1/3/2026/01/02/03/04_all_17.avro",
+            "",
+        ] {
+            assert!(!usual.names(&of(3), foreign, ".avro"), "{foreign}");
+        }
     }
 
     #[test]

@@ -9,7 +9,10 @@ use reqwest::Method;
 use reqwest::header::CONTENT_LENGTH;
 use url::Url;
 
-use super::{Account, BlobError, Blobs, Location, Named, Permissions, Reach, check_name, file_path, sent};
+use super::{
+    Account, BlobError, BlobUrl, Blobs, Location, Named, Permissions, Reach, WHOLE, check_name, file_path,
+    lost, refused, sent,
+};
 
 /// Where blobs are by their names.
 #[derive(Clone)]
@@ -105,7 +108,10 @@ impl Container {
     /// As of [`Location::read`].
     pub fn given(field: &str, text: &Setting, reach: &Reach) -> Result<Self, BlobError> {
         Ok(match Location::read(field, text, reach)? {
-            Location::Blob { url, named } => Self::Url { url, named },
+            Location::Blob(given) => {
+                let (url, named) = given.into_given();
+                Self::Url { url, named }
+            }
             Location::File { folder, path } => Self::Folder { folder, path },
         })
     }
@@ -114,17 +120,15 @@ impl Container {
     ///
     /// # Errors
     /// [`BlobError::No`]: a blob cannot have that name.
-    pub fn blob(&self, name: &str, now: Timestamp) -> Result<Location, BlobError> {
+    pub fn blob(&self, name: &str) -> Result<Location, BlobError> {
         check_name(name)?;
         match self {
             Self::Account { account, name: container } => {
-                let mut url =
-                    below(account.endpoint(), std::iter::once(container.as_str()).chain(name.split('/')));
-                url.set_query(Some(&account.own_query(now)));
-                Ok(Location::Blob { url, named: Named::ByOperator })
+                let parts = std::iter::once(container.as_str()).chain(name.split('/'));
+                Ok(Location::Blob(BlobUrl::of_account(below(account.endpoint(), parts), account.clone())))
             }
             Self::Url { url, named } => {
-                Ok(Location::Blob { url: below(url, name.split('/')), named: *named })
+                Ok(Location::Blob(BlobUrl::given(below(url, name.split('/')), *named)))
             }
             Self::Folder { folder, path } => {
                 Ok(Location::File { folder: folder.clone(), path: file_path(path, name)? })
@@ -192,19 +196,36 @@ impl Blobs {
         Ok(Container::Folder { folder: root.clone(), path: root.join(hub).join(container) })
     }
 
+    /// Removes a container that this deployment keeps itself, with all that is in it: its hub is deleted.
+    pub async fn remove_own(&self, hub: &str, container: &str) {
+        let Ok(Container::Folder { path, .. }) = self.own(hub, container) else { return };
+        match tokio::fs::remove_dir_all(&path).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(hub, %error, "files of a hub that is deleted cannot be removed");
+            }
+            _ => {}
+        }
+    }
+
     /// Makes a container of an account if it is not there. Others are there, or are made with their first blob.
-    pub async fn ensure(&self, container: &Container, now: Timestamp) -> Result<(), BlobError> {
+    pub async fn ensure(&self, container: &Container) -> Result<(), BlobError> {
+        const OF_CONTAINER: &[(&str, &str)] = &[("restype", "container")];
         let Container::Account { account, name } = container else { return Ok(()) };
-        let mut url = below(account.endpoint(), std::iter::once(name.as_str()));
-        url.set_query(Some(&account.own_query(now)));
-        url.query_pairs_mut().append_pair("restype", "container");
-        let there = self.request(Method::HEAD, &url, Named::ByOperator)?;
+        let url = below(account.endpoint(), std::iter::once(name.as_str()));
+        let url = BlobUrl::of_account(url, account.clone());
+        let there = self.request(Method::HEAD, &url, OF_CONTAINER)?;
         match sent(there, "the container cannot be looked at").await {
             Err(BlobError::Missing(_)) => {}
             looked => return looked,
         }
-        let make = self.request(Method::PUT, &url, Named::ByOperator)?.header(CONTENT_LENGTH, 0);
-        sent(make, "the container cannot be made").await
+        let make = self.request(Method::PUT, &url, OF_CONTAINER)?.header(CONTENT_LENGTH, 0);
+        let answer = make.timeout(WHOLE).send().await.map_err(|error| lost(&error))?;
+        let code = answer.headers().get("x-ms-error-code").and_then(|code| code.to_str().ok());
+        // Another node made it since it was looked for.
+        if answer.status().is_success() || code == Some("ContainerAlreadyExists") {
+            return Ok(());
+        }
+        Err(refused("the container cannot be made", answer.status()))
     }
 }
 
@@ -214,7 +235,7 @@ mod tests {
 
     fn url(location: Result<Location, BlobError>) -> String {
         match location {
-            Ok(Location::Blob { url, .. }) => url.into(),
+            Ok(Location::Blob(url)) => url.at(Timestamp::from_secs(0)).into(),
             Ok(Location::File { path, .. }) => path.display().to_string(),
             Err(error) => error.message(),
         }
@@ -228,20 +249,37 @@ mod tests {
                 .ok()
                 .unwrap();
         assert_eq!(
-            url(by_url.blob("d1/a b?.txt", now)),
+            url(by_url.blob("d1/a b?.txt")),
             "https://plant.blob.example/uploads/d1/a%20b%3F.txt?sv=1&sig=a%2Bb"
         );
-        assert!(url(by_url.blob("d1/../x", now)).contains("must not"));
+        assert!(url(by_url.blob("d1/../x")).contains("must not"));
         assert!(by_url.sign("d1/x", Permissions::READ_AND_WRITE, now).is_err());
         let emulator =
             Container::of(&Setting("UseDevelopmentStorage=true".to_owned()), "uploads").ok().unwrap();
-        let place = url(emulator.blob("d1/x", now));
+        let place = url(emulator.blob("d1/x"));
         assert!(place.starts_with("http://127.0.0.1:10000/devstoreaccount1/uploads/d1/x?sv="), "{place}");
         let signed = emulator.sign("d1/x", Permissions::READ_AND_WRITE, now).ok().unwrap();
         assert_eq!(signed.host, "127.0.0.1:10000/devstoreaccount1");
         let reach = Reach { hosts: Vec::new(), folder: Some("/jobs".into()) };
         let folder = Container::given("x", &Setting("file:///jobs/out".to_owned()), &reach).ok().unwrap();
-        assert_eq!(url(folder.blob("devices.txt", now)), "/jobs/out/devices.txt");
+        assert_eq!(url(folder.blob("devices.txt")), "/jobs/out/devices.txt");
+    }
+
+    /// What an account's key opens ends after an hour: a job that lives longer asks under a signature of its own moment.
+    #[test]
+    fn what_an_accounts_key_opens_is_signed_for_each_request() {
+        let text = Setting("BlobEndpoint=https://blobs.plant.lan/acc;AccountKey=a2V5".to_owned());
+        let Ok(Location::Blob(blob)) = Container::of(&text, "jobs").and_then(|of| of.blob("devices.txt"))
+        else {
+            panic!("it is a blob of an account")
+        };
+        for (now, ends) in
+            [(1_700_000_000, "2023-11-14T23%3A13%3A20Z"), (1_700_010_000, "2023-11-15T02%3A00%3A00Z")]
+        {
+            let url = blob.at(Timestamp::from_secs(now)).to_string();
+            assert!(url.starts_with("https://blobs.plant.lan/acc/jobs/devices.txt?sv="), "{url}");
+            assert!(url.contains(&format!("&se={ends}&")), "{url}");
+        }
     }
 
     #[test]

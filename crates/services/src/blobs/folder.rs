@@ -84,21 +84,40 @@ pub(super) async fn inside(folder: &Path, path: &Path, may_be_new: bool) -> Resu
     if real.starts_with(&folder) { Ok(real) } else { Err(outside()) }
 }
 
-/// Makes what is between a folder and one in it; a link on the way must not lead out.
-async fn make_folders(folder: &Path, wanted: &Path) -> Result<(), BlobError> {
+/// Makes the folders that lead to one and are not there; a link on the way must not lead out of the outer one. They are durable
+/// when this returns: a file in a folder that a power failure takes away is no file.
+pub(super) async fn make_folders(folder: &Path, wanted: &Path) -> Result<(), BlobError> {
     let failed = |error| BlobError::io("written", &error);
-    tokio::fs::create_dir_all(folder).await.map_err(failed)?;
-    for there in wanted.ancestors() {
-        if let Ok(found) = tokio::fs::symlink_metadata(there).await {
+    let mut missing = Vec::new();
+    for there in wanted.ancestors().filter(|path| !path.as_os_str().is_empty()) {
+        let Ok(found) = tokio::fs::symlink_metadata(there).await else {
+            missing.push(there);
+            continue;
+        };
+        if there.starts_with(folder) {
             inside(folder, there, false).await?;
-            if found.is_file() {
-                let taken = std::io::Error::from(std::io::ErrorKind::NotADirectory);
-                return Err(BlobError::io("written", &taken));
-            }
-            break;
+        }
+        if found.is_file() {
+            let taken = std::io::Error::from(std::io::ErrorKind::NotADirectory);
+            return Err(BlobError::io("written", &taken));
+        }
+        break;
+    }
+    for new in missing.into_iter().rev() {
+        match tokio::fs::create_dir(new).await {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(failed(error)),
+            // Somebody else made it just now: whether it is durable yet is not known here.
+            _ => sync_folder(new.parent().unwrap_or(new)).await?,
         }
     }
-    tokio::fs::create_dir_all(wanted).await.map_err(failed)
+    Ok(())
+}
+
+/// Makes the names in a folder durable.
+pub(super) async fn sync_folder(folder: &Path) -> Result<(), BlobError> {
+    let failed = |error| BlobError::io("written", &error);
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    File::open(folder).await.map_err(failed)?.sync_all().await.map_err(failed)
 }
 
 /// A file that is being written, beside the place that it will have. Dropped unfinished, it is gone.
@@ -146,17 +165,45 @@ impl Draft {
         }
     }
 
-    /// Puts it into its place, durably.
+    /// Puts it into its place, durably, whatever is there.
     pub async fn finish(mut self) -> Result<(), BlobError> {
-        let failed = |error| BlobError::io("written", &error);
-        self.file.flush().await.map_err(failed)?;
-        self.file.sync_all().await.map_err(failed)?;
+        self.sync().await?;
         if let Some(draft) = &self.draft {
-            tokio::fs::rename(draft, &self.path).await.map_err(failed)?;
+            let moved = tokio::fs::rename(draft, &self.path).await;
+            moved.map_err(|error| BlobError::io("written", &error))?;
         }
         self.draft = None;
-        let parent = self.path.parent().unwrap_or(&self.path);
-        File::open(parent).await.map_err(failed)?.sync_all().await.map_err(failed)
+        sync_folder(self.path.parent().unwrap_or(&self.path)).await
+    }
+
+    /// Puts it into its place, durably, if nothing is there; says whether it did. Of several who try at the same moment, on any
+    /// node, one does.
+    pub async fn finish_new(mut self) -> Result<bool, BlobError> {
+        self.sync().await?;
+        let Some(draft) = &self.draft else { return Ok(false) };
+        match tokio::fs::hard_link(draft, &self.path).await {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(false),
+            // A file system without links: of those who try here, their caller lets one do so at a time.
+            Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {
+                if tokio::fs::symlink_metadata(&self.path).await.is_ok() {
+                    return Ok(false);
+                }
+                return self.finish().await.map(|()| true);
+            }
+            Err(error) => return Err(BlobError::io("written", &error)),
+        }
+        let parent = self.path.parent().unwrap_or(&self.path).to_owned();
+        // It has two names now: that of the draft goes.
+        drop(self);
+        sync_folder(&parent).await?;
+        Ok(true)
+    }
+
+    async fn sync(&mut self) -> Result<(), BlobError> {
+        let failed = |error| BlobError::io("written", &error);
+        self.file.flush().await.map_err(failed)?;
+        self.file.sync_all().await.map_err(failed)
     }
 }
 
@@ -210,6 +257,21 @@ mod tests {
             let begun = Draft::begin(folder.path(), &folder.path().join(taken), &SystemRandom).await;
             assert!(matches!(begun, Err(BlobError::Conflict(_))), "{taken}: {begun:?}");
         }
+    }
+
+    /// Two who both saw that nothing is there.
+    #[tokio::test]
+    async fn one_of_two_drafts_is_new() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/deep/log.txt");
+        let begin = || Draft::begin(folder.path(), &path, &SystemRandom);
+        let (mut one, mut two) = (begin().await.unwrap(), begin().await.unwrap());
+        one.write(b"one").await.unwrap();
+        two.write(b"two").await.unwrap();
+        assert!(two.finish_new().await.unwrap());
+        assert!(!one.finish_new().await.unwrap());
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no draft stays");
     }
 
     #[tokio::test]

@@ -4,11 +4,12 @@
 use std::fmt;
 use std::path::{Component, PathBuf};
 
+use pollux_model::Timestamp;
 use pollux_model::resource::Setting;
 use url::{Host, Url};
 
 use super::guard::{Guard, is_public};
-use super::{BlobError, Reach};
+use super::{Account, BlobError, Reach};
 
 /// Who named a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,16 +20,73 @@ pub enum Named {
     ByOperator,
 }
 
+/// Where a blob or container is, and what opens it.
+#[derive(Clone)]
+pub struct BlobUrl {
+    /// Without what is signed anew for each request.
+    url: Url,
+    named: Named,
+    /// Whose key signs requests; `None`: what opens the blob is in its URL.
+    account: Option<Account>,
+}
+
+impl fmt::Debug for BlobUrl {
+    /// Signatures and keys are secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BlobUrl(***)")
+    }
+}
+
+impl BlobUrl {
+    /// One that carries what opens it, if it needs anything.
+    pub(super) const fn given(url: Url, named: Named) -> Self {
+        Self { url, named, account: None }
+    }
+
+    /// One of an account of the operator's.
+    pub(super) const fn of_account(url: Url, account: Account) -> Self {
+        Self { url, named: Named::ByOperator, account: Some(account) }
+    }
+
+    /// Who named it.
+    pub(super) const fn named(&self) -> Named {
+        self.named
+    }
+
+    /// The URL of a request that begins now. What an account's key opens is good for an hour, and work may take longer: it is
+    /// made anew for each request.
+    pub(super) fn at(&self, now: Timestamp) -> Url {
+        let mut url = self.url.clone();
+        if let Some(account) = &self.account {
+            url.set_query(Some(&account.own_query(now)));
+        }
+        url
+    }
+
+    /// As it was given.
+    pub(super) fn into_given(self) -> (Url, Named) {
+        (self.url, self.named)
+    }
+}
+
+/// A URL as it may be shown: without what opens the place, be it a signature in its query or a user with a password. Nothing of what
+/// is no URL.
+#[must_use]
+pub fn bare_url(text: &Setting) -> String {
+    let Ok(mut url) = Url::parse(&text.0) else { return String::new() };
+    url.set_query(None);
+    url.set_fragment(None);
+    // Where a scheme has no user, there is none to take away.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
+}
+
 /// A blob, or a file.
 #[derive(Clone)]
 pub enum Location {
     /// By its URL, which may carry a signature.
-    Blob {
-        /// Where it is.
-        url: Url,
-        /// Who says so.
-        named: Named,
-    },
+    Blob(BlobUrl),
     /// By its path, which must not lead out of the folder.
     File {
         /// What is open.
@@ -69,7 +127,7 @@ impl Location {
         let host = url.host_str().unwrap_or_default().to_owned();
         let named = Named::ByCaller;
         if Guard::new(&reach.hosts).is_named(&host) {
-            return Ok(Self::Blob { url, named });
+            return Ok(Self::Blob(BlobUrl::given(url, named)));
         }
         if url.scheme() == "http" {
             return Err(BlobError::No(format!(
@@ -87,7 +145,7 @@ impl Location {
                  jobs.hosts."
             )));
         }
-        Ok(Self::Blob { url, named })
+        Ok(Self::Blob(BlobUrl::given(url, named)))
     }
 
     fn file(field: &str, url: &Url, reach: &Reach) -> Result<Self, BlobError> {
@@ -115,6 +173,19 @@ mod tests {
 
     fn read(text: &str, reach: &Reach) -> Result<Location, String> {
         Location::read("inputBlobUri", &Setting(text.to_owned()), reach).map_err(BlobError::message)
+    }
+
+    #[test]
+    fn what_is_shown_of_a_url_opens_nothing() {
+        for (text, shown) in [
+            ("https://plant.blob.core.windows.net/c?sig=secret", "https://plant.blob.core.windows.net/c"),
+            ("https://user:secret@blobs.plant.lan:8443/c/d#secret", "https://blobs.plant.lan:8443/c/d"),
+            ("https://secret@blobs.plant.lan/c", "https://blobs.plant.lan/c"),
+            ("file:///data/jobs/x", "file:///data/jobs/x"),
+            ("secret", ""),
+        ] {
+            assert_eq!(bare_url(&Setting(text.to_owned())), shown);
+        }
     }
 
     #[test]

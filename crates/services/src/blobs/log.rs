@@ -7,14 +7,13 @@ use reqwest::Method;
 use reqwest::header::CONTENT_LENGTH;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
-use url::Url;
 
-use super::{BlobError, Blobs, Location, Named, folder, sent};
+use super::{BlobError, BlobUrl, Blobs, Location, folder, sent};
 
 /// A log being written.
 pub enum Output {
     /// A blob that is appended to.
-    Blob(Url, Named),
+    Blob(BlobUrl),
     /// A file that is.
     File(File),
 }
@@ -30,21 +29,25 @@ impl Blobs {
     pub async fn begin_log(&self, location: &Location, goes_on: bool) -> Result<Output, BlobError> {
         match location {
             Location::File { folder, path } => {
+                // Here and not where lines are added: once it is open, its folders are there.
+                let parent = path.parent().unwrap_or(folder);
+                folder::make_folders(folder, parent).await?;
                 let path = folder::inside(folder, path, true).await?;
                 let failed = |error| BlobError::io("written", &error);
                 let file = File::options().create(true).append(true).open(&path).await.map_err(failed)?;
                 if !goes_on {
                     file.set_len(0).await.map_err(failed)?;
                 }
+                folder::sync_folder(parent).await?;
                 Ok(Output::File(file))
             }
-            Location::Blob { url, named } => {
+            Location::Blob(url) => {
                 if !goes_on {
-                    let request = self.request(Method::PUT, url, *named)?;
+                    let request = self.request(Method::PUT, url, &[])?;
                     let request = request.header("x-ms-blob-type", "AppendBlob").header(CONTENT_LENGTH, 0);
                     sent(request, "the log cannot be made").await?;
                 }
-                Ok(Output::Blob(url.clone(), *named))
+                Ok(Output::Blob(url.clone()))
             }
         }
     }
@@ -58,10 +61,8 @@ impl Blobs {
                 file.flush().await.map_err(failed)?;
                 file.sync_data().await.map_err(failed)
             }
-            Output::Blob(url, named) => {
-                let mut url = url.clone();
-                url.query_pairs_mut().append_pair("comp", "appendblock");
-                let request = self.request(Method::PUT, &url, *named)?.body(bytes);
+            Output::Blob(url) => {
+                let request = self.request(Method::PUT, url, &[("comp", "appendblock")])?.body(bytes);
                 sent(request, "the log cannot be written").await
             }
         }

@@ -38,7 +38,7 @@ impl Blobs {
         offset: u64,
         etag: Option<&str>,
     ) -> Result<Input, BlobError> {
-        let (url, named) = match location {
+        let url = match location {
             Location::File { folder, path } => {
                 let path = folder::inside(folder, path, false).await?;
                 let failed = |error| BlobError::io("read", &error);
@@ -46,9 +46,9 @@ impl Blobs {
                 file.seek(std::io::SeekFrom::Start(offset)).await.map_err(failed)?;
                 return Ok(Input { source: Source::File(file), etag: None });
             }
-            Location::Blob { url, named } => (url, *named),
+            Location::Blob(url) => url,
         };
-        let mut request = self.request(Method::GET, url, named)?;
+        let mut request = self.request(Method::GET, url, &[])?;
         if offset > 0 {
             request = request.header(RANGE, format!("bytes={offset}-"));
         }
@@ -98,7 +98,7 @@ impl Blobs {
     /// # Errors
     /// [`BlobError::Missing`]: it is not there.
     pub async fn state(&self, location: &Location) -> Result<BlobState, BlobError> {
-        let (url, named) = match location {
+        let url = match location {
             Location::File { folder, path } => {
                 let path = folder::inside(folder, path, false).await?;
                 let found = tokio::fs::metadata(path).await.map_err(|error| BlobError::io("read", &error))?;
@@ -107,9 +107,9 @@ impl Blobs {
                 }
                 return Ok(BlobState::of(&found));
             }
-            Location::Blob { url, named } => (url, *named),
+            Location::Blob(url) => url,
         };
-        let answer = self.request(Method::HEAD, url, named)?.timeout(WHOLE).send().await;
+        let answer = self.request(Method::HEAD, url, &[])?.timeout(WHOLE).send().await;
         let answer = answer.map_err(|error| lost(&error))?;
         if !answer.status().is_success() {
             return Err(refused("the blob cannot be looked at", answer.status()));

@@ -8,9 +8,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::{Bytes, BytesMut};
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
-use url::Url;
 
-use super::{BlobError, Blobs, Draft, Location, Named, folder, sent};
+use super::{BlobError, BlobUrl, Blobs, Draft, Location, folder, sent};
 
 /// Bytes of a block: what is held of an upload. 50,000 of them are the most that a blob may have ("Put Block List").
 const BLOCK: usize = 4 * 1024 * 1024;
@@ -35,8 +34,7 @@ enum Target {
 
 /// A blob whose blocks are there, but not in it.
 struct Staged {
-    url: Url,
-    named: Named,
+    url: BlobUrl,
     content_type: String,
     /// What this upload's blocks are called, so that they are not those of another one.
     run: u64,
@@ -58,9 +56,8 @@ impl Blobs {
             Location::File { folder, path } => {
                 Target::File(Draft::begin(folder, path, &*self.context.random).await?)
             }
-            Location::Blob { url, named } => Target::Blob(Box::new(Staged {
+            Location::Blob(url) => Target::Blob(Box::new(Staged {
                 url: url.clone(),
-                named: *named,
                 content_type: content_type.to_owned(),
                 run: self.context.random.below(u64::MAX),
                 blocks: Vec::new(),
@@ -79,8 +76,8 @@ impl Blobs {
                 }
                 Err(error) => Err(error),
             },
-            Location::Blob { url, named } => {
-                sent(self.request(Method::DELETE, url, *named)?, "the blob cannot be deleted").await
+            Location::Blob(url) => {
+                sent(self.request(Method::DELETE, url, &[])?, "the blob cannot be deleted").await
             }
         };
         match deleted {
@@ -119,17 +116,16 @@ impl Staged {
     async fn stage(&mut self, blobs: &Blobs) -> Result<(), BlobError> {
         // Of one length, as the service wants them to be.
         let id = BASE64.encode(format!("{:016x}{:08}", self.run, self.blocks.len()));
-        let mut url = self.url.clone();
-        url.query_pairs_mut().append_pair("comp", "block").append_pair("blockid", &id);
         let body = self.pending.split().freeze();
-        sent(blobs.request(Method::PUT, &url, self.named)?.body(body), REFUSED).await?;
+        let request = blobs.request(Method::PUT, &self.url, &[("comp", "block"), ("blockid", &id)])?;
+        sent(request.body(body), REFUSED).await?;
         self.blocks.push(id);
         Ok(())
     }
 
     async fn finish(mut self, blobs: &Blobs) -> Result<(), BlobError> {
         if self.blocks.is_empty() {
-            let request = blobs.request(Method::PUT, &self.url, self.named)?;
+            let request = blobs.request(Method::PUT, &self.url, &[])?;
             let request = request
                 .header("x-ms-blob-type", "BlockBlob")
                 .header(CONTENT_TYPE, &self.content_type)
@@ -141,9 +137,7 @@ impl Staged {
         }
         let list: String = self.blocks.iter().map(|id| format!("<Latest>{id}</Latest>")).collect();
         let body = format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>{list}</BlockList>");
-        let mut url = self.url.clone();
-        url.query_pairs_mut().append_pair("comp", "blocklist");
-        let request = blobs.request(Method::PUT, &url, self.named)?;
+        let request = blobs.request(Method::PUT, &self.url, &[("comp", "blocklist")])?;
         let request = request
             .header("x-ms-blob-content-type", &self.content_type)
             .header(CONTENT_TYPE, "application/xml")

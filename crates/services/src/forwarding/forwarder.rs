@@ -12,7 +12,7 @@ use pollux_model::resource::{EndpointTarget, Resource, ResourceKind};
 use pollux_model::{Error, ErrorCode, OwnerName, Result};
 
 use super::health::Reports;
-use super::storage::Failures;
+use super::storage::Storing;
 use super::{Place, cloud_event, event_hub, hub_cloud_event, webhook};
 use crate::blobs::Blobs;
 use crate::cluster::Fence;
@@ -35,7 +35,7 @@ pub(super) struct Forwarder {
     event_hub: event_hub::Sender,
     webhook: webhook::Sender,
     blobs: Arc<Blobs>,
-    failures: Failures,
+    storing: Storing,
     reports: Arc<Reports>,
 }
 
@@ -89,7 +89,7 @@ impl Work for Forwarder {
 impl Forwarder {
     pub(super) fn new(context: Arc<Context>, place: Place, blobs: Arc<Blobs>, reports: Arc<Reports>) -> Self {
         let (event_hub, webhook) = (event_hub::Sender::default(), webhook::Sender::default());
-        Self { context, place, event_hub, webhook, blobs, failures: Failures::default(), reports }
+        Self { context, place, event_hub, webhook, blobs, storing: Storing::default(), reports }
     }
 
     pub(super) fn context(&self) -> &Context {
@@ -104,8 +104,8 @@ impl Forwarder {
         &self.blobs
     }
 
-    pub(super) const fn storage_failures(&self) -> &Failures {
-        &self.failures
+    pub(super) const fn storing(&self) -> &Storing {
+        &self.storing
     }
 
     fn writes_blobs(&self) -> bool {

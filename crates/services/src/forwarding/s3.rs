@@ -21,6 +21,12 @@ const PART: usize = 8 * 1024 * 1024;
 const WHOLE: Duration = Duration::from_secs(300);
 /// The most of an answer that is read.
 const ANSWER: usize = 64 * 1024;
+/// The most of a page of a list, and how many uploads it has, whose keys have 1024 bytes at most.
+const LIST: usize = 1024 * 1024;
+const UPLOADS: &str = "200";
+/// Pages of a list that are read at once; the rest is for the next time.
+const PAGES: usize = 50;
+const PLAIN_TEXT: &str = "text/plain";
 /// What stays as it is in a path or query of what is signed.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -86,19 +92,62 @@ impl Bucket {
         key: &str,
         content_type: &'static str,
     ) -> Object<'b> {
-        let segments: Vec<String> =
-            [self.name.as_str()].into_iter().chain(key.split('/')).map(encoded).collect();
-        let path = format!("/{}", segments.join("/"));
         Object {
             bucket: self,
             context,
-            path,
+            path: self.path(key),
             content_type,
             upload: None,
             parts: Vec::new(),
             pending: BytesMut::new(),
         }
     }
+}
+
+impl Bucket {
+    /// Ends uploads in parts of objects whose keys begin so and are ours, if they were begun before a moment: a crash left them
+    /// ("ListMultipartUploads", "AbortMultipartUpload").
+    pub(super) async fn abandon_left(
+        &self,
+        context: &Context,
+        prefix: &str,
+        before: Timestamp,
+        is_ours: impl Fn(&str) -> bool,
+    ) -> Result<(), String> {
+        let (mut key_marker, mut id_marker) = (String::new(), String::new());
+        for _ in 0..PAGES {
+            let mut query = vec![("key-marker", key_marker.as_str()), ("max-uploads", UPLOADS)];
+            query.extend([("prefix", prefix), ("upload-id-marker", id_marker.as_str()), ("uploads", "")]);
+            query.retain(|(name, value)| !value.is_empty() || *name == "uploads");
+            let path = self.path("");
+            let answer = self.ask(context, (Method::GET, &path, &query), (PLAIN_TEXT, Bytes::new())).await?;
+            let text = text_of(answer, LIST).await;
+            for upload in text.split("<Upload>").skip(1) {
+                let part = |name: &str| element(upload, name).unwrap_or_default();
+                let key = part("Key");
+                let begun = Timestamp::parse(&part("Initiated"));
+                if is_ours(&key) && begun.is_some_and(|begun| begun < before) {
+                    let (path, id) = (self.path(&key), part("UploadId"));
+                    let end = (Method::DELETE, path.as_str(), &[("uploadId", id.as_str())][..]);
+                    self.ask(context, end, (PLAIN_TEXT, Bytes::new())).await?;
+                }
+            }
+            if element(&text, "IsTruncated").as_deref() != Some("true") {
+                return Ok(());
+            }
+            key_marker = element(&text, "NextKeyMarker").unwrap_or_default();
+            id_marker = element(&text, "NextUploadIdMarker").unwrap_or_default();
+        }
+        Ok(())
+    }
+}
+
+/// The text of the first element of a name.
+fn element(xml: &str, name: &str) -> Option<String> {
+    let (_, behind) = xml.split_once(&format!("<{name}>"))?;
+    let (text, _) = behind.split_once(&format!("</{name}>"))?;
+    let plain = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")];
+    Some(plain.iter().fold(text.to_owned(), |text, (escaped, plain)| text.replace(escaped, plain)))
 }
 
 /// An object that is being written.
@@ -150,7 +199,7 @@ impl Object<'_> {
         let body = format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>");
         let answer = self.ask(Method::POST, &[("uploadId", &upload)], body.into()).await?;
         // The status comes before it is known how that ended.
-        match text_of(answer).await {
+        match text_of(answer, ANSWER).await {
             text if text.contains("<CompleteMultipartUploadResult") => Ok(()),
             _ => Err("the bucket does not say that it put the parts together".to_owned()),
         }
@@ -170,9 +219,7 @@ impl Object<'_> {
             Some(upload) => upload.clone(),
             None => {
                 let answer = self.ask(Method::POST, &[("uploads", "")], Bytes::new()).await?;
-                let text = text_of(answer).await;
-                let id = text.split_once("<UploadId>").and_then(|(_, rest)| rest.split_once("</UploadId>"));
-                let id = id.map(|(id, _)| id.to_owned());
+                let id = element(&text_of(answer, ANSWER).await, "UploadId");
                 self.upload.insert(id.ok_or("the bucket begins no upload in parts")?).clone()
             }
         };
@@ -183,28 +230,47 @@ impl Object<'_> {
         Ok(())
     }
 
-    /// Redirects are an answer like others; nothing of an answer's body is shown.
     async fn ask(&self, method: Method, query: &[(&str, &str)], body: Bytes) -> Result<Response, String> {
-        let bucket = self.bucket;
+        self.bucket.ask(self.context, (method, &self.path, query), (self.content_type, body)).await
+    }
+}
+
+impl Bucket {
+    /// The path of an object, or of the bucket where the key is empty.
+    fn path(&self, key: &str) -> String {
+        let parts = key.split('/').filter(|_| !key.is_empty());
+        let segments: Vec<String> = [self.name.as_str()].into_iter().chain(parts).map(encoded).collect();
+        format!("/{}", segments.join("/"))
+    }
+
+    /// Asks for something, the query in the order of its names. Redirects are an answer like others; nothing of an answer's body is
+    /// shown.
+    async fn ask(
+        &self,
+        context: &Context,
+        (method, path, query): (Method, &str, &[(&str, &str)]),
+        (content_type, body): (&str, Bytes),
+    ) -> Result<Response, String> {
+        let bucket = self;
         let query: Vec<_> =
             query.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
         let query = query.join("&");
         let mut url = bucket.endpoint.clone();
-        url.set_path(&self.path);
+        url.set_path(path);
         url.set_query((!query.is_empty()).then_some(query.as_str()));
         let host = bucket.endpoint.port().map_or_else(
             || bucket.endpoint.host_str().unwrap_or_default().to_owned(),
             |port| format!("{}:{port}", bucket.endpoint.host_str().unwrap_or_default()),
         );
-        let request = Request { method: method.as_str(), host: &host, path: &self.path, query: &query };
-        let (now, hash) = (self.context.clock.now(), hex(digest::digest(&digest::SHA256, &body).as_ref()));
-        let asked = self.context.http.request(method.clone(), url);
+        let request = Request { method: method.as_str(), host: &host, path, query: &query };
+        let (now, hash) = (context.clock.now(), hex(digest::digest(&digest::SHA256, &body).as_ref()));
+        let asked = context.http.request(method.clone(), url);
         let asked = asked
             .header(HOST, &host)
             .header("x-amz-date", stamp(now))
             .header("x-amz-content-sha256", &hash)
             .header("authorization", bucket.signed(&request, now, &hash))
-            .header("content-type", self.content_type)
+            .header("content-type", content_type)
             .timeout(WHOLE)
             .body(body);
         let answer = asked
@@ -271,9 +337,9 @@ fn encoded(text: &str) -> String {
 }
 
 /// The beginning of an answer.
-async fn text_of(mut answer: Response) -> String {
+async fn text_of(mut answer: Response, most: usize) -> String {
     let mut text = Vec::new();
-    while text.len() < ANSWER {
+    while text.len() < most {
         match answer.chunk().await {
             Ok(Some(chunk)) => text.extend_from_slice(&chunk),
             Ok(None) | Err(_) => break,
@@ -283,43 +349,4 @@ async fn text_of(mut answer: Response) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str, name: &str) -> Result<Bucket> {
-        Bucket::read(&Setting(text.to_owned()), name)
-    }
-
-    /// The example "GET Bucket Lifecycle" of "Signature Calculations for the Authorization Header".
-    #[test]
-    fn a_request_is_signed_as_in_the_reference() {
-        let text = "S3Endpoint=https://s3.amazonaws.com;AccessKeyId=AKIAIOSFODNN7EXAMPLE;\
-                    SecretAccessKey=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
-        let bucket = read(text, "examplebucket").unwrap();
-        let host = "examplebucket.s3.amazonaws.com";
-        let request = Request { method: "GET", host, path: "/", query: "lifecycle=" };
-        let now = Timestamp::parse("2013-05-24T00:00:00Z").unwrap();
-        let nothing = hex(digest::digest(&digest::SHA256, b"").as_ref());
-        let signed = bucket.signed(&request, now, &nothing);
-        assert!(
-            signed.ends_with("Signature=fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"),
-            "{signed}"
-        );
-    }
-
-    #[test]
-    fn a_connection_string_is_whole_or_refused_without_its_secret() {
-        let whole = "S3Endpoint=http://127.0.0.1:9000;AccessKeyId=k;SecretAccessKey=hush;Region=eu";
-        assert_eq!(read(whole, "telemetry").unwrap().region, "eu");
-        for (text, name) in [
-            ("S3Endpoint=http://127.0.0.1:9000;AccessKeyId=k", "telemetry"),
-            ("S3Endpoint=ftp://host;AccessKeyId=k;SecretAccessKey=hush", "telemetry"),
-            ("S3Endpoint=https://host/path;AccessKeyId=k;SecretAccessKey=hush", "telemetry"),
-            (whole, "Telemetry"),
-            (whole, "../x"),
-        ] {
-            let error = read(text, name).unwrap_err();
-            assert!(!error.message.contains("hush"), "{}", error.message);
-        }
-    }
-}
+mod tests;

@@ -5,17 +5,19 @@
 //! ```
 //!
 //! Nothing is held until then but how much there is: the stream keeps the messages. A blob has its name when all of it is there; the
-//! name is that of its first message, so one that a crash before the checkpoint makes us write once more takes its own place (at least
-//! once, Azure article "Use IoT Hub message routing"). While the storage is away, messages wait in the stream.
+//! name is that of its first message and of the lease under which it is written. So one that is written once more takes its own place,
+//! and never that of what another node wrote since with more messages: what a crash or a lease that moves leaves open is there twice,
+//! nothing is there no more (at least once, Azure article "Use IoT Hub message routing"). While the storage is away, messages wait in
+//! the stream.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use pollux_eventlog::{ReadLimit, Record};
 use pollux_model::event::Checkpoint;
-use pollux_model::resource::{Encoding, EndpointTarget, Resource, StorageContainer};
-use pollux_model::{Error, Result};
+use pollux_model::resource::{BlobsOf, Encoding, EndpointTarget, FirstMessage, Resource, StorageContainer};
+use pollux_model::{Error, Result, Timestamp};
 
 use super::Place;
 use super::avro;
@@ -26,15 +28,26 @@ use crate::blobs::{BlobError, Blobs, Container, Upload};
 use crate::cluster::Fence;
 use crate::consume::{BATCH, Consumer};
 use crate::context::Context;
+use crate::hub::files::CONTAINER as UPLOADS;
 
 /// The first message of a blob.
 const ONE: ReadLimit = ReadLimit { records: 1, bytes: 1 };
 /// How often is looked whether a blob is full, where messages come all the time.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Failures since the last blob.
+/// How often a bucket is asked for what was begun and not finished.
+const SWEEP: Duration = Duration::from_secs(3600);
+/// How old that is at least: whoever began it had the lease before us, or is us before a crash.
+const LEFT: Duration = Duration::from_secs(3600);
+
+/// What is known of writing to the endpoint.
 #[derive(Debug, Default)]
-pub(super) struct Failures(AtomicU32);
+pub(super) struct Storing {
+    /// Failures since the last blob.
+    failures: AtomicU32,
+    /// When what was not finished was last removed, in seconds; 0: not since this node began.
+    swept: AtomicI64,
+}
 
 /// What a blob is made of.
 struct Batch<'b> {
@@ -45,6 +58,8 @@ struct Batch<'b> {
     after: Option<i64>,
     /// The last message that may be in it.
     until: i64,
+    /// Of the lease under which it is written.
+    epoch: Option<i64>,
 }
 
 impl Forwarder {
@@ -62,16 +77,25 @@ impl Forwarder {
         // As it is now: the operator may have mended it.
         let Some(keeper) = self.place().keeper(self.context()) else { return Ok(last) };
         let Some(EndpointTarget::Storage(storage)) = self.target(&keeper) else { return Ok(last) };
-        let batch = Batch { keeper: &keeper, storage, first: &first, after: last, until };
+        let batch = Batch {
+            keeper: &keeper,
+            storage,
+            first: &first,
+            after: last,
+            until,
+            epoch: fence.map(Fence::epoch),
+        };
         match self.written(consumer, fence, &batch).await? {
             Ok((checkpoint, count)) => {
-                self.storage_failures().0.store(0, Ordering::Relaxed);
-                self.accepted(count);
+                self.storing().failures.store(0, Ordering::Relaxed);
+                if count > 0 {
+                    self.accepted(count);
+                }
                 consumer.keep(fence, checkpoint).await?;
                 Ok(Some(checkpoint.sequence_number))
             }
             Err(why) => {
-                let failures = self.storage_failures().0.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+                let failures = self.storing().failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
                 self.fails(why, failures, None).await;
                 Ok(last)
             }
@@ -121,6 +145,9 @@ impl Forwarder {
             Ok(place) => place,
             Err(why) => return Ok(Err(why)),
         };
+        if let Home::Bucket(bucket) = &place {
+            self.sweep(bucket, batch).await;
+        }
         let name = batch.name(self.place());
         let mut upload = match place.begin(context, blobs, &name, batch.content_type()).await {
             Ok(upload) => upload,
@@ -154,7 +181,30 @@ impl Forwarder {
             (size, count, at) = (size_with, count + messages, Some(last.sequence_number));
             end = Checkpoint { sequence_number: last.sequence_number, offset: last.offset };
         }
+        if count == 0 {
+            // All of it was put aside, or the stream kept it no longer: what would be written is no blob of anything.
+            upload.abandon().await;
+            return Ok(Ok((end, 0)));
+        }
         Ok(upload.finish().await.map(|()| (end, count)))
+    }
+
+    /// Removes parts of objects of this partition that nobody will finish: they take room that nobody sees. A container of an
+    /// account forgets such blocks by itself, and of a folder drafts are swept.
+    async fn sweep(&self, bucket: &Bucket, batch: &Batch<'_>) {
+        let now = self.context().clock.now();
+        let last = Timestamp::from_secs(self.storing().swept.load(Ordering::Relaxed));
+        if now.since(last) < SWEEP {
+            return;
+        }
+        self.storing().swept.store(now.as_secs(), Ordering::Relaxed);
+        let (of, format) = (batch.of(self.place()), &batch.storage.file_name_format);
+        let is_ours = |key: &str| format.names(&of, key, batch.extension());
+        let prefix = format.prefix(&of);
+        let left = bucket.abandon_left(self.context(), &prefix, now.minus(LEFT), is_ours).await;
+        if let Err(why) = left {
+            tracing::warn!(why, "parts of objects that were not finished stay in the bucket");
+        }
     }
 }
 
@@ -167,12 +217,20 @@ struct Part<'r> {
 
 impl Batch<'_> {
     fn name(&self, place: &Place) -> String {
-        let first = (place.endpoint.as_str(), self.first.enqueued_time, self.first.sequence_number);
-        let extension = match self.storage.encoding {
+        let Record { enqueued_time: enqueued, sequence_number, .. } = *self.first;
+        let first = FirstMessage { enqueued, sequence_number, epoch: self.epoch };
+        self.storage.file_name_format.expand(&self.of(place), &first, self.extension())
+    }
+
+    fn of<'o>(&'o self, place: &'o Place) -> BlobsOf<'o> {
+        BlobsOf { hub: &self.keeper.name, endpoint: &place.endpoint, partition: place.partition }
+    }
+
+    const fn extension(&self) -> &'static str {
+        match self.storage.encoding {
             Encoding::Avro => ".avro",
             Encoding::Json => ".json",
-        };
-        self.storage.file_name_format.expand(&self.keeper.name, place.partition, first, extension)
+        }
     }
 
     const fn content_type(&self) -> &'static str {
@@ -227,6 +285,9 @@ fn container(blobs: &Blobs, keeper: &Resource, storage: &StorageContainer) -> Re
         Some(text) => {
             Container::of(text, &storage.container).map(Home::Container).map_err(BlobError::message)
         }
+        None if storage.container == UPLOADS => {
+            Err(format!("the folder '{UPLOADS}' has what devices upload: give the container another name"))
+        }
         None => blobs.own(&keeper.name, &storage.container).map(Home::Container).map_err(BlobError::message),
     }
 }
@@ -243,10 +304,9 @@ impl Home {
             Self::Bucket(bucket) => return Ok(Writing::Object(bucket.begin(context, name, content_type))),
             Self::Container(container) => container,
         };
-        let now = context.clock.now();
         let begun = async {
-            blobs.ensure(container, now).await?;
-            blobs.begin(&container.blob(name, now)?, content_type).await
+            blobs.ensure(container).await?;
+            blobs.begin(&container.blob(name)?, content_type).await
         };
         begun.await.map(Writing::Blob).map_err(BlobError::message)
     }

@@ -37,6 +37,11 @@ pub struct Scopes {
 }
 
 impl Scopes {
+    /// The ids of the edge devices that they are of.
+    pub(super) fn heads(&self) -> impl Iterator<Item = DeviceId> {
+        self.device.iter().chain(self.parents.iter().flatten()).filter_map(|scope| head(scope))
+    }
+
     /// Gives a device its place.
     ///
     /// # Errors
@@ -71,6 +76,20 @@ impl Scopes {
         identity.device_scope = scope;
         Ok(())
     }
+}
+
+/// The ids of the edge devices right above a device.
+pub(super) fn parents(identity: &Identity, id: &DeviceId) -> Vec<DeviceId> {
+    let scopes = identity.device_scope.iter().chain(&identity.parent_scopes);
+    let mut parents: Vec<_> = scopes.filter_map(|scope| head(scope)).filter(|parent| parent != id).collect();
+    parents.dedup();
+    parents
+}
+
+/// The id of the edge device that a scope is of.
+fn head(scope: &str) -> Option<DeviceId> {
+    let (id, _) = scope.strip_prefix(SCHEME)?.rsplit_once('-')?;
+    DeviceId::parse(id).ok()
 }
 
 /// Writes a device's place into a document about it.
@@ -109,8 +128,7 @@ impl Hub {
             scope.is_empty() || before.is_some_and(had)
         };
         for scope in scopes.device.iter().chain(parents).filter(|scope| !known(scope)) {
-            let named = scope.strip_prefix(SCHEME).and_then(|rest| rest.rsplit_once('-'));
-            let found = match named.and_then(|(id, _)| DeviceId::parse(id).ok()) {
+            let found = match head(scope) {
                 Some(id) => self.context.store.device(&hub.name, &id).await?,
                 None => None,
             };
@@ -120,6 +138,21 @@ impl Hub {
             }
         }
         Ok(())
+    }
+
+    /// Scopes as they were exported, of this hub or another: a scope is made with its edge device, and anew when the device is. Each
+    /// becomes that of the edge device of the same id as it is now; one whose edge device is not there stays.
+    pub(super) async fn scopes_of_now(&self, hub: &Resource, id: &str, mut scopes: Scopes) -> Result<Scopes> {
+        // Its own it has by itself.
+        scopes.device = scopes.device.filter(|scope| head(scope).is_none_or(|head| head.as_str() != id));
+        for scope in scopes.device.iter_mut().chain(scopes.parents.iter_mut().flatten()) {
+            let Some(head) = head(scope) else { continue };
+            let found = self.context.store.device(&hub.name, &head).await?;
+            if let Some(found) = found.filter(|device| device.identity.iot_edge) {
+                *scope = own_scope(&found);
+            }
+        }
+        Ok(scopes)
     }
 
     /// Adds the writes that make the modules of a new edge device.

@@ -14,11 +14,12 @@
 //! |---|---|
 //! | `create_upload`, `complete_upload` | what a device asks for; `notification`: what services are told |
 //! | `signature` | URLs of the folder: signed, and believed |
-//! | `put_blob`, `blocks`, `read_blob` | what may be done with them; `usage`: how much there may be |
+//! | `put_blob`, `blocks`, `read_blob` | what may be done with them; `condition`: when; `usage`: how much there may be |
 //! | `sweep` | what was not finished goes away |
 
 mod blocks;
 mod complete_upload;
+mod condition;
 mod create_upload;
 mod notification;
 mod put_blob;
@@ -30,6 +31,7 @@ mod sweep;
 mod tests;
 mod usage;
 
+use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -41,8 +43,8 @@ use super::Hub;
 use crate::blobs::{BlobError, Blobs, Container, Location};
 
 pub use complete_upload::UploadEnd;
+pub use condition::{BlobCondition, Etags};
 pub use create_upload::UploadPlace;
-pub use put_blob::PutCondition;
 pub use read_blob::{BlobContent, BlobRange};
 pub use refusal::BlobRefusal;
 pub use signature::{BlobGrant, BlobSignature};
@@ -59,12 +61,26 @@ pub(super) struct Files {
     usage: usage::Usage,
     /// Hubs, as of an etag, whose container is known to be there.
     ensured: Mutex<Vec<Etag>>,
+    /// Of blobs, by a hash of their names: who looks whether a condition holds writes before it is another one's turn.
+    changing: [tokio::sync::Mutex<()>; STRIPES],
 }
+
+/// Blobs that are changed side by side at most.
+const STRIPES: usize = 64;
 
 impl Files {
     pub(super) fn new(blobs: Arc<Blobs>) -> Self {
         let (key, usage, ensured) = Default::default();
-        Self { blobs, key, usage, ensured }
+        let changing = std::array::from_fn(|_| tokio::sync::Mutex::default());
+        Self { blobs, key, usage, ensured, changing }
+    }
+
+    /// Waits until nobody else on this node changes the blob.
+    async fn alone_with(&self, grant: &BlobGrant) -> tokio::sync::MutexGuard<'_, ()> {
+        let mut hasher = std::hash::DefaultHasher::new();
+        (&*grant.hub.name, &grant.blob).hash(&mut hasher);
+        let stripe = usize::try_from(hasher.finish() % STRIPES as u64).unwrap_or_default();
+        self.changing[stripe].lock().await
     }
 }
 
@@ -90,7 +106,7 @@ impl Hub {
 
     /// The place of a blob.
     fn blob(&self, container: &Container, name: &str) -> Result<Location> {
-        container.blob(name, self.context.clock.now()).map_err(|error| Error::invalid(error.message()))
+        container.blob(name).map_err(|error| Error::invalid(error.message()))
     }
 }
 

@@ -4,7 +4,7 @@
 //! ```text
 //!   create_registry_job ─▶ a record ─▶ the node that has the lease registry-jobs/<hub>, see [`job_work`](crate::job_work)
 //!        import: devices.txt, line by line ─▶ import_device, some at once ─▶ what fails: importErrors.log
-//!        export: devices and their modules in order ─▶ devices.txt, which is there when it is whole
+//!        export: devices and their modules, parents first ─▶ devices.txt, which is there when it is whole
 //! ```
 //!
 //! An import that was cut off goes on behind its last batch; an export begins anew. In which words a line is written the edges know
@@ -26,6 +26,7 @@ mod tests;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pollux_model::device::Device;
@@ -56,6 +57,15 @@ pub struct ImportLine {
     pub twin: TwinInput,
 }
 
+/// What a line shows beside the identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineParts {
+    /// Its keys.
+    pub keys: bool,
+    /// Its twin: whoever made the job may read twins.
+    pub twin: bool,
+}
+
 /// Lines of `devices.txt` in the words of the API.
 pub trait IdentityLines: Send + Sync {
     /// Reads a line.
@@ -64,7 +74,7 @@ pub trait IdentityLines: Send + Sync {
     /// What is wrong, with the device's id as far as it can be told.
     fn read(&self, line: &[u8]) -> Result<ImportLine, (String, Error)>;
     /// Writes a device or module, without the line's end.
-    fn write(&self, device: &Device, keys: bool) -> String;
+    fn write(&self, device: &Device, shown: LineParts) -> String;
     /// A line of the log of errors.
     fn error(&self, device: &str, error: &Error) -> String;
 }
@@ -97,6 +107,11 @@ impl RegistryJobs {
     }
 }
 
+/// How long a storage may be away, and the job come no further, until it fails. Ours: the article names no time.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// The pause before the storage is asked again; doubled each time, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The name of the leases.
 const LEASES: &str = "registry-jobs";
 /// The kinds of jobs there are here.
@@ -167,16 +182,7 @@ impl JobWorker for Hub {
         let mut work = Work { hub: Arc::clone(&self), resource, fence, job, lines };
         let watched = work.resource.name.clone();
         let record = Record { context: &self.context, of: &watched, fence: None };
-        let ended = tokio::select! {
-            ended = work.run() => ended,
-            () = record.cancelled(kind, &id) => Err(Ended::Cancelled),
-        };
-        let (status, error) = match ended {
-            Ok(()) => (JobStatus::Succeeded, None),
-            Err(Ended::Cancelled) => (JobStatus::Cancelled, None),
-            Err(Ended::Failed(error)) => (JobStatus::Failed, Some(error)),
-            Err(Ended::Interrupted(why)) => return Err(why),
-        };
+        let (status, error) = record.worked((kind, &id), work.run()).await?;
         work.record().finish(&work.job, status, error).await.map_err(|error| error.message)
     }
 }
@@ -196,7 +202,31 @@ impl Work {
         Record { context: &self.hub.context, of: &self.resource.name, fence: self.fence.as_ref() }
     }
 
+    /// Works until the job is over. While its storage is away it tries again, for as long as is borne without coming further.
     async fn run(&mut self) -> Result<(), Ended> {
+        let (mut since, mut pause) = (None, FIRST_PAUSE);
+        loop {
+            let before = self.job.progress.offset;
+            let error = match self.attempt().await {
+                Err(Ended::Away(error)) => error,
+                ended => return ended,
+            };
+            // An export begins anew each time: how far it came does not last.
+            let imports = self.job.registry.as_ref().is_some_and(|job| job.direction == Direction::Import);
+            if imports && self.job.progress.offset > before {
+                (since, pause) = (None, FIRST_PAUSE);
+            }
+            let now = self.hub.context.clock.now();
+            if now.since(*since.get_or_insert(now)) >= PATIENCE {
+                return Err(Ended::Failed(error));
+            }
+            tracing::warn!(job = %self.job.id, why = error.message, "a job waits for its storage");
+            tokio::time::sleep(pause).await;
+            pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn attempt(&mut self) -> Result<(), Ended> {
         if self.job.status == JobStatus::Cancelling {
             return Err(Ended::Cancelled);
         }
@@ -221,10 +251,10 @@ fn failed(code: &str, message: String) -> Ended {
     Ended::Failed(JobError { code: code.to_owned(), message })
 }
 
-/// Of a place that the job reads or writes: what comes back is waited for.
+/// Of a place that the job reads or writes: what may come back is waited for.
 fn at(code: &'static str) -> impl Fn(BlobError) -> Ended {
     move |error| match error {
-        BlobError::Away(why) => Ended::Interrupted(why),
+        BlobError::Away(message) => Ended::Away(JobError { code: code.to_owned(), message }),
         error => failed(code, error.message()),
     }
 }

@@ -8,6 +8,7 @@ use pollux_model::job::{Direction, Job, JobStatus};
 use pollux_model::resource::{PolicyRight, ResourceKind, Setting};
 use pollux_model::{Error, Result, ids};
 use pollux_services::Right;
+use pollux_services::blobs::bare_url;
 use pollux_services::hub::RegistryJobInput;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -95,9 +96,9 @@ fn shown(job: &Job) -> Value {
         "progress": done,
         "startTimeUtc": job.created,
         "endTimeUtc": job.finished,
-        "inputBlobContainerUri": job.input.as_ref().map(bare),
+        "inputBlobContainerUri": job.input.as_ref().map(bare_url),
         "inputBlobName": registry.input_blob,
-        "outputBlobContainerUri": job.output.as_ref().map(bare),
+        "outputBlobContainerUri": job.output.as_ref().map(bare_url),
         "outputBlobName": registry.output_blob,
         "excludeKeysInExport": registry.exclude_keys,
         "storageAuthenticationType": if registry.by_identity { "identityBased" } else { "keyBased" },
@@ -113,9 +114,4 @@ const fn word(status: JobStatus) -> &'static str {
         JobStatus::Failed => "failed",
         JobStatus::Succeeded => "completed",
     }
-}
-
-/// A URL without its query: the signature is a secret.
-fn bare(uri: &Setting) -> String {
-    uri.0.split('?').next().unwrap_or_default().to_owned()
 }

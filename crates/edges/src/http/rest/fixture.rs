@@ -83,7 +83,10 @@ impl Edge {
         headers: &[(&str, &str)],
         body: impl Into<Body>,
     ) -> Answer {
-        let mut request = Request::builder().method(method).uri(path).header("host", "localhost:8443");
+        let mut request = Request::builder().method(method).uri(path);
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            request = request.header("host", "localhost:8443");
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

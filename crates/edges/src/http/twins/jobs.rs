@@ -15,6 +15,7 @@ use pollux_model::job::{Job, JobKind};
 use pollux_model::resource::Setting;
 use pollux_model::{Error, ErrorCode};
 use pollux_services::Services;
+use pollux_services::blobs::bare_url;
 use pollux_services::twins::{AddDeletion, AddImport};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -125,8 +126,8 @@ fn shown(job: &Job) -> Value {
     let mut document = Map::new();
     document.insert("id".into(), job.id.as_str().into());
     for (name, url) in [("inputBlobUri", &job.input), ("outputBlobUri", &job.output)] {
-        if let Some(Setting(url)) = url {
-            document.insert(name.into(), url.split('?').next().unwrap_or_default().into());
+        if let Some(url) = url {
+            document.insert(name.into(), bare_url(url).into());
         }
     }
     document.insert("status".into(), job.status.as_str().into());

@@ -173,3 +173,62 @@ async fn what_cannot_be_written_waits_and_is_told() {
         super::super::HealthStatus::Healthy
     );
 }
+
+/// A node that lost the lease and is slow ends its blob after the next one ended its own, which has more messages and is where the
+/// checkpoint is.
+#[tokio::test]
+async fn a_slow_writer_replaces_nothing() {
+    let it = Archive::new(json!({})).await;
+    it.append(&[b"1", b"2"]).await;
+    let (forwarder, consumer) = (it.forwarding().forwarder(it.place()), it.consumer());
+    let keeper = it.world.resource(ResourceKind::Hub, "hub1");
+    let Some(EndpointTarget::Storage(storage)) = forwarder.target(&keeper) else { panic!() };
+    let first = consumer.read(None, ONE).await.unwrap().pop().unwrap();
+    let batch = |until, epoch| Batch { keeper: &keeper, storage, first: &first, after: None, until, epoch };
+    let fence = Fence::of_epoch(2);
+    assert_eq!(fence.epoch(), 2);
+    let newer = forwarder.written(&consumer, Some(&fence), &batch(1, Some(2))).await.unwrap().unwrap();
+    assert_eq!((newer.0.sequence_number, newer.1), (1, 2));
+    let slow = forwarder.written(&consumer, None, &batch(0, Some(1))).await.unwrap().unwrap();
+    assert_eq!((slow.0.sequence_number, slow.1), (0, 1));
+    let blobs: Vec<_> = it.blobs().into_iter().map(|(_, bodies)| bodies).collect();
+    assert_eq!(blobs, [vec![json!(1)], vec![json!(1), json!(2)]]);
+}
+
+/// The messages are let go between the moment that the first was seen and the moment that the blob is written.
+#[tokio::test]
+async fn what_the_stream_kept_no_longer_makes_no_blob() {
+    let it = Archive::new(json!({})).await;
+    it.append(&[b"1", b"2"]).await;
+    let (forwarder, consumer) = (it.forwarding().forwarder(it.place()), it.consumer());
+    let keeper = it.world.resource(ResourceKind::Hub, "hub1");
+    let Some(EndpointTarget::Storage(storage)) = forwarder.target(&keeper) else { panic!() };
+    let first = consumer.read(None, ONE).await.unwrap().pop().unwrap();
+    let days = Duration::from_secs(100 * 24 * 3600);
+    it.services().context.log.trim(it.world.clock.now().plus(days)).await.unwrap();
+    let batch = Batch { keeper: &keeper, storage, first: &first, after: None, until: 1, epoch: None };
+    let (end, count) = forwarder.written(&consumer, None, &batch).await.unwrap().unwrap();
+    assert_eq!((end.sequence_number, count), (0, 0));
+    assert!(it.blobs().is_empty());
+}
+
+#[tokio::test]
+async fn a_blob_ends_when_its_time_is_over_though_messages_come_all_the_time() {
+    let it = Archive::new(json!({})).await;
+    it.append(&[b"1"]).await;
+    it.world.clock.advance(Duration::from_secs(61));
+    // More than are read at once: who looks at the clock only where there is nothing more to read goes on reading.
+    for _ in 0..3 {
+        it.append(&[b"2".as_slice(); 256]).await;
+    }
+    assert_eq!(it.step(None).await, Some(255));
+}
+
+#[tokio::test]
+async fn the_folder_of_uploads_is_no_container() {
+    let it = Archive::new(json!({})).await;
+    let endpoint = json!({"name": "other", "container": "hub-files", "encoding": "JSON"});
+    let declared = Declared::read(ResourceKind::Hub, Some("hub1"), json!({"endpoints": [endpoint]})).unwrap();
+    let refused = it.services().resources.change(&Caller::admin(), &declared, None).await.unwrap_err();
+    assert!(refused.message.contains("hub-files"), "{}", refused.message);
+}

@@ -95,8 +95,7 @@ impl Hub {
         if self.files.ensured.lock().contains(&hub.etag) {
             return Ok(());
         }
-        let now = self.context.clock.now();
-        self.files.blobs.ensure(container, now).await.map_err(storage_failed)?;
+        self.files.blobs.ensure(container).await.map_err(storage_failed)?;
         let mut ensured = self.files.ensured.lock();
         // As many as there can be hubs that somebody uploads to.
         if ensured.len() >= 256 {

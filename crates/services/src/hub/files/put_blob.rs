@@ -3,24 +3,11 @@
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use pollux_model::Error;
+use pollux_model::resource::ResourceKind;
 
-use super::{BlobGrant, BlobRefusal, CONTAINER, Hub};
+use super::usage::LEAST;
+use super::{BlobCondition, BlobGrant, BlobRefusal, CONTAINER, Hub};
 use crate::blobs::{BlobState, Container, Draft, Location};
-
-/// Bytes that the least file counts as.
-const LEAST: u64 = 4096;
-
-/// What must be so for a blob to be written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum PutCondition {
-    /// Nothing.
-    #[default]
-    None,
-    /// There is none (`If-None-Match: *`).
-    Absent,
-    /// It is as it was then (`If-Match`): the state behind the etag.
-    Is(BlobState),
-}
 
 impl Hub {
     /// Writes the blob; it is seen when all of it is there.
@@ -31,7 +18,7 @@ impl Hub {
     pub async fn put_blob<S>(
         &self,
         grant: &BlobGrant,
-        condition: PutCondition,
+        condition: &BlobCondition,
         content: S,
     ) -> Result<BlobState, BlobRefusal>
     where
@@ -46,11 +33,20 @@ impl Hub {
     /// Deletes it.
     ///
     /// # Errors
-    /// [`BlobRefusal::Missing`].
-    pub async fn delete_blob(&self, grant: &BlobGrant) -> Result<(), BlobRefusal> {
+    /// [`BlobRefusal::Missing`], [`BlobRefusal::Changed`].
+    pub async fn delete_blob(&self, grant: &BlobGrant, condition: &BlobCondition) -> Result<(), BlobRefusal> {
         grant.require('d')?;
         let location = self.kept(grant)?;
-        self.files.blobs.state(&location).await?;
+        let _alone = self.files.alone_with(grant).await;
+        let found = self.found(grant).await?;
+        if found.is_none() && condition.matches.is_none() {
+            return Err(BlobRefusal::Missing);
+        }
+        match condition.check_write(found) {
+            // Only what is to be made can be there already.
+            Err(BlobRefusal::Exists) => Err(BlobRefusal::Changed),
+            met => met,
+        }?;
         Ok(self.files.blobs.delete(&location).await?)
     }
 
@@ -58,14 +54,14 @@ impl Hub {
     pub(super) async fn draft(
         &self,
         grant: &BlobGrant,
-        condition: PutCondition,
+        condition: &BlobCondition,
     ) -> Result<Draft, BlobRefusal> {
-        self.check_condition(grant, condition).await?;
+        condition.check_write(self.found(grant).await?)?;
         let Location::File { folder, path } = self.kept(grant)? else { return Err(BlobRefusal::Missing) };
         Ok(Draft::begin(&folder, &path, &*self.context.random).await?)
     }
 
-    /// Adds what comes, within the bound and the hub's room.
+    /// Adds what comes, within the bound, the hub's room and the time of the grant: who sends slowly has no more of it than others.
     pub(super) async fn write_bounded<S>(
         &self,
         grant: &BlobGrant,
@@ -76,11 +72,13 @@ impl Hub {
     where
         S: Stream<Item = Result<Bytes, Error>> + Send + Unpin,
     {
-        // An empty one takes room too.
-        self.reserve(grant, LEAST).await?;
+        // An empty one takes room too, and so does each folder that its name asks for.
+        let folders = grant.blob.bytes().filter(|byte| *byte == b'/').count() as u64;
+        self.reserve(grant, LEAST * (folders + 1)).await?;
         let mut size = 0_u64;
         while let Some(part) = content.next().await {
             let part = part.map_err(|_| BlobRefusal::BrokenOff)?;
+            grant.require_time(self.context.clock.now())?;
             size += part.len() as u64;
             if size > most {
                 return Err(BlobRefusal::TooLarge(most));
@@ -91,38 +89,35 @@ impl Hub {
         Ok(())
     }
 
-    /// Gives the draft its name.
+    /// Gives the draft its name, if the condition still holds.
     pub(super) async fn finish(
         &self,
         grant: &BlobGrant,
-        condition: PutCondition,
+        condition: &BlobCondition,
         draft: Draft,
     ) -> Result<BlobState, BlobRefusal> {
-        self.check_condition(grant, condition).await?;
-        draft.finish().await?;
+        let _alone = self.files.alone_with(grant).await;
+        grant.require_time(self.context.clock.now())?;
+        let hub = self.context.table.named(ResourceKind::Hub, &grant.hub.name);
+        if hub.is_none_or(|hub| hub.created != grant.hub.created) {
+            return Err(BlobRefusal::NotSigned("the hub is deleted"));
+        }
+        condition.check_write(self.found(grant).await?)?;
+        if condition.is_absent() {
+            // Another node may write it at this moment.
+            if !draft.finish_new().await? {
+                return Err(BlobRefusal::Exists);
+            }
+        } else {
+            draft.finish().await?;
+        }
         Ok(self.files.blobs.state(&self.kept(grant)?).await?)
-    }
-
-    async fn check_condition(&self, grant: &BlobGrant, condition: PutCondition) -> Result<(), BlobRefusal> {
-        if condition == PutCondition::None {
-            return Ok(());
-        }
-        let found = match self.files.blobs.state(&self.kept(grant)?).await {
-            Ok(found) => Some(found),
-            Err(crate::blobs::BlobError::Missing(_)) => None,
-            Err(error) => return Err(error.into()),
-        };
-        match (condition, found) {
-            (PutCondition::Absent, Some(_)) => Err(BlobRefusal::Exists),
-            (PutCondition::Is(wanted), found) if found != Some(wanted) => Err(BlobRefusal::Changed),
-            _ => Ok(()),
-        }
     }
 
     /// Where the blob is, in the hub's folder.
     pub(super) fn kept(&self, grant: &BlobGrant) -> Result<Location, BlobRefusal> {
         let name = |error: crate::blobs::BlobError| BlobRefusal::Name(error.message());
-        self.folder(grant)?.blob(&grant.blob, self.context.clock.now()).map_err(name)
+        self.folder(grant)?.blob(&grant.blob).map_err(name)
     }
 
     pub(super) fn folder(&self, grant: &BlobGrant) -> Result<Container, BlobRefusal> {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{BlobGrant, BlobRefusal, Hub};
+use super::{BlobCondition, BlobGrant, BlobRefusal, Hub};
 use crate::blobs::{BlobState, Input};
 
 /// Which bytes are wanted: the first, and the last where one is named.
@@ -31,22 +31,27 @@ impl Hub {
     /// What is known of the blob.
     ///
     /// # Errors
-    /// [`BlobRefusal::Missing`].
-    pub async fn blob_state(&self, grant: &BlobGrant) -> Result<BlobState, BlobRefusal> {
+    /// [`BlobRefusal::Missing`], [`BlobRefusal::Changed`], [`BlobRefusal::NotModified`].
+    pub async fn blob_state(
+        &self,
+        grant: &BlobGrant,
+        condition: &BlobCondition,
+    ) -> Result<BlobState, BlobRefusal> {
         grant.require('r')?;
-        Ok(self.files.blobs.state(&self.kept(grant)?).await?)
+        condition.check_read(self.found(grant).await?)
     }
 
     /// Its bytes, or some of them.
     ///
     /// # Errors
-    /// [`BlobRefusal::Missing`], [`BlobRefusal::Range`].
+    /// As of [`Hub::blob_state`]; [`BlobRefusal::Range`].
     pub async fn read_blob(
         &self,
         grant: &BlobGrant,
+        condition: &BlobCondition,
         range: Option<BlobRange>,
     ) -> Result<BlobContent, BlobRefusal> {
-        let state = self.blob_state(grant).await?;
+        let state = self.blob_state(grant, condition).await?;
         let BlobRange { first, last } = range.unwrap_or_default();
         if range.is_some() && (first >= state.size || last.is_some_and(|last| last < first)) {
             return Err(BlobRefusal::Range(state.size));

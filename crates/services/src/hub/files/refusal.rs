@@ -1,6 +1,6 @@
 //! Why something is not done with a blob that is kept here. The edge has the words of the storage's REST API for each.
 
-use crate::blobs::BlobError;
+use crate::blobs::{BlobError, BlobState};
 
 /// Why something is not done with a blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum BlobRefusal {
     Exists,
     /// It is not as it should be.
     Changed,
+    /// Whoever asks has it as it is.
+    NotModified(BlobState),
     /// It, or a block of it, would have more than so many bytes.
     TooLarge(u64),
     /// The hub has as many bytes of files as it may have.

@@ -17,6 +17,8 @@ use crate::stored_key::stored_key;
 /// Whose key is the beginning of all hubs' keys.
 const SCOPE: &str = "hub-files";
 
+const EXPIRED: &str = "the signature has expired";
+
 /// What a URL says of itself, decoded.
 #[derive(Clone, Default)]
 pub struct BlobSignature {
@@ -44,6 +46,8 @@ pub struct BlobGrant {
     pub(super) hub: Arc<Resource>,
     pub(super) blob: String,
     permissions: String,
+    /// Of a URL; `None`: of a caller whose credential is looked at with each request.
+    expires: Option<Timestamp>,
 }
 
 impl BlobGrant {
@@ -51,6 +55,15 @@ impl BlobGrant {
     /// [`BlobRefusal::NotAllowed`] unless the letter of the permission is there.
     pub(super) fn require(&self, permission: char) -> Result<(), BlobRefusal> {
         if self.permissions.contains(permission) { Ok(()) } else { Err(BlobRefusal::NotAllowed) }
+    }
+
+    /// # Errors
+    /// [`BlobRefusal::NotSigned`] when its time is over: nothing comes of what is sent from then on, for the upload is forgotten.
+    pub(super) fn require_time(&self, now: Timestamp) -> Result<(), BlobRefusal> {
+        match self.expires {
+            Some(expires) if expires <= now => Err(BlobRefusal::NotSigned(EXPIRED)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -86,11 +99,10 @@ impl Hub {
         if !signed || sas.resource != "b" {
             return Err(BlobRefusal::NotSigned("the signature is not this hub's for this blob"));
         }
-        let expires = Timestamp::parse(&sas.expires);
-        if expires.is_none_or(|expires| expires <= self.context.clock.now()) {
-            return Err(BlobRefusal::NotSigned("the signature has expired"));
-        }
-        granted(hub, blob, sas.permissions.clone())
+        let expires = Timestamp::parse(&sas.expires).ok_or(BlobRefusal::NotSigned(EXPIRED))?;
+        let grant = granted(hub, blob, sas.permissions.clone(), Some(expires))?;
+        grant.require_time(self.context.clock.now())?;
+        Ok(grant)
     }
 
     /// A service may read and delete what devices uploaded.
@@ -105,7 +117,7 @@ impl Hub {
     ) -> Result<BlobGrant, BlobRefusal> {
         let right = Right::Policy(PolicyRight::ServiceConnect);
         caller.require(ResourceKind::Hub, &hub.name, right).map_err(|_| BlobRefusal::NotAllowed)?;
-        granted(hub, blob, "rd".to_owned())
+        granted(hub, blob, "rd".to_owned(), None)
     }
 
     /// The hub's own: a hub that is made again under the same name has another.
@@ -117,9 +129,14 @@ impl Hub {
     }
 }
 
-fn granted(hub: &Arc<Resource>, blob: &str, permissions: String) -> Result<BlobGrant, BlobRefusal> {
+fn granted(
+    hub: &Arc<Resource>,
+    blob: &str,
+    permissions: String,
+    expires: Option<Timestamp>,
+) -> Result<BlobGrant, BlobRefusal> {
     check_name(blob).map_err(|error| BlobRefusal::Name(error.message()))?;
-    Ok(BlobGrant { hub: Arc::clone(hub), blob: blob.to_owned(), permissions })
+    Ok(BlobGrant { hub: Arc::clone(hub), blob: blob.to_owned(), permissions, expires })
 }
 
 fn resource(hub: &Resource, blob: &str) -> String {

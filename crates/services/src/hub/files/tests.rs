@@ -83,7 +83,7 @@ impl Uploads {
     }
 
     async fn put(&self, grant: &BlobGrant, bytes: &[u8]) -> Result<crate::blobs::BlobState, BlobRefusal> {
-        self.service().put_blob(grant, PutCondition::None, parts(bytes)).await
+        self.service().put_blob(grant, &BlobCondition::default(), parts(bytes)).await
     }
 
     async fn told(&self) -> Option<crate::hub::cloud_to_device::FeedbackBatch> {
@@ -221,8 +221,9 @@ async fn a_url_is_good_for_what_it_says() {
         assert!(matches!(refused, Err(BlobRefusal::NotSigned(_))), "{refused:?}");
     }
     let grant = uploads.open(&place).await.unwrap();
-    assert_eq!(uploads.service().delete_blob(&grant).await, Err(BlobRefusal::NotAllowed));
-    assert_eq!(uploads.service().read_blob(&grant, None).await.unwrap_err(), BlobRefusal::Missing);
+    let (hub, none) = (uploads.service(), BlobCondition::default());
+    assert_eq!(hub.delete_blob(&grant, &none).await, Err(BlobRefusal::NotAllowed));
+    assert_eq!(hub.read_blob(&grant, &none, None).await.unwrap_err(), BlobRefusal::Missing);
 }
 
 #[tokio::test]
@@ -238,24 +239,33 @@ async fn blocks_become_a_blob_when_they_are_listed() {
     assert!(!uploads.path("d1/big").exists());
     assert_eq!(hub.put_block(&grant, "not base64!", parts(b"")).await, Err(BlobRefusal::BlockId));
     let missing = vec!["AAAD".to_owned()];
-    let listed = hub.put_block_list(&grant, PutCondition::None, &missing).await;
+    let listed = hub.put_block_list(&grant, &BlobCondition::default(), &missing).await;
     assert_eq!(listed.unwrap_err(), BlobRefusal::BlockList);
-    let state = hub.put_block_list(&grant, PutCondition::None, &ids).await.unwrap();
+    let state = hub.put_block_list(&grant, &BlobCondition::default(), &ids).await.unwrap();
     assert_eq!((state.size, std::fs::read(uploads.path("d1/big")).unwrap()), (6, b"aabbcc".to_vec()));
-    // They are of that blob, and gone.
-    assert!(hub.put_block_list(&grant, PutCondition::None, &ids).await.is_err());
+    // They are of that blob, and gone; whoever did not hear so asks once more.
+    assert_eq!(std::fs::read_dir(uploads.path(".pollux-blocks")).unwrap().count(), 1);
+    let again =
+        async |condition: &BlobCondition, ids: &[String]| hub.put_block_list(&grant, condition, ids).await;
+    let none = BlobCondition::default();
+    assert_eq!(again(&none, &ids).await, Ok(state));
+    assert_eq!(again(&none, &ids[..2]).await, Err(BlobRefusal::BlockList));
+    assert_eq!(again(&BlobCondition::absent(), &ids).await, Err(BlobRefusal::Exists));
     let range = Some(BlobRange { first: 1, last: Some(3) });
-    let mut content = hub.read_blob(&grant, range).await.unwrap();
+    let mut content = hub.read_blob(&grant, &none, range).await.unwrap();
     assert_eq!((content.length, content.next().await.unwrap().unwrap().as_ref()), (3, b"abb".as_slice()));
     assert_eq!(content.next().await.unwrap(), None);
-    let beyond = hub.read_blob(&grant, Some(BlobRange { first: 6, last: None })).await.unwrap_err();
+    let beyond = Some(BlobRange { first: 6, last: None });
+    let beyond = hub.read_blob(&grant, &none, beyond).await.unwrap_err();
     assert_eq!(beyond, BlobRefusal::Range(6));
-    let absent = hub.put_blob(&grant, PutCondition::Absent, parts(b"x")).await;
+    let absent = hub.put_blob(&grant, &BlobCondition::absent(), parts(b"x")).await;
     assert_eq!(absent, Err(BlobRefusal::Exists));
-    let other =
-        hub.put_blob(&grant, PutCondition::Is(crate::blobs::BlobState { size: 1, ..state }), parts(b"x"));
-    assert_eq!(other.await, Err(BlobRefusal::Changed));
-    assert!(hub.put_blob(&grant, PutCondition::Is(state), parts(b"x")).await.is_ok());
+    let is = |state| BlobCondition { matches: Some(Etags::These(vec![state])), differs: None };
+    let other = is(crate::blobs::BlobState { size: 1, ..state });
+    assert_eq!(hub.put_blob(&grant, &other, parts(b"x")).await, Err(BlobRefusal::Changed));
+    assert!(hub.put_blob(&grant, &is(state), parts(b"x")).await.is_ok());
+    // What the list made is not there any more.
+    assert_eq!(again(&none, &ids).await, Err(BlobRefusal::BlockList));
 }
 
 #[tokio::test]
@@ -266,9 +276,13 @@ async fn a_name_that_is_another_ones_folder_is_refused() {
     uploads.put(&file, b"x").await.unwrap();
     assert!(matches!(uploads.put(&below, b"y").await, Err(BlobRefusal::Name(_))));
     uploads.service().put_block(&below, "AAAA", parts(b"y")).await.unwrap();
-    let listed = uploads.service().put_block_list(&below, PutCondition::None, &["AAAA".to_owned()]).await;
+    let listed =
+        uploads.service().put_block_list(&below, &BlobCondition::default(), &["AAAA".to_owned()]).await;
     assert!(matches!(listed, Err(BlobRefusal::Name(_))));
-    assert_eq!(uploads.service().blob_state(&below).await, Err(BlobRefusal::Missing));
+    assert_eq!(
+        uploads.service().blob_state(&below, &BlobCondition::default()).await,
+        Err(BlobRefusal::Missing)
+    );
 }
 
 #[tokio::test]
@@ -277,10 +291,10 @@ async fn what_breaks_off_or_is_too_much_leaves_nothing() {
     let place = uploads.begin("f").await.unwrap();
     let grant = uploads.open(&place).await.unwrap();
     let broken = stream::iter([Ok(Bytes::from_static(b"half")), Err(Error::internal())]);
-    let put = uploads.service().put_blob(&grant, PutCondition::None, broken).await;
+    let put = uploads.service().put_blob(&grant, &BlobCondition::default(), broken).await;
     assert_eq!(put, Err(BlobRefusal::BrokenOff));
     assert_eq!(std::fs::read_dir(uploads.path("d1")).unwrap().count(), 0);
-    let mut draft = uploads.service().draft(&grant, PutCondition::None).await.unwrap();
+    let mut draft = uploads.service().draft(&grant, &BlobCondition::default()).await.unwrap();
     let bounded = uploads.service().write_bounded(&grant, &mut draft, parts(b"0123456789"), 8).await;
     assert_eq!(bounded, Err(BlobRefusal::TooLarge(8)));
     let most = uploads.world.services.context.limits.files;
@@ -305,18 +319,89 @@ async fn what_was_not_finished_is_swept() {
     uploads.service().sweep_files(Duration::ZERO).await;
     assert!(!draft.exists() && uploads.path("d1/f").exists());
     assert_eq!(std::fs::read_dir(uploads.path(".pollux-blocks")).unwrap().count(), 0);
+    // What a storage endpoint was writing when its node was killed.
+    let archive = uploads.folder.path().join("hub1/telemetry/hub1/0");
+    std::fs::create_dir_all(&archive).unwrap();
+    std::fs::write(archive.join(".pollux-lost"), "lost").unwrap();
+    std::fs::write(archive.join("04_archive_0.avro"), "kept").unwrap();
+    // And what a device uploaded to a hub whose deletion was cut off.
+    let gone = uploads.folder.path().join("hub9");
+    std::fs::create_dir_all(gone.join(CONTAINER).join("d1")).unwrap();
+    std::fs::create_dir_all(gone.join("telemetry")).unwrap();
+    std::fs::write(gone.join(CONTAINER).join("d1/f"), "lost").unwrap();
+    uploads.service().sweep_files(Duration::ZERO).await;
+    assert!(!archive.join(".pollux-lost").exists() && archive.join("04_archive_0.avro").exists());
+    assert!(!gone.join(CONTAINER).exists() && gone.join("telemetry").exists());
+    assert!(uploads.path("d1/f").exists());
 }
 
 #[tokio::test]
 async fn the_files_of_a_hub_go_with_it() {
     let uploads = Uploads::new().await;
-    let place = uploads.begin("f").await.unwrap();
+    let (place, late) = (uploads.begin("f").await.unwrap(), uploads.begin("late").await.unwrap());
+    let late = uploads.open(&late).await.unwrap();
     uploads.put(&uploads.open(&place).await.unwrap(), b"x").await.unwrap();
-    uploads.service().remove_files("hub2").await;
-    assert!(uploads.path("d1/f").exists());
-    uploads.service().remove_files("hub1").await;
+    let resources = &uploads.world.services.resources;
+    resources.delete_group(&Caller::admin(), &uploads.hub.group).await.unwrap();
     assert!(!uploads.path("").exists());
-    uploads.service().remove_files("hub1").await;
+    // One that was sending then does not leave its file to the next hub of that name.
+    let refused = uploads.put(&late, b"x").await;
+    assert_eq!(refused, Err(BlobRefusal::NotSigned("the hub is deleted")));
+    assert!(!uploads.path("d1/late").exists());
+}
+
+#[tokio::test]
+async fn one_of_two_who_make_a_blob_makes_it() {
+    let uploads = Uploads::new().await;
+    let grant = uploads.open(&uploads.begin("f").await.unwrap()).await.unwrap();
+    let absent = BlobCondition::absent();
+    let put = |bytes: &'static [u8]| uploads.service().put_blob(&grant, &absent, parts(bytes));
+    let (one, two) = tokio::join!(put(b"one"), put(b"two"));
+    let made = [one.is_ok(), two.is_ok()];
+    assert_eq!(made.iter().filter(|made| **made).count(), 1, "{one:?} {two:?}");
+    assert_eq!(if made[0] { two } else { one }, Err(BlobRefusal::Exists));
+    let expected = if made[0] { b"one" } else { b"two" };
+    assert_eq!(std::fs::read(uploads.path("d1/f")).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn who_sends_slowly_has_no_more_time_than_others() {
+    use futures_util::StreamExt as _;
+    let uploads = Uploads::new().await;
+    let grant = uploads.open(&uploads.begin("f").await.unwrap()).await.unwrap();
+    let clock = &uploads.world.clock;
+    let slow = stream::iter([0, 3600]).map(|seconds| {
+        clock.advance(Duration::from_secs(seconds));
+        Ok(Bytes::from_static(b"part"))
+    });
+    let put = uploads.service().put_blob(&grant, &BlobCondition::default(), slow).await;
+    assert_eq!(put, Err(BlobRefusal::NotSigned("the signature has expired")));
+    assert!(!uploads.path("d1/f").exists());
+}
+
+#[tokio::test]
+async fn blocks_that_were_swapped_fill_no_disk() {
+    let uploads = Uploads::new().await;
+    let grant = uploads.open(&uploads.begin("f").await.unwrap()).await.unwrap();
+    let block = uploads.folder.path().join("block");
+    std::fs::write(&block, "0123456789").unwrap();
+    let mut draft = uploads.service().draft(&grant, &BlobCondition::default()).await.unwrap();
+    // They were counted when they were smaller.
+    let files = vec![(block.clone(), 12), (block.clone(), 2), (block, 2)];
+    let joined = uploads.service().join_blocks(&grant, &mut draft, &files).await;
+    assert_eq!(joined, Err(BlobRefusal::BlockList));
+}
+
+/// Each of them finds that nobody counted yet.
+#[tokio::test]
+async fn many_at_once_are_counted_together() {
+    let uploads = Uploads::new().await;
+    let grant = uploads.open(&uploads.begin("f").await.unwrap()).await.unwrap();
+    let most = uploads.world.services.context.limits.files;
+    let eighth = || uploads.service().reserve(&grant, most / 8);
+    let reserved = futures_util::future::join_all((0..8).map(|_| eighth())).await;
+    assert_eq!(reserved, vec![Ok(()); 8]);
+    assert_eq!(uploads.service().reserve(&grant, 1).await, Err(BlobRefusal::Full(most)));
 }
 
 #[tokio::test]
@@ -347,7 +432,14 @@ async fn the_files_of_a_service_are_its_hubs() {
     assert!(hub.open_blob_for_service(&uploads.device, &uploads.hub, "d1/f").is_err());
     let grant = hub.open_blob_for_service(&Caller::admin(), &uploads.hub, "d1/f").unwrap();
     assert_eq!(uploads.put(&grant, b"y").await, Err(BlobRefusal::NotAllowed));
-    assert_eq!(hub.blob_state(&grant).await.unwrap().size, 1);
-    hub.delete_blob(&grant).await.unwrap();
-    assert_eq!(hub.delete_blob(&grant).await, Err(BlobRefusal::Missing));
+    let none = BlobCondition::default();
+    let state = hub.blob_state(&grant, &none).await.unwrap();
+    assert_eq!(state.size, 1);
+    let differs = BlobCondition { matches: None, differs: Some(Etags::These(vec![state])) };
+    assert_eq!(hub.blob_state(&grant, &differs).await, Err(BlobRefusal::NotModified(state)));
+    assert_eq!(hub.delete_blob(&grant, &differs).await, Err(BlobRefusal::Changed));
+    hub.delete_blob(&grant, &none).await.unwrap();
+    assert_eq!(hub.delete_blob(&grant, &none).await, Err(BlobRefusal::Missing));
+    let there = BlobCondition { matches: Some(Etags::Any), differs: None };
+    assert_eq!(hub.delete_blob(&grant, &there).await, Err(BlobRefusal::Changed));
 }

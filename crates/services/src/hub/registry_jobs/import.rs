@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use pollux_model::device::Device;
 use pollux_model::job::{Job, JobStatus, RegistryJob};
 use pollux_model::resource::{PolicyRight, ResourceKind};
-use pollux_model::{DeviceId, Error, ErrorCode};
+use pollux_model::{DeviceAddress, DeviceId, Error, ErrorCode, Timestamp};
 
 use super::lines::{Line, Lines};
 use super::{Ended, ImportLine, Work, at, failed};
@@ -24,24 +25,53 @@ const OUTPUT: &str = "OutputBlobNotWritable";
 /// A line that is to be worked on.
 type Wanted = Result<ImportLine, (String, Error)>;
 
+/// Lines that may have been carried out before the job was cut off: those of the batch that was under way, whose end nobody wrote
+/// down.
+struct Again {
+    /// Lines that may still be of it.
+    left: usize,
+    /// Whose lines there were: no batch has a device twice.
+    devices: HashSet<String>,
+    /// What the batch made was made since.
+    since: Timestamp,
+}
+
+impl Again {
+    /// Takes the next line; says since when what it asks for may be done already.
+    fn next(&mut self, wanted: Option<&Wanted>) -> Option<Timestamp> {
+        if self.left == 0 {
+            return None;
+        }
+        self.left -= 1;
+        let Some(Ok(line)) = wanted else { return None };
+        if self.devices.insert(line.device.clone()) {
+            return Some(self.since);
+        }
+        // The batch ended before it.
+        self.left = 0;
+        None
+    }
+}
+
 /// How long a line waits that a tier bounds.
 const TURN: Duration = Duration::from_secs(1);
 
 impl Work {
     pub(super) async fn import(&mut self, registry: &RegistryJob) -> Result<(), Ended> {
-        let (hub, now) = (Arc::clone(&self.hub), self.hub.context.clock.now());
+        let hub = Arc::clone(&self.hub);
         let output = (&registry.output_blob, self.job.output.clone());
         let output_at =
             hub.registry_container(&self.resource, registry, ("outputBlobContainerUri", output.1.as_ref()));
-        let log = output_at.and_then(|container| container.blob(output.0, now)).map_err(at(OUTPUT))?;
+        let log = output_at.and_then(|container| container.blob(output.0)).map_err(at(OUTPUT))?;
         let input_at = hub.registry_container(
             &self.resource,
             registry,
             ("inputBlobContainerUri", self.job.input.as_ref()),
         );
         let name = registry.input_blob.as_deref().unwrap_or_default();
-        let input = input_at.and_then(|container| container.blob(name, now)).map_err(at(INPUT))?;
+        let input = input_at.and_then(|container| container.blob(name)).map_err(at(INPUT))?;
         let goes_on = self.job.status != JobStatus::NotStarted;
+        let since = self.job.last_action;
         let progress = &self.job.progress;
         let (offset, etag) = (progress.offset, progress.input_etag.clone());
         let total = hub.files.blobs.state(&input).await.map_err(at(INPUT))?.size;
@@ -53,17 +83,19 @@ impl Work {
             next.registry = Some(RegistryJob { total, ..registry.clone() });
             self.save(next).await?;
         }
-        self.import_from(opened, (offset, goes_on), registry, &mut log).await
+        let left = if goes_on { BATCH } else { 0 };
+        let again = Again { left, devices: HashSet::new(), since };
+        self.import_from(opened, (offset, again), registry, &mut log).await
     }
 
     async fn import_from(
         &mut self,
         mut input: Input,
-        (offset, goes_on): (u64, bool),
+        (offset, mut again): (u64, Again),
         registry: &RegistryJob,
         log: &mut Output,
     ) -> Result<(), Ended> {
-        let (mut lines, mut repeated) = (Lines::from(offset), goes_on);
+        let mut lines = Lines::from(offset);
         let most = self.hub.context.limits.job_input;
         loop {
             let part = input.next().await.map_err(at(INPUT))?;
@@ -72,9 +104,8 @@ impl Work {
                 None => lines.finish().into_iter().collect(),
             };
             while !waiting.is_empty() {
-                let (batch, end) = self.batch(&mut waiting);
-                let errors = self.import_batch(batch, registry, repeated).await?;
-                repeated = false;
+                let (batch, end) = self.batch(&mut waiting, &mut again);
+                let errors = self.import_batch(batch, registry).await?;
                 self.tell(errors, end, log).await?;
             }
             if part.is_none() {
@@ -86,21 +117,30 @@ impl Work {
         }
     }
 
-    /// The next lines, no device twice among them, and where they end.
-    fn batch(&self, waiting: &mut Vec<Line>) -> (Vec<Wanted>, u64) {
-        let (mut batch, mut devices, mut end, mut taken) = (Vec::new(), HashSet::new(), 0, 0);
+    /// The next lines, no device twice among them and none with its parent, and where they end. With each since when it may be done.
+    fn batch(&self, waiting: &mut Vec<Line>, again: &mut Again) -> (Vec<(Wanted, Option<Timestamp>)>, u64) {
+        let (mut batch, mut end, mut taken) = (Vec::new(), 0, 0);
+        let mut devices = HashSet::<String>::new();
         for line in waiting.iter().take(BATCH) {
             let wanted = match &line.text {
                 None => Some(Err((String::new(), Error::new(ErrorCode::TooLarge, "the line is too long")))),
                 Some(text) if text.is_empty() => None,
                 Some(text) => Some(self.lines.read(text)),
             };
-            if let Some(Ok(one)) = &wanted
-                && !devices.insert(one.device.clone())
-            {
-                break;
+            if let Some(Ok(one)) = &wanted {
+                let scopes = match &one.identity {
+                    Imported::Device(input) => Some(&input.scopes),
+                    Imported::Module(_) => None,
+                };
+                let below = |head: DeviceId| devices.contains(head.as_str());
+                if scopes.is_some_and(|scopes| scopes.heads().any(below))
+                    || !devices.insert(one.device.clone())
+                {
+                    break;
+                }
             }
-            batch.extend(wanted);
+            let done_since = again.next(wanted.as_ref());
+            batch.extend(wanted.map(|wanted| (wanted, done_since)));
             (end, taken) = (line.end, taken + 1);
         }
         waiting.drain(..taken);
@@ -110,13 +150,12 @@ impl Work {
     /// Carries lines out; what failed, each as a line of the log.
     async fn import_batch(
         &self,
-        batch: Vec<Wanted>,
+        batch: Vec<(Wanted, Option<Timestamp>)>,
         registry: &RegistryJob,
-        repeated: bool,
     ) -> Result<Vec<String>, Ended> {
         let caller = self.caller(registry.twins);
-        let done =
-            join_all(batch.into_iter().map(|wanted| self.import_line(&caller, wanted, repeated))).await;
+        let lines = batch.into_iter().map(|(wanted, since)| self.import_line(&caller, wanted, since));
+        let done = join_all(lines).await;
         let mut errors = Vec::new();
         for one in done {
             match one {
@@ -134,21 +173,26 @@ impl Work {
         &self,
         caller: &Caller,
         wanted: Wanted,
-        repeated: bool,
+        done_since: Option<Timestamp>,
     ) -> Result<(), (String, Error)> {
-        let ImportLine { device, mode, identity, twin } = wanted?;
-        let (mut mode, mut begun) = (mode, repeated);
+        let ImportLine { device, mode, mut identity, twin } = wanted?;
+        if let Imported::Device(input) = &mut identity {
+            let scopes = std::mem::take(&mut input.scopes);
+            let scopes = self.hub.scopes_of_now(&self.resource, &input.id, scopes).await;
+            input.scopes = scopes.map_err(|error| (device.clone(), error))?;
+        }
+        let (mut mode, mut begun) = (mode, done_since);
         loop {
             let (wanted, whole) = (mode.clone(), (identity.clone(), twin.clone()));
             match self.hub.import_device(caller, &self.resource, wanted, whole).await {
                 Ok(()) => return Ok(()),
                 // A tier bounds the hub: the line waits for its turn. Half of it may be done.
                 Err(error) if error.code == ErrorCode::Throttled => {
-                    begun = true;
+                    begun = begun.or(Some(self.job.last_action));
                     tokio::time::sleep(TURN).await;
                 }
-                Err(error) if begun && self.was_done(&mode, &identity, &error).await => {
-                    if mode != ImportMode::Create {
+                Err(error) if self.was_done(begun, (&mode, &identity), &error).await => {
+                    if matches!(mode, ImportMode::Delete(_)) {
                         return Ok(());
                     }
                     // The identity is there; its twin may not have been written.
@@ -159,20 +203,50 @@ impl Work {
         }
     }
 
-    /// Whether a line of the batch that was cut off was carried out then: what it would make is there since, or what it would
-    /// delete is gone.
-    async fn was_done(&self, mode: &ImportMode, identity: &Imported, error: &Error) -> bool {
-        let gone = matches!(error.code, ErrorCode::DeviceNotFound | ErrorCode::ModuleNotFound);
-        match (mode, identity) {
-            (ImportMode::Delete(_), _) => gone,
-            (ImportMode::Create, Imported::Device(input)) if error.code == ErrorCode::DeviceExists => {
-                let Ok(id) = DeviceId::parse(&input.id) else { return false };
-                let found = self.hub.existing(&self.resource, &id).await;
-                found.is_ok_and(|device| device.identity.status_updated >= self.job.last_action)
+    /// Whether a line was carried out before, as far as that can be seen: what it would make was made since, what it would change
+    /// under an etag is as it would make it, or what it would delete is gone.
+    async fn was_done(
+        &self,
+        since: Option<Timestamp>,
+        (mode, identity): (&ImportMode, &Imported),
+        error: &Error,
+    ) -> bool {
+        use ErrorCode::{DeviceExists, DeviceNotFound, ModuleExists, ModuleNotFound, PreconditionFailed};
+        let Some(since) = since else { return false };
+        match (mode, error.code) {
+            (ImportMode::Delete(_), DeviceNotFound | ModuleNotFound) => true,
+            (ImportMode::Create, DeviceExists | ModuleExists) => {
+                self.found(identity).await.is_some_and(|found| found.identity.created >= since)
             }
-            (ImportMode::Create, Imported::Module(_)) => error.code == ErrorCode::ModuleExists,
+            (ImportMode::Update(Some(_)) | ImportMode::CreateOrUpdateIf(_), PreconditionFailed) => {
+                self.found(identity).await.is_some_and(|found| self.is_as_wanted(&found, identity))
+            }
             _ => false,
         }
+    }
+
+    async fn found(&self, identity: &Imported) -> Option<Device> {
+        let address = match identity {
+            Imported::Device(input) => DeviceAddress::of(&input.id, None),
+            Imported::Module(input) => input.address(),
+        };
+        self.hub.addressed(&self.resource, &address.ok()?).await.ok()
+    }
+
+    /// Whether an identity has all that a line says of it.
+    fn is_as_wanted(&self, found: &Device, wanted: &Imported) -> bool {
+        let there = &found.identity;
+        let (authentication, same) = match wanted {
+            Imported::Device(input) => (
+                &input.authentication,
+                input.status.is_none_or(|status| status == there.status)
+                    && input.status_reason == there.status_reason
+                    && input.iot_edge == there.iot_edge,
+            ),
+            Imported::Module(input) => (&input.authentication, input.managed_by == there.managed_by),
+        };
+        let wanted = self.hub.authentication(authentication.clone(), Some(&there.authentication));
+        same && wanted.is_ok_and(|wanted| wanted == there.authentication)
     }
 
     /// Who the job acts for: with the rights that its creator had.

@@ -66,15 +66,9 @@ impl Work {
         let (twins, instance) = (Arc::clone(&self.twins), self.resource.name.clone());
         let (kind, id) = (self.job.kind, self.job.id.clone());
         let record = Record { context: &twins.context, of: &instance, fence: None };
-        let ended = tokio::select! {
-            ended = self.work() => ended,
-            () = record.cancelled(kind, &id) => Err(Ended::Cancelled),
-        };
-        let (status, error) = match ended {
-            Ok(()) => self.judged(),
-            Err(Ended::Cancelled) => (JobStatus::Cancelled, None),
-            Err(Ended::Failed(error)) => (JobStatus::Failed, Some(error)),
-            Err(Ended::Interrupted(why)) => return Err(why),
+        let (status, error) = match record.worked((kind, &id), self.work()).await? {
+            (JobStatus::Succeeded, _) => self.judged(),
+            ended => ended,
         };
         let (status, error) = self.end_log(status, error).await;
         self.record().finish(&self.job, status, error).await.map_err(|error| error.message)

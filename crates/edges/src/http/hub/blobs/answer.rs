@@ -28,6 +28,10 @@ pub(super) enum Refused {
     Unsupported(&'static str),
     /// The body is no list of blocks.
     Xml,
+    /// No blob can be called so.
+    Uri,
+    /// The container is to be made, and there from the beginning.
+    ContainerExists,
 }
 
 impl From<BlobRefusal> for Refused {
@@ -98,6 +102,11 @@ pub(super) fn refusal(services: &Services, refused: &Refused, head: bool) -> Res
     let (status, code, message) = words(refused);
     let mut response = empty(status);
     set(response.headers_mut(), "x-ms-error-code", code);
+    if let Refused::Rule(BlobRefusal::NotModified(state)) = refused {
+        // It has no body (RFC 9110).
+        describe(&mut response, *state);
+        return response;
+    }
     if let Refused::Rule(BlobRefusal::Range(size)) = refused {
         set(response.headers_mut(), CONTENT_RANGE.as_str(), &format!("bytes */{size}"));
     }
@@ -117,6 +126,10 @@ fn words(refused: &Refused) -> (StatusCode, &'static str, String) {
     use BlobRefusal as R;
     let (status, code, message): (_, _, &str) = match refused {
         Refused::Unsupported(why) => (StatusCode::BAD_REQUEST, "UnsupportedHeader", why),
+        Refused::Uri => (StatusCode::BAD_REQUEST, "InvalidUri", "The path is not UTF-8: it names no blob."),
+        Refused::ContainerExists => {
+            (StatusCode::CONFLICT, "ContainerAlreadyExists", "The container is there, as it is of each hub.")
+        }
         Refused::Xml => (StatusCode::BAD_REQUEST, "InvalidXmlDocument", "The list of blocks is not XML."),
         Refused::Rule(rule) => match rule {
             R::NotSigned(why) => (StatusCode::FORBIDDEN, "AuthenticationFailed", why),
@@ -130,6 +143,7 @@ fn words(refused: &Refused) -> (StatusCode, &'static str, String) {
             R::Changed => {
                 (StatusCode::PRECONDITION_FAILED, "ConditionNotMet", "The blob is not as the condition says.")
             }
+            R::NotModified(_) => (StatusCode::NOT_MODIFIED, "ConditionNotMet", "The blob is as it was."),
             R::TooLarge(most) => {
                 let text = format!("A file may have {most} bytes at most (limits.file, limits.file_block).");
                 return (StatusCode::PAYLOAD_TOO_LARGE, "RequestBodyTooLarge", text);

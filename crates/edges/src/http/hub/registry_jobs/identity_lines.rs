@@ -3,7 +3,7 @@
 
 use pollux_model::Error;
 use pollux_model::device::Device;
-use pollux_services::hub::{IdentityLines, ImportLine, Presence, twin_document};
+use pollux_services::hub::{IdentityLines, ImportLine, LineParts, Presence, place, twin_document};
 use serde_json::{Value, json};
 
 use crate::http::hub::bulk::Item;
@@ -25,11 +25,10 @@ impl IdentityLines for Lines {
         item.line().map_err(|error| (id, error))
     }
 
-    fn write(&self, device: &Device, keys: bool) -> String {
+    fn write(&self, device: &Device, shown: LineParts) -> String {
         let identity = &device.identity;
-        let twin = twin_document(device, Presence::default());
         let mut proof = authentication(&identity.authentication);
-        if !keys {
+        if !shown.keys {
             proof["symmetricKey"] = json!({ "primaryKey": null, "secondaryKey": null });
         }
         let mut line = json!({
@@ -45,9 +44,13 @@ impl IdentityLines for Lines {
             }
             None => line["capabilities"] = json!({ "iotEdge": identity.iot_edge }),
         }
-        line["twinETag"] = twin["etag"].clone();
-        line["tags"] = twin["tags"].clone();
-        line["properties"] = twin["properties"].clone();
+        place(identity, &mut line);
+        if shown.twin {
+            let twin = twin_document(device, Presence::default());
+            for (name, of_twin) in [("twinETag", "etag"), ("tags", "tags"), ("properties", "properties")] {
+                line[name] = twin[of_twin].clone();
+            }
+        }
         line.to_string()
     }
 

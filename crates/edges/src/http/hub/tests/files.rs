@@ -113,6 +113,7 @@ async fn blocks_are_taken_as_clients_send_them() {
     blob(&device, "PUT", &path, &[BLOCK_BLOB, ("if-match", &etag)], "xy").await.is(201);
     let changed = blob(&device, "PUT", &path, &[BLOCK_BLOB, ("if-match", &etag)], "xyz").await.is(412);
     assert_eq!(changed.header("x-ms-error-code"), "ConditionNotMet");
+    blob(&device, "PUT", &path, &[BLOCK_BLOB, ("if-none-match", &etag)], "xyz").await.is(201);
     let page = blob(&device, "PUT", &path, &[("x-ms-blob-type", "PageBlob")], "").await.is(400);
     assert_eq!(page.header("x-ms-error-code"), "UnsupportedHeader");
 }
@@ -149,4 +150,93 @@ async fn a_blob_opens_to_its_url_and_to_services_only() {
     blob(&device, "GET", &bare, &[("authorization", "SharedAccessSignature nonsense")], "").await.is(403);
     blob(&device, "DELETE", &bare, &as_service, "").await.is(202);
     blob(&device, "GET", &bare, &as_service, "").await.is(404);
+}
+
+/// Of reading, looking and deleting, as of writing ("Specifying conditional headers for Blob service operations").
+#[tokio::test]
+async fn conditions_hold_for_every_operation() {
+    let device = Device::new().await;
+    let (_, path) = begin(&device, "a.txt").await;
+    let not_there = async |method: &str| {
+        let answer = blob(&device, method, &path, &[BLOCK_BLOB, ("if-match", "*")], "x").await.is(412);
+        assert_eq!(answer.header("x-ms-error-code"), "ConditionNotMet", "{method}");
+    };
+    for method in ["PUT", "GET", "HEAD"] {
+        not_there(method).await;
+    }
+    let made = blob(&device, "PUT", &path, &[BLOCK_BLOB, ("if-none-match", "*")], "hello").await.is(201);
+    let etag = made.header("etag").to_owned();
+    let list = format!("\"0x0-0\", {etag}");
+    for method in ["GET", "HEAD"] {
+        for unchanged in [etag.as_str(), &list, "*"] {
+            let answer = blob(&device, method, &path, &[("if-none-match", unchanged)], "").await.is(304);
+            assert_eq!(
+                (answer.text.as_str(), answer.header("etag")),
+                ("", etag.as_str()),
+                "{method} {unchanged}"
+            );
+        }
+        blob(&device, method, &path, &[("if-none-match", "\"0x8D4BCC2E4835CD0\"")], "").await.is(200);
+        for same in [etag.as_str(), &list, "*"] {
+            blob(&device, method, &path, &[("if-match", same)], "").await.is(200);
+        }
+        blob(&device, method, &path, &[("if-match", "\"0x8D4BCC2E4835CD0\"")], "").await.is(412);
+        let by_time = [("if-modified-since", "Tue, 14 Nov 2023 22:13:20 GMT")];
+        blob(&device, method, &path, &by_time, "").await.is(400);
+    }
+    let service = device.hub.0.token("service");
+    let bare = path.split('?').next().unwrap();
+    let delete = async |name: &str, value: &str| {
+        let headers = [("authorization", service.as_str()), (name, value)];
+        blob(&device, "DELETE", bare, &headers, "").await.status.as_u16()
+    };
+    assert_eq!(delete("if-match", "\"0x8D4BCC2E4835CD0\"").await, 412);
+    assert_eq!(delete("if-none-match", &etag).await, 412);
+    assert_eq!(delete("if-match", &etag).await, 202);
+    assert_eq!(delete("if-match", "*").await, 412);
+    assert_eq!(delete("x-none", "").await, 404);
+}
+
+#[tokio::test]
+async fn the_container_is_there_and_paths_that_are_no_text_name_nothing() {
+    let device = Device::new().await;
+    let (_, path) = begin(&device, "a.txt").await;
+    let token = path.split_once('?').unwrap().1;
+    let service = device.hub.0.token("service");
+    let as_service = [("authorization", service.as_str())];
+    for container in ["/hub-files?restype=container", "/hub-files/?restype=container"] {
+        let there = blob(&device, "PUT", container, &as_service, "").await.is(409);
+        assert_eq!(there.header("x-ms-error-code"), "ContainerAlreadyExists");
+        let signed = blob(&device, "PUT", &format!("{container}&{token}"), &[], "").await.is(403);
+        assert_eq!(signed.header("x-ms-error-code"), "AuthenticationFailed");
+        blob(&device, "GET", container, &as_service, "").await.is(400);
+    }
+    for blob_path in ["/hub-files/d/%FF", "/hub-files/d/%C3"] {
+        let none = blob(&device, "GET", blob_path, &as_service, "").await.is(400);
+        assert_eq!(none.header("x-ms-error-code"), "InvalidUri");
+    }
+    for blob_path in ["/hub-files/d/..%2Fx", "/hub-files/d/%2E%2E/x", "/hub-files/d//x", "/hub-files/d/%00"] {
+        let none = blob(&device, "GET", blob_path, &as_service, "").await.is(400);
+        assert_eq!(none.header("x-ms-error-code"), "InvalidResourceName", "{blob_path}");
+    }
+}
+
+/// Services fetch a file from where they are told to: a device does not choose the host.
+#[tokio::test]
+async fn a_blob_is_where_the_hub_is() {
+    let device = Device::new().await;
+    let own = device.hub.0.target.host_name.clone();
+    let with_port = format!("{own}:8443");
+    for (said, shown) in [("evil.example:8443", own.as_str()), (&with_port, &with_port)] {
+        let (place, path) = begin(&device, "a.txt").await;
+        blob(&device, "PUT", &path, &[BLOCK_BLOB], "x").await.is(201);
+        let end = json!({ "correlationId": place["correlationId"], "isSuccess": true, "statusCode": 201 });
+        let notify = format!("{FILES}/notifications");
+        device.call("POST", &notify, &[("host", said)], &end.to_string()).await.is(204);
+        let queue = "/messages/serviceBound/filenotifications";
+        let told = device.hub.call("GET", queue, &[], None).await.is(200);
+        assert_eq!(told.json()["blobUri"], format!("https://{shown}/hub-files/d/a.txt"), "{said}");
+        let token = told.header("etag").trim_matches('"').to_owned();
+        device.hub.call("DELETE", &format!("{queue}/{token}"), &[], None).await.is(204);
+    }
 }

@@ -1,6 +1,6 @@
 //! Import and export jobs: shapes and refusals; lines of files. That they work is tested in the services, and with clients.
 
-use pollux_services::hub::{IdentityLines as _, ImportMode};
+use pollux_services::hub::{IdentityLines as _, ImportMode, Imported, LineParts};
 use serde_json::{Value, json};
 
 use super::{Hub, refused};
@@ -71,7 +71,8 @@ async fn what_is_exported_can_be_imported() {
     hub.call("PATCH", "/twins/d", &[], Some(patch)).await.is(200);
     let services = &hub.0.services;
     let device = services.hub.device(&pollux_services::Caller::admin(), &hub.0.target, "d").await.unwrap();
-    let text = Lines.write(&device, true);
+    let all = LineParts { keys: true, twin: true };
+    let text = Lines.write(&device, all);
     let line: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(
         (&line["id"], &line["status"], &line["tags"]),
@@ -81,8 +82,13 @@ async fn what_is_exported_can_be_imported() {
     let read = Lines.read(text.as_bytes()).unwrap();
     assert_eq!((read.device.as_str(), read.mode), ("d", ImportMode::CreateOrUpdate));
     assert_eq!(Value::Object(read.twin.desired.unwrap()), json!({ "rate": 5 }));
-    let bare: Value = serde_json::from_str(&Lines.write(&device, false)).unwrap();
+    let bare: Value = serde_json::from_str(&Lines.write(&device, LineParts { keys: false, ..all })).unwrap();
     assert_eq!(bare["authentication"]["symmetricKey"], json!({ "primaryKey": null, "secondaryKey": null }));
+    // Whoever may not read twins sees none.
+    let bare: Value = serde_json::from_str(&Lines.write(&device, LineParts { twin: false, ..all })).unwrap();
+    for of_twin in ["twinETag", "tags", "properties"] {
+        assert!(bare.get(of_twin).is_none(), "{of_twin}");
+    }
     for (text, id) in
         [("nonsense", ""), (r#"{"id":"x","importMode":"fly"}"#, "x"), (r#"{"id":"y","status":1}"#, "y")]
     {
@@ -90,5 +96,25 @@ async fn what_is_exported_can_be_imported() {
         assert_eq!(device, id);
         let told: Value = serde_json::from_str(&Lines.error(&device, &error)).unwrap();
         assert_eq!((&told["deviceId"], &told["errorCode"]), (&json!(id), &json!("ArgumentInvalid")));
+    }
+}
+
+#[tokio::test]
+async fn the_place_of_a_device_is_exported_and_imported() {
+    let hub = Hub::new().await;
+    let edge = json!({ "deviceId": "gateway", "capabilities": { "iotEdge": true } });
+    let made = hub.call("PUT", "/devices/gateway", &[], Some(edge)).await.is(200).json();
+    let scope = made["deviceScope"].as_str().unwrap();
+    let leaf = json!({ "deviceId": "leaf", "deviceScope": scope });
+    hub.call("PUT", "/devices/leaf", &[], Some(leaf)).await.is(200);
+    let (services, admin) = (&hub.0.services, pollux_services::Caller::admin());
+    for (id, parents) in [("gateway", json!([])), ("leaf", json!([scope]))] {
+        let device = services.hub.device(&admin, &hub.0.target, id).await.unwrap();
+        let text = Lines.write(&device, LineParts { keys: true, twin: true });
+        let line: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&line["deviceScope"], &line["parentScopes"]), (&json!(scope), &parents), "{id}");
+        let Imported::Device(read) = Lines.read(text.as_bytes()).unwrap().identity else { panic!("{id}") };
+        assert_eq!(read.scopes.device.as_deref(), Some(scope));
+        assert_eq!(json!(read.scopes.parents), parents);
     }
 }
