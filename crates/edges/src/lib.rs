@@ -10,6 +10,7 @@
 pub mod accept;
 pub mod amqp;
 pub mod authenticate;
+pub(crate) mod class;
 #[cfg(test)]
 mod fixture;
 pub mod http;

@@ -9,84 +9,32 @@ use pollux_model::{Error, ErrorCode};
 use pollux_services::Context;
 use serde_json::{Value, json};
 
+use crate::class::Class;
 use crate::registering::Reply;
 
 /// HTTP status and error code.
 pub(crate) const fn status(code: ErrorCode) -> (u16, u32) {
     match code {
-        ErrorCode::InvalidArgument
-        | ErrorCode::JsonPatchInvalid
-        | ErrorCode::SelfRelationship
-        | ErrorCode::MissingArgument
-        | ErrorCode::ContinuationInvalid
-        | ErrorCode::ModelVersionUnsupported
-        | ErrorCode::QueryTimeout
-        | ErrorCode::EventRouteIdInvalid
-        | ErrorCode::EventRouteEndpointInvalid
-        | ErrorCode::EventRouteFilterInvalid
-        | ErrorCode::QueryInvalid => (400, 400_004),
         ErrorCode::ModelInvalid | ErrorCode::ValidationFailed => (400, 400_005),
-        ErrorCode::Unauthorized => (401, 401_002),
         ErrorCode::EnrollmentDisabled | ErrorCode::DeviceDisabled => (401, 401_003),
-        ErrorCode::Forbidden => (403, 403_001),
         ErrorCode::EnrollmentNotFound | ErrorCode::EnrollmentGroupNotFound => (404, 404_201),
         ErrorCode::RegistrationNotFound => (404, 404_202),
         ErrorCode::OperationNotFound => (404, 404_203),
-        ErrorCode::NotFound
-        | ErrorCode::ResourceNotFound
-        | ErrorCode::DeviceNotFound
-        | ErrorCode::ModuleNotFound
-        | ErrorCode::DeviceNotOnline
-        | ErrorCode::DeviceTimeout
-        | ErrorCode::QueueFull
-        | ErrorCode::MessageLockLost
-        | ErrorCode::StorageNotConfigured
-        | ErrorCode::UploadLimitReached
-        | ErrorCode::UploadNotFound
-        | ErrorCode::BlobNotFound
-        | ErrorCode::ConfigurationNotFound
-        | ErrorCode::ConfigurationExists
-        | ErrorCode::ConfigurationLimitReached
-        | ErrorCode::ConfigurationTargetInvalid
-        | ErrorCode::ConfigurationContentInvalid
-        | ErrorCode::ConfigurationContentImmutable
-        | ErrorCode::ConfigurationMetricInvalid
-        | ErrorCode::EventHubNotFound
-        | ErrorCode::ReceiverDisplaced
-        | ErrorCode::ModelNotFound
-        | ErrorCode::TwinNotFound
-        | ErrorCode::RelationshipNotFound
-        | ErrorCode::TargetTwinNotFound
-        | ErrorCode::ComponentNotFound
-        | ErrorCode::ImportJobNotFound
-        | ErrorCode::DeleteJobNotFound
-        | ErrorCode::JobNotFound
-        | ErrorCode::EventRouteNotFound
-        | ErrorCode::FunctionNotFound
-        | ErrorCode::DeadLetterNotFound => (404, 404_001),
         ErrorCode::EnrollmentExists => (409, 409_201),
-        ErrorCode::ResourceExists
-        | ErrorCode::ResourceInUse
-        | ErrorCode::DeviceExists
-        | ErrorCode::ModuleExists
-        | ErrorCode::ModuleLimitReached
-        | ErrorCode::ModelExists
-        | ErrorCode::ModelReferenced
-        | ErrorCode::ModelReferencesInUse
-        | ErrorCode::TwinLimitReached
-        | ErrorCode::ModelDecommissioned
-        | ErrorCode::RelationshipsNotDeleted
-        | ErrorCode::JobLimitReached
-        | ErrorCode::JobExists
-        | ErrorCode::ActiveJobLimitReached
-        | ErrorCode::RelationshipExists => (409, 409_001),
-        ErrorCode::PreconditionFailed => (412, 412_001),
-        ErrorCode::TooLarge => (413, 413_001),
-        ErrorCode::Throttled => (429, 429_001),
         ErrorCode::QuotaExceeded => (429, 429_002),
-        ErrorCode::Internal => (500, 500_001),
-        ErrorCode::AllocationFailed => (502, 502_001),
-        ErrorCode::Unavailable => (503, 503_001),
+        other => match Class::of(other) {
+            Class::Invalid => (400, 400_004),
+            Class::Unauthorized => (401, 401_002),
+            Class::Forbidden => (403, 403_001),
+            Class::NotFound => (404, 404_001),
+            Class::Conflict => (409, 409_001),
+            Class::PreconditionFailed => (412, 412_001),
+            Class::TooLarge => (413, 413_001),
+            Class::TooMany => (429, 429_001),
+            Class::Internal => (500, 500_001),
+            Class::BadGateway => (502, 502_001),
+            Class::Unavailable => (503, 503_001),
+        },
     }
 }
 

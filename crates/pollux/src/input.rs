@@ -54,6 +54,19 @@ pub(crate) fn optional_object(what: &str, argument: Option<&str>) -> Result<Opti
     argument.map(|argument| object(what, argument)).transpose()
 }
 
+/// Writes what was given into a document: at JSON pointers whose parents are there.
+pub(crate) fn fill<V: Into<Value>>(
+    document: &mut Value,
+    members: impl IntoIterator<Item = (&'static str, Option<V>)>,
+) {
+    for (pointer, value) in members {
+        let (parent, name) = pointer.rsplit_once('/').unwrap_or_default();
+        if let (Some(value), Some(parent)) = (value, document.pointer_mut(parent)) {
+            parent[name] = value.into();
+        }
+    }
+}
+
 /// A JSON array from an argument; a single object becomes an array of one.
 pub(crate) fn operations(what: &str, argument: &str) -> Result<Value> {
     match json(what, argument)? {
@@ -111,6 +124,13 @@ mod tests {
     use serde_json::json as j;
 
     use super::*;
+
+    #[test]
+    fn what_was_given_is_written_where_it_belongs() {
+        let mut document = serde_json::json!({"b": {"c": 1}, "d": 1});
+        fill(&mut document, [("/a", Some(1)), ("/b/c", Some(2)), ("/b/e", None), ("/none/f", Some(3))]);
+        assert_eq!(document, serde_json::json!({"a": 1, "b": {"c": 2}, "d": 1}));
+    }
 
     #[test]
     fn json_comes_inline_or_from_a_file() {

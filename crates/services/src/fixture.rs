@@ -37,13 +37,17 @@ impl World {
     }
 
     pub(crate) fn unloaded(folder: tempfile::TempDir, settings: Settings) -> Self {
+        Self::opened(folder, settings, |_| {})
+    }
+
+    fn opened(folder: tempfile::TempDir, settings: Settings, change: impl FnOnce(&mut Context)) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_700_000_000)));
         let store = SqliteStore::open(&folder.path().join("state.db"), SqliteOptions::default()).unwrap();
         let log = SegmentLog::open(&folder.path().join("events"), SegmentOptions::default(), clock.clone())
             .unwrap();
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
-        let context = Context {
+        let mut context = Context {
             store: Arc::new(store),
             log: Arc::new(log),
             clock: clock.clone(),
@@ -55,7 +59,15 @@ impl World {
             http: reqwest::Client::new(),
             trust: crate::SystemTrust::default(),
         };
+        change(&mut context);
         Self { services: Services::with(Arc::new(context), settings), clock, folder }
+    }
+
+    /// Over a context that differs from the usual one: in its bounds, or in other nodes that there are.
+    pub(crate) async fn differing(change: impl FnOnce(&mut Context)) -> Self {
+        let world = Self::opened(tempfile::tempdir().unwrap(), Settings::default(), change);
+        world.services.load(&[]).await.unwrap();
+        world
     }
 
     /// A resource by kind and name.

@@ -30,6 +30,7 @@ mod invoke_method;
 mod jobs;
 mod json_text;
 mod patch_twin;
+mod plan_twin;
 mod presence;
 mod query;
 mod register_device;

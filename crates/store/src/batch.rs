@@ -154,6 +154,8 @@ pub enum Write {
     DeleteScheduledJob { hub: ResourceName, id: String, expect: Expect },
     /// A scheduled job at one device. It may be gone.
     PutDeviceJob { hub: ResourceName, job: Box<DeviceJob> },
+    /// Removes what became of a scheduled job at devices, in order of address, `most` of them at most.
+    ForgetDeviceJobs { hub: ResourceName, job: String, most: u32 },
 
     /// Where a consumer stands.
     PutCheckpoint { key: ConsumerKey, partition: u32, checkpoint: Checkpoint },

@@ -79,6 +79,7 @@ fn documents(write: &Write) -> Result<Documents, StoreError> {
         | Write::DeleteJob { .. }
         | Write::DeleteConfiguration { .. }
         | Write::DeleteScheduledJob { .. }
+        | Write::ForgetDeviceJobs { .. }
         | Write::PutCheckpoint { .. }
         | Write::DeleteCheckpoints { .. }
         | Write::KeepDeadLetters { .. }

@@ -69,6 +69,35 @@ async fn what_every_version_wrote_is_read() {
     }
 }
 
+/// Sessions of devices that were deleted while a session outlived its device.
+#[tokio::test]
+async fn sessions_of_devices_that_are_gone_do_not_come_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pollux.db");
+    let before = Connection::open(&path).unwrap();
+    before.execute_batch(&fs::read_to_string(golden(WITH_CONFIGURATIONS - 1)).unwrap()).unwrap();
+    let sql =
+        "INSERT INTO mqtt_sessions VALUES (?1, ?2, json_object('device', ?2, 'subscriptions', json('[]')))";
+    for [hub, device] in SESSIONS {
+        before.execute(sql, [hub, device]).unwrap();
+    }
+    drop(before);
+    drop(open(&path));
+    let after = Connection::open(&path).unwrap();
+    let mut statement = after.prepare("SELECT device FROM mqtt_sessions ORDER BY hub, device").unwrap();
+    let left: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(left, ["Device-1", "Device-1/Module-1"]);
+}
+
+/// Beside the one of the device that is there: of a module of it, and of devices that are gone or of another hub.
+const SESSIONS: [[&str; 2]; 5] = [
+    ["hub-one", "Device-1/Module-1"],
+    ["hub-one", "Device-10"],
+    ["hub-one", "Device"],
+    ["hub-one", "gone/Device-1"],
+    ["hub-two", "Device-1"],
+];
+
 #[tokio::test]
 async fn the_newest_golden_file_has_the_newest_schema() {
     let folder = tempfile::tempdir().unwrap();

@@ -81,6 +81,7 @@ async fn what_every_version_wrote_is_read() {
         // And goes on in it.
         open(&url).await.commit(Batch { writes: everything().split_off(5) }).await.unwrap();
     }
+    sessions_of_devices_that_are_gone_do_not_come_along(&server).await;
     let url = server.create_database("fresh");
     drop(open(&url).await);
     server.create_database("kept");
@@ -88,6 +89,24 @@ async fn what_every_version_wrote_is_read() {
     let (fresh, kept) = (server.sql("fresh", SCHEMA), server.sql("kept", SCHEMA));
     assert!(fresh.contains("devices|hub|text|C|NO|"), "{fresh}");
     assert_eq!(fresh, kept, "add a version instead of changing one");
+}
+
+/// Sessions of devices that were deleted while a session outlived its device.
+async fn sessions_of_devices_that_are_gone_do_not_come_along(server: &Postgres) {
+    let url = server.create_database("sessions");
+    server.sql("sessions", &fs::read_to_string(golden(WITH_CONFIGURATIONS - 1)).unwrap());
+    for (hub, device) in [
+        ("hub-one", "Device-1/Module-1"),
+        ("hub-one", "Device-10"),
+        ("hub-one", "Device"),
+        ("hub-one", "gone/Device-1"),
+        ("hub-two", "Device-1"),
+    ] {
+        server.sql("sessions", &format!("INSERT INTO mqtt_sessions VALUES ('{hub}', '{device}', '{{}}')"));
+    }
+    drop(open(&url).await);
+    let left = server.sql("sessions", "SELECT device FROM mqtt_sessions ORDER BY hub, device");
+    assert_eq!(left.lines().collect::<Vec<_>>(), ["Device-1", "Device-1/Module-1"]);
 }
 
 /// The migrations up to now, and the rows of [`everything`].

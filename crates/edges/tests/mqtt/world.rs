@@ -152,14 +152,7 @@ impl World {
 }
 
 fn input(id: &str, status: Option<Status>) -> DeviceInput {
-    DeviceInput {
-        id: id.to_owned(),
-        status,
-        status_reason: None,
-        authentication: None,
-        iot_edge: false,
-        scopes: pollux_services::hub::Scopes::default(),
-    }
+    DeviceInput { status, ..DeviceInput::new(id) }
 }
 
 /// A device, or a module as `device/module`.

@@ -20,13 +20,14 @@ mod route;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
+use pollux_client::rest::Response;
 use pollux_model::resource::ResourceKind;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::certificates;
 use crate::commands::endpoint;
 use crate::connections::pick;
-use crate::input::segment;
+use crate::input::{self, segment};
 use crate::output::Column;
 use crate::policies::{self, Holder};
 use crate::resources::{self, Create, Delete, List, Show};
@@ -244,41 +245,56 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
 }
 
 async fn update(session: &Session, args: Update) -> Result<()> {
-    let mut events = json!({});
-    for (name, value) in [
-        ("partitions", args.partition_count.map(u64::from)),
-        ("retentionHours", args.retention_hours.map(u64::from)),
-        ("retentionBytes", args.retention_bytes),
-    ] {
-        if let Some(value) = value {
-            events[name] = json!(value);
-        }
-    }
-    if !args.consumer_groups.is_empty() {
-        events["consumerGroups"] = json!(args.consumer_groups);
-    }
-    let mut body = json!({ "events": events });
-    if let Some(fallback) = args.fallback_route {
-        body["fallbackRoute"] = json!(fallback);
-    }
-    let mut cloud_to_device = json!({ "feedback": {} });
-    for (path, value) in [
-        ("/defaultTtlAsIso8601", args.c2d_ttl.as_ref().map(|text| json!(text))),
-        ("/maxDeliveryCount", args.c2d_max_delivery_count.map(|count| json!(count))),
-        ("/feedback/ttlAsIso8601", args.feedback_ttl.as_ref().map(|text| json!(text))),
-        ("/feedback/lockDurationAsIso8601", args.feedback_lock_duration.as_ref().map(|text| json!(text))),
-        ("/feedback/maxDeliveryCount", args.feedback_max_delivery_count.map(|count| json!(count))),
-    ] {
-        let (parent, name) = path.rsplit_once('/').unwrap_or_default();
-        if let (Some(value), Some(parent)) = (value, cloud_to_device.pointer_mut(parent)) {
-            parent[name] = value;
-        }
-    }
-    body["cloudToDevice"] = cloud_to_device;
-    if args.sku.is_some() || args.unit.is_some() {
-        body["sku"] = json!({ "name": args.sku, "capacity": args.unit });
-    }
-    let name = route::hub(session, &args.target)?;
+    let groups = Some(args.consumer_groups).filter(|groups| !groups.is_empty());
+    let tier = args.sku.is_some() || args.unit.is_some();
+    let mut body = json!({ "events": {}, "cloudToDevice": { "feedback": {} } });
+    let members = [
+        ("/events/partitions", args.partition_count.map(Value::from)),
+        ("/events/retentionHours", args.retention_hours.map(Value::from)),
+        ("/events/retentionBytes", args.retention_bytes.map(Value::from)),
+        ("/events/consumerGroups", groups.map(Value::from)),
+        ("/fallbackRoute", args.fallback_route.map(Value::from)),
+        ("/cloudToDevice/defaultTtlAsIso8601", args.c2d_ttl.map(Value::from)),
+        ("/cloudToDevice/maxDeliveryCount", args.c2d_max_delivery_count.map(Value::from)),
+        ("/cloudToDevice/feedback/ttlAsIso8601", args.feedback_ttl.map(Value::from)),
+        ("/cloudToDevice/feedback/lockDurationAsIso8601", args.feedback_lock_duration.map(Value::from)),
+        ("/cloudToDevice/feedback/maxDeliveryCount", args.feedback_max_delivery_count.map(Value::from)),
+        ("/sku", tier.then(|| json!({ "name": args.sku, "capacity": args.unit }))),
+    ];
+    input::fill(&mut body, members);
+    resources::shown(session, changed(session, &args.target, body).await?, false)
+}
+
+/// The hub, changed by what is said of it.
+async fn changed(session: &Session, target: &Target, body: Value) -> Result<Response> {
+    let name = route::hub(session, target)?;
     let changed = session.admin()?.patch(&resources::path(KIND, name)).json(body).send().await;
-    resources::shown(session, changed.with_context(|| format!("cannot change the hub '{name}'"))?, false)
+    changed.with_context(|| format!("cannot change the hub '{name}'"))
+}
+
+/// What becomes of a message that was received under a lock.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Complete,
+    Reject,
+    Abandon,
+}
+
+/// Settles a message of a queue by its etag, which is its lock's token; `what` it is, for people.
+async fn settle(
+    session: &Session,
+    target: &Target,
+    (queue, etag): (&str, &str),
+    end: End,
+    what: &str,
+) -> Result<()> {
+    let rest = session.hub(target.hub_name.as_deref())?;
+    let path = format!("{queue}/{}", segment(etag.trim_matches('"')));
+    let request = match end {
+        End::Complete => rest.delete(&path),
+        End::Reject => rest.delete(&path).query("reject", ""),
+        End::Abandon => rest.post(&format!("{path}/abandon")).bytes(Vec::new()),
+    };
+    request.send().await.with_context(|| format!("{what} is not settled"))?;
+    Ok(())
 }

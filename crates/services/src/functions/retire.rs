@@ -135,14 +135,7 @@ mod tests {
         let world = World::new().await;
         with_twin(&world, "d2").await;
         let hub = world.resource(ResourceKind::Hub, "hub1");
-        let input = DeviceInput {
-            id: "d2".into(),
-            status: None,
-            status_reason: None,
-            authentication: None,
-            iot_edge: false,
-            scopes: crate::hub::Scopes::default(),
-        };
+        let input = DeviceInput::new("d2");
         world.services.hub.create_device(&Caller::admin(), &hub, input).await.unwrap();
         let (functions, app) =
             (&world.services.functions, world.resource(ResourceKind::Functions, "functions1"));

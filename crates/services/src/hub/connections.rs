@@ -174,6 +174,20 @@ impl Connections {
         self.deliver_elsewhere(&key, command).await
     }
 
+    /// Hands a command to the device's connection if this node has it; gives it back where it does not.
+    pub(super) fn deliver_here(
+        &self,
+        hub: &ResourceName,
+        device: &DeviceAddress,
+        command: DeviceCommand,
+    ) -> Option<DeviceCommand> {
+        match self.here(&(hub.clone(), device.clone())) {
+            Some(live) => live.deliver(command),
+            None => return Some(command),
+        }
+        None
+    }
+
     /// Lets the node that has the device's connection compare it with the device's state: the device was replaced, moved or
     /// reset.
     pub async fn look_after(&self, hub: &ResourceName, device: &DeviceAddress) {
@@ -303,4 +317,4 @@ impl Drop for Connection {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

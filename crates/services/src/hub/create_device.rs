@@ -5,11 +5,11 @@ use pollux_model::configuration::Configured;
 use pollux_model::device::{Authentication, Device, DeviceTwin, Identity, Status, TwinCollection};
 use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
 use pollux_model::{DeviceId, Error, ErrorCode, Etag, Key, KeyPair, Result};
-use pollux_store::{Batch, CommitError, Expect, Mismatch, Write};
+use pollux_store::{Batch, CommitError, Mismatch};
 use serde_json::Map;
 
 use super::edge_device::{Scopes, own_scope};
-use super::hub_event::{Lifecycle, lifecycle};
+use super::plan_twin::{Planned, TwinChange};
 use super::{Hub, Operation};
 use crate::caller::{Caller, Right};
 
@@ -28,6 +28,21 @@ pub struct DeviceInput {
     pub iot_edge: bool,
     /// Where it stands among edge devices.
     pub scopes: Scopes,
+}
+
+impl DeviceInput {
+    /// An enabled device with keys that are made, no edge device, that stands nowhere.
+    #[must_use]
+    pub fn new(id: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            status: None,
+            status_reason: None,
+            authentication: None,
+            iot_edge: false,
+            scopes: Scopes::default(),
+        }
+    }
 }
 
 /// How a device proves who it is, as a client writes it.
@@ -63,7 +78,7 @@ impl Hub {
         device.identity.status_reason = checked_reason(input.status_reason)?;
         self.check_scopes(hub, &input.scopes, None).await?;
         input.scopes.give(&device.id, &mut device.identity)?;
-        let batch = self.plan_new(hub, &mut device).await?;
+        let (device, batch) = self.plan_new(hub, device).await?;
         match self.context.store.commit(batch).await {
             Ok(()) => {
                 self.deploy_after(hub, &device).await;
@@ -76,29 +91,13 @@ impl Hub {
         }
     }
 
-    /// The writes that make a device or module that must not be there, with the events that tell of it. Configurations that
-    /// match it have their part in it from the start.
-    pub(super) async fn plan_new(&self, hub: &Resource, device: &mut Device) -> Result<Batch> {
-        let mut batch = self.plan_birth(hub, device).await?;
-        self.plan_edge_modules(hub, device, &mut batch).await?;
-        Ok(batch)
-    }
-
-    /// The same without the modules of an edge device.
-    pub(super) async fn plan_birth(&self, hub: &Resource, device: &mut Device) -> Result<Batch> {
-        let event = lifecycle(hub, device, Lifecycle::Created, self.context.clock.now());
-        let mut told = self.outbox(hub, event, Some(device));
-        told.extend(
-            self.follow_configurations(hub, device).await?.into_iter().flat_map(|followed| followed.told),
-        );
-        let mut batch = Batch::from(Write::PutDevice {
-            hub: hub.name.clone(),
-            device: Box::new(device.clone()),
-            identity: Expect::Absent,
-            twin: Expect::Any,
-        });
-        batch.writes.extend(told);
-        Ok(batch)
+    /// The writes that make a device or module that must not be there, with the events that tell of it, and what it is
+    /// then. Configurations that match it have their part in it from the start.
+    pub(super) async fn plan_new(&self, hub: &Resource, device: Device) -> Result<(Device, Batch)> {
+        let Planned { device, writes, .. } = self.plan_twin(hub, device, TwinChange::Birth).await?;
+        let mut batch = Batch { writes };
+        self.plan_edge_modules(hub, &device, &mut batch).await?;
+        Ok((device, batch))
     }
 
     /// An enabled device that was never seen before.

@@ -62,7 +62,7 @@ impl Hub {
         let mut module = self.new_device(address.device.clone(), authentication, false);
         module.module.clone_from(&address.module);
         module.identity.managed_by = managed_by;
-        let batch = self.plan_new(hub, &mut module).await?;
+        let (module, batch) = self.plan_new(hub, module).await?;
         match self.context.store.commit(batch).await {
             Ok(()) => Ok(module),
             Err(CommitError::Expectation { mismatch: Mismatch::NoDevice, .. }) => {

@@ -18,6 +18,7 @@ use pollux_store::{Batch, CommitError};
 use serde_json::{Value, json};
 
 use super::Hub;
+use super::plan_twin::TwinChange;
 
 const SCHEME: &str = "ms-azure-iot-edge://";
 /// What the runtime of an edge device is made of ("Understand the Azure IoT Edge runtime and its architecture").
@@ -162,8 +163,8 @@ impl Hub {
         device: &Device,
         batch: &mut Batch,
     ) -> Result<()> {
-        for mut module in self.edge_modules(device) {
-            batch.writes.extend(self.plan_birth(hub, &mut module).await?.writes);
+        for module in self.edge_modules(device) {
+            batch.writes.extend(self.plan_twin(hub, module, TwinChange::Birth).await?.writes);
         }
         Ok(())
     }
@@ -174,12 +175,12 @@ impl Hub {
             return Ok(());
         }
         let there = self.context.store.modules_of(&hub.name, &device.id).await?;
-        for mut module in self.edge_modules(device) {
+        for module in self.edge_modules(device) {
             if there.iter().any(|one| one.module == module.module) {
                 continue;
             }
-            let batch = self.plan_birth(hub, &mut module).await?;
-            match self.context.store.commit(batch).await {
+            let writes = self.plan_twin(hub, module, TwinChange::Birth).await?.writes;
+            match self.context.store.commit(Batch { writes }).await {
                 // Somebody else made it, or the device is gone.
                 Ok(()) | Err(CommitError::Expectation { .. }) => {}
                 Err(error) => return Err(error.into()),

@@ -17,6 +17,7 @@
 //! | `run` | a job under way: its record, and how it ends |
 //! | `select` | which devices it is for |
 //! | `update_twins`, `call_methods` | the work |
+//! | `pace` | how fast it goes, and how often who does not hear is asked |
 //! | `device_job` | what became of it at a device: as a document for queries, as an event for routes |
 
 mod call_methods;
@@ -25,6 +26,7 @@ mod create_job;
 mod device_job;
 mod get_job;
 mod list_jobs;
+mod pace;
 mod run;
 mod select;
 mod update_twins;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use pollux_model::configuration::Configured;
 use pollux_model::device::{Authentication, Device, ProvisionedBy};
 use pollux_model::enrollment::InitialTwin;
-use pollux_model::resource::Resource;
-use pollux_model::{DeviceId, Etag, Result};
-use pollux_store::{Batch, Expect, Write};
+use pollux_model::resource::{Resource, ResourceKind};
+use pollux_model::{DeviceId, ResourceName, Result};
+use pollux_store::Batch;
 
 use super::create_device::next_service_etag;
-use super::hub_event::{Lifecycle, lifecycle};
-use super::twin_merge::{changes, merge, merge_plain};
+use super::plan_twin::{TwinChange, desire};
+use super::twin_merge::{changes, merge_plain};
 use super::{Hub, twin_rules};
 
 /// What the provisioning service wants of the hub.
@@ -46,39 +46,24 @@ impl Hub {
             Some(from) => self.plan_departure(from, &plan.id, &mut batch).await?,
             None => None,
         };
-        let found = self.context.store.device(&hub.name, &plan.id).await?;
-        let (identity, twin) = match &found {
+        match self.context.store.device(&hub.name, &plan.id).await? {
             Some(device) => {
-                (Expect::Etag(device.identity.etag.clone()), Expect::Etag(device.twin.etag.clone()))
+                let planned = self.plan_twin(hub, device, TwinChange::TakeOver(&plan)).await?;
+                batch.writes.extend(planned.writes);
             }
-            None => (Expect::Absent, Expect::Any),
-        };
-        let created = found.is_none();
-        let was = found.as_ref().and_then(|device| self.digital_twin_watched(hub, device));
-        let mut device = match found {
-            Some(device) => self.taken_over(device, &plan)?,
-            None => self.newcomer(&plan, left)?,
-        };
-        let mut told = Vec::new();
-        if created {
-            let event = lifecycle(hub, &device, Lifecycle::Created, self.context.clock.now());
-            told = self.outbox(hub, event, Some(&device));
-        }
-        told.extend(
-            self.follow_configurations(hub, &mut device)
-                .await?
-                .into_iter()
-                .flat_map(|followed| followed.told),
-        );
-        told.extend(self.digital_twin_told(hub, was.as_ref(), &device));
-        let put =
-            Write::PutDevice { hub: hub.name.clone(), device: Box::new(device.clone()), identity, twin };
-        batch.writes.push(put);
-        batch.writes.extend(told);
-        if created {
-            self.plan_edge_modules(hub, &device, &mut batch).await?;
+            None => {
+                let (_, new) = self.plan_new(hub, self.newcomer(&plan, left)?).await?;
+                batch.writes.extend(new.writes);
+            }
         }
         Ok(batch)
+    }
+
+    /// Once that is committed: what is deployed to the modules of an edge device.
+    pub(crate) async fn deploy_to_registered(&self, hub: &ResourceName, device: &Device) {
+        if let Some(hub) = self.context.table.named(ResourceKind::Hub, hub) {
+            self.deploy_after(&hub, device).await;
+        }
     }
 
     async fn plan_departure(
@@ -107,7 +92,7 @@ impl Hub {
     }
 
     /// A device that is in this hub already: how it proves itself follows the enrollment, state follows the policy.
-    fn taken_over(&self, mut device: Device, plan: &RegisterDevice) -> Result<Device> {
+    pub(super) fn taken_over(&self, mut device: Device, plan: &RegisterDevice) -> Result<Device> {
         let authentication = plan.authentication.clone();
         let by = Some(provisioned_by(plan));
         let identity = &mut device.identity;
@@ -155,19 +140,10 @@ impl Hub {
         )?;
         twin.tags = tags;
         if !patch.is_empty() {
-            let side = &mut twin.desired;
-            side.version += 1;
-            merge(
-                &mut side.properties,
-                &mut side.metadata,
-                &patch,
-                self.context.clock.now(),
-                Some(side.version),
-            );
+            // Whoever has the device's connection looks once this is committed: the registration tells it to.
+            let _told = desire(twin, patch, self.context.clock.now());
         }
-        twin.version += 1;
-        twin.etag = Etag::fresh(&*self.context.random);
-        twin.service_etag = next_service_etag(&twin.service_etag);
+        self.move_for_service(twin);
         Ok(device)
     }
 }

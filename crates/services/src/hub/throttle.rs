@@ -156,6 +156,33 @@ impl Hub {
         self.throttle(hub, Operation::Method, payload.div_ceil(METHOD_METER).max(1) * METHOD_METER)
     }
 
+    /// How many devices a job may act on now, `most` at most; else how long until it may act on one. They count once they are
+    /// [counted](Self::count_job_turns): not each device that a job looks at is there.
+    pub(super) fn job_turns(&self, hub: &Resource, most: usize) -> std::result::Result<usize, Duration> {
+        let Some(rate) = self.rate(hub, Operation::JobDevice) else { return Ok(most) };
+        let (key, now) = ((hub.name.clone(), Operation::JobDevice), self.context.clock.now());
+        let (buckets, mut turns) = (self.throttles.buckets.lock(), most);
+        loop {
+            let wait = buckets.wait(&key, rate, turns as f64, now);
+            if wait.is_zero() {
+                return Ok(turns);
+            }
+            if turns <= 1 {
+                return Err(wait);
+            }
+            turns /= 2;
+        }
+    }
+
+    /// Counts devices that a job acted on. Jobs of a hub go on side by side: what they take beyond what there is they wait for
+    /// later.
+    pub(super) fn count_job_turns(&self, hub: &Resource, devices: usize) {
+        if let Some(rate) = self.rate(hub, Operation::JobDevice).filter(|_| devices > 0) {
+            let (key, now) = ((hub.name.clone(), Operation::JobDevice), self.context.clock.now());
+            self.throttles.buckets.lock().take(key, rate, devices as f64, now);
+        }
+    }
+
     /// Counts messages of a device, and waits until it is their turn: the shaping of the article.
     ///
     /// # Errors

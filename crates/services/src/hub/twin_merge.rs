@@ -116,3 +116,25 @@ pub(super) fn difference(before: &Map<String, Value>, after: &Map<String, Value>
     }
     patch
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replacement_names_what_stays_and_a_change_does_not() {
+        let map = |value: Value| value.as_object().cloned().unwrap();
+        let before = map(json!({"a": 1, "b": {"c": 1, "d": [1]}, "gone": {"x": 1}}));
+        let after = map(json!({"a": 1, "b": {"c": 2, "d": [1]}, "new": true}));
+        let (change, replacement) = (changes(&before, &after), difference(&before, &after));
+        assert_eq!(json!(change), json!({"gone": null, "b": {"c": 2}, "new": true}));
+        assert_eq!(json!(replacement), json!({"gone": null, "a": 1, "b": {"c": 2, "d": [1]}, "new": true}));
+        for patch in [change, replacement] {
+            let mut patched = before.clone();
+            merge_plain(&mut patched, &patch);
+            assert_eq!(patched, after);
+        }
+        assert!(changes(&after, &after).is_empty());
+        assert_eq!(difference(&after, &after), after);
+    }
+}

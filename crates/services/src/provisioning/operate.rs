@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pollux_model::device::{Authentication, Status};
+use pollux_model::device::{Authentication, Device, Status};
 use pollux_model::enrollment::{Attestation, EnrollmentRules};
 use pollux_model::registration::{Failure, Registration, RegistrationStatus, Substatus};
 use pollux_model::resource::{Resource, ResourceKind};
@@ -191,6 +191,7 @@ impl Provisioning {
                 Err(Outcome::Interrupted(error)) => return Err(error),
             };
             let (changed, ended) = (devices_changed(&batch), ended(&batch));
+            let edge_devices = edge_devices(&batch);
             Step::Planned.reached();
             match self.context.store.commit(batch).await {
                 Ok(()) => {
@@ -199,6 +200,9 @@ impl Provisioning {
                     // Such a device may be connected: what it knows of itself may hold no longer.
                     for (hub, device) in changed {
                         self.hub.connections.look_after(&hub, &device).await;
+                    }
+                    for (hub, device) in &edge_devices {
+                        self.hub.deploy_to_registered(hub, device).await;
                     }
                     return Ok(());
                 }
@@ -424,6 +428,17 @@ fn devices_changed(batch: &Batch) -> Vec<(ResourceName, DeviceAddress)> {
             Some((hub.clone(), device.address()))
         }
         Write::DeleteDevice { hub, id, .. } => Some((hub.clone(), id.clone())),
+        _ => None,
+    };
+    batch.writes.iter().filter_map(of).collect()
+}
+
+/// The edge devices that the batch puts into their hub: configurations may deploy to their modules.
+fn edge_devices(batch: &Batch) -> Vec<(ResourceName, Device)> {
+    let of = |write: &Write| match write {
+        Write::PutDevice { hub, device, .. } if device.identity.iot_edge => {
+            Some((hub.clone(), Device::clone(device)))
+        }
         _ => None,
     };
     batch.writes.iter().filter_map(of).collect()

@@ -44,14 +44,7 @@ impl DeviceLink for Link {
 }
 
 pub(crate) fn input(id: &str) -> DeviceInput {
-    DeviceInput {
-        id: id.into(),
-        status: None,
-        status_reason: None,
-        authentication: None,
-        iot_edge: false,
-        scopes: pollux_services::hub::Scopes::default(),
-    }
+    DeviceInput::new(id)
 }
 
 pub(crate) async fn create(world: &World, id: &str) {

@@ -202,6 +202,34 @@ async fn what_befalls_a_device_befalls_its_modules() {
     assert_eq!(connect(&two, "d/n").await.0.unwrap_err().code, ErrorCode::Unavailable);
 }
 
+/// A device that is disabled is cut off before anything else is done that may fail, or be broken off.
+#[tokio::test]
+async fn a_device_that_is_disabled_is_cut_off_before_its_modules_are_made() {
+    let world = World::new().await;
+    create(&world, "d").await;
+    let (hub, service) = (world.hub(), &world.services.hub);
+    let (caller, link) = (world.connected("d").await, Arc::new(Link::default()));
+    let _place = service.connect_device(&caller, &hub, &id("d"), link.clone()).await.unwrap();
+    let edge =
+        || pollux_services::hub::DeviceInput { status: Some(Status::Disabled), iot_edge: true, ..input("d") };
+    tokio::select! {
+        biased;
+        () = async { while !link.closed() { tokio::task::yield_now().await; } } => {}
+        done = service.update_device(&world.admin, &hub, edge(), None) => panic!("{done:?}"),
+    }
+    let modules = async || {
+        let found = world.services.context.store.modules_of(&hub.name, &id("d").device).await.unwrap();
+        found.into_iter().filter_map(|module| module.module).map(|id| id.to_string()).collect::<Vec<_>>()
+    };
+    assert!(modules().await.len() < 2, "they came first");
+    // What was broken off is made up for by the next change.
+    service.update_device(&world.admin, &hub, edge(), None).await.unwrap();
+    assert_eq!(modules().await, ["$edgeAgent", "$edgeHub"]);
+    service.delete_module(&world.admin, &hub, ("d", "$edgeHub"), None).await.unwrap();
+    service.update_device(&world.admin, &hub, edge(), None).await.unwrap();
+    assert_eq!(modules().await, ["$edgeAgent", "$edgeHub"]);
+}
+
 #[tokio::test]
 async fn what_is_told_of_modules() {
     let world = World::new().await;

@@ -239,3 +239,50 @@ async fn a_device_reads_and_reports_its_own_twin() {
         "dtmi:example:Thermostat;1"
     );
 }
+
+/// A route is told the whole of a replaced twin, and of a patch what it names; the device of each what it is to change.
+#[tokio::test]
+async fn what_is_told_of_a_replaced_twin_and_of_a_patched_one() {
+    let world = crate::hub::with_routes().await;
+    create(&world, "d").await;
+    let (caller, link) = (world.connected("d").await, Arc::new(Link::default()));
+    let _connection =
+        world.services.hub.connect_device(&caller, &world.hub(), &id("d"), link.clone()).await.unwrap();
+    let both = |value: Value| TwinInput {
+        tags: Some(map(value.clone())),
+        desired: Some(map(value)),
+        ..TwinInput::default()
+    };
+    world.patch(both(json!({ "a": 1, "b": { "c": 1 } }))).await.unwrap();
+    // Nothing is another than before: of a replacement all is named all the same.
+    world.replace(both(json!({ "a": 1, "b": { "c": 1 } }))).await.unwrap();
+    let emptied = Removed { tags: true, desired: false };
+    world.patch(TwinInput { removed: emptied, ..TwinInput::default() }).await.unwrap();
+    let told: Vec<_> = link
+        .taken()
+        .into_iter()
+        .map(|command| match command {
+            DeviceCommand::Desired { patch, version } => (patch, version),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let whole = json!({ "a": 1, "b": { "c": 1 } });
+    assert_eq!(told, [(whole.clone(), 2), (whole.clone(), 3)]);
+    while world.services.events.relay(0).await.unwrap() > 0 {}
+    let of_twins: Vec<(String, Value)> = world
+        .events("twins")
+        .await
+        .into_iter()
+        .filter_map(|event| {
+            let text = |name: &str| event.application_properties.get(name)?.as_str().map(str::to_owned);
+            let body = serde_json::from_slice(&event.body.as_bytes()?).ok()?;
+            (text("iothub-message-schema")? == "twinChangeNotification").then_some((text("opType")?, body))
+        })
+        .collect();
+    let names: Vec<&str> = of_twins.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["updateTwin", "replaceTwin", "updateTwin"]);
+    let replaced = &of_twins[1].1;
+    assert_eq!((&replaced["tags"], &replaced["properties"]["desired"]["b"]), (&whole, &json!({ "c": 1 })));
+    assert_eq!(replaced["properties"]["reported"]["$version"], json!(1), "the whole twin");
+    assert_eq!(of_twins[2].1, json!({ "version": 4, "tags": { "a": null, "b": null } }));
+}

@@ -1,11 +1,13 @@
 //! A device registers: who is let in, what becomes of it, what a second time means.
 
+use pollux_model::configuration::ConfigurationContent;
 use pollux_model::device::Status;
 use pollux_model::enrollment::{InitialTwin, ReprovisionPolicy};
 use pollux_model::registration::{RegistrationStatus, Substatus};
 use pollux_model::resource::ResourceKind;
 use pollux_model::sas::SasToken;
 use pollux_model::{DeviceAddress, ErrorCode, Key, RegistrationId};
+use pollux_services::hub::{ConfigurationCondition, ConfigurationInput};
 use pollux_services::provisioning::{AttestationInput, EnrollmentInput, IndividualInput, RegisterRequest};
 use serde_json::{Map, Value, json};
 
@@ -190,12 +192,8 @@ async fn an_operators_disable_outlives_a_registration() {
     let group = world.group("line", |_| {}).await;
     world.provision("dev", &group).await;
     let input = pollux_services::hub::DeviceInput {
-        id: "dev".into(),
         status: Some(Status::Disabled),
-        status_reason: None,
-        authentication: None,
-        iot_edge: false,
-        scopes: pollux_services::hub::Scopes::default(),
+        ..pollux_services::hub::DeviceInput::new("dev")
     };
     world.services.hub.update_device(&world.admin, &world.hub(), input, None).await.unwrap();
     world.provision("dev", &group).await;
@@ -387,4 +385,79 @@ async fn keys_of_an_entry_can_be_rolled_and_the_device_follows() {
     assert_eq!(device_keys(&after).secondary, device_keys(&before).secondary);
     assert_eq!(after.identity.generation_id, before.identity.generation_id);
     assert_ne!(after.identity.etag, before.identity.etag);
+}
+
+/// Configurations deploy to the modules of an edge device that comes by the provisioning service as to those of any other.
+#[tokio::test]
+async fn what_is_deployed_to_modules_reaches_an_edge_device_that_registers() {
+    let world = World::new().await;
+    let deployment = |id: &str, modules: Value| ConfigurationInput {
+        id: id.to_owned(),
+        content: Some(ConfigurationContent { modules: map(modules), ..ConfigurationContent::default() }),
+        target_condition: Some("tags.line = 7".to_owned()),
+        ..ConfigurationInput::default()
+    };
+    let layer = json!({
+        "$edgeAgent": { "properties.desired": { "v": 1 } },
+        "press": { "properties.desired.rate": 5 },
+    });
+    let hub = world.hub();
+    let put = deployment("press", layer);
+    let absent = ConfigurationCondition::Absent;
+    world.services.hub.put_configuration(&world.admin, &hub, put, absent).await.unwrap();
+    let group = world
+        .group("line", |input| {
+            input.iot_edge = true;
+            input.initial_twin = Some(InitialTwin { tags: map(json!({ "line": 7 })), desired: Map::new() });
+        })
+        .await;
+    // The first time, and again once the module is gone.
+    for _ in 0..2 {
+        world.provision("dev", &group).await;
+        let store = &world.services.context.store;
+        let module = async |id: &str| {
+            let id = DeviceAddress::parse(&format!("dev/{id}")).unwrap();
+            store.addressed(&hub.name, &id).await.unwrap()
+        };
+        let press = world.until(async || module("press").await).await;
+        assert_eq!(json!(press.twin.desired.properties), json!({ "rate": 5 }));
+        assert_eq!(press.identity.managed_by.as_deref(), Some("IotEdge"));
+        let wanted = map(json!({ "v": 1 }));
+        let follows =
+            async || module("$edgeAgent").await.filter(|agent| agent.twin.desired.properties == wanted);
+        world.until(follows).await;
+        world.services.hub.delete_module(&world.admin, &hub, ("dev", "press"), None).await.unwrap();
+    }
+}
+
+/// An allocation that says again what is there already changes nothing, and drives no device.
+#[tokio::test]
+async fn an_initial_twin_that_is_there_already_is_no_change() {
+    let world = World::new().await;
+    let twin = json!({ "tags": { "line": 7 }, "properties": { "desired": { "rate": 5, "at": { "x": 1 } } } });
+    let answer = json!({ "iotHubHostName": "localhost", "initialTwin": twin }).to_string();
+    let hook = Hook::new(Behaviour::Answer(200, answer));
+    let group = world
+        .group("line", |input| {
+            input.allocation_policy = Some("custom".into());
+            input.webhook = Some((hook.url.clone(), None));
+            input.reprovision =
+                Some(ReprovisionPolicy { update_hub_assignment: true, migrate_device_data: true });
+        })
+        .await;
+    world.provision("dev", &group).await;
+    let first = world.device("dev").await.unwrap().twin;
+    assert_eq!(json!(first.desired.properties), json!({ "rate": 5, "at": { "x": 1 } }));
+    world.provision("dev", &group).await;
+    assert_eq!(hook.calls().len(), 2);
+    assert_eq!(world.device("dev").await.unwrap().twin, first);
+    // Of one that says something else only that is new.
+    let twin = json!({ "properties": { "desired": { "rate": 6 } } });
+    let answer = json!({ "iotHubHostName": "localhost", "initialTwin": twin }).to_string();
+    hook.set(Behaviour::Answer(200, answer));
+    let second = first.desired.version + 1;
+    world.tick();
+    world.provision("dev", &group).await;
+    let twin = world.device("dev").await.unwrap().twin;
+    assert_eq!((twin.desired.version, &twin.desired.metadata["at"]), (second, &first.desired.metadata["at"]));
 }

@@ -266,9 +266,10 @@ impl<'a> Steps<'a, '_> {
             Write::DeleteJob { twins, kind, id, expect } => {
                 self.delete(&JOBS, || job_key(twins, *kind, id), expect);
             }
-            Write::PutScheduledJob { .. } | Write::DeleteScheduledJob { .. } | Write::PutDeviceJob { .. } => {
-                scheduled_jobs::write(self, write, text)
-            }
+            Write::PutScheduledJob { .. }
+            | Write::DeleteScheduledJob { .. }
+            | Write::PutDeviceJob { .. }
+            | Write::ForgetDeviceJobs { .. } => scheduled_jobs::write(self, write, text),
             Write::PutSecret { .. } | Write::DeleteSecret { .. } => self.secrets(write, text),
             Write::RequireLease { owner, lease: Lease { name, epoch } } => {
                 let params = vec![word(name), word(owner), value(epoch)];

@@ -86,6 +86,9 @@ impl ScheduledJobs for PostgresStore {
     ) -> Result<Page<DeviceJob>, StoreError> {
         let (sql, more) = filter.select();
         let (job, device) = device_job_place(after)?;
+        // A query may ask for ids that no job has.
+        let (job, device) = (text(&job), text(&device));
+        let more: Vec<_> = more.into_iter().map(text).collect();
         let (hub, limit_) = (hub.as_str(), fetch(limit));
         let mut key: Vec<&(dyn ToSql + Sync)> = vec![&hub, &job, &device, &limit_];
         key.extend(more.iter().map(|text| -> &(dyn ToSql + Sync) { text }));
@@ -110,6 +113,13 @@ pub(super) fn write<'a>(steps: &mut Steps<'a, '_>, write: &'a Write, text: &'a s
         Write::PutDeviceJob { hub, job } => {
             let keys = || vec![value(hub.as_str()), word(&job.job), value(job.device.to_string())];
             steps.put(&DEVICE_JOBS, keys, vec![value(job.status.as_str()), value(text)], &Expect::Any);
+        }
+        Write::ForgetDeviceJobs { hub, job, most } => {
+            let sql = "DELETE FROM device_jobs WHERE hub = $1 AND job = $2 AND device IN
+                (SELECT device FROM device_jobs WHERE hub = $1 AND job = $2 ORDER BY device LIMIT $3)";
+            let mut params = key(hub, job);
+            params.push(value(i64::from(*most)));
+            steps.add(sql, params, Wants::Anything);
         }
         _ => {}
     }

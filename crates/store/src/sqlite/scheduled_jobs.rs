@@ -19,6 +19,8 @@ use crate::store::Page;
 
 const TABLE: &str = "scheduled_jobs";
 const ETAG: &str = "SELECT etag FROM scheduled_jobs WHERE hub = ?1 AND id = ?2";
+const FORGET: &str = "DELETE FROM device_jobs WHERE hub = ?1 AND job = ?2 AND device IN
+    (SELECT device FROM device_jobs WHERE hub = ?1 AND job = ?2 ORDER BY device LIMIT ?3)";
 
 #[async_trait]
 impl ScheduledJobs for SqliteStore {
@@ -109,6 +111,9 @@ pub(super) fn write(connection: &Connection, write: &Write, text: &str) -> Resul
         Write::PutScheduledJob { hub, job, expect } => put(connection, hub, job, text, expect),
         Write::DeleteScheduledJob { hub, id, expect } => delete(connection, hub, id, expect),
         Write::PutDeviceJob { hub, job } => put_device_job(connection, hub, job, text),
+        Write::ForgetDeviceJobs { hub, job, most } => {
+            Ok(execute(connection, FORGET, params![hub.as_str(), job, most])?)
+        }
         _ => Ok(()),
     }
 }

@@ -78,9 +78,10 @@ fn apply(
             configurations::put(connection, hub, configuration, text, expect)
         }
         Write::DeleteConfiguration { hub, id, expect } => configurations::delete(connection, hub, id, expect),
-        Write::PutScheduledJob { .. } | Write::DeleteScheduledJob { .. } | Write::PutDeviceJob { .. } => {
-            scheduled_jobs::write(connection, write, text)
-        }
+        Write::PutScheduledJob { .. }
+        | Write::DeleteScheduledJob { .. }
+        | Write::PutDeviceJob { .. }
+        | Write::ForgetDeviceJobs { .. } => scheduled_jobs::write(connection, write, text),
         Write::EnqueueMessage { hub, message, most } => {
             messages::enqueue(connection, hub, message, text, *most)
         }

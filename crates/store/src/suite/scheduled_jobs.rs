@@ -112,6 +112,52 @@ pub(super) async fn jobs_at_devices_are_found_by_job_device_and_status(backend: 
     assert!(store.device_jobs(hub, DeviceJobFilter::default(), Some("x"), 1).await.is_err());
 }
 
+/// Whoever asks may ask for any text: an id that no job has is found nowhere, and is no failure of the store.
+pub(super) async fn ids_that_no_job_has_are_not_there(backend: Arc<dyn Backend>) {
+    let store = backend.open().await;
+    let hub = &name("hub-one");
+    commit(&*store, [put_scheduled_job("hub-one", scheduled_job("a"))]).await;
+    commit(&*store, [put_device_job("hub-one", device_job("a", "d"))]).await;
+    for id in ["a\0", "\0", "a\u{1}", "\u{1}"] {
+        assert_eq!(store.scheduled_job(hub, id).await.expect("job"), None, "{id:?}");
+        let later = store.scheduled_jobs(hub, Some(id), 9).await.expect("jobs").items;
+        assert_eq!(later.len(), usize::from(!id.starts_with('a')), "{id:?}");
+        let filter = DeviceJobFilter { job: Some(id), ..Default::default() };
+        assert!(store.device_jobs(hub, filter, None, 9).await.expect("jobs").items.is_empty(), "{id:?}");
+        let after = after_device_job(id, &device_job("a", "d").device);
+        let later = store.device_jobs(hub, DeviceJobFilter::default(), Some(&after), 9).await;
+        assert_eq!(later.expect("jobs").items.len(), usize::from(!id.starts_with('a')), "{id:?}");
+    }
+}
+
+pub(super) async fn what_became_of_a_job_is_forgotten_in_pieces(backend: Arc<dyn Backend>) {
+    let store = backend.open().await;
+    let hub = name("hub-one");
+    let devices = ["a", "b", "c", "d", "e"];
+    for (hub, job) in [("hub-one", "x"), ("hub-one", "y"), ("hub-two", "x")] {
+        commit(&*store, devices.map(|device| put_device_job(hub, device_job(job, device)))).await;
+    }
+    let forget = |most| Write::ForgetDeviceJobs { hub: name("hub-one"), job: "x".to_owned(), most };
+    let left = async |hub: &str, job: &str| {
+        let filter = DeviceJobFilter { job: Some(job), ..Default::default() };
+        let found = store.device_jobs(&name(hub), filter, None, 9).await.expect("jobs").items;
+        found.into_iter().map(|job| job.device.to_string()).collect::<Vec<_>>()
+    };
+    commit(&*store, [forget(2)]).await;
+    assert_eq!(left("hub-one", "x").await, ["c", "d", "e"]);
+    commit(&*store, [forget(0)]).await;
+    commit(&*store, [forget(1), forget(1)]).await;
+    assert_eq!(left("hub-one", "x").await, ["e"]);
+    commit(&*store, [forget(9)]).await;
+    assert!(left("hub-one", "x").await.is_empty());
+    commit(&*store, [forget(9)]).await;
+    assert_eq!(
+        (left("hub-one", "y").await, left("hub-two", "x").await.len()),
+        (devices.map(str::to_owned).to_vec(), 5)
+    );
+    assert_eq!(store.scheduled_job(&hub, "x").await.expect("job"), None);
+}
+
 pub(super) async fn a_job_is_forgotten_with_what_became_of_it(backend: Arc<dyn Backend>) {
     let store = backend.open().await;
     let hub = name("hub-one");

@@ -34,14 +34,7 @@ impl World {
     }
 
     async fn device(&self, id: &str) -> Registered {
-        let input = DeviceInput {
-            id: id.to_owned(),
-            status: None,
-            status_reason: None,
-            authentication: None,
-            iot_edge: false,
-            scopes: pollux_services::hub::Scopes::default(),
-        };
+        let input = DeviceInput::new(id);
         self.services.hub.create_device(&Caller::admin(), &self.hub, input).await.unwrap()
     }
 
@@ -385,12 +378,8 @@ async fn a_device_with_a_certificate_may_be_silent_until_it_has_something_to_sen
         ["dev-1", "dev-2"].map(|name| Authority::root("its own", now, |_| {}).leaf(name, |_| {}));
     let thumbprint = pollux_x509::Certificate::from_der(&own.der).unwrap().sha256_thumbprint();
     let registered = DeviceInput {
-        id: "dev-1".to_owned(),
-        status: None,
-        status_reason: None,
         authentication: Some(AuthenticationInput::SelfSigned { primary: Some(thumbprint), secondary: None }),
-        iot_edge: false,
-        scopes: pollux_services::hub::Scopes::default(),
+        ..DeviceInput::new("dev-1")
     };
     world.services.hub.create_device(&Caller::admin(), &world.hub, registered).await.unwrap();
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));

@@ -8,6 +8,8 @@ use pollux_model::{Error, ErrorCode};
 use pollux_services::Services;
 use serde_json::json;
 
+use crate::class::Class;
+
 const ERROR_CODE: HeaderName = HeaderName::from_static("iothub-errorcode");
 
 /// What the caller is answered.
@@ -97,42 +99,18 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         E::ActiveJobLimitReached => (StatusCode::TOO_MANY_REQUESTS, "ThrottlingMaxActiveJobCountExceeded"),
 
         // What no route of this edge asks for.
-        E::EnrollmentNotFound
-        | E::EnrollmentGroupNotFound
-        | E::RegistrationNotFound
-        | E::OperationNotFound
-        | E::EventHubNotFound
-        | E::ReceiverDisplaced
-        | E::ModelNotFound
-        | E::TwinNotFound
-        | E::RelationshipNotFound
-        | E::TargetTwinNotFound
-        | E::ComponentNotFound
-        | E::DeleteJobNotFound
-        | E::EventRouteNotFound
-        | E::FunctionNotFound
-        | E::DeadLetterNotFound => (StatusCode::NOT_FOUND, "NotFound"),
-        E::ResourceExists
-        | E::ResourceInUse
-        | E::EnrollmentExists
-        | E::ModelExists
-        | E::ModelReferenced
-        | E::ModelReferencesInUse
-        | E::TwinLimitReached
-        | E::RelationshipExists => (StatusCode::CONFLICT, "Conflict"),
-        E::EnrollmentDisabled
-        | E::AllocationFailed
-        | E::ModelInvalid
-        | E::ModelDecommissioned
-        | E::RelationshipsNotDeleted
-        | E::SelfRelationship
-        | E::MissingArgument
-        | E::ContinuationInvalid
-        | E::ModelVersionUnsupported
-        | E::QueryTimeout
-        | E::EventRouteIdInvalid
-        | E::EventRouteEndpointInvalid
-        | E::EventRouteFilterInvalid
-        | E::ValidationFailed => (StatusCode::BAD_REQUEST, "InvalidOperation"),
+        other => match Class::of(other) {
+            Class::NotFound => (StatusCode::NOT_FOUND, "NotFound"),
+            Class::Conflict => (StatusCode::CONFLICT, "Conflict"),
+            Class::Invalid
+            | Class::Unauthorized
+            | Class::Forbidden
+            | Class::PreconditionFailed
+            | Class::TooLarge
+            | Class::TooMany
+            | Class::Internal
+            | Class::BadGateway
+            | Class::Unavailable => (StatusCode::BAD_REQUEST, "InvalidOperation"),
+        },
     }
 }

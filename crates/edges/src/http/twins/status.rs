@@ -4,6 +4,8 @@
 use http::StatusCode;
 use pollux_model::ErrorCode;
 
+use crate::class::Class;
+
 /// Status and `error.code`.
 pub(super) const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
     use ErrorCode as E;
@@ -49,43 +51,18 @@ pub(super) const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         E::EventRouteFilterInvalid => (StatusCode::BAD_REQUEST, "EventRouteFilterInvalid"),
 
         // The instance itself, or what no route of this edge asks for.
-        E::ResourceNotFound
-        | E::EnrollmentNotFound
-        | E::EnrollmentGroupNotFound
-        | E::RegistrationNotFound
-        | E::OperationNotFound
-        | E::DeviceNotFound
-        | E::ModuleNotFound
-        | E::EventHubNotFound
-        | E::ReceiverDisplaced
-        | E::FunctionNotFound
-        | E::DeadLetterNotFound => (StatusCode::NOT_FOUND, "NotFound"),
-        E::ResourceExists
-        | E::ResourceInUse
-        | E::EnrollmentExists
-        | E::DeviceExists
-        | E::ModuleExists
-        | E::ModuleLimitReached => (StatusCode::CONFLICT, "Conflict"),
-        E::EnrollmentDisabled
-        | E::AllocationFailed
-        | E::DeviceDisabled
-        | E::DeviceNotOnline
-        | E::DeviceTimeout
-        | E::QueueFull
-        | E::MessageLockLost
-        | E::StorageNotConfigured
-        | E::UploadLimitReached
-        | E::UploadNotFound
-        | E::BlobNotFound
-        | E::ConfigurationNotFound
-        | E::ConfigurationExists
-        | E::ConfigurationLimitReached
-        | E::ConfigurationTargetInvalid
-        | E::ConfigurationContentInvalid
-        | E::ConfigurationContentImmutable
-        | E::ConfigurationMetricInvalid
-        | E::JobNotFound
-        | E::JobExists
-        | E::ActiveJobLimitReached => (StatusCode::BAD_REQUEST, "BadRequest"),
+        other => match Class::of(other) {
+            Class::NotFound => (StatusCode::NOT_FOUND, "NotFound"),
+            Class::Conflict => (StatusCode::CONFLICT, "Conflict"),
+            Class::Invalid
+            | Class::Unauthorized
+            | Class::Forbidden
+            | Class::PreconditionFailed
+            | Class::TooLarge
+            | Class::TooMany
+            | Class::Internal
+            | Class::BadGateway
+            | Class::Unavailable => (StatusCode::BAD_REQUEST, "BadRequest"),
+        },
     }
 }

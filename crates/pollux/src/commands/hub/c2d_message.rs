@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use pollux_client::rest::Response;
 use serde_json::{Map, Value, json};
 
-use super::Target;
+use super::{End, Target};
 use crate::input::segment;
 use crate::session::Session;
 
@@ -145,14 +145,6 @@ pub(crate) struct Purge {
     target: Target,
 }
 
-/// What becomes of a message.
-#[derive(Debug, Clone, Copy)]
-enum End {
-    Complete,
-    Reject,
-    Abandon,
-}
-
 /// Runs a command of this group.
 pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
     match command {
@@ -171,7 +163,7 @@ async fn send(session: &Session, args: Send) -> Result<()> {
         None => args.data.into_bytes(),
     };
     let rest = session.hub(args.target.hub_name.as_deref())?;
-    let to = format!("/devices/{}/messages/devicebound", segment(&args.device_id));
+    let to = queue(&args.device_id);
     let mut request = rest.post("/messages/devicebound").header("iothub-to", &to).bytes(body);
     for (name, value) in [
         ("iothub-ack", args.ack.map(|ack| ack.as_str().to_owned())),
@@ -198,8 +190,7 @@ async fn send(session: &Session, args: Send) -> Result<()> {
 
 async fn receive(session: &Session, args: Receive) -> Result<()> {
     let rest = session.hub(args.target.hub_name.as_deref())?;
-    let path = format!("/devices/{}/messages/devicebound", segment(&args.device_id));
-    let answer = rest.get(&path).send().await;
+    let answer = rest.get(&queue(&args.device_id)).send().await;
     let answer = answer.with_context(|| format!("cannot receive for '{}'", args.device_id))?;
     if answer.status == 204 {
         return Ok(());
@@ -217,16 +208,12 @@ async fn receive(session: &Session, args: Receive) -> Result<()> {
 }
 
 async fn settle(session: &Session, args: &Settle, end: End) -> Result<()> {
-    let rest = session.hub(args.target.hub_name.as_deref())?;
-    let (device, token) = (segment(&args.device_id), segment(args.etag.trim_matches('"')));
-    let path = format!("/devices/{device}/messages/devicebound/{token}");
-    let request = match end {
-        End::Complete => rest.delete(&path),
-        End::Reject => rest.delete(&path).query("reject", ""),
-        End::Abandon => rest.post(&format!("{path}/abandon")).bytes(Vec::new()),
-    };
-    request.send().await.with_context(|| format!("the message of '{}' is not settled", args.device_id))?;
-    Ok(())
+    let what = format!("the message of '{}'", args.device_id);
+    super::settle(session, &args.target, (&queue(&args.device_id), &args.etag), end, &what).await
+}
+
+fn queue(device: &str) -> String {
+    format!("/devices/{}/messages/devicebound", segment(device))
 }
 
 async fn purge(session: &Session, args: Purge) -> Result<()> {

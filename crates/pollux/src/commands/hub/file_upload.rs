@@ -11,11 +11,13 @@ use pollux_client::Rest;
 use serde_json::{Value, json};
 
 use super::route::hub;
-use super::{KIND, Target};
-use crate::input::segment;
+use super::{End, KIND, Target};
+use crate::input::{self, segment};
 use crate::resources;
 use crate::session::Session;
 
+/// The queue of what services are told.
+const NOTIFICATIONS: &str = "/messages/servicebound/filenotifications";
 /// Bytes of a block.
 const BLOCK: usize = 4 * 1024 * 1024;
 /// What the hub keeps itself is here.
@@ -146,31 +148,25 @@ pub(super) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Update(args) => update(session, args).await,
         Command::Send(args) => send(session, args).await,
         Command::Receive(args) => receive(session, args).await,
-        Command::Complete(args) => settle(session, &args, true).await,
-        Command::Abandon(args) => settle(session, &args, false).await,
+        Command::Complete(args) => settle(session, &args, End::Complete).await,
+        Command::Abandon(args) => settle(session, &args, End::Abandon).await,
         Command::Download(args) => download(session, args).await,
     }
 }
 
 async fn update(session: &Session, args: Update) -> Result<()> {
     let mut said = json!({ "fileNotifications": {} });
-    for (pointer, name, value) in [
-        ("", "connectionString", args.connection_string.map(Value::from)),
-        ("", "containerName", args.container_name.map(Value::from)),
-        ("", "sasTtlAsIso8601", args.sas_ttl.map(Value::from)),
-        ("", "enableFileUploadNotifications", args.notifications.map(Value::from)),
-        ("/fileNotifications", "ttlAsIso8601", args.notification_ttl.map(Value::from)),
-        ("/fileNotifications", "lockDurationAsIso8601", args.notification_lock_duration.map(Value::from)),
-        ("/fileNotifications", "maxDeliveryCount", args.notification_max_delivery_count.map(Value::from)),
-    ] {
-        if let (Some(value), Some(of)) = (value, said.pointer_mut(pointer)) {
-            of[name] = value;
-        }
-    }
-    let name = hub(session, &args.target)?;
-    let (admin, body) = (session.admin()?, json!({ "fileUpload": said }));
-    let changed = admin.patch(&resources::path(KIND, name)).json(body).send().await;
-    let changed = changed.with_context(|| format!("cannot change the hub '{name}'"))?;
+    let members = [
+        ("/connectionString", args.connection_string.map(Value::from)),
+        ("/containerName", args.container_name.map(Value::from)),
+        ("/sasTtlAsIso8601", args.sas_ttl.map(Value::from)),
+        ("/enableFileUploadNotifications", args.notifications.map(Value::from)),
+        ("/fileNotifications/ttlAsIso8601", args.notification_ttl.map(Value::from)),
+        ("/fileNotifications/lockDurationAsIso8601", args.notification_lock_duration.map(Value::from)),
+        ("/fileNotifications/maxDeliveryCount", args.notification_max_delivery_count.map(Value::from)),
+    ];
+    input::fill(&mut said, members);
+    let changed = super::changed(session, &args.target, json!({ "fileUpload": said })).await?;
     session.output.document(&changed.body["fileUpload"])
 }
 
@@ -228,7 +224,7 @@ async fn put(session: &Session, place: &Value, path: PathBuf) -> Result<()> {
 
 async fn receive(session: &Session, args: Receive) -> Result<()> {
     let rest = session.hub(args.target.hub_name.as_deref())?;
-    let answer = rest.get("/messages/servicebound/filenotifications").send().await;
+    let answer = rest.get(NOTIFICATIONS).send().await;
     let answer = answer.context("cannot receive notifications of files")?;
     if answer.status == 204 {
         return Ok(());
@@ -236,19 +232,16 @@ async fn receive(session: &Session, args: Receive) -> Result<()> {
     let etag = answer.header("etag").unwrap_or_default().trim_matches('"').to_owned();
     let count = answer.header("iothub-deliverycount");
     session.output.document(&json!({ "etag": etag, "deliveryCount": count, "notification": answer.body }))?;
-    match (args.complete, args.abandon) {
-        (false, false) => Ok(()),
-        (complete, _) => settle(session, &Settle { etag, target: args.target }, complete).await,
-    }
+    let end = match (args.complete, args.abandon) {
+        (true, _) => End::Complete,
+        (_, true) => End::Abandon,
+        _ => return Ok(()),
+    };
+    settle(session, &Settle { etag, target: args.target }, end).await
 }
 
-async fn settle(session: &Session, args: &Settle, complete: bool) -> Result<()> {
-    let rest = session.hub(args.target.hub_name.as_deref())?;
-    let path = format!("/messages/servicebound/filenotifications/{}", segment(args.etag.trim_matches('"')));
-    let request =
-        if complete { rest.delete(&path) } else { rest.post(&format!("{path}/abandon")).bytes(Vec::new()) };
-    request.send().await.context("the notification is not settled")?;
-    Ok(())
+async fn settle(session: &Session, args: &Settle, end: End) -> Result<()> {
+    super::settle(session, &args.target, (NOTIFICATIONS, &args.etag), end, "the notification").await
 }
 
 async fn download(session: &Session, args: Download) -> Result<()> {

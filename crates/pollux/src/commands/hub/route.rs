@@ -158,12 +158,11 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         }
         Command::Create(args) => {
             let mut body = json!({ "source": args.source.as_str(), "endpoint": args.endpoint_name });
-            if let Some(condition) = args.condition {
-                body["condition"] = json!(condition);
-            }
-            if let Some(enabled) = args.enabled {
-                body["enabled"] = json!(enabled);
-            }
+            let given = [
+                ("/condition", args.condition.map(Value::from)),
+                ("/enabled", args.enabled.map(Value::from)),
+            ];
+            input::fill(&mut body, given);
             resources::put_part(
                 session,
                 KIND,
@@ -183,11 +182,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
 
 async fn test(session: &Session, args: Test) -> Result<()> {
     let mut message = json!({ "source": args.source.as_str() });
-    for (name, value) in [("condition", args.condition), ("deviceId", args.device_id)] {
-        if let Some(value) = value {
-            message[name] = json!(value);
-        }
-    }
+    input::fill(&mut message, [("/condition", args.condition), ("/deviceId", args.device_id)]);
     if let Some(body) = args.body {
         let text = input::text("--body", &body)?;
         message["body"] = serde_json::from_str(&text).unwrap_or(Value::String(text));

@@ -20,14 +20,7 @@ struct Hubs {
 }
 
 fn input(id: &str) -> DeviceInput {
-    DeviceInput {
-        id: id.into(),
-        status: None,
-        status_reason: None,
-        authentication: None,
-        iot_edge: false,
-        scopes: crate::hub::Scopes::default(),
-    }
+    DeviceInput::new(id)
 }
 
 fn message(text: &str, ack: Ack) -> CloudMessage {

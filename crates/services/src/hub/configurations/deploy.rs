@@ -35,7 +35,7 @@ impl Hub {
             module.module = Some(ModuleId::parse(name)?);
             module.identity.managed_by = Some(super::super::edge_device::MANAGED_BY.to_owned());
             let mut batch = held(fence);
-            batch.writes.extend(self.plan_new(hub, &mut module).await?.writes);
+            batch.writes.extend(self.plan_new(hub, module).await?.1.writes);
             match self.context.store.commit(batch).await {
                 // Somebody made it, or deleted the device.
                 Ok(()) | Err(CommitError::Expectation { .. }) => {}

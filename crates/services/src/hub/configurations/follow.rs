@@ -1,14 +1,12 @@
 //! A twin brought in line with the configurations that match it, in the commit that changes it.
 
-use pollux_model::Etag;
 use pollux_model::Result;
 use pollux_model::device::Device;
 use pollux_model::resource::Resource;
 use pollux_store::Write;
 
-use super::super::create_device::next_service_etag;
 use super::super::hub_event::twin_changed;
-use super::super::twin_merge::merge;
+use super::super::plan_twin::desire;
 use super::super::{DesiredChange, Hub};
 use super::compile::Set;
 use super::overlay::{Overlay, overlay};
@@ -55,17 +53,13 @@ impl Hub {
         };
         let (now, twin) = (self.context.clock.now(), &mut device.twin);
         twin.configured = configured;
-        twin.version += 1;
-        twin.etag = Etag::fresh(&*self.context.random);
         if patch.is_empty() {
             // Desired properties are as they were: nobody is told which configuration holds them.
+            self.move_twin(twin);
             return Ok(Some(Followed { told: Vec::new(), desired: None }));
         }
-        let side = &mut twin.desired;
-        side.version += 1;
-        merge(&mut side.properties, &mut side.metadata, &patch, now, Some(side.version));
-        let change = DesiredChange { patch, version: side.version };
-        twin.service_etag = next_service_etag(&twin.service_etag);
+        let change = desire(twin, patch, now);
+        self.move_for_service(twin);
         let event = twin_changed(hub, device, None, Some(&change), false, now);
         let told = self.outbox(hub, event, Some(device));
         Ok(Some(Followed { told, desired: Some(change) }))

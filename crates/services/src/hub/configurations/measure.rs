@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use pollux_model::Result;
 use pollux_model::configuration::{Configuration, ConfigurationStatus};
 use pollux_model::device::Device;
 use pollux_model::resource::Resource;
-use pollux_model::{Error, ErrorCode, Result};
 use pollux_query::devices::{Aggregator, Collection, Query};
 
 use super::super::{Hub, Presence, twin_document};
@@ -22,7 +22,7 @@ pub struct Measured {
     pub targeted: u64,
     /// Twins in which it sets something (`appliedCount`).
     pub applied: u64,
-    /// Rows of the operator's queries, by name.
+    /// Rows of the operator's queries, by name; one that has more groups than there is room for is left out.
     pub metrics: BTreeMap<String, u64>,
 }
 
@@ -38,8 +38,27 @@ struct Counting<'c> {
 struct Rows<'c> {
     name: &'c str,
     query: &'c Query,
-    count: u64,
-    aggregator: Option<Aggregator<'c>>,
+    state: State<'c>,
+}
+
+/// How far the counting is.
+enum State<'c> {
+    /// So many rows so far.
+    Rows(u64),
+    /// These groups so far.
+    Groups(Aggregator<'c>),
+    /// It has more groups than there is room for: it comes to nothing.
+    GivenUp,
+}
+
+impl Rows<'_> {
+    /// About how many bytes its groups take.
+    fn bytes(&self) -> usize {
+        match &self.state {
+            State::Groups(groups) => groups.bytes(),
+            State::Rows(_) | State::GivenUp => 0,
+        }
+    }
 }
 
 impl Hub {
@@ -80,23 +99,34 @@ impl Hub {
                     tokio::task::yield_now().await;
                 }
                 let presence = present.as_ref().map(|present| present.of(&twin.address()));
-                let mut bytes = 0;
                 let small = document(twin);
                 let whole = presence.map(|presence: Presence| twin_document(twin, presence));
                 for one in counting.iter_mut() {
                     one.look_at(twin, &small);
-                    bytes += whole.as_ref().map_or(0, |whole| one.query(collection, whole));
+                    if let Some(whole) = &whole {
+                        one.query(collection, whole);
+                    }
                 }
-                if bytes > self.context.limits.query_memory {
-                    let message = "the metrics have more groups than there is room for";
-                    return Err(Error::new(ErrorCode::QueryInvalid, message));
-                }
+                give_up_greatest(counting, self.context.limits.query_memory);
             }
             after = page.next;
             if after.is_none() {
                 return Ok(());
             }
         }
+    }
+}
+
+/// Gives up metrics with the most groups until the others have room (`most` bytes): those are answered.
+fn give_up_greatest(counting: &mut [Counting<'_>], most: usize) {
+    let bytes = |counting: &[Counting<'_>]| {
+        counting.iter().flat_map(|one| &one.queries).map(Rows::bytes).sum::<usize>()
+    };
+    while bytes(counting) > most {
+        let all = counting.iter_mut().flat_map(|one| &mut one.queries);
+        let Some(greatest) = all.max_by_key(|rows| rows.bytes()) else { return };
+        tracing::warn!(metric = greatest.name, "a metric has more groups than there is room for");
+        greatest.state = State::GivenUp;
     }
 }
 
@@ -109,12 +139,11 @@ fn queries(configuration: &Configuration) -> Vec<(&str, Query)> {
 
 impl<'c> Counting<'c> {
     fn of(configuration: &'c Configuration, queries: &'c [(&'c str, Query)]) -> Self {
-        let rows = queries.iter().map(|(name, query)| Rows {
-            name,
-            query,
-            count: 0,
-            aggregator: query.is_aggregate().then(|| query.aggregator()),
-        });
+        let begun = |query: &'c Query| match query.is_aggregate() {
+            true => State::Groups(query.aggregator()),
+            false => State::Rows(0),
+        };
+        let rows = queries.iter().map(|(name, query)| Rows { name, query, state: begun(query) });
         Self {
             configuration,
             target: target(&configuration.target_condition).unwrap_or(Target::Nobody),
@@ -141,28 +170,25 @@ impl<'c> Counting<'c> {
         self.measured.applied += u64::from(applied == Some(&ConfigurationStatus::Applied));
     }
 
-    /// Counts; about how many bytes the groups take.
-    fn query(&mut self, collection: Collection, document: &serde_json::Value) -> usize {
-        let mut bytes = 0;
-        for rows in self.queries.iter_mut().filter(|rows| rows.query.collection() == collection) {
-            if rows.query.matches(document) {
-                rows.count += 1;
-                if let Some(aggregator) = &mut rows.aggregator {
-                    aggregator.add(document);
-                }
+    fn query(&mut self, collection: Collection, document: &serde_json::Value) {
+        let asked = self.queries.iter_mut().filter(|rows| rows.query.collection() == collection);
+        for rows in asked.filter(|rows| rows.query.matches(document)) {
+            match &mut rows.state {
+                State::Rows(count) => *count += 1,
+                State::Groups(groups) => groups.add(document),
+                State::GivenUp => {}
             }
-            bytes += rows.aggregator.as_ref().map_or(0, Aggregator::bytes);
         }
-        bytes
     }
 
     fn finish(self) -> Measured {
-        let counted = self.queries.into_iter().map(|rows| {
-            let count = match rows.aggregator {
-                Some(aggregator) => u64::try_from(aggregator.finish().len()).unwrap_or(u64::MAX),
-                None => rows.count,
+        let counted = self.queries.into_iter().filter_map(|rows| {
+            let count = match rows.state {
+                State::Rows(count) => count,
+                State::Groups(groups) => u64::try_from(groups.finish().len()).unwrap_or(u64::MAX),
+                State::GivenUp => return None,
             };
-            (rows.name.to_owned(), rows.query.top().map_or(count, |top| top.min(count)))
+            Some((rows.name.to_owned(), rows.query.top().map_or(count, |top| top.min(count))))
         });
         Measured { metrics: counted.collect(), ..self.measured }
     }

@@ -7,12 +7,13 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use pollux_model::configuration::Configuration;
 use pollux_model::resource::{Resource, ResourceKind};
-use pollux_model::{DeviceAddress, Error, ErrorCode, Etag, ResourceName, Result, Timestamp};
-use pollux_store::{Batch, CommitError, Expect, Mismatch, Write};
+use pollux_model::{DeviceAddress, Etag, ResourceName, Result, Timestamp};
+use pollux_store::{Batch, CommitError, Expect, Write};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::super::Hub;
+use super::super::plan_twin::TwinChange;
 use crate::cluster::{Change, Fence, Holding};
 use crate::consume::{follow, held};
 
@@ -35,7 +36,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 /// Where the work on a hub stands.
 #[derive(Debug, Default)]
-struct Stand {
+pub(super) struct Stand {
     /// What was pending at the first pass, and when that began.
     first: Option<(BTreeMap<String, Etag>, Instant)>,
     /// When a pass last ended.
@@ -82,7 +83,7 @@ impl Hub {
     }
 
     /// Does what is to be done now; how long it may be waited until the next time.
-    async fn settle_step(
+    pub(super) async fn settle_step(
         &self,
         hub: &Resource,
         fence: Option<&Fence>,
@@ -186,31 +187,12 @@ impl Hub {
         id: &DeviceAddress,
         fence: Option<&Fence>,
     ) -> Result<()> {
-        let _order = self.in_order(id).await;
+        let mut turn = Some(self.in_order(id).await);
         loop {
-            let Some(mut device) = self.context.store.addressed(&hub.name, id).await? else { return Ok(()) };
-            let (identity, twin) = (device.identity.etag.clone(), device.twin.etag.clone());
-            let was = self.digital_twin_watched(hub, &device);
-            let Some(followed) = self.follow_configurations(hub, &mut device).await? else { return Ok(()) };
-            let told = self.digital_twin_told(hub, was.as_ref(), &device);
-            let put = Write::PutDevice {
-                hub: hub.name.clone(),
-                device: Box::new(device),
-                identity: Expect::Etag(identity),
-                twin: Expect::Etag(twin),
-            };
-            let mut batch = held(fence).with(put);
-            batch.writes.extend(followed.told.into_iter().chain(told));
-            match self.commit(hub, id, batch).await {
-                Ok(()) => {
-                    self.tell_desired(hub, id, followed.desired).await;
-                    return Ok(());
-                }
-                Err(CommitError::Expectation { mismatch: Mismatch::LeaseLost, .. }) => {
-                    return Err(Error::new(ErrorCode::Unavailable, "another node does it now"));
-                }
-                Err(CommitError::Expectation { .. }) => {}
-                Err(error) => return Err(error.into()),
+            let Some(device) = self.context.store.addressed(&hub.name, id).await? else { return Ok(()) };
+            let planned = self.plan_twin(hub, device, TwinChange::Follow).await?;
+            if !planned.followed || self.commit_planned(hub, planned, &mut turn, fence).await?.is_some() {
+                return Ok(());
             }
         }
     }

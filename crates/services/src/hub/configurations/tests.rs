@@ -1,5 +1,7 @@
 //! Configurations against services over a store: who is targeted, what is applied when, what is refused.
 
+mod among_others;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -51,14 +53,7 @@ impl Test {
     }
 
     async fn device(&self, id: &str) {
-        let input = DeviceInput {
-            id: id.to_owned(),
-            status: None,
-            status_reason: None,
-            authentication: None,
-            iot_edge: false,
-            scopes: crate::hub::Scopes::default(),
-        };
+        let input = DeviceInput::new(id);
         self.hub().create_device(&self.admin, &self.resource, input).await.unwrap();
     }
 
@@ -406,14 +401,7 @@ async fn content_is_set_once_on_one_device() {
     for bad in [ConfigurationContent::default(), edge.clone()] {
         assert_eq!(apply(bad).await.unwrap_err().code, E::ConfigurationContentInvalid);
     }
-    let input = DeviceInput {
-        id: "d".to_owned(),
-        status: None,
-        status_reason: None,
-        authentication: None,
-        iot_edge: true,
-        scopes: crate::hub::Scopes::default(),
-    };
+    let input = DeviceInput { iot_edge: true, ..DeviceInput::new("d") };
     test.hub().update_device(&test.admin, &test.resource, input, None).await.unwrap();
     apply(edge).await.unwrap();
     assert_eq!(test.state("d/$edgeAgent").await.0, json!({"x": 1}));
@@ -435,14 +423,7 @@ async fn deployments_are_for_modules_of_edge_devices() {
     let layer = json!({"$edgeAgent": {"properties.desired.modules.n": 2}, "n": {"properties.desired.x": 1}});
     test.put(deployment("layer", 3, layer)).await.unwrap();
     for (id, iot_edge) in [("plain", false), ("edge", true)] {
-        let input = DeviceInput {
-            id: id.to_owned(),
-            status: None,
-            status_reason: None,
-            authentication: None,
-            iot_edge,
-            scopes: crate::hub::Scopes::default(),
-        };
+        let input = DeviceInput { iot_edge, ..DeviceInput::new(id) };
         test.hub().create_device(&test.admin, &test.resource, input).await.unwrap();
         test.patch(id, json!({"edge": 1}), json!({})).await;
     }

@@ -1,14 +1,17 @@
 //! What is told of connections, with a clock that stands still.
 
 use pollux_amqp::Message;
-use pollux_model::ResourceName;
+use pollux_bus::Exchange;
 use pollux_model::resource::Resource;
+use pollux_model::{Clock as _, ResourceName};
 use serde_json::Value;
 
 use super::*;
 use crate::caller::{Caller, DeviceProof, Identity};
+use crate::cluster::Cluster;
 use crate::fixture::World;
-use crate::hub::{Connection, DeviceCommand, DeviceInput, DeviceLink};
+use crate::hub::connections::tests::node;
+use crate::hub::{Connection, DeviceCommand, DeviceInput, DeviceLink, Entering};
 use crate::resources::declared::DeclaredRoute;
 
 #[derive(Debug)]
@@ -27,14 +30,7 @@ struct Telling {
 impl Telling {
     async fn new() -> Self {
         let it = Self::of(World::new().await);
-        let input = DeviceInput {
-            id: "d".into(),
-            status: None,
-            status_reason: None,
-            authentication: None,
-            iot_edge: false,
-            scopes: crate::hub::Scopes::default(),
-        };
+        let input = DeviceInput::new("d");
         it.service().create_device(&Caller::admin(), &it.hub, input).await.unwrap();
         it
     }
@@ -196,4 +192,49 @@ async fn only_where_somebody_asks() {
     it.leave(connection).await;
     it.pass(60).await;
     assert_eq!(it.operations().await, ["deviceConnected"]);
+}
+
+/// A device that went on to another node has not left, whatever the node thinks that it was on before.
+#[tokio::test]
+async fn of_what_another_node_has_only_that_one_says_that_it_left() {
+    let it = Telling::new().await;
+    it.route().await;
+    let connection = it.connect().await;
+    assert_eq!(it.operations().await, ["deviceConnected"]);
+    let (message, notice) = it.service().notice(&it.hub.name, &it.id).await.unwrap().unwrap();
+    let taken = Notice { node: "another".to_owned(), ..notice };
+    let batch = it.service().replacing(&it.hub.name, &it.id, Some(&message), &taken, STANDS).unwrap();
+    it.world.services.context.store.commit(batch).await.unwrap();
+    it.leave(connection).await;
+    it.pass(3600).await;
+    assert!(it.operations().await.is_empty());
+    let (message, notice) = it.service().notice(&it.hub.name, &it.id).await.unwrap().unwrap();
+    assert_eq!((notice, message.expires), (taken, STANDS));
+}
+
+/// A node that does not answer may have the device: it is said to be gone once that is known.
+#[tokio::test]
+async fn a_device_is_not_gone_because_a_node_does_not_answer() {
+    let exchange = Exchange::new();
+    let bus = exchange.join();
+    let world = World::differing(|context| {
+        context.cluster = Cluster::shared("a".to_owned(), bus, Arc::clone(&context.store));
+    })
+    .await;
+    let it = Telling::of(world);
+    it.service().create_device(&Caller::admin(), &it.hub, DeviceInput::new("d")).await.unwrap();
+    it.route().await;
+    let here = it.connect().await;
+    assert_eq!(it.operations().await, ["deviceConnected"]);
+    it.leave(here).await;
+    // It is on another node now, which has lost its connection to the others without a word.
+    let (elsewhere, other) = node(&it.world, "b", &exchange);
+    let who = Entering { hub: it.hub.name.clone(), device: it.id.clone(), generation: String::new() };
+    let there = elsewhere.enter(who, Arc::new(Deaf), it.world.clock.now()).await.unwrap();
+    other.cut_silently(true);
+    it.pass(60).await;
+    assert!(it.service().context.cluster.hears() && it.operations().await.is_empty(), "who knows?");
+    other.cut_silently(false);
+    it.pass(60).await;
+    assert!(it.operations().await.is_empty() && !there.superseded(), "it is there");
 }

@@ -63,7 +63,7 @@ impl Link {
 }
 
 /// A node's connections over a world's store.
-fn node(
+pub(in crate::hub) fn node(
     world: &World,
     name: &str,
     exchange: &Arc<Exchange>,

@@ -14,6 +14,8 @@ use crate::hub::{Hub, MethodInput, Operation, Removed, TwinInput, twin_rules};
 const EXECUTION: u64 = 3600;
 /// The longest, in seconds: as long as a job is kept. Ours.
 const LONGEST: u64 = 30 * 24 * 3600;
+/// Jobs that are over and may not be kept longer when another is added.
+const HURRIED: u64 = 16;
 /// Characters of an id, as of a device's.
 const ID: usize = 128;
 /// What the article says ids cannot have, beside blanks and what is not printable ASCII.
@@ -136,18 +138,41 @@ impl Hub {
             job: Box::new(job.clone()),
             expect: Expect::Absent,
         };
-        let mut batch = Batch::from(put);
-        if counts.active + counts.waiting + counts.over >= limits.kept_jobs
-            && let Some(oldest) = store.due_scheduled_jobs(&hub.name, true, 1).await?.pop()
-        {
-            let (hub, expect) = (hub.name.clone(), Expect::Any);
-            batch = batch.with(Write::DeleteScheduledJob { hub, id: oldest.id, expect });
-        }
-        match store.commit(batch).await {
-            Ok(()) => Ok(job),
+        match store.commit(Batch::from(put)).await {
+            Ok(()) => {
+                let kept = counts.active + counts.waiting + counts.over + 1;
+                if let Err(error) = self.hurry(hub, kept.saturating_sub(limits.kept_jobs)).await {
+                    // The next job that is added sees to it.
+                    tracing::warn!(hub = %hub.name, %error, "more jobs are kept than may be");
+                }
+                Ok(job)
+            }
             Err(CommitError::Expectation { .. }) => Err(exists(&job.id)),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+impl Hub {
+    /// Lets the oldest jobs that are over be kept no longer: so many are too many. Whoever works on the hub's jobs forgets them.
+    async fn hurry(&self, hub: &Resource, surplus: u64) -> Result<()> {
+        let (store, now) = (&self.context.store, self.context.clock.now());
+        let most = usize::try_from(surplus.min(HURRIED)).unwrap_or_default();
+        if most == 0 {
+            return Ok(());
+        }
+        let oldest = store.due_scheduled_jobs(&hub.name, true, most).await?;
+        for job in oldest.into_iter().filter(|job| job.due() > now) {
+            let expect = Expect::Etag(job.etag.clone());
+            let job = ScheduledJob { purge: Some(now), etag: Etag::fresh(&*self.context.random), ..job };
+            let put = Write::PutScheduledJob { hub: hub.name.clone(), job: Box::new(job), expect };
+            match store.commit(Batch::from(put)).await {
+                // Where it was written by another, it is gone, or will be.
+                Ok(()) | Err(CommitError::Expectation { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 }
 

@@ -179,14 +179,19 @@ impl Run {
         }
     }
 
-    /// Commits a change of the job's record with other writes; `false`: one of the others expected what is not so.
+    /// Commits a change of the job's record with other writes; `false`: one of the others expected what is not so, or the choice
+    /// of devices went on meanwhile, by a commit of a run before this one that was still under way.
     pub(super) async fn save(&mut self, moves: &Moves, others: &[Write]) -> Result<bool, Ended> {
+        let from = self.job.selection.clone();
         loop {
             let mut next = self.job.clone();
             moves.apply(&mut next);
             match self.commit(next, others).await? {
                 Committed::Done => return Ok(true),
                 Committed::Refused => return Ok(false),
+                Committed::Overtaken if moves.selection.is_some() && self.job.selection != from => {
+                    return Ok(false);
+                }
                 Committed::Overtaken if moves.begins => self.check()?,
                 Committed::Overtaken => {}
             }

@@ -82,6 +82,7 @@ impl Run {
             let selection = next.map_or(Selection::Done, Selection::After);
             let change =
                 Moves { selection: Some(selection), chosen: count, begins: true, ..Moves::default() };
+            // Where the choice went on meanwhile, it goes on from there.
             self.save(&change, &writes).await?;
         }
     }

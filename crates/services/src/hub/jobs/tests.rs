@@ -1,5 +1,7 @@
 //! Jobs with everything but edges: run by hand, so that a crash is a place in the code, or by the node.
 
+mod going_on;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +23,7 @@ use crate::hub::{
 
 /// Answers with what it is asked, unless it is asked to be silent or deaf.
 #[derive(Debug, Default)]
-struct Link {
+pub(super) struct Link {
     asked: Mutex<Vec<String>>,
     versions: Mutex<Vec<u64>>,
     open: OpenMethods,
@@ -47,9 +49,9 @@ impl DeviceLink for Link {
     }
 }
 
-struct Hubs {
-    world: World,
-    hub: Arc<Resource>,
+pub(super) struct Hubs {
+    pub(super) world: World,
+    pub(super) hub: Arc<Resource>,
 }
 
 fn map(value: Value) -> Option<Map<String, Value>> {
@@ -67,7 +69,7 @@ fn twin(tags: Value, desired: Value) -> JobWorkInput {
     )
 }
 
-fn method(name: &str, connect_timeout: Option<u64>) -> JobWorkInput {
+pub(super) fn method(name: &str, connect_timeout: Option<u64>) -> JobWorkInput {
     let payload = Some(json!({"n": 1}));
     JobWorkInput::DeviceMethod(MethodInput {
         name: name.to_owned(),
@@ -77,7 +79,7 @@ fn method(name: &str, connect_timeout: Option<u64>) -> JobWorkInput {
     })
 }
 
-fn input(id: &str, condition: &str, work: JobWorkInput) -> JobInput {
+pub(super) fn input(id: &str, condition: &str, work: JobWorkInput) -> JobInput {
     JobInput {
         id: id.to_owned(),
         work,
@@ -88,8 +90,11 @@ fn input(id: &str, condition: &str, work: JobWorkInput) -> JobInput {
 }
 
 impl Hubs {
-    async fn new(devices: &[&str]) -> Self {
-        let world = World::new().await;
+    pub(super) async fn new(devices: &[&str]) -> Self {
+        Self::over(World::new().await, devices).await
+    }
+
+    async fn over(world: World, devices: &[&str]) -> Self {
         let hub = world.resource(ResourceKind::Hub, "hub1");
         let it = Self { world, hub };
         for id in devices {
@@ -98,7 +103,7 @@ impl Hubs {
         it
     }
 
-    fn service(&self) -> &Arc<Hub> {
+    pub(super) fn service(&self) -> &Arc<Hub> {
         &self.world.services.hub
     }
 
@@ -107,14 +112,7 @@ impl Hubs {
         let admin = Caller::admin();
         match address.module {
             None => {
-                let input = DeviceInput {
-                    id: id.into(),
-                    status: None,
-                    status_reason: None,
-                    authentication: None,
-                    iot_edge: false,
-                    scopes: crate::hub::Scopes::default(),
-                };
+                let input = DeviceInput::new(id);
                 self.service().create_device(&admin, &self.hub, input).await.map(drop).unwrap();
             }
             Some(module) => {
@@ -129,7 +127,7 @@ impl Hubs {
         }
     }
 
-    async fn connect(&self, id: &str) -> (Connection, Arc<Link>) {
+    pub(super) async fn connect(&self, id: &str) -> (Connection, Arc<Link>) {
         let link = Arc::new(Link::default());
         let who = Entering { hub: self.hub.name.clone(), device: address(id), generation: String::new() };
         let now = self.world.clock.now();
@@ -138,13 +136,13 @@ impl Hubs {
         (connection, link)
     }
 
-    async fn add(&self, input: JobInput) -> Result<ScheduledJob, ErrorCode> {
+    pub(super) async fn add(&self, input: JobInput) -> Result<ScheduledJob, ErrorCode> {
         let added = self.service().create_job(&Caller::admin(), &self.hub, input).await;
         added.map_err(|error| error.code)
     }
 
     /// What a node begins with.
-    async fn begun(&self, id: &str) -> Run {
+    pub(super) async fn begun(&self, id: &str) -> Run {
         let store = &self.world.services.context.store;
         let job = store.scheduled_job(&self.hub.name, id).await.unwrap().unwrap();
         Run { hub: Arc::clone(self.service()), resource: Arc::clone(&self.hub), fence: None, job }
@@ -158,7 +156,7 @@ impl Hubs {
         self.job(&id).await
     }
 
-    async fn job(&self, id: &str) -> ScheduledJob {
+    pub(super) async fn job(&self, id: &str) -> ScheduledJob {
         self.service().job(&Caller::admin(), &self.hub, id).await.unwrap().unwrap()
     }
 

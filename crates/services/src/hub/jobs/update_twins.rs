@@ -7,29 +7,14 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use pollux_model::device::Device;
 use pollux_model::scheduled_job::{DeviceJob, DeviceJobError, DeviceJobStatus, JobWork};
-use pollux_model::{DeviceAddress, ErrorCode, Etag};
-use pollux_store::{Expect, Write};
+use pollux_model::{DeviceAddress, Error, ErrorCode, Etag};
 
-use super::run::{Ended, Moves, Run, absent};
-use crate::hub::hub_event::twin_changed;
-use crate::hub::patch_twin::slot;
-use crate::hub::{DesiredChange, TwinInput};
+use super::run::{Ended, Moves, Run, absent, stored};
+use crate::hub::TwinInput;
+use crate::hub::plan_twin::{Planned, TwinChange, slot};
 
 /// Twins that change in one commit.
 const BATCH: usize = 64;
-
-/// A change of one twin.
-struct Change {
-    device: Device,
-    /// As it was, where somebody is told how its digital twin changes.
-    was: Option<Device>,
-    /// Whether configurations had a part in it.
-    followed: bool,
-    /// What it is told of: the job's change, and what configurations make of that.
-    desired: Vec<DesiredChange>,
-    identity: Etag,
-    twin: Etag,
-}
 
 impl Run {
     pub(super) async fn update_twins(&mut self) -> Result<(), Ended> {
@@ -38,12 +23,19 @@ impl Run {
         let mut size = BATCH;
         loop {
             self.check()?;
-            let rows = self.rows(DeviceJobStatus::Pending, None, size).await?.items;
+            // Where a tier bounds the hub, as many as may have their turn now.
+            let Some(turns) = self.turns(size).await? else { continue };
+            let rows = self.rows(DeviceJobStatus::Pending, None, turns).await?.items;
             if rows.is_empty() {
                 return Ok(());
             }
+            let count = rows.len();
             // Where somebody else changed one of them, fewer are tried: at last one, as anybody who changes a twin does.
-            size = if self.update(rows, &input, etag.as_ref()).await? { BATCH } else { (size / 2).max(1) };
+            let done = self.update(rows, &input, etag.as_ref()).await?;
+            if done {
+                self.acted(count);
+            }
+            size = if done { BATCH } else { (size / 2).max(1) };
         }
     }
 
@@ -56,25 +48,24 @@ impl Run {
     ) -> Result<bool, Ended> {
         let hub = Arc::clone(&self.hub);
         let slots: BTreeSet<usize> = rows.iter().map(|row| slot(&row.device)).collect();
-        // In one order for all who take several.
-        let mut order = Vec::with_capacity(slots.len());
+        // In one order for all who take several. Before the twins are read: somebody who changes one of them all the time
+        // would be faster each time.
+        let mut turns = Vec::with_capacity(slots.len());
         for slot in slots {
-            order.push(hub.desired_order[slot].lock().await);
+            turns.push(hub.desired_order[slot].lock().await);
         }
         let found = join_all(rows.iter().map(|row| self.device(&row.device))).await;
         let mut moves = Moves { begins: true, ..Moves::default() };
-        let (mut writes, mut told, mut deploys) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut writes, mut changed) = (Vec::new(), Vec::new());
         for (mut row, found) in rows.into_iter().zip(found) {
             row.start = Some(self.now());
-            match self.change(&row.device, found?, input, etag) {
-                Ok(mut change) => {
+            match self.plan(&row.device, found?, input, etag).await? {
+                Ok(Planned { device, writes: of_twin, notices, followed }) => {
                     row.status = DeviceJobStatus::Completed;
-                    writes.extend(self.twin_writes(&mut change, input).await?);
+                    writes.extend(of_twin);
                     moves.moved.push((DeviceJobStatus::Pending, row.status));
-                    let device = row.device.clone();
-                    writes.extend(self.put(row, Some(&change.device)).await?);
-                    told.push((device, change.desired));
-                    deploys.extend(change.followed.then_some(change.device));
+                    writes.extend(self.put(row, Some(&device)).await?);
+                    changed.push((device, notices, followed));
                 }
                 Err(error) => {
                     (row.status, row.error) = (DeviceJobStatus::Failed, Some(error));
@@ -88,68 +79,56 @@ impl Run {
             Ok(false) => return Ok(false),
             Err(ended) => {
                 // It may have been done all the same: whoever has the devices' connections looks.
-                for (device, _) in &told {
-                    hub.connections.look_later(&self.resource.name, device);
+                for (device, ..) in &changed {
+                    hub.connections.look_later(&self.resource.name, &device.address());
                 }
                 return Err(ended);
             }
         }
-        let (hub, resource) = (&hub, &self.resource);
-        join_all(
-            told.into_iter()
-                .map(async |(device, desired)| hub.tell_desired(resource, &device, desired).await),
-        )
-        .await;
-        // Their modules may share places in the order.
-        drop(order);
-        for device in &deploys {
-            hub.deploy_after(resource, device).await;
+        let resource = &self.resource;
+        let told = changed.into_iter().map(|(device, notices, followed)| {
+            let elsewhere = hub.tell_here(resource, &device.address(), notices);
+            (device, elsewhere, followed)
+        });
+        let told: Vec<_> = told.collect();
+        // Others need not wait until other nodes have answered, and modules share these turns.
+        drop(turns);
+        let tell = async |(device, elsewhere, followed): (Device, _, bool)| {
+            hub.tell_elsewhere(resource, &device.address(), elsewhere).await;
+            followed.then_some(device)
+        };
+        for device in join_all(told.into_iter().map(tell)).await.into_iter().flatten() {
+            hub.deploy_after(resource, &device).await;
         }
         Ok(true)
     }
 
     /// What the change makes of the device, or why it cannot be.
-    fn change(
+    async fn plan(
         &self,
         id: &DeviceAddress,
         found: Option<Device>,
         input: &TwinInput,
         etag: Option<&Etag>,
-    ) -> Result<Change, DeviceJobError> {
-        let device = found.ok_or_else(|| absent(id))?;
+    ) -> Result<Result<Planned, DeviceJobError>, Ended> {
+        let Some(device) = found else { return Ok(Err(absent(id))) };
         if etag.is_some_and(|etag| *etag != device.twin.service_etag) {
             let description = "the twin's etag is not the one given in updateTwin".to_owned();
-            return Err(DeviceJobError { code: "PreconditionFailed".to_owned(), description });
+            return Ok(Err(DeviceJobError { code: "PreconditionFailed".to_owned(), description }));
         }
-        let (identity, twin) = (device.identity.etag.clone(), device.twin.etag.clone());
-        let was = self.hub.digital_twin_watched(&self.resource, &device);
-        let patched = self.hub.patched(device, input).map_err(|error| {
-            let code = if error.code == ErrorCode::TooLarge { "MessageTooLarge" } else { "ArgumentInvalid" };
-            DeviceJobError { code: code.to_owned(), description: error.message }
-        });
-        let (device, desired) = patched?;
-        Ok(Change { device, was, followed: false, desired: desired.into_iter().collect(), identity, twin })
+        match self.hub.plan_twin(&self.resource, device, TwinChange::Patch(input)).await {
+            Ok(planned) => Ok(Ok(planned)),
+            Err(error) => refusal(error).map(Err),
+        }
     }
+}
 
-    async fn twin_writes(&self, change: &mut Change, input: &TwinInput) -> Result<Vec<Write>, Ended> {
-        let Change { device, was, followed: follows, desired, identity, twin } = change;
-        let (now, tags) = (self.now(), input.tags.as_ref());
-        let event = twin_changed(&self.resource, device, tags, desired.first(), false, now);
-        let mut told = self.hub.outbox(&self.resource, event, Some(device));
-        let followed = self.hub.follow_configurations(&self.resource, device).await;
-        if let Some(followed) = followed.map_err(|error| Ended::Interrupted(error.message))? {
-            *follows = true;
-            told.extend(followed.told);
-            desired.extend(followed.desired);
-        }
-        told.extend(self.hub.digital_twin_told(&self.resource, was.as_ref(), device));
-        let mut writes = vec![Write::PutDevice {
-            hub: self.resource.name.clone(),
-            device: Box::new(device.clone()),
-            identity: Expect::Etag(identity.clone()),
-            twin: Expect::Etag(twin.clone()),
-        }];
-        writes.extend(told);
-        Ok(writes)
-    }
+/// Why a twin cannot be changed so; what says nothing of the twin ends the work for now.
+fn refusal(error: Error) -> Result<DeviceJobError, Ended> {
+    let code = match error.code {
+        ErrorCode::Unavailable | ErrorCode::Internal => return Err(stored(error)),
+        ErrorCode::TooLarge => "MessageTooLarge",
+        _ => "ArgumentInvalid",
+    };
+    Ok(DeviceJobError { code: code.to_owned(), description: error.message })
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pollux_model::resource::ResourceKind;
-use pollux_model::{ResourceName, Result, Timestamp};
-use pollux_store::{Expect, Write};
+use pollux_model::{Error, ErrorCode, ResourceName, Result, Timestamp};
+use pollux_store::scheduled_jobs::DeviceJobFilter;
+use pollux_store::{CommitError, Expect, Mismatch, Write};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -22,8 +23,10 @@ const AMONG_OTHERS: Duration = Duration::from_secs(15);
 const ALONE: Duration = Duration::from_secs(3600);
 /// The pause after a failure of the store.
 const PAUSE: Duration = Duration::from_secs(2);
-/// Jobs that are forgotten at once.
-const FORGOTTEN: usize = 16;
+/// Devices whose part in a job is forgotten in one commit.
+const PIECE: u32 = 1000;
+/// Commits that forget, before jobs whose time has come have their turn.
+const PIECES: usize = 32;
 
 /// Jobs at work, each in a task of its own.
 #[derive(Default)]
@@ -58,8 +61,9 @@ impl Hub {
         while !stop.is_cancelled() {
             news.mark_unchanged();
             let looked = async {
-                self.forget(&hub, fence.as_ref()).await?;
-                self.begin_due(&hub, fence.as_ref(), &mut running).await
+                let forgotten = self.forget(&hub, fence.as_ref()).await?;
+                let wait = self.begin_due(&hub, fence.as_ref(), &mut running).await?;
+                Ok::<_, Error>(if forgotten { wait } else { Some(Duration::ZERO) })
             };
             let wait = match looked.await {
                 Ok(wait) => wait.unwrap_or(longest).min(longest),
@@ -111,24 +115,33 @@ impl Hub {
         Ok(None)
     }
 
-    /// Forgets jobs that were kept long enough.
-    async fn forget(&self, hub: &ResourceName, fence: Option<&Fence>) -> Result<()> {
-        loop {
-            let now = self.context.clock.now();
-            let over = self.context.store.due_scheduled_jobs(hub, true, FORGOTTEN).await?;
-            let old = over.into_iter().filter(|job| job.due() <= now);
-            let mut batch = held(fence);
-            let kept = batch.writes.len();
-            batch.writes.extend(old.map(|job| Write::DeleteScheduledJob {
-                hub: hub.clone(),
-                id: job.id,
-                expect: Expect::Any,
-            }));
-            if batch.writes.len() == kept {
-                return Ok(());
+    /// Forgets jobs that were kept long enough, first what became of them at devices, a piece in each commit: a job may have had a
+    /// million. `false`: there is more to forget, after others had their turn.
+    pub(super) async fn forget(&self, hub: &ResourceName, fence: Option<&Fence>) -> Result<bool> {
+        let store = &self.context.store;
+        for _ in 0..PIECES {
+            let oldest = store.due_scheduled_jobs(hub, true, 1).await?.pop();
+            let Some(job) = oldest.filter(|job| job.due() <= self.context.clock.now()) else {
+                return Ok(true);
+            };
+            let filter = DeviceJobFilter { job: Some(&job.id), ..DeviceJobFilter::default() };
+            let write = if store.device_jobs(hub, filter, None, 1).await?.items.is_empty() {
+                let expect = Expect::Etag(job.etag);
+                Write::DeleteScheduledJob { hub: hub.clone(), id: job.id, expect }
+            } else {
+                Write::ForgetDeviceJobs { hub: hub.clone(), job: job.id, most: PIECE }
+            };
+            match store.commit(held(fence).with(write)).await {
+                Ok(()) => {}
+                Err(CommitError::Expectation { mismatch: Mismatch::LeaseLost, .. }) => {
+                    return Err(Error::new(ErrorCode::Unavailable, "another node does it now"));
+                }
+                // Somebody else wrote it: it is looked at again.
+                Err(CommitError::Expectation { .. }) => {}
+                Err(error) => return Err(error.into()),
             }
-            self.context.store.commit(batch).await?;
         }
+        Ok(false)
     }
 }
 
