@@ -109,6 +109,7 @@ async fn a_later_link_takes_what_an_earlier_one_has_in_its_hands() {
     let session = peer.session.unwrap();
     let second = peer.machine.attach_receiver(session, "later".to_owned(), options).unwrap();
     assert_eq!(peer.detached(first).await, condition::LINK_STOLEN.as_str());
+    while !matches!(peer.next().await, Some(Event::Attached(attached)) if attached.link == second) {}
     peer.machine.grant(second, 1);
     assert_eq!(peer.delivery().await.header.unwrap().delivery_count, Some(1));
     assert!(world.is_connected("dev-1").await);
