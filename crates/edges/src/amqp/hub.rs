@@ -198,7 +198,7 @@ pub(super) enum HubDone {
     /// What a device settled is done; the ends that it waits to hear of.
     GaveBack { link: LinkId, settle: Settle, ends: Vec<(DeliveryId, Result<()>)> },
     /// Feedback was received, or nobody wanted it any more.
-    Feedback { link: LinkId, received: Option<Result<service::Taken>> },
+    Feedback { link: LinkId, received: Option<Result<Box<service::Taken>>> },
     /// What a service settled is done; the ends that it waits to hear of.
     NoticesSettled { link: LinkId, ends: Vec<(DeliveryId, Result<()>)> },
 }

@@ -130,13 +130,13 @@ impl Service {
     }
 
     /// The next feedback; none when it is not wanted any more. It is locked then: not to be dropped half way.
-    async fn feedback(self, which: Notices, wanted: &CancellationToken) -> Result<Option<Taken>> {
+    async fn feedback(self, which: Notices, wanted: &CancellationToken) -> Result<Option<Box<Taken>>> {
         let hub = &self.services.hub;
         let mut arrivals = hub.feedback_arrivals();
         while !wanted.is_cancelled() {
             arrivals.borrow_and_update();
             if let Some(batch) = hub.receive_notices(&self.caller, &self.hub, which).await? {
-                return Ok(Some(Taken { batch: Some(batch), which, service: self }));
+                return Ok(Some(Box::new(Taken { batch: Some(batch), which, service: self })));
             }
             tokio::select! {
                 // Either way it is looked for again.
@@ -283,7 +283,7 @@ impl Connection {
     }
 
     /// Feedback was received, or there was none.
-    pub(super) fn feedback_received(&mut self, id: LinkId, received: Option<Result<Taken>>) {
+    pub(super) fn feedback_received(&mut self, id: LinkId, received: Option<Result<Box<Taken>>>) {
         let Some(Link::Hub(HubLink::Feedback(link))) = self.links.get_mut(&id) else { return };
         (link.receiving, link.wanted) = (false, None);
         match received {
