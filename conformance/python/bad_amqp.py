@@ -255,7 +255,7 @@ def _():
 @bad.case("no more sessions than channel-max, no more links than handle-max")
 def _():
     with Peer().open() as peer:
-        for channel in range(200):
+        for channel in range(1_100):
             peer.say(BEGIN, NULL, uint(0), uint(9), uint(9), channel=channel)
         closes(peer, "amqp:connection:framing-error")
     with trusted() as peer:

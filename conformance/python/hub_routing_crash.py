@@ -139,7 +139,11 @@ def _():
 
     def rows():
         found = []
-        for path in sorted(FILES.rglob("*.json"), key=lambda path: int(path.stem.split("_")[-1])):
+        # Of its first message, and of the lease where there is one.
+        def first(path):
+            return [int(number) for number in path.stem.split("_")[-1].split("-")]
+
+        for path in sorted(FILES.rglob("*.json"), key=first):
             found += [json.loads(line)["Body"] for line in path.read_text().splitlines()]
         return found
 

@@ -369,14 +369,14 @@ impl Connection {
 
     /// Nothing may be left of what the peer has proved: it has a while to prove something else.
     pub(super) fn may_be_stranger(&mut self) {
-        if self.is_stranger() {
+        if self.is_stranger() && !self.hubs.may_be_silent() {
             self.stranger.get_or_insert_with(Instant::now);
         }
     }
 
     /// Whether the peer has proved who it is may have changed.
     pub(super) fn known(&mut self) {
-        if !self.is_stranger() {
+        if !self.is_stranger() || self.hubs.may_be_silent() {
             self.stranger = None;
             self.admission.settled();
         }
@@ -462,7 +462,7 @@ impl Connection {
             Link::Attaching | Link::Refused(_) => false,
         };
         // Devices open a connection and may say nothing for long.
-        if !self.hubs.is_stranger() || self.links.values().any(serves) {
+        if self.hubs.may_be_silent() || self.links.values().any(serves) {
             self.linkless = None;
         } else {
             self.linkless.get_or_insert_with(Instant::now);

@@ -206,7 +206,12 @@ pub(super) enum HubDone {
 impl Hubs {
     /// Whether the peer has proved nothing here.
     pub(super) fn is_stranger(&self) -> bool {
-        self.credentials.is_empty() && self.seats.is_empty() && !self.recognized
+        self.credentials.is_empty() && self.seats.is_empty()
+    }
+
+    /// Whether it may be silent: it has proved something, or will be known by its certificate when it asks for a link.
+    pub(super) fn may_be_silent(&self) -> bool {
+        self.recognized || !self.is_stranger()
     }
 
     /// Who the device of a seat is.

@@ -299,16 +299,17 @@ impl Connection {
     /// Agrees to a link of a device that is there.
     fn take_link(&mut self, number: SeatId, attached: &Attached, part: Part) -> Result<(), AmqpError> {
         let id = attached.link;
-        if part == Part::DeviceBound {
-            self.displace_receivers(number);
-        }
-        let Some(seat) = self.hubs.seats.get_mut(&number) else {
-            return Err(AmqpError::new(condition::LINK_DETACH_FORCED, "the device is gone"));
-        };
+        let gone = || AmqpError::new(condition::LINK_DETACH_FORCED, "the device is gone");
+        let seat = self.hubs.seats.get_mut(&number).ok_or_else(gone)?;
         if seat.links.len() >= LINKS {
             return Err(too_many_links());
         }
         seat.links.push(id);
+        if part == Part::DeviceBound {
+            // Now that the device keeps its seat whatever goes.
+            self.displace_receivers(number);
+        }
+        let seat = self.hubs.seats.get_mut(&number).ok_or_else(gone)?;
         let channel = property(&attached.properties, CHANNEL).filter(|text| text.len() <= LONGEST_CHANNEL);
         let channel = channel.map(str::to_owned);
         let limits = &self.edge.services.context.limits;

@@ -7,6 +7,7 @@ use pollux_amqp::{Body, Message, MessageId, Properties, Value};
 use pollux_model::resource::Properties as Of;
 use pollux_model::{Clock as _, Key, ManualClock, Timestamp, sas};
 use pollux_services::Caller;
+use pollux_services::hub::{AuthenticationInput, DeviceInput};
 use pollux_services::provisioning::{AuditQuery, EnrollmentInput, GroupInput};
 use pollux_testkit::pki::Authority;
 
@@ -195,6 +196,29 @@ async fn a_certificate_that_makes_nobody_a_device_is_looked_at_once() {
     let asked = AuditQuery::default();
     let refusals = kept.provisioning.audit_records(&Caller::admin(), &dps, &asked, 100).await.unwrap();
     assert_eq!(refusals.records.len(), 1);
+}
+
+/// Its certificate is that of a device of the hub, which says nothing of where it may register: it hears so when it asks, as
+/// others do, for npm's client waits for ever on a link that is refused.
+#[tokio::test]
+async fn a_device_of_the_hub_hears_when_it_asks_that_it_may_not_register() {
+    let (services, folder) = crate::fixture::services().await;
+    let hub = services.context.table.serving(ResourceKind::Hub, "localhost").unwrap();
+    let now = services.context.clock.now().as_secs();
+    let leaf = Authority::root("its own", now, |_| {}).leaf("dev-1", |_| {});
+    let thumbprint = pollux_x509::Certificate::from_der(&leaf.der).unwrap().sha256_thumbprint();
+    let mut registered = DeviceInput::new("dev-1");
+    registered.authentication =
+        Some(AuthenticationInput::SelfSigned { primary: Some(thumbprint), secondary: None });
+    services.hub.create_device(&Caller::admin(), &hub, registered).await.unwrap();
+    let who = crate::peer::Peer::showing(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), vec![leaf.der]);
+    let peer = Peer::connect_from(who, services, folder, Credentials::Anonymous, Limits::default());
+    let clock = Arc::new(ManualClock::new(Timestamp::from_secs(now)));
+    let mut device = Device { peer, scope: "0ne00000000".to_owned(), answers: None, clock };
+    let link = device.links("dev-1").await;
+    let register = [("iotdps-operation-type", Value::from("iotdps-register"))];
+    let (condition, _) = device.ask(link, &register, "{}").await.unwrap_err();
+    assert_eq!(condition, "amqp:unauthorized-access");
 }
 
 /// Azure closes a device's connection when what it proved itself with holds no more.
