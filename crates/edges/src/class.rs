@@ -2,6 +2,7 @@
 //! clients read words of its own has a table of those, and says of every other code what its class is called there: a code that
 //! is new must be given a class here.
 
+use http::StatusCode;
 use pollux_model::ErrorCode;
 
 /// What is wrong, as far as a caller can act on it.
@@ -109,6 +110,24 @@ impl Class {
             E::Internal => Self::Internal,
             E::AllocationFailed => Self::BadGateway,
             E::Unavailable => Self::Unavailable,
+        }
+    }
+
+    /// Status and name of a code that none of an edge's routes asks for: it is said in the edge's own word that the request is
+    /// wrong, unless something is missing or in the way.
+    pub(crate) const fn unasked(self, wrong: &'static str) -> (StatusCode, &'static str) {
+        match self {
+            Self::NotFound => (StatusCode::NOT_FOUND, "NotFound"),
+            Self::Conflict => (StatusCode::CONFLICT, "Conflict"),
+            Self::Invalid
+            | Self::Unauthorized
+            | Self::Forbidden
+            | Self::PreconditionFailed
+            | Self::TooLarge
+            | Self::TooMany
+            | Self::Internal
+            | Self::BadGateway
+            | Self::Unavailable => (StatusCode::BAD_REQUEST, wrong),
         }
     }
 

@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
+use pollux_bus::Exchange;
 use pollux_eventlog::{SegmentLog, SegmentOptions};
 use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{ManualClock, Random, SystemRandom, Timestamp};
 use pollux_store::sqlite::{SqliteOptions, SqliteStore};
 
+use crate::cluster::Cluster;
 use crate::resources::{Declared, ResourceTable};
 use crate::{Context, Limits, Services, Settings};
 
@@ -54,7 +56,7 @@ impl World {
             random,
             table: ResourceTable::new(vec!["localhost".into()]),
             limits: Limits::default(),
-            cluster: crate::Cluster::solo(),
+            cluster: Cluster::solo(),
             https_ports: OnceLock::new(),
             http: reqwest::Client::new(),
             trust: crate::SystemTrust::default(),
@@ -68,6 +70,15 @@ impl World {
         let world = Self::opened(tempfile::tempdir().unwrap(), Settings::default(), change);
         world.services.load(&[]).await.unwrap();
         world
+    }
+
+    /// As the node `a` among those that tell each other by this exchange.
+    pub(crate) async fn among(exchange: &Arc<Exchange>) -> Self {
+        let bus = exchange.join();
+        let shared = |context: &mut Context| {
+            context.cluster = Cluster::shared("a".to_owned(), bus, Arc::clone(&context.store));
+        };
+        Self::differing(shared).await
     }
 
     /// A resource by kind and name.

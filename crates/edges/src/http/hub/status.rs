@@ -99,18 +99,6 @@ const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         E::ActiveJobLimitReached => (StatusCode::TOO_MANY_REQUESTS, "ThrottlingMaxActiveJobCountExceeded"),
 
         // What no route of this edge asks for.
-        other => match Class::of(other) {
-            Class::NotFound => (StatusCode::NOT_FOUND, "NotFound"),
-            Class::Conflict => (StatusCode::CONFLICT, "Conflict"),
-            Class::Invalid
-            | Class::Unauthorized
-            | Class::Forbidden
-            | Class::PreconditionFailed
-            | Class::TooLarge
-            | Class::TooMany
-            | Class::Internal
-            | Class::BadGateway
-            | Class::Unavailable => (StatusCode::BAD_REQUEST, "InvalidOperation"),
-        },
+        other => Class::of(other).unasked("InvalidOperation"),
     }
 }

@@ -51,18 +51,6 @@ pub(super) const fn of(code: ErrorCode) -> (StatusCode, &'static str) {
         E::EventRouteFilterInvalid => (StatusCode::BAD_REQUEST, "EventRouteFilterInvalid"),
 
         // The instance itself, or what no route of this edge asks for.
-        other => match Class::of(other) {
-            Class::NotFound => (StatusCode::NOT_FOUND, "NotFound"),
-            Class::Conflict => (StatusCode::CONFLICT, "Conflict"),
-            Class::Invalid
-            | Class::Unauthorized
-            | Class::Forbidden
-            | Class::PreconditionFailed
-            | Class::TooLarge
-            | Class::TooMany
-            | Class::Internal
-            | Class::BadGateway
-            | Class::Unavailable => (StatusCode::BAD_REQUEST, "BadRequest"),
-        },
+        other => Class::of(other).unasked("BadRequest"),
     }
 }

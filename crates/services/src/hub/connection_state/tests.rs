@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use super::*;
 use crate::caller::{Caller, DeviceProof, Identity};
-use crate::cluster::Cluster;
 use crate::fixture::World;
 use crate::hub::connections::tests::node;
 use crate::hub::{Connection, DeviceCommand, DeviceInput, DeviceLink, Entering};
@@ -216,11 +215,7 @@ async fn of_what_another_node_has_only_that_one_says_that_it_left() {
 #[tokio::test]
 async fn a_device_is_not_gone_because_a_node_does_not_answer() {
     let exchange = Exchange::new();
-    let bus = exchange.join();
-    let world = World::differing(|context| {
-        context.cluster = Cluster::shared("a".to_owned(), bus, Arc::clone(&context.store));
-    })
-    .await;
+    let world = World::among(&exchange).await;
     let it = Telling::of(world);
     it.service().create_device(&Caller::admin(), &it.hub, DeviceInput::new("d")).await.unwrap();
     it.route().await;

@@ -10,7 +10,6 @@ use serde_json::json;
 
 use super::*;
 use crate::caller::Caller;
-use crate::cluster::Cluster;
 use crate::fixture::World;
 use crate::hub::connections::tests::node;
 use crate::hub::{ConfigurationCondition, ConfigurationInput, DeviceInput, DeviceLink, Entering};
@@ -109,11 +108,7 @@ impl DeviceLink for Deaf {
 #[tokio::test]
 async fn nobody_waits_for_a_node_that_does_not_answer_another() {
     let exchange = Exchange::new();
-    let bus = exchange.join();
-    let world = World::differing(|context| {
-        context.cluster = Cluster::shared("a".to_owned(), bus, Arc::clone(&context.store));
-    })
-    .await;
+    let world = World::among(&exchange).await;
     let (hub, resource) = (&world.services.hub, world.resource(ResourceKind::Hub, "hub1"));
     let admin = Caller::admin();
     hub.create_device(&admin, &resource, DeviceInput::new("d")).await.unwrap();

@@ -7,6 +7,20 @@ use pollux_store::messages::Which;
 
 use super::*;
 
+const ADDRESS: &str = "/devices/dev-1/messages/devicebound";
+
+/// A device that was sent a message, with a link that has credit for it.
+async fn receiving_one(world: &World) -> (Peer, LinkId) {
+    let device = world.device("dev-1").await;
+    let message = CloudMessage { body: "once".into(), ..CloudMessage::default() };
+    world.services.hub.send_message(&Caller::admin(), &world.hub, "dev-1", message).await.unwrap();
+    let mut peer = world.connect(&device);
+    peer.open().await;
+    let link = peer.attach_receiver(ADDRESS).await;
+    peer.machine.grant(link, 1);
+    (peer, link)
+}
+
 #[tokio::test]
 async fn messages_come_as_credit_is_given_and_what_is_not_settled_comes_again() {
     let (world, _folder) = World::new().await;
@@ -16,10 +30,9 @@ async fn messages_come_as_credit_is_given_and_what_is_not_settled_comes_again() 
         let message = CloudMessage { body: format!("{number}").into(), ..CloudMessage::default() };
         hub.send_message(&Caller::admin(), &world.hub, "dev-1", message).await.unwrap();
     }
-    let address = "/devices/dev-1/messages/devicebound";
     let mut peer = world.connect(&device);
     peer.open().await;
-    let link = peer.attach_receiver(address).await;
+    let link = peer.attach_receiver(ADDRESS).await;
     let next = async |peer: &mut Peer, link, state: Option<DeliveryState>| {
         peer.machine.grant(link, 1);
         loop {
@@ -44,7 +57,7 @@ async fn messages_come_as_credit_is_given_and_what_is_not_settled_comes_again() 
     assert_eq!(next(&mut peer, link, None).await, came("1", 1), "what is given back comes first");
     assert_eq!(next(&mut peer, link, Some(DeliveryState::Rejected(None))).await, came("2", 0));
     peer.machine.detach(link, None);
-    let link = peer.attach_receiver(address).await;
+    let link = peer.attach_receiver(ADDRESS).await;
     assert_eq!(
         next(&mut peer, link, Some(DeliveryState::Accepted)).await,
         came("1", 2),
@@ -54,20 +67,14 @@ async fn messages_come_as_credit_is_given_and_what_is_not_settled_comes_again() 
     drop(peer);
     let mut again = world.connect(&device);
     again.open().await;
-    let link = again.attach_receiver(address).await;
+    let link = again.attach_receiver(ADDRESS).await;
     assert_eq!(next(&mut again, link, Some(DeliveryState::Accepted)).await, came("3", 1));
 }
 
 #[tokio::test]
 async fn what_a_device_accepts_is_done_though_it_hangs_up_at_once() {
     let (world, _folder) = World::new().await;
-    let device = world.device("dev-1").await;
-    let message = CloudMessage { body: "once".into(), ..CloudMessage::default() };
-    world.services.hub.send_message(&Caller::admin(), &world.hub, "dev-1", message).await.unwrap();
-    let mut peer = world.connect(&device);
-    peer.open().await;
-    let link = peer.attach_receiver("/devices/dev-1/messages/devicebound").await;
-    peer.machine.grant(link, 1);
+    let (mut peer, link) = receiving_one(&world).await;
     let delivery = loop {
         if let Event::Delivery(delivery) = peer.next().await.unwrap() {
             break delivery;
@@ -92,17 +99,10 @@ async fn what_a_device_accepts_is_done_though_it_hangs_up_at_once() {
 #[tokio::test]
 async fn a_later_link_takes_what_an_earlier_one_has_in_its_hands() {
     let (world, _folder) = World::new().await;
-    let device = world.device("dev-1").await;
-    let message = CloudMessage { body: "once".into(), ..CloudMessage::default() };
-    world.services.hub.send_message(&Caller::admin(), &world.hub, "dev-1", message).await.unwrap();
-    let mut peer = world.connect(&device);
-    peer.open().await;
-    let address = "/devices/dev-1/messages/devicebound";
-    let first = peer.attach_receiver(address).await;
-    peer.machine.grant(first, 1);
+    let (mut peer, first) = receiving_one(&world).await;
     assert_eq!(peer.delivery().await.header.unwrap().delivery_count, Some(0));
     let options = LinkOptions {
-        source: Some(Source::at(address)),
+        source: Some(Source::at(ADDRESS)),
         target: Some(Target::at("peer")),
         ..LinkOptions::default()
     };

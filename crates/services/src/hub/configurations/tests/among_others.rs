@@ -7,7 +7,7 @@ use pollux_store::{Batch, Expect, Write};
 
 use super::super::settle::Stand;
 use super::*;
-use crate::cluster::{CHANGED, Cluster};
+use crate::cluster::CHANGED;
 
 #[tokio::test]
 async fn no_more_are_put_at_once_than_there_may_be() {
@@ -31,11 +31,7 @@ async fn no_more_are_put_at_once_than_there_may_be() {
 #[tokio::test]
 async fn what_may_have_been_left_unsaid_is_said_before_it_is_applied() {
     let exchange = Exchange::new();
-    let bus = exchange.join();
-    let world = World::differing(|context| {
-        context.cluster = Cluster::shared("a".to_owned(), bus, Arc::clone(&context.store));
-    })
-    .await;
+    let world = World::among(&exchange).await;
     let resource = world.resource(ResourceKind::Hub, "hub1");
     let test = Test { world, admin: Caller::admin(), resource };
     let mut put = test.put(input("c", "*", 1, json!({"properties.desired.a": 1}))).await.unwrap();

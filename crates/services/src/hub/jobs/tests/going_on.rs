@@ -7,7 +7,6 @@ use pollux_store::scheduled_jobs::DeviceJobFilter;
 use pollux_store::{Batch, Write};
 
 use super::*;
-use crate::cluster::Cluster;
 use crate::hub::Operation;
 use crate::hub::connections::tests::node;
 
@@ -183,11 +182,7 @@ async fn no_more_jobs_are_kept_than_may_be() {
 #[tokio::test]
 async fn turns_are_given_up_before_other_nodes_have_answered() {
     let exchange = Exchange::new();
-    let bus = exchange.join();
-    let world = World::differing(|context| {
-        context.cluster = Cluster::shared("a".to_owned(), bus, Arc::clone(&context.store));
-    })
-    .await;
+    let world = World::among(&exchange).await;
     let it = Hubs::over(world, &["d"]).await;
     let (elsewhere, other) = node(&it.world, "b", &exchange);
     let who = Entering { hub: it.hub.name.clone(), device: address("d"), generation: String::new() };
