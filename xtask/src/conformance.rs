@@ -39,7 +39,7 @@ pub(crate) struct Args {
     /// List the scenarios and what each shows.
     #[arg(long)]
     list: bool,
-    /// How many scenarios run side by side [default: one per core].
+    /// How many scenarios run side by side [default: three for two cores, for each waits more than it works].
     #[arg(long)]
     jobs: Option<usize>,
     /// Test this binary in place of building one (a relative path is looked up from where you stand).
@@ -129,7 +129,8 @@ fn clients(args: &Args, scenarios: Vec<Scenario>) -> Result<Tally> {
     }
     // What may take longest comes first, so that nothing long is left over when the other workers have ended.
     ready.sort_by_key(|scenario| Reverse(scenario.timeout));
-    let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = args.jobs.unwrap_or(cores + cores / 2);
     let next = AtomicUsize::new(0);
     let (done, outcomes) = sync_channel(1);
     std::thread::scope(|scope| {

@@ -57,10 +57,10 @@ pub(crate) fn release_binary() -> Result<PathBuf> {
     binary("pollux")
 }
 
-/// Builds all programs together with the tests, which `cargo xtask test` has just built, and returns the path of `pollux`. Asked for
-/// without the tests cargo would compile half of it again: their dependencies switch on features of shared ones.
+/// Builds the programs that are tested together with the tests, which `cargo xtask test` has just built, and returns the path of
+/// `pollux`. Asked for without the tests cargo would compile half of it again: their dependencies switch on features of shared ones.
 pub(crate) fn tested_binary() -> Result<PathBuf> {
-    let build = ["build", "--release", "--workspace", "--bins", "--tests"];
+    let build = ["build", "--release", "--workspace", "--bin", "pollux", "--bin", "pollux-faults", "--tests"];
     if !crate::run::Cmd::new("cargo").args(build).status()? {
         bail!("`cargo {}` failed: there is no binary to test", build.join(" "));
     }

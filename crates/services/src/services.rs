@@ -212,3 +212,27 @@ fn hubs(resources: &Resources) -> BTreeSet<(ResourceName, Timestamp)> {
     let hubs = all.iter().filter(|one| one.kind() == ResourceKind::Hub);
     hubs.map(|one| (one.name.clone(), one.created)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use pollux_bus::exchange::Exchange;
+    use tokio_util::sync::CancellationToken;
+    use tokio_util::task::TaskTracker;
+
+    use crate::fixture::World;
+
+    /// A node of several waits for all of them before it goes, ten seconds at most.
+    #[tokio::test]
+    async fn what_runs_in_the_background_ends_when_it_is_told_to() {
+        let world = World::among(&Exchange::new()).await;
+        let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+        world.services.start(&shutdown, &tasks);
+        world.services.context.cluster.members().wait_for(|members| members.len() == 1).await.unwrap();
+        shutdown.cancel();
+        tasks.close();
+        let ended = tokio::time::timeout(Duration::from_secs(30), tasks.wait()).await;
+        assert!(ended.is_ok(), "{} of them did not end", tasks.len());
+    }
+}

@@ -16,6 +16,12 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
+/// What no node's log may have, whatever a script did.
+const NEVER_SAID: [(&str, &str); 2] = [
+    ("the server does not panic", "panicked at"),
+    ("what runs in the background ends when it is told to", "background work did not end in time"),
+];
+
 /// Arguments of the hidden `conformance-inside`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -52,8 +58,13 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     if let Err(error) = world.stop() {
         println!("{}", Case::failed("the server stops when asked to", format!("{error:#}")).to_line());
     }
-    for panic in (0..args.setup.nodes).filter_map(|index| panics(&log(&args.folder, index))) {
-        println!("{}", Case::failed("the server does not panic", panic).to_line());
+    for index in 0..args.setup.nodes {
+        let log = log(&args.folder, index);
+        for (case, words) in NEVER_SAID {
+            if let Some(line) = line_with(&log, words) {
+                println!("{}", Case::failed(case, line).to_line());
+            }
+        }
     }
     Ok(true)
 }
@@ -148,10 +159,10 @@ fn nodes(settings: &[Vec<(String, String)>]) -> String {
     serde_json::Value::from_iter(settings.iter().map(object)).to_string()
 }
 
-/// The first panic in the server's log, if any.
-fn panics(log: &Path) -> Option<String> {
+/// The first line of a log that has these words, if any.
+fn line_with(log: &Path, words: &str) -> Option<String> {
     let text = std::fs::read_to_string(log).ok()?;
-    text.lines().find(|line| line.contains("panicked at")).map(str::to_owned)
+    text.lines().find(|line| line.contains(words)).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ impl Shared {
         told.is_ok() && missing.is_empty()
     }
 
-    /// Answers what is asked on a subject, for as long as it is polled; `None`: no answer.
+    /// Answers what is asked on a subject, until the shutdown; `None`: no answer.
     pub(crate) async fn answer(
         &self,
         subject: &str,
@@ -99,7 +99,12 @@ impl Shared {
     ) {
         while !shutdown.is_cancelled() {
             let mut asked = self.listener(subject, shutdown).await;
-            while let Some(heard) = asked.next().await {
+            loop {
+                let heard = tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    heard = asked.next() => heard,
+                };
+                let Some(heard) = heard else { break };
                 let (Some(reply), Some(answer)) = (heard.reply, answer(&heard.payload)) else { continue };
                 if let Err(error) = self.bus.publish(&reply, answer).await {
                     tracing::debug!(%error, subject, "an answer to another node is lost");

@@ -175,11 +175,13 @@ impl Events {
     }
 
     /// The claims a policy's name and key make at a host, with the namespace of each. A name of this machine is that of
-    /// every namespace.
+    /// every namespace, and so is none: old clients (npm azure-event-hubs 0.0.8) name their host after that, in `open`, and
+    /// links are looked up there.
     #[must_use]
     pub fn claims_by_key(&self, host: &str, policy: &str, key: &str) -> Vec<(OwnerName, Claim)> {
-        let namespaces = self.namespaces(host).into_iter();
+        let namespaces = if host.is_empty() { self.every_namespace() } else { self.namespaces(host) };
         namespaces
+            .into_iter()
             .filter_map(|one| Some((self.claim_by_key(&one, policy, key).ok()?, one.name)))
             .map(|(claim, name)| (name, claim))
             .collect()

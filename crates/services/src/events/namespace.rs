@@ -65,6 +65,9 @@ impl Namespace {
     }
 }
 
+/// What has event hubs.
+const KINDS: [ResourceKind; 2] = [ResourceKind::Events, ResourceKind::Hub];
+
 impl Events {
     /// The namespace that a host name and an address or audience lead to: of those that bear the name the one that has
     /// the event hub; without such, the first.
@@ -85,14 +88,18 @@ impl Events {
 
     /// All namespaces that a host name may mean, hubs last: a name of this machine is each one's.
     pub(super) fn namespaces(&self, host: &str) -> Vec<Namespace> {
-        const KINDS: [ResourceKind; 2] = [ResourceKind::Events, ResourceKind::Hub];
         let table = &self.context.table;
         if table.is_local(host.split(':').next().unwrap_or(host)) {
-            let all = table.all();
-            let of = |kind| all.iter().filter(move |one| one.kind() == kind).filter_map(Namespace::of);
-            return KINDS.into_iter().flat_map(of).collect();
+            return self.every_namespace();
         }
         KINDS.into_iter().filter_map(|kind| Namespace::of(&table.serving(kind, host)?)).collect()
+    }
+
+    /// The namespaces of all hosts, hubs last.
+    pub(super) fn every_namespace(&self) -> Vec<Namespace> {
+        let all = self.context.table.all();
+        let of = |kind| all.iter().filter(move |one| one.kind() == kind).filter_map(Namespace::of);
+        KINDS.into_iter().flat_map(of).collect()
     }
 
     /// Where an address of a hub's own (`messages/events/…`) leads: the same at its built-in endpoint, by the name that

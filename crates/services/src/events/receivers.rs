@@ -271,7 +271,6 @@ impl Events {
             }
         };
         tokio::select! {
-            () = shutdown.cancelled() => {}
             () = answering => {}
             () = coming_back => {}
         }

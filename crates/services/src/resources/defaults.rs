@@ -1,6 +1,6 @@
 //! What a resource has when nobody says otherwise, and the resources a deployment begins with.
 
-use pollux_model::resource::{Policy, PolicyRight, ResourceKind, RouteSource};
+use pollux_model::resource::{BUILT_IN_ENDPOINT, Policy, PolicyRight, ResourceKind, RouteSource};
 use pollux_model::{Etag, KeyPair, Random, Result};
 use pollux_store::secrets::Secret;
 use pollux_store::{Batch, Expect, Write};
@@ -141,6 +141,17 @@ fn default_hub(with_routes: bool) -> Declared {
             source,
             condition: Some(condition.to_owned()),
             endpoint: name.to_owned(),
+            enabled: None,
+        });
+    }
+    if with_routes {
+        // A hub that Azure has just made has no routes, so all that devices send is at its built-in endpoint; here the fallback
+        // route would take none of it.
+        hub.routes.push(DeclaredRoute {
+            name: "built-in".to_owned(),
+            source: RouteSource::DeviceMessages,
+            condition: None,
+            endpoint: BUILT_IN_ENDPOINT.to_owned(),
             enabled: None,
         });
     }

@@ -36,6 +36,9 @@ async fn a_first_start_has_one_of_each_linked_with_each_other() {
     assert_eq!(policies, ["iothubowner", "service", "device", "registryRead", "registryReadWrite"]);
     assert_eq!(hub.routes[0].source, RouteSource::DeviceMessages);
     assert_eq!(hub.routes[1].condition, "opType='deleteDeviceIdentity'");
+    // Beside its event hub, what devices send is where Azure's samples and suites read it.
+    assert_eq!(hub.routes[2].source, RouteSource::DeviceMessages);
+    assert_eq!((hub.routes[2].endpoint.as_str(), hub.routes[2].condition.as_str()), ("events", "true"));
     let streams = world.services.context.log.streams().await.unwrap();
     let streams: Vec<_> = streams.iter().map(|(name, config)| (name.as_str(), config.partitions)).collect();
     assert_eq!(
@@ -129,7 +132,7 @@ async fn a_first_start_that_was_cut_off_is_taken_up_again() {
     world.services.context.store.commit(Batch::from(write)).await.unwrap();
     world.services.load(&[]).await.unwrap();
     let Properties::Hub(hub) = &world.resource(ResourceKind::Hub, "hub1").properties else { panic!() };
-    assert_eq!(hub.routes.len(), 2);
+    assert_eq!(hub.routes.len(), 3);
     assert_eq!(world.services.context.log.streams().await.unwrap().len(), 4);
 }
 

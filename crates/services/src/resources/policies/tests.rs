@@ -43,6 +43,9 @@ async fn a_policy_of_an_event_hub_opens_that_one_and_nothing_after_its_end() {
     assert!(events.claim_by_token("localhost", "deviceevents", &token(&made, "")).is_err());
     let by_key = events.claims_by_key("localhost", "sender", made.primary().reveal());
     assert_eq!(by_key.len(), 1);
+    let of_no_host = events.claims_by_key("", "sender", made.primary().reveal());
+    assert_eq!(of_no_host.iter().map(|(name, _)| name).collect::<Vec<_>>(), [&by_key[0].0]);
+    assert!(events.claims_by_key("", "sender", "wrong").is_empty());
 
     // What a policy allows is asked for each time.
     resources.put_policy(&admin, holder, said("sender", &[PolicyRight::Listen])).await.unwrap();
