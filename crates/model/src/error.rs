@@ -181,13 +181,22 @@ pub struct Error {
     pub code: ErrorCode,
     /// What to tell a person.
     pub message: String,
+    /// In how many seconds it may go better, where that is known.
+    pub retry_after: Option<u32>,
 }
 
 impl Error {
     /// An error with a code and a message.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), retry_after: None }
+    }
+
+    /// With the seconds after which it may go better.
+    #[must_use]
+    pub fn after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
+        self
     }
 
     /// [`ErrorCode::InvalidArgument`].

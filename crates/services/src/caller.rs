@@ -1,8 +1,10 @@
 //! Authority is a value: an edge turns a credential into a [`Caller`], a service asks it for the right it needs.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use pollux_model::resource::{PolicyRight, ResourceKind};
+use pollux_model::sas::SasToken;
 use pollux_model::{DeviceAddress, Error, ErrorCode, RegistrationId, ResourceName, Result, Timestamp};
 
 /// What a caller may be asked for.
@@ -70,6 +72,8 @@ pub struct Caller {
     pub expires: Option<Timestamp>,
     /// Where it calls from, if over a network.
     pub address: Option<IpAddr>,
+    /// The token of a device that a policy's key let in: when that key goes, so does the connection.
+    pub by_policy: Option<Arc<SasToken>>,
     grants: Grants,
 }
 
@@ -89,25 +93,37 @@ impl Caller {
     /// The operator.
     #[must_use]
     pub const fn admin() -> Self {
-        Self { identity: Identity::Admin, expires: None, address: None, grants: Grants::All }
+        Self { identity: Identity::Admin, expires: None, address: None, by_policy: None, grants: Grants::All }
     }
 
     /// A caller with rights on one resource.
     #[must_use]
     pub fn on(identity: Identity, kind: ResourceKind, resource: ResourceName, rights: Vec<Right>) -> Self {
-        Self { identity, expires: None, address: None, grants: Grants::On { kind, resource, rights } }
+        Self {
+            identity,
+            expires: None,
+            address: None,
+            by_policy: None,
+            grants: Grants::On { kind, resource, rights },
+        }
     }
 
     /// A caller with rights on every resource of a kind.
     #[must_use]
     pub fn on_kind(identity: Identity, kind: ResourceKind, rights: Vec<Right>) -> Self {
-        Self { identity, expires: None, address: None, grants: Grants::Kind { kind, rights } }
+        Self {
+            identity,
+            expires: None,
+            address: None,
+            by_policy: None,
+            grants: Grants::Kind { kind, rights },
+        }
     }
 
     /// A device or registration: may act for itself only.
     #[must_use]
     pub const fn own(identity: Identity) -> Self {
-        Self { identity, expires: None, address: None, grants: Grants::Own }
+        Self { identity, expires: None, address: None, by_policy: None, grants: Grants::Own }
     }
 
     /// A function app's own identity: reads and writes twins.

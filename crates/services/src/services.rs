@@ -184,13 +184,13 @@ impl Services {
         tasks.spawn(Arc::clone(&self.hub).run_registry_jobs(shutdown.clone()));
         tasks.spawn(Arc::clone(&self.forwarding).run(shutdown.clone()));
         tasks.spawn(Arc::clone(&self.forwarding).answer_health(shutdown.clone()));
-        tasks.spawn(cut_off_deleted(Arc::clone(&self.resources), Arc::clone(&self.hub), shutdown.clone()));
+        tasks.spawn(cut_off(Arc::clone(&self.resources), Arc::clone(&self.hub), shutdown.clone()));
         tasks.spawn(Arc::clone(&self.provisioning).take_up_interrupted(shutdown.clone()));
     }
 }
 
-/// Ends the connections of each hub that is deleted.
-async fn cut_off_deleted(resources: Arc<Resources>, hub: Arc<Hub>, shutdown: CancellationToken) {
+/// Ends the connections of each hub that is deleted, and those that a policy's key let in which is gone.
+async fn cut_off(resources: Arc<Resources>, hub: Arc<Hub>, shutdown: CancellationToken) {
     let mut changes = resources.watch();
     let mut before = hubs(&resources);
     loop {
@@ -204,6 +204,9 @@ async fn cut_off_deleted(resources: Arc<Resources>, hub: Arc<Hub>, shutdown: Can
             hub.connections.close_all(name, "the hub is deleted");
         }
         before = after;
+        for one in resources.all().iter().filter(|one| one.kind() == ResourceKind::Hub) {
+            hub.connections.close_unsigned(one);
+        }
     }
 }
 

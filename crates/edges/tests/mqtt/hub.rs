@@ -1,10 +1,11 @@
 //! Telemetry, twin, subscriptions.
 
 use bytes::Bytes;
-use pollux_model::ErrorCode;
 use pollux_model::resource::ResourceKind;
+use pollux_model::{Clock as _, ErrorCode};
 use pollux_services::Caller;
 use pollux_services::hub::{MethodAnswer, MethodInput, TwinInput};
+use pollux_services::resources::{PolicyHolder, WhichKey};
 use rmqtt_codec::v3::Packet;
 use serde_json::json;
 
@@ -228,6 +229,17 @@ async fn a_method_is_asked_of_those_who_listen_and_its_answer_comes_back() {
     };
     let (answer, ()) = tokio::join!(invoke("a/b", 30), answering);
     assert_eq!(answer.unwrap(), MethodAnswer { status: 207, payload: json!({ "done": 1 }) });
+    // What it answers may be as long as what it is asked with.
+    for (length, good) in [(128 * 1024, true), (128 * 1024 + 1, false)] {
+        let answering = async {
+            let (topic, _) = device.message().await;
+            let id = topic.split_once("$rid=").unwrap().1.to_owned();
+            let text = format!("\"{}\"", "x".repeat(length - 2));
+            device.acknowledged(&format!("$iothub/methods/res/200/?$rid={id}"), text).await;
+        };
+        let (answer, ()) = tokio::join!(invoke("long", 30), answering);
+        assert_eq!(answer.map(drop), if good { Ok(()) } else { Err(ErrorCode::TooLarge) }, "{length}");
+    }
     // It goes away while it is asked.
     let leaving = async {
         device.message().await;
@@ -236,4 +248,31 @@ async fn a_method_is_asked_of_those_who_listen_and_its_answer_comes_back() {
     };
     let (answer, ()) = tokio::join!(invoke("late", 30), leaving);
     assert_eq!(answer.unwrap_err(), ErrorCode::DeviceNotOnline);
+}
+
+/// What a policy's key let in goes with the key; who came by a key of its own stays.
+#[tokio::test]
+async fn a_key_of_a_policy_that_is_made_anew_ends_what_it_let_in() {
+    let world = World::new().await;
+    let tasks = tokio_util::task::TaskTracker::new();
+    world.services.start(&world.shutdown, &tasks);
+    let mut other = world.connected(&world.device("d2").await).await;
+    world.device("d1").await;
+    let hub = world.resource(ResourceKind::Hub);
+    let expiry = world.clock.now().as_secs() + 60;
+    let key = hub.policy("device").unwrap().primary().bytes();
+    let token = pollux_model::sas::sign("localhost/devices/d1", &key, expiry, Some("device"));
+    let (mut device, serving) = world.dial();
+    assert_eq!(device.connect(connect("d1", "localhost/d1/?api-version=2021-04-12", &token)).await, 0);
+    device.acknowledged(EVENTS, "1").await;
+    let holder = PolicyHolder { kind: ResourceKind::Hub, resource: &hub.name, event_hub: None };
+    let resources = &world.services.resources;
+    resources.regenerate_policy_key(&Caller::admin(), holder, "device", WhichKey::Secondary).await.unwrap();
+    device.acknowledged(EVENTS, "2").await;
+    resources.regenerate_policy_key(&Caller::admin(), holder, "device", WhichKey::Primary).await.unwrap();
+    device.closed().await;
+    serving.await.unwrap();
+    let (mut again, _) = world.dial();
+    assert_eq!(again.connect(connect("d1", "localhost/d1/?api-version=2021-04-12", &token)).await, 5);
+    other.acknowledged("devices/d2/messages/events/", "3").await;
 }

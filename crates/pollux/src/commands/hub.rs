@@ -1,5 +1,6 @@
 //! `pollux hub`: IoT hubs, and what is in them.
 
+mod authentication;
 mod c2d_message;
 mod configuration;
 mod consumer_group;
@@ -14,9 +15,11 @@ mod job;
 mod module_identity;
 mod module_twin;
 mod monitor;
+mod parent;
 mod query;
 mod quota_metrics;
 mod route;
+mod statistics;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
@@ -104,6 +107,8 @@ pub(crate) enum Command {
     /// Events that an endpoint elsewhere refused
     #[command(subcommand)]
     DeadLetter(endpoint::DeadLetters<Target>),
+    /// Show how many devices there are, enabled, disabled and connected
+    Statistics(statistics::Statistics),
     /// Show how many messages and devices a hub has, and how many it may have
     ShowQuotaMetrics(quota_metrics::ShowQuotaMetrics),
     /// Show what devices send, as it comes to the built-in endpoint
@@ -238,6 +243,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Endpoint(command) => endpoint::run(session, command).await,
         Command::ConsumerGroup(command) => consumer_group::run(session, command).await,
         Command::DeadLetter(command) => endpoint::run_dead_letters(session, command).await,
+        Command::Statistics(args) => statistics::run(session, args).await,
         Command::ShowQuotaMetrics(args) => quota_metrics::run(session, args).await,
         Command::Monitor(args) => monitor::run(session, args).await,
         Command::Policy(command) => policies::run(session, command).await,

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use pollux_model::device::{Authentication, Device, Status};
-use pollux_model::resource::{PolicyRight, Properties, Resource};
+use pollux_model::resource::{PolicyRight, Properties, Resource, ResourceKind};
 use pollux_model::sas::SasToken;
 use pollux_model::{DeviceAddress, Error, ErrorCode, Result, Timestamp};
 use pollux_x509::{Certificate, Chain};
@@ -42,9 +42,7 @@ impl Hub {
         }
         let device = self.context.store.addressed(&hub.name, id).await?.ok_or_else(refused)?;
         let signed = match &token.key_name {
-            Some(name) => hub.policy(name).is_some_and(|policy| {
-                policy.keys.signed(token) & policy.rights.contains(&PolicyRight::DeviceConnect)
-            }),
+            Some(_) => signed_by_policy(hub, token),
             None => {
                 matches!(&device.identity.authentication, Authentication::Sas { keys } if keys.signed(token))
             }
@@ -60,7 +58,9 @@ impl Hub {
             None => DeviceProof::Key,
         };
         let identity = Identity::Device { hub: hub.name.clone(), id: id.clone(), generation_id, by };
-        Ok((Caller::own(identity).until(Timestamp::from_secs(token.expiry)), device))
+        let mut caller = Caller::own(identity).until(Timestamp::from_secs(token.expiry));
+        caller.by_policy = (by == DeviceProof::Policy).then(|| Arc::new(token.clone()));
+        Ok((caller, device))
     }
 
     /// Believes a device's certificate, whose key the handshake has shown it to have, or refuses as
@@ -149,7 +149,8 @@ impl Hub {
         };
         self.throttle(hub, Operation::Connection, 1)?;
         let (device, generation) = (id.clone(), generation_id.clone());
-        let entering = Entering { hub: hub.name.clone(), device, generation };
+        let by_policy = caller.by_policy.clone();
+        let entering = Entering { hub: hub.name.clone(), device, generation, by_policy };
         let connection = self.connections.enter(entering, link, self.context.clock.now()).await?;
         let device = self.standing(caller, hub, id).await?;
         connection.knows(device.twin.desired.version);
@@ -165,6 +166,11 @@ impl Hub {
         caller.require_device(&hub.name, id)?;
         let device = self.addressed(hub, id).await?;
         self.require_enabled(hub, &device).await?;
+        if let Some(token) = &caller.by_policy
+            && !signed_by_policy(&*self.context.table.get(ResourceKind::Hub, &hub.name)?, token)
+        {
+            return Err(Error::new(ErrorCode::Unauthorized, "the key of the policy was made anew just now"));
+        }
         // A device takes "not authorized" for the last word; what is registered now may know the same key.
         let same = |of: &Identity| matches!(of, Identity::Device { generation_id, .. } if *generation_id == device.identity.generation_id);
         if !same(&caller.identity) {
@@ -173,6 +179,13 @@ impl Hub {
         }
         Ok(device)
     }
+}
+
+/// Whether a policy that may let devices in has the key that signed this.
+pub(super) fn signed_by_policy(hub: &Resource, token: &SasToken) -> bool {
+    let policy = token.key_name.as_deref().and_then(|name| hub.policy(name));
+    policy
+        .is_some_and(|policy| policy.keys.signed(token) & policy.rights.contains(&PolicyRight::DeviceConnect))
 }
 
 /// What a device or module is in the resource of a token.

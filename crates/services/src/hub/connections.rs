@@ -17,6 +17,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use pollux_model::device::Device;
+use pollux_model::resource::Resource;
+use pollux_model::sas::SasToken;
 use pollux_model::{DeviceAddress, ResourceName, Result, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -28,6 +30,7 @@ use self::departures::Departures;
 pub use self::methods::OpenMethods;
 use self::order::Order;
 use self::watch::Unsaid;
+use super::authenticate::signed_by_policy;
 use super::throttle::Today;
 use super::{MethodAnswer, MethodCall, MethodFailure};
 use crate::context::Context;
@@ -94,6 +97,7 @@ struct Live {
     /// The device's generation; one that is made anew is another device.
     generation: String,
     link: Arc<dyn DeviceLink>,
+    by_policy: Option<Arc<SasToken>>,
     since: Timestamp,
     order: Mutex<Order>,
     /// Whether it counts: the device was let in.
@@ -109,6 +113,8 @@ pub struct Entering {
     pub device: DeviceAddress,
     /// Its generation.
     pub generation: String,
+    /// What a policy's key signed, if that let it in.
+    pub by_policy: Option<Arc<SasToken>>,
 }
 
 /// A device's place among the live connections; gives it up when dropped.
@@ -148,6 +154,7 @@ impl Connections {
             key: key.clone(),
             generation: who.generation,
             link,
+            by_policy: who.by_policy,
             since: now,
             order: Mutex::default(),
             entered: AtomicBool::new(false),
@@ -254,7 +261,18 @@ impl Connections {
 
     /// Ends every connection of a hub on this node: it is deleted.
     pub fn close_all(&self, hub: &ResourceName, reason: &'static str) {
-        let of_hub = self.live.iter().filter(|entry| entry.key().0 == *hub);
+        self.close_those(hub, |_| true, reason);
+    }
+
+    /// Ends those of a hub on this node that a policy's key let in which is none of its keys any more.
+    pub fn close_unsigned(&self, hub: &Resource) {
+        let unsigned =
+            |live: &Live| live.by_policy.as_ref().is_some_and(|token| !signed_by_policy(hub, token));
+        self.close_those(&hub.name, unsigned, "the key of the policy that let it in is gone");
+    }
+
+    fn close_those(&self, hub: &ResourceName, which: impl Fn(&Live) -> bool, reason: &'static str) {
+        let of_hub = self.live.iter().filter(|entry| entry.key().0 == *hub && which(entry.value()));
         let all: Vec<_> = of_hub.map(|entry| Arc::clone(entry.value())).collect();
         for live in all {
             live.close(reason);

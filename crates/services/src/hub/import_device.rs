@@ -20,6 +20,8 @@ pub enum ImportMode {
     Update(Option<Etag>),
     /// The same.
     Delete(Option<Etag>),
+    /// Its twin is patched, which must have this etag where one is named; the identity stays as it is.
+    UpdateTwin(Option<Etag>),
 }
 
 /// Whose identity it is.
@@ -55,6 +57,9 @@ impl Hub {
             Imported::Device(input) => DeviceAddress::of(&input.id, None)?,
             Imported::Module(input) => input.address()?,
         };
+        if let ImportMode::UpdateTwin(etag) = mode {
+            return self.patch_twin(caller, hub, &id, twin, etag).await.map(drop);
+        }
         let of_twin = twin.tags.is_some() || twin.desired.is_some();
         if of_twin {
             caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
@@ -66,7 +71,7 @@ impl Hub {
             ImportMode::CreateOrUpdateIf(etag) => {
                 self.create_or_update(caller, hub, identity, Some(etag)).await?;
             }
-            ImportMode::Delete(_) => {}
+            ImportMode::Delete(_) | ImportMode::UpdateTwin(_) => {}
         }
         if of_twin {
             self.patch_twin(caller, hub, &id, twin, None).await?;

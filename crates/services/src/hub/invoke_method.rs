@@ -64,6 +64,8 @@ pub enum MethodFailure {
     Busy,
     /// Its connection ended before it answered: it may have been asked.
     Gone,
+    /// It answered with more than it may.
+    TooLarge,
 }
 
 impl Hub {
@@ -105,6 +107,11 @@ impl Hub {
                     ErrorCode::DeviceTimeout,
                     format!("the {noun} '{shown}' did not answer within {} s", response.as_secs()),
                 ),
+                MethodFailure::TooLarge => {
+                    let most = self.context.limits.method_payload;
+                    let message = format!("the {noun} '{shown}' answered with more than {most} bytes");
+                    Error::new(ErrorCode::TooLarge, message)
+                }
                 MethodFailure::Busy => Error::new(
                     ErrorCode::Throttled,
                     format!("the {noun} '{shown}' has as many methods to answer as it may have"),

@@ -261,8 +261,9 @@ fn sku(hub: &Resource) -> Option<Sku> {
 
 fn throttled(hub: &Resource, operation: Operation, rate: Rate, wait: Duration) -> Error {
     metrics::counter!("pollux_hub_throttled_total", "operation" => operation.noun()).increment(1);
-    let (name, noun, seconds) = (&hub.name, operation.noun(), wait.as_secs_f64().ceil());
+    let (name, noun) = (&hub.name, operation.noun());
+    let seconds = u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
     let message =
         format!("'{name}' takes {} {noun} a minute. Wait {seconds} s, then try again.", rate.most.floor());
-    Error::new(ErrorCode::Throttled, message)
+    Error::new(ErrorCode::Throttled, message).after(seconds)
 }

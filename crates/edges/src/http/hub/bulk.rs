@@ -28,6 +28,8 @@ pub(super) struct Item {
     managed_by: Option<String>,
     #[serde(alias = "etag")]
     e_tag: Option<String>,
+    #[serde(rename = "twinETag", alias = "twinEtag")]
+    twin_etag: Option<String>,
     tags: Option<Map<String, Value>>,
     properties: Option<Properties>,
     #[serde(flatten)]
@@ -87,7 +89,8 @@ async fn one((hub, caller, of): (&Hub, &Caller, &Resource), item: Item) -> Resul
 impl Item {
     /// What the service is told. What was exported says more of desired properties than a client may set.
     pub(super) fn line(self) -> Result<ImportLine> {
-        let mode = mode(self.import_mode.as_deref().unwrap_or("createOrUpdate"), self.e_tag.as_deref())?;
+        let etags = (self.e_tag.as_deref(), self.twin_etag.as_deref());
+        let mode = mode(self.import_mode.as_deref().unwrap_or("createOrUpdate"), etags)?;
         let mut desired = self.properties.and_then(|both| both.desired);
         if let Some(desired) = &mut desired {
             desired.retain(|name, _| !matches!(name.as_str(), "$metadata" | "$version"));
@@ -102,16 +105,19 @@ impl Item {
     }
 }
 
-/// `ImportMode` in words; those that end so need the etag.
-fn mode(text: &str, etag: Option<&str>) -> Result<ImportMode> {
+/// `ImportMode` in words; those that end so need the etag, of the identity or of the twin.
+fn mode(text: &str, (of_identity, of_twin): (Option<&str>, Option<&str>)) -> Result<ImportMode> {
     const GUARDED: &str = "ifmatchetag";
     let word = text.to_ascii_lowercase();
     let (word, guarded) = match word.strip_suffix(GUARDED) {
         Some(word) => (word, true),
         None => (word.as_str(), false),
     };
+    let (etag, field) = if word == "updatetwin" { (of_twin, "twinETag") } else { (of_identity, "eTag") };
     let etag = match etag.filter(|_| guarded).map(|etag| etag.trim_matches('"')) {
-        None if guarded => return Err(Error::invalid("this importMode needs the eTag that is expected")),
+        None if guarded => {
+            return Err(Error::invalid(format!("this importMode needs the {field} that is expected")));
+        }
         None | Some("*") => None,
         Some(etag) => Some(Etag::new(etag)),
     };
@@ -120,8 +126,9 @@ fn mode(text: &str, etag: Option<&str>) -> Result<ImportMode> {
         "createorupdate" => Ok(etag.map_or(ImportMode::CreateOrUpdate, ImportMode::CreateOrUpdateIf)),
         "update" => Ok(ImportMode::Update(etag)),
         "delete" => Ok(ImportMode::Delete(etag)),
+        "updatetwin" => Ok(ImportMode::UpdateTwin(etag)),
         _ => Err(Error::invalid(format!(
-            "importMode '{}' is unknown: use create, createOrUpdate, update or delete; all but the first also with IfMatchETag",
+            "importMode '{}' is unknown: use create, createOrUpdate, update, updateTwin or delete; all but the first also with IfMatchETag",
             ids::shown(text)
         ))),
     }

@@ -21,7 +21,7 @@ pub(super) fn refusal(services: &Services, error: &Error) -> Response {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("SharedAccessSignature"));
     }
     if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        headers.insert(RETRY_AFTER, HeaderValue::from(error.retry_after.unwrap_or(1)));
     }
     response
 }

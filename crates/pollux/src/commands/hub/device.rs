@@ -5,7 +5,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use pollux_client::rest::Paging;
 use serde_json::{Value, json};
 
-use super::Target;
+use super::authentication::Authentication;
+use super::{Target, parent};
 use crate::input::segment;
 use crate::output::Column;
 use crate::session::Session;
@@ -32,6 +33,9 @@ pub(crate) enum Command {
     Update(Update),
     /// Delete one: it is cut off, and its digital twin goes with it
     Delete(Delete),
+    /// The edge device that it is under
+    #[command(subcommand)]
+    Parent(parent::Command),
 }
 
 /// Whether a device may connect.
@@ -54,7 +58,12 @@ impl Status {
 
 /// Make a device
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  pollux hub device create --device-id gateway-1")]
+#[command(after_help = "\
+Examples:
+  pollux hub device create --device-id meter-1                                         keys are made up
+  pollux hub device create --device-id meter-2 --primary-thumbprint 3D5F…               its own certificate
+  pollux hub device create --device-id meter-3 --auth-method x509_ca                   one that an authority signed
+  pollux hub device create --device-id gateway-1 --edge-enabled")]
 pub(crate) struct Create {
     /// The device's id
     #[arg(long, short = 'd')]
@@ -69,24 +78,16 @@ pub(crate) struct Create {
 #[derive(Debug, Args)]
 struct Fields {
     #[command(flatten)]
-    keys: Keys,
+    authentication: Authentication,
+    /// Whether it is an edge device, under which others may be
+    #[arg(long, visible_alias = "ee", value_name = "TRUE|FALSE", num_args = 0..=1, default_missing_value = "true")]
+    edge_enabled: Option<bool>,
     /// Whether it may connect
     #[arg(long, visible_alias = "sta", value_enum)]
     status: Option<Status>,
     /// Why
     #[arg(long, visible_alias = "star")]
     status_reason: Option<String>,
-}
-
-/// Keys of a device or a module.
-#[derive(Debug, Args)]
-pub(super) struct Keys {
-    /// The primary key, base64 [default: made up, or kept]
-    #[arg(long, visible_alias = "pk", requires = "secondary_key")]
-    primary_key: Option<String>,
-    /// The secondary key, base64 [default: made up, or kept]
-    #[arg(long, visible_alias = "sk", requires = "primary_key")]
-    secondary_key: Option<String>,
 }
 
 /// Which device.
@@ -141,28 +142,23 @@ pub(crate) struct Delete {
     target: Target,
 }
 
-fn path(id: &str) -> String {
+pub(super) fn path(id: &str) -> String {
     format!("/devices/{}", segment(id))
 }
 
-impl Keys {
-    pub(super) fn apply(&self, body: &mut Value) {
-        if let (Some(primary), Some(secondary)) = (&self.primary_key, &self.secondary_key) {
-            let keys = json!({ "primaryKey": primary, "secondaryKey": secondary });
-            body["authentication"] = json!({ "type": "sas", "symmetricKey": keys });
-        }
-    }
-}
-
 impl Fields {
-    fn apply(&self, body: &mut Value) {
-        self.keys.apply(body);
+    fn apply(&self, body: &mut Value) -> Result<()> {
+        self.authentication.apply(body)?;
+        if let Some(edge) = self.edge_enabled {
+            body["capabilities"] = json!({ "iotEdge": edge });
+        }
         if let Some(status) = self.status {
             body["status"] = json!(status.as_str());
         }
         if let Some(reason) = &self.status_reason {
             body["statusReason"] = json!(reason);
         }
+        Ok(())
     }
 }
 
@@ -172,7 +168,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Create(args) => {
             let rest = session.hub(args.target.hub_name.as_deref())?;
             let mut body = json!({ "deviceId": args.device_id, "status": "enabled" });
-            args.fields.apply(&mut body);
+            args.fields.apply(&mut body)?;
             let made = rest.put(&path(&args.device_id)).json(body).send().await;
             session.output.document(
                 &made.with_context(|| format!("cannot create the device '{}'", args.device_id))?.body,
@@ -193,6 +189,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
             session.output.rows(rows, COLUMNS)
         }
         Command::Update(args) => update(session, args).await,
+        Command::Parent(command) => parent::run(session, command).await,
         Command::Delete(args) => {
             let rest = session.hub(args.target.hub_name.as_deref())?;
             let gone = rest
@@ -212,7 +209,7 @@ async fn update(session: &Session, args: Update) -> Result<()> {
     let found = rest.get(&path(&args.device_id)).send().await.with_context(what)?;
     let read = found.etag().map(str::to_owned);
     let mut body = found.body;
-    args.fields.apply(&mut body);
+    args.fields.apply(&mut body)?;
     let etag = args.if_match.or(read).unwrap_or_else(|| "*".to_owned());
     let changed = rest.put(&path(&args.device_id)).if_match(&quoted(&etag)).json(body).send().await;
     session.output.document(&changed.with_context(what)?.body)

@@ -59,8 +59,8 @@ pub(crate) struct Export {
 /// Import identities from a container
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Of each line importMode says what is done: create, createOrUpdate (the default), update, delete, and all but the first with
-IfMatchETag. What fails is told in importErrors.log of the output container; the rest is done.
+Of each line importMode says what is done: create, createOrUpdate (the default), update, updateTwin, delete, and all but the first
+with IfMatchETag. What fails is told in importErrors.log of the output container; the rest is done.
 
 Examples:
   pollux hub device-identity import --ibcu \"$CONTAINER\" --obcu \"$CONTAINER\"")]

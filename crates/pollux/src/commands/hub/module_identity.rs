@@ -4,7 +4,8 @@ use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::device::{Keys, quoted};
+use super::authentication::Authentication;
+use super::device::quoted;
 use super::{Module, Target};
 use crate::input::segment;
 use crate::output::Column;
@@ -50,7 +51,7 @@ pub(crate) struct Create {
 #[derive(Debug, Args)]
 struct Fields {
     #[command(flatten)]
-    keys: Keys,
+    authentication: Authentication,
     /// Who looks after it
     #[arg(long)]
     managed_by: Option<String>,
@@ -102,11 +103,12 @@ pub(crate) struct Delete {
 }
 
 impl Fields {
-    fn apply(&self, body: &mut Value) {
-        self.keys.apply(body);
+    fn apply(&self, body: &mut Value) -> Result<()> {
+        self.authentication.apply(body)?;
         if let Some(managed_by) = &self.managed_by {
             body["managedBy"] = json!(managed_by);
         }
+        Ok(())
     }
 }
 
@@ -115,7 +117,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
     match command {
         Command::Create(Create { module, fields, target }) => {
             let mut body = json!({ "deviceId": module.device_id, "moduleId": module.module_id });
-            fields.apply(&mut body);
+            fields.apply(&mut body)?;
             let rest = session.hub(target.hub_name.as_deref())?;
             let made = rest.put(&module.path("devices")).json(body).send().await;
             let made = made.with_context(|| format!("cannot create the module '{}'", module.name()))?;
@@ -150,7 +152,7 @@ async fn update(session: &Session, args: Update) -> Result<()> {
     let etag = args.if_match.as_deref().or(found.etag()).unwrap_or("*");
     let etag = quoted(etag);
     let mut body = found.body;
-    args.fields.apply(&mut body);
+    args.fields.apply(&mut body)?;
     let changed = rest.put(&path).if_match(&etag).json(body).send().await;
     session.output.document(&changed.with_context(what)?.body)
 }

@@ -74,9 +74,14 @@ impl Connections {
         patience: Duration,
     ) -> Result<MethodAnswer, MethodFailure> {
         let key = (hub.clone(), device.clone());
-        match self.here(&key) {
+        let answer = match self.here(&key) {
             Some(live) => live.invoke(call, patience).await,
             None => self.invoke_elsewhere(&key, call, patience).await,
+        }?;
+        // What it was asked with has the same bound (Azure article "Cloud-to-device communications guidance").
+        match answer.payload.to_string().len() > self.context.limits.method_payload {
+            true => Err(MethodFailure::TooLarge),
+            false => Ok(answer),
         }
     }
 }

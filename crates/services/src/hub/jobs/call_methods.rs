@@ -218,6 +218,9 @@ impl Run {
                         MethodFailure::Gone => {
                             error("DeviceNotOnline", "the connection ended before the device answered")
                         }
+                        MethodFailure::TooLarge => {
+                            error("RequestEntityTooLarge", "the device answered with more than it may")
+                        }
                         MethodFailure::Late => error("GatewayTimeout", "the device did not answer in time"),
                         MethodFailure::Busy => {
                             error("ThrottlingException", "the device has as many methods to answer as it may")

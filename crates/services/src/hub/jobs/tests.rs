@@ -129,7 +129,12 @@ impl Hubs {
 
     pub(super) async fn connect(&self, id: &str) -> (Connection, Arc<Link>) {
         let link = Arc::new(Link::default());
-        let who = Entering { hub: self.hub.name.clone(), device: address(id), generation: String::new() };
+        let who = Entering {
+            hub: self.hub.name.clone(),
+            device: address(id),
+            generation: String::new(),
+            by_policy: None,
+        };
         let now = self.world.clock.now();
         let connection = self.service().connections.enter(who, link.clone(), now).await.unwrap();
         connection.knows(1);

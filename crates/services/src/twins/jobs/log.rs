@@ -45,7 +45,7 @@ impl Log {
         if let Some(id) = &fault.id {
             details.insert("id".into(), id.as_str().into());
         }
-        let Error { code, message } = &fault.error;
+        let Error { code, message, .. } = &fault.error;
         details.insert("code".into(), code_of(*code).into());
         details.insert("message".into(), message.as_str().into());
         self.line(now, "Error", Value::Object(details));

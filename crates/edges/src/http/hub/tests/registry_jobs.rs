@@ -64,6 +64,35 @@ async fn an_identity_is_made_or_changed_under_its_etag() {
 }
 
 #[tokio::test]
+async fn a_twin_is_patched_under_its_own_etag_and_the_identity_stays() {
+    let hub = Hub::new().await;
+    hub.created("d").await;
+    let before = hub.call("GET", "/devices/d", &[], None).await.is(200).json();
+    let item = |id: &str, mode: &str, etag: Option<&str>| {
+        let mut item = json!({ "id": id, "importMode": mode, "status": "disabled", "tags": { "site": "x" } });
+        if let Some(etag) = etag {
+            item["twinETag"] = etag.into();
+        }
+        Some(json!([item]))
+    };
+    hub.call("POST", "/devices", &[], item("d", "updateTwin", None)).await.is(200);
+    let twin = hub.call("GET", "/twins/d", &[], None).await.is(200).json();
+    assert_eq!((&twin["tags"], &twin["status"]), (&json!({ "site": "x" }), &json!("enabled")));
+    assert_eq!(hub.call("GET", "/devices/d", &[], None).await.is(200).json()["etag"], before["etag"]);
+    let guarded = "updateTwinIfMatchETag";
+    let etag = twin["etag"].as_str();
+    hub.call("POST", "/devices", &[], item("d", guarded, etag)).await.is(200);
+    for (id, etag, code) in [
+        ("d", Some("stale"), "PreconditionFailed"),
+        ("d", None, "ArgumentInvalid"),
+        ("absent", Some("*"), "DeviceNotFound"),
+    ] {
+        let told = hub.call("POST", "/devices", &[], item(id, guarded, etag)).await.is(400).json();
+        assert_eq!(told["errors"][0]["errorCode"], code);
+    }
+}
+
+#[tokio::test]
 async fn what_is_exported_can_be_imported() {
     let hub = Hub::new().await;
     hub.created("d").await;
