@@ -117,6 +117,14 @@ pub struct Entering {
     pub by_policy: Option<Arc<SasToken>>,
 }
 
+impl Entering {
+    /// A device that came by a key or certificate of its own.
+    #[must_use]
+    pub const fn new(hub: ResourceName, device: DeviceAddress, generation: String) -> Self {
+        Self { hub, device, generation, by_policy: None }
+    }
+}
+
 /// A device's place among the live connections; gives it up when dropped.
 #[derive(Debug)]
 pub struct Connection {

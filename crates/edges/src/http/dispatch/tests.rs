@@ -102,8 +102,7 @@ async fn a_request_is_carried_out_to_its_end_though_its_client_goes_away() {
     let now = edge.services.context.clock.now();
     let live = &edge.services.hub.connections;
     let (hub, device) = (edge.target.name.clone(), id.clone());
-    let entering =
-        pollux_services::hub::Entering { hub, device, generation: "1".to_owned(), by_policy: None };
+    let entering = pollux_services::hub::Entering::new(hub, device, "1".to_owned());
     let _place = live.enter(entering, Arc::clone(&link) as Arc<_>, now).await.unwrap();
 
     let about = About {

@@ -224,12 +224,7 @@ async fn a_device_is_not_gone_because_a_node_does_not_answer() {
     it.leave(here).await;
     // It is on another node now, which has lost its connection to the others without a word.
     let (elsewhere, other) = node(&it.world, "b", &exchange);
-    let who = Entering {
-        hub: it.hub.name.clone(),
-        device: it.id.clone(),
-        generation: String::new(),
-        by_policy: None,
-    };
+    let who = Entering::new(it.hub.name.clone(), it.id.clone(), String::new());
     let there = elsewhere.enter(who, Arc::new(Deaf), it.world.clock.now()).await.unwrap();
     other.cut_silently(true);
     it.pass(60).await;

@@ -87,7 +87,7 @@ pub(in crate::hub) fn node(
 
 fn who(device: &str) -> Entering {
     let (hub, device) = (ResourceName::parse("hub1").unwrap(), DeviceAddress::parse(device).unwrap());
-    Entering { hub, device, generation: "1".to_owned(), by_policy: None }
+    Entering::new(hub, device, "1".to_owned())
 }
 
 fn desired(version: u64) -> DeviceCommand {

@@ -129,12 +129,7 @@ impl Hubs {
 
     pub(super) async fn connect(&self, id: &str) -> (Connection, Arc<Link>) {
         let link = Arc::new(Link::default());
-        let who = Entering {
-            hub: self.hub.name.clone(),
-            device: address(id),
-            generation: String::new(),
-            by_policy: None,
-        };
+        let who = Entering::new(self.hub.name.clone(), address(id), String::new());
         let now = self.world.clock.now();
         let connection = self.service().connections.enter(who, link.clone(), now).await.unwrap();
         connection.knows(1);

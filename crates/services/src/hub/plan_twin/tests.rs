@@ -114,12 +114,7 @@ async fn nobody_waits_for_a_node_that_does_not_answer_another() {
     hub.create_device(&admin, &resource, DeviceInput::new("d")).await.unwrap();
     let (elsewhere, other) = node(&world, "b", &exchange);
     let id = DeviceAddress::parse("d").unwrap();
-    let who = Entering {
-        hub: resource.name.clone(),
-        device: id.clone(),
-        generation: String::new(),
-        by_policy: None,
-    };
+    let who = Entering::new(resource.name.clone(), id.clone(), String::new());
     let _there = elsewhere.enter(who, Arc::new(Deaf), world.clock.now()).await.unwrap();
     other.cut_silently(true);
     let patch = hub.patch_twin(&admin, &resource, &id, desired(json!({"a": 1})), None);

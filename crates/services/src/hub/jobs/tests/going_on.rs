@@ -185,12 +185,7 @@ async fn turns_are_given_up_before_other_nodes_have_answered() {
     let world = World::among(&exchange).await;
     let it = Hubs::over(world, &["d"]).await;
     let (elsewhere, other) = node(&it.world, "b", &exchange);
-    let who = Entering {
-        hub: it.hub.name.clone(),
-        device: address("d"),
-        generation: String::new(),
-        by_policy: None,
-    };
+    let who = Entering::new(it.hub.name.clone(), address("d"), String::new());
     let _there = elsewhere.enter(who, Arc::new(Link::default()), it.world.clock.now()).await.unwrap();
     other.cut_silently(true);
     it.add(input("j", "*", twin(json!({}), json!({"p": 1})))).await.unwrap();
