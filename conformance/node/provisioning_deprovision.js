@@ -172,6 +172,30 @@ scenario.case('an individual enrollment for good', async () => {
   assert.equal((await service.getDeviceRegistrationState('dep-own')).responseBody.deviceId, 'dep-own');
 });
 
+scenario.case('a group for good, whose way to a higher one is not known here: it stays, disabled', async () => {
+  const far = pki.root('Far Root');
+  const between = pki.intermediate(far, 'Between');
+  const low = pki.intermediate(between, 'Far Line');
+  await x509Group('dep-far-line', low);
+  await x509Group('dep-far', far);
+  const one = pki.leaf(low, 'dep-far-1');
+  await byCertificate('dep-far-1', one);
+  const { plan, done } = cli('deprovision', '--group', 'dep-far-line', '--permanent', '--yes');
+  assert.deepEqual([done.enrollmentGroup, plan.warnings.length], ['disabled', 1], JSON.stringify(plan));
+  await lib.refused(() => byCertificate('dep-far-1', one));
+});
+
+scenario.case('a device of which nothing is known any more: its entry stays, disabled', async () => {
+  const { primaryKey } = await keyGroup('dep-known', 0);
+  const key = lib.derivedKey(primaryKey, 'dep-lost');
+  await byKey('dep-lost', key);
+  await service.deleteDeviceRegistrationState('dep-lost');
+  await service.createOrUpdateIndividualEnrollment({ registrationId: 'dep-lost', attestation: { type: 'symmetricKey' }, provisioningStatus: 'disabled' });
+  const { plan, done } = cli('deprovision', '--registration-id', 'dep-lost', '--permanent', '--yes');
+  assert.deepEqual([done.enrollment, done.device, done.record], ['unchanged', 'deleted', 'missing'], JSON.stringify(plan));
+  await lib.refused(() => byKey('dep-lost', key));
+});
+
 scenario.case('the audit record tells all of it, and no secrets', async () => {
   const actions = () => cli('audit', '--registration-id', 'dep-1');
   const rows = await lib.eventually(() => {
@@ -187,7 +211,9 @@ scenario.case('the audit record tells all of it, and no secrets', async () => {
   const text = JSON.stringify(cli('audit'));
   for (const secret of [/-----BEGIN/, /SharedAccessSignature/, /primaryKey/]) assert.doesNotMatch(text, secret);
   assert.deepEqual(cli('audit', '--group-id', 'dep-keys').map((row) => row.action).filter((action) => action !== 'enrollmentGroupUpdated'),
-    ['enrollmentGroupCreated', 'enrollmentGroupDeleted', 'deprovisioned']);
+    ['enrollmentGroupCreated', 'deprovisioned', 'enrollmentGroupDeleted', 'deprovisioned']);
+  // Each device of a group has it under its own id.
+  assert.ok(cli('audit', '--registration-id', 'dep-keys-7').some((row) => row.detail?.includes("with the enrollment group 'dep-keys': deleted")));
 });
 
 scenario.case('a stranger cannot fill the audit record', async () => {

@@ -1,5 +1,6 @@
 //! Authority is a value: an edge turns a credential into a [`Caller`], a service asks it for the right it needs.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -20,6 +21,20 @@ pub enum Right {
     Invoke,
     /// A function app: settings and dead letters; any resource: create, change, delete.
     Administer,
+}
+
+impl fmt::Display for Right {
+    /// As whoever gives it finds it: the word of a policy, the name of a role.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // Their words are their names.
+            Self::Policy(right) => write!(f, "{right:?}"),
+            Self::TwinsRead => f.write_str("Azure Digital Twins Data Reader"),
+            Self::TwinsWrite => f.write_str("Azure Digital Twins Data Owner"),
+            Self::Invoke => f.write_str("Invoke"),
+            Self::Administer => f.write_str("Administer"),
+        }
+    }
 }
 
 /// Who calls. For audit and messages; rights are in [`Caller::require`].
@@ -198,5 +213,19 @@ impl Caller {
 }
 
 fn forbidden(right: Right, kind: ResourceKind, resource: &ResourceName) -> Error {
-    Error::new(ErrorCode::Forbidden, format!("the caller lacks the right {right:?} on {kind} '{resource}'"))
+    Error::new(ErrorCode::Forbidden, format!("the caller lacks the right {right} on {kind} '{resource}'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_right_that_is_missing_is_named_as_whoever_gives_it_finds_it() {
+        let dps = ResourceName::parse("dps1").unwrap();
+        let nobody = Caller::on(Identity::Admin, ResourceKind::Dps, dps.clone(), Vec::new());
+        let write = Right::Policy(PolicyRight::EnrollmentWrite);
+        let refused = nobody.require(ResourceKind::Dps, &dps, write).unwrap_err();
+        assert_eq!(refused.message, "the caller lacks the right EnrollmentWrite on dps 'dps1'");
+    }
 }

@@ -43,7 +43,7 @@ pub use attest::tpm::TpmKeys;
 pub use audit::{AuditAction, AuditPage, AuditQuery, AuditRecord, Decider};
 pub use bulk::{BulkErrors, BulkItem, BulkMode};
 pub use enrollment_input::{AttestationInput, CertificateKind, EnrollmentInput, GroupInput, IndividualInput};
-pub use explain::{ExplainRequest, Explanation};
+pub use explain::{ExplainRequest, Explanation, MadeDevice};
 pub use quotas::Stats;
 pub use register::{OperationStatus, RegisterRequest};
 

@@ -5,5 +5,6 @@
 mod admin;
 mod command;
 mod demo;
+mod deprovision;
 mod errors;
 mod server;

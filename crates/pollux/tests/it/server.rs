@@ -10,14 +10,19 @@ use tempfile::TempDir;
 use crate::command::{binary, pollux};
 
 /// `pollux serve` on free ports, in a folder of its own.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     folder: TempDir,
-    ready: Value,
+    pub(crate) ready: Value,
 }
 
 impl Server {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With settings more, as variables.
+    pub(crate) fn start_with(settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = binary(folder.path());
         command
@@ -25,17 +30,18 @@ impl Server {
             .env("POLLUX_LISTEN__MQTT", "0")
             .env("POLLUX_LISTEN__AMQP", "0")
             .env("POLLUX_LISTEN__AMQP_PLAIN", "0");
+        command.envs(settings.iter().copied());
         let mut child = command.args(["serve", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         Self { ready: serde_json::from_str(&line).unwrap(), child, folder }
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         pollux(self.path(), arguments).json()
     }
 }

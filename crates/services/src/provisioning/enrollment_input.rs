@@ -5,7 +5,7 @@ use pollux_model::enrollment::{
     Allocation, Attestation, EnrollmentRules, InitialTwin, ReprovisionPolicy, Rollover, Webhook,
 };
 use pollux_model::resource::{Resource, ResourceKind, ServiceAllocation};
-use pollux_model::{Error, Etag, Key, KeyPair, Result, Timestamp};
+use pollux_model::{Error, Etag, Key, KeyPair, Result};
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -133,15 +133,17 @@ impl Provisioning {
         Ok(Attestation::SymmetricKey { keys })
     }
 
-    /// The rules to store. `created` stays what it was.
+    /// The rules to store. When it was created stays what it was; so may hubs that are linked no more: an entry that names one
+    /// must yet be disabled.
     pub(super) fn rules(
         &self,
         dps: &Resource,
         input: EnrollmentInput,
-        created: Option<Timestamp>,
+        before: Option<&EnrollmentRules>,
     ) -> Result<EnrollmentRules> {
         let now = self.context.clock.now();
-        for host in &input.hubs {
+        let known = before.map_or(&[][..], |before| &before.hubs);
+        for host in input.hubs.iter().filter(|host| !known.contains(host)) {
             self.check_linked(dps, host)?;
         }
         Ok(EnrollmentRules {
@@ -155,7 +157,7 @@ impl Provisioning {
             reprovision: input.reprovision.unwrap_or_default(),
             iot_edge: input.iot_edge,
             etag: Etag::fresh(&*self.context.random),
-            created: created.unwrap_or(now),
+            created: before.map_or(now, |before| before.created),
             updated: now,
         })
     }

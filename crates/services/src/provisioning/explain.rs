@@ -3,16 +3,16 @@
 //! Azure article "How to deprovision devices that were previously auto-provisioned": who deletes an entry should know
 //! whether another one lets the device in again.
 
-use pollux_model::enrollment::IndividualEnrollment;
+use pollux_model::device::Status;
 use pollux_model::registration::Registration;
 use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
 use pollux_model::sas::SasToken;
-use pollux_model::{RegistrationId, Result};
+use pollux_model::{DeviceId, RegistrationId, Result};
 use pollux_x509::Chain;
 
 use super::Provisioning;
 use super::attest::decision::{Changes, Decision, Entries, Entry, Proof, Verdict, Vouching};
-use super::attest::hierarchy::Hierarchy;
+use super::attest::hierarchy::{Hierarchy, Speaking};
 use super::attest::{self, Groups};
 use crate::caller::{Caller, Right};
 
@@ -36,6 +36,8 @@ pub struct Explanation {
     pub registration_id: String,
     /// `certificate`, `token`, or `record`: nothing was shown, and its record speaks for it.
     pub by: &'static str,
+    /// Whose the certificate is that would be shown.
+    pub common_name: Option<String>,
     /// As entries are.
     pub now: Decision,
     /// After the changes that were asked for.
@@ -48,8 +50,23 @@ pub struct Explanation {
     pub groups: Vec<Vouching>,
     /// Whether there may be more of them: nothing was shown, and there are groups of which it cannot be told.
     pub uncertain: bool,
+    /// Groups that were named in the changes, and are not there.
+    pub unknown_groups: Vec<String>,
     /// What became of it, if the caller may know.
     pub record: Option<Registration>,
+    /// What its registrations made in hubs, likewise.
+    pub devices: Vec<MadeDevice>,
+}
+
+/// A device that was made by a registration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeDevice {
+    /// Host name of its hub.
+    pub hub: String,
+    /// Its id there.
+    pub id: DeviceId,
+    /// Whether it may connect.
+    pub status: Status,
 }
 
 impl Provisioning {
@@ -63,7 +80,9 @@ impl Provisioning {
         caller.require(ResourceKind::Dps, &dps.name, Right::Policy(PolicyRight::EnrollmentRead))?;
         let displayed = request.registration_id.as_str();
         let id = RegistrationId::parse(displayed)?;
-        let record = self.context.store.registration(&dps.name, &id).await?;
+        let store = &self.context.store;
+        let (record, own) =
+            (store.registration(&dps.name, &id).await?, store.enrollment(&dps.name, &id).await?);
         let now = self.context.clock.now();
         let (by, proof) = match (&request.chain, &request.token) {
             (Some(chain), _) => ("certificate", Proof::Certificate { chain, now }),
@@ -73,23 +92,35 @@ impl Provisioning {
         let mut entries = self.entries(dps, &id, proof, Groups::All).await?;
         let mut uncertain = false;
         if matches!(proof, Proof::Record) {
-            let group = record.as_ref().and_then(|record| record.group.as_deref());
-            let own = self.context.store.enrollment(&dps.name, &id).await?;
-            (entries.groups, uncertain) = self.groups_by_record(dps, own.as_ref(), group).await?;
+            let known = Hierarchy::of_device(Self::dps(dps)?, displayed, own.as_ref(), record.as_ref());
+            let found = self.speaking(dps, known).await?;
+            uncertain = found.more_above || found.more_below;
+            entries.groups = found.groups;
         }
         let said = self.in_order(dps, displayed, proof);
         let decide = |changes: &Changes| decided(&entries, &said, changes);
         let now = decide(&Changes::default());
         let [if_deleted, if_disabled] = around(now.by.as_ref()).map(|changes| changes.as_ref().map(decide));
         let may_know = Right::Policy(PolicyRight::RegistrationStatusRead);
+        let may_know = caller.require(ResourceKind::Dps, &dps.name, may_know).is_ok();
+        let named = own.as_ref().and_then(|own| own.device_id.as_deref());
+        let ids = [record.as_ref().and_then(|record| record.device_id.as_deref()), named, Some(displayed)];
+        let devices = if may_know { self.made(dps, &id, &ids).await? } else { Vec::new() };
         Ok(Explanation {
             by,
+            common_name: request
+                .chain
+                .as_ref()
+                .and_then(|chain| chain.leaf().common_name())
+                .map(str::to_owned),
             now,
             after: (!request.changes.is_empty()).then(|| decide(&request.changes)),
             if_deleted,
             if_disabled,
             uncertain,
-            record: record.filter(|_| caller.require(ResourceKind::Dps, &dps.name, may_know).is_ok()),
+            unknown_groups: self.unknown_groups(dps, &request.changes).await?,
+            record: record.filter(|_| may_know),
+            devices,
             groups: entries.groups,
             registration_id: request.registration_id,
         })
@@ -108,28 +139,59 @@ impl Provisioning {
         }
     }
 
-    /// The groups that would speak for the devices of a group if it were deleted.
-    pub async fn explain_group(&self, caller: &Caller, dps: &Resource, group: &str) -> Result<Vec<Vouching>> {
+    /// The groups that would speak for the devices of a group if it were deleted, and whether there may be more of them.
+    pub async fn explain_group(
+        &self,
+        caller: &Caller,
+        dps: &Resource,
+        group: &str,
+    ) -> Result<(Vec<Vouching>, bool)> {
         let group = self.enrollment_group(caller, dps, group).await?;
-        let (mut found, _) = self.groups_by_record(dps, None, Some(&group.id)).await?;
-        found.retain(|one| one.entry != Entry::Group(group.id.clone()));
-        Ok(found)
+        let known = Hierarchy::of_group(Self::dps(dps)?, Some(&group.id));
+        // Those below decide for their devices whatever this one says.
+        let Speaking { mut groups, more_above, .. } = self.speaking(dps, known).await?;
+        groups.retain(|one| one.entry != Entry::Group(group.id.clone()));
+        Ok((groups, more_above))
     }
 
     /// The groups that speak for a device that shows nothing: see `hierarchy`.
-    async fn groups_by_record(
+    async fn speaking(&self, dps: &Resource, mut known: Hierarchy<'_>) -> Result<Speaking> {
+        let properties = Self::dps(dps)?;
+        for group in self.groups.all(&dps.name).await?.iter() {
+            known.add(properties, group);
+        }
+        Ok(known.groups())
+    }
+
+    async fn unknown_groups(&self, dps: &Resource, changes: &Changes) -> Result<Vec<String>> {
+        let all = self.groups.all(&dps.name).await?;
+        let named = changes.without_groups.iter().chain(&changes.disable_groups);
+        Ok(named.filter(|name| !all.iter().any(|one| one.id.eq_ignore_ascii_case(name))).cloned().collect())
+    }
+
+    /// The devices of these ids that a registration made, in whichever hub.
+    async fn made(
         &self,
         dps: &Resource,
-        own: Option<&IndividualEnrollment>,
-        recorded: Option<&str>,
-    ) -> Result<(Vec<Vouching>, bool)> {
-        let properties = Self::dps(dps)?;
-        let mut hierarchy = Hierarchy::of(properties, own);
-        for group in self.groups.all(&dps.name).await?.iter() {
-            let is_recorded = recorded.is_some_and(|id| id.eq_ignore_ascii_case(&group.id));
-            hierarchy.add(properties, group, is_recorded);
+        registration: &RegistrationId,
+        ids: &[Option<&str>],
+    ) -> Result<Vec<MadeDevice>> {
+        let mut ids: Vec<_> = ids.iter().flatten().filter_map(|id| DeviceId::parse(id).ok()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let all = self.context.table.all();
+        let mut found = Vec::new();
+        for hub in all.iter().filter(|one| one.kind() == ResourceKind::Hub) {
+            for id in &ids {
+                let Some(device) = self.context.store.device(&hub.name, id).await? else { continue };
+                let by = device.identity.provisioned_by.as_ref();
+                if by.is_some_and(|by| by.dps == *dps.name && by.registration_id == registration.as_str()) {
+                    let (hub, status) = (hub.host_name.clone(), device.identity.status);
+                    found.push(MadeDevice { hub, id: id.clone(), status });
+                }
+            }
         }
-        Ok(hierarchy.groups())
+        Ok(found)
     }
 }
 

@@ -41,7 +41,7 @@ impl Provisioning {
                 let message = "signingCertificates are for enrollment groups: an individual enrollment has clientCertificates";
                 return Err(Error::invalid(message));
             }
-            let rules = self.rules(dps, input.common.clone(), before.as_ref().map(|b| b.rules.created))?;
+            let rules = self.rules(dps, input.common.clone(), before.as_ref().map(|b| &b.rules))?;
             let enrollment = IndividualEnrollment {
                 registration_id: id.clone(),
                 device_id: input.device_id.clone(),
@@ -94,7 +94,7 @@ impl Provisioning {
                 let message = "a TPM is one device's: TPM attestation is for individual enrollments";
                 return Err(Error::invalid(message));
             }
-            let rules = self.rules(dps, input.common.clone(), before.as_ref().map(|b| b.rules.created))?;
+            let rules = self.rules(dps, input.common.clone(), before.as_ref().map(|b| &b.rules))?;
             let group = EnrollmentGroup { id: input.id.clone(), attestation, rules };
             let write =
                 Write::PutEnrollmentGroup { dps: dps.name.clone(), group: Box::new(group.clone()), expect };

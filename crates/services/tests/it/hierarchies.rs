@@ -10,13 +10,13 @@ use pollux_model::{ErrorCode, Random as _};
 use pollux_services::caller::Identity;
 use pollux_services::provisioning::{
     self, AttestationInput, CertificateKind, Changes, EnrollmentInput, Entry as Decider, Expect,
-    ExplainRequest, GroupInput, IndividualInput, Verdict,
+    ExplainRequest, Explanation, GroupInput, IndividualInput, Verdict,
 };
 use pollux_testkit::SeededRandom;
 use pollux_testkit::pki::{Authority, Leaf};
 use pollux_x509::Chain;
 
-use crate::world::World;
+use crate::world::{World, keys_of};
 
 const NOW: i64 = 1_700_000_000;
 const DEVICE: &str = "device-1";
@@ -235,7 +235,142 @@ async fn without_its_certificate_its_record_speaks_and_groups_above_are_named() 
     let groups: Vec<_> = said.groups.iter().map(|one| (one.entry.clone(), one.distance)).collect();
     let group = |id: &str| Decider::Group(id.into());
     assert_eq!(groups, [(group("line"), 0), (group("root"), 1), (group("root-again"), 1)]);
-    assert!(said.uncertain, "of 'beside' it cannot be told");
+    assert!(!said.uncertain, "'beside' is another root, and the way leads to 'root'");
+    // A device may have come by this one's key: nothing says that it did not, but its record does.
+    world.group("keys", |_| {}).await;
+    assert!(!unshown(&world, DEVICE).await.uncertain);
+    assert!(unshown(&world, "another").await.uncertain, "of one that has no record nothing is known");
+    // Below 'line', and so nearer to the device, if it is on the way at all.
+    put_group(&world, "below", &line.intermediate("below", |_| {}), Entry::Enabled).await;
+    assert!(unshown(&world, DEVICE).await.uncertain);
+}
+
+/// What is said of a device of which nothing is at hand.
+async fn unshown(world: &World, id: &str) -> Explanation {
+    let request = ExplainRequest { registration_id: id.into(), ..ExplainRequest::default() };
+    world.services.provisioning.explain(&world.admin, &world.dps(), request).await.unwrap()
+}
+
+/// The oracle of what is said without a proof: whatever lets the device in, once the entry that decides is gone, was named or
+/// said to be possible.
+#[tokio::test]
+async fn nobody_lets_a_device_in_of_whom_it_was_not_told() {
+    let world = World::new().await;
+    let (provisioning, dps, admin) = (&world.services.provisioning, world.dps(), &world.admin);
+    let random = SeededRandom::new(37);
+    let root = Authority::root("root", NOW, |_| {});
+    let high = root.intermediate("high", |_| {});
+    let middle = high.intermediate("middle", |_| {});
+    let low = middle.intermediate("low", |_| {});
+    let leaf = low.leaf(DEVICE, |_| {});
+    let shown = [leaf.der.clone(), low.der(), middle.der(), high.der()];
+    let chain = Chain::read(shown.iter().map(Vec::as_slice)).unwrap();
+    let authorities = [low, middle, high, root];
+    let (mut again, mut certain) = (0, 0);
+    for round in 0..120 {
+        let entries = Entries::drawn(&random);
+        let entries = Entries { individual: Entry::None, ..entries };
+        enroll(&world, &entries, &authorities, &leaf, &leaf).await;
+        let Decision::Group(first) = entries.decision() else { continue };
+        let mut dice = [0];
+        random.fill(&mut dice);
+        if dice[0] % 2 == 0 {
+            let caller = provisioning.attest_by_certificate(&dps, DEVICE, &chain, None).await.unwrap();
+            world.register(&caller, DEVICE, None).await;
+        } else {
+            let _ = provisioning.delete_registration(admin, &dps, DEVICE, Expect::Any).await;
+        }
+        let said = unshown(&world, DEVICE).await;
+        let (above, uncertain) = provisioning.explain_group(admin, &dps, &first).await.unwrap();
+        provisioning.delete_enrollment_group(admin, &dps, &first, Expect::Any).await.unwrap();
+        let Decision::Group(second) = decided(&world, &shown).await else {
+            certain += usize::from(!uncertain);
+            continue;
+        };
+        again += 1;
+        let named = |groups: &[provisioning::Vouching]| {
+            groups.iter().any(|one| one.entry == Decider::Group(second.clone()))
+        };
+        assert!(said.uncertain || named(&said.groups), "round {round}: {entries:?} {said:?}");
+        assert!(uncertain || named(&above), "round {round}: {entries:?}: '{first}', then '{second}'");
+    }
+    assert!(again > 5 && certain > 3, "let in again {again} times, told for certain {certain} times");
+}
+
+#[tokio::test]
+async fn a_key_is_known_to_be_derived_from_a_groups() {
+    let world = World::new().await;
+    let group = world.group("keys", |_| {}).await;
+    let derived = keys_of(&group).derive("Dev-1");
+    let own = |primary: &str| IndividualInput {
+        registration_id: "Dev-1".into(),
+        device_id: None,
+        optional_device_information: None,
+        common: EnrollmentInput {
+            attestation: Some(AttestationInput::SymmetricKey {
+                primary: Some(primary.to_owned()),
+                secondary: None,
+            }),
+            ..EnrollmentInput::default()
+        },
+    };
+    let provisioning = &world.services.provisioning;
+    provisioning
+        .put_enrollment(&world.admin, &world.dps(), own(derived.primary.reveal()), None)
+        .await
+        .unwrap();
+    let said = unshown(&world, "Dev-1").await;
+    assert_eq!(said.if_deleted.as_ref().map(told), Some(Decision::Group("keys".into())));
+    let other = STANDARD.encode([7; 32]);
+    provisioning.put_enrollment(&world.admin, &world.dps(), own(&other), None).await.unwrap();
+    assert!(unshown(&world, "Dev-1").await.uncertain, "it has no record: it may have the group's key");
+    // A group with the same keys lets its devices in again; its own keys are no other group's.
+    let same = keys_of(&group).primary.reveal().to_owned();
+    let again = world
+        .group("again", |input| {
+            input.attestation = Some(AttestationInput::SymmetricKey { primary: Some(same), secondary: None });
+        })
+        .await;
+    let above = provisioning.explain_group(&world.admin, &world.dps(), &group.id).await.unwrap();
+    let named: Vec<_> = above.0.iter().map(|one| one.entry.clone()).collect();
+    assert_eq!((named, above.1), (vec![Decider::Group(again.id)], false));
+}
+
+#[tokio::test]
+async fn what_an_entry_names_may_be_gone_when_it_is_disabled() {
+    let world = World::new().await;
+    let (provisioning, dps, admin) = (&world.services.provisioning, world.dps(), &world.admin);
+    let hub = world.hub().host_name.clone();
+    let with = |hubs: &[&str], status: Status| EnrollmentInput {
+        hubs: hubs.iter().map(|host| (*host).to_owned()).collect(),
+        status: Some(status),
+        ..EnrollmentInput::default()
+    };
+    let put = async |common: EnrollmentInput| {
+        let dps = world.dps();
+        provisioning.put_enrollment_group(admin, &dps, GroupInput { id: "line".into(), common }, None).await
+    };
+    put(with(&[&hub], Status::Enabled)).await.unwrap();
+    world.services.resources.unlink_hub(admin, &dps.name, &world.hub().name).await.unwrap();
+    let disabled = put(with(&[&hub], Status::Disabled)).await.unwrap();
+    assert_eq!((disabled.rules.status, disabled.rules.hubs.len()), (Status::Disabled, 1));
+    let refused = put(with(&[&hub, "hub9.localhost"], Status::Disabled)).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::InvalidArgument, "{refused}");
+}
+
+#[tokio::test]
+async fn a_device_is_named_only_if_its_registration_made_it() {
+    let world = World::new().await;
+    let group = world.group("line", |_| {}).await;
+    world.provision("dev", &group).await;
+    let said = unshown(&world, "DEV").await;
+    let made: Vec<_> = said.devices.iter().map(|one| (one.hub.clone(), one.id.to_string())).collect();
+    assert_eq!(made, [(world.hub().host_name.clone(), "dev".to_owned())]);
+    assert_eq!(said.unknown_groups, [""; 0]);
+    let changes = Changes { without_groups: vec!["LINE".into(), "lin".into()], ..Changes::default() };
+    let request = ExplainRequest { registration_id: "other".into(), changes, ..ExplainRequest::default() };
+    let said = world.services.provisioning.explain(&world.admin, &world.dps(), request).await.unwrap();
+    assert_eq!((said.devices.len(), said.unknown_groups), (0, vec!["lin".to_owned()]));
 }
 
 #[tokio::test]

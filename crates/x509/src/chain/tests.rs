@@ -177,6 +177,18 @@ fn a_cross_signed_authority_leads_both_ways() {
     assert_eq!(below(&shown, &other).unwrap(), 1);
 }
 
+/// RFC 9155 for signatures of TLS; of certificates nobody takes them either. The root, the leaf's name and its key are the same.
+#[test]
+fn what_was_signed_with_sha_1_leads_nowhere() {
+    let read = |text| Certificate::from_text(text).unwrap();
+    let root = read(include_str!("fixtures/sha1-root.pem"));
+    let (old, new) = (include_str!("fixtures/sha1-leaf.pem"), include_str!("fixtures/sha256-leaf.pem"));
+    let now = Timestamp::from_secs(NOW);
+    assert_eq!(Chain::of(read(new)).below(&root, now), Ok(0));
+    assert!(matches!(Chain::of(read(old)).below(&root, now), Err(Refusal::Path(_))));
+    assert!(!read(old).is_signed_by(&root));
+}
+
 #[test]
 fn a_signature_is_checked_whatever_parameters_its_algorithm_has() {
     let root = Certificate::from_text(include_str!("fixtures/pss-root.pem")).unwrap();

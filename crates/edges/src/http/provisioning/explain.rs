@@ -1,5 +1,5 @@
 //! `POST /registrations/{id}/explain`: which entry would let a device in or refuse it. `POST /enrollmentGroups/{id}/explain`:
-//! which groups would let its devices in if it were gone. Ours: Azure has no such paths.
+//! which groups would let its devices in if it were gone, and whether there may be more of them. Ours: Azure has no such paths.
 
 use axum::response::Response;
 use pollux_model::sas::SasToken;
@@ -46,7 +46,7 @@ pub(super) async fn explain(mut call: Call, id: String) -> Result<Response> {
 }
 
 pub(super) async fn explain_group(call: Call, id: &str) -> Result<Response> {
-    let above = call.services.provisioning.explain_group(&call.caller, &call.dps, id).await?;
+    let (above, uncertain) = call.services.provisioning.explain_group(&call.caller, &call.dps, id).await?;
     let above: Vec<Value> = above.iter().map(contract::vouching).collect();
-    Ok(json(&document!({ "enrollmentGroupId": id, "above": above })))
+    Ok(json(&document!({ "enrollmentGroupId": id, "above": above, "uncertain": uncertain })))
 }

@@ -6,9 +6,10 @@
 //! ```text
 //!   1  the entry is disabled: from here nobody registers through it
 //!   2  a registration that was under way comes to its end (it asks the entry once more, and fails)
-//!   3  the device is disabled in its hub, or deleted: it is cut off, and with it goes its digital twin
-//!   4  what was issued to it is revoked, and its registration record goes, if it is to
-//!   5  the entry is deleted, if it is to be, and nobody else would let the device in again
+//!   3  what was issued to it is revoked, if it goes for good
+//!   4  the device is disabled in its hub, or deleted: it is cut off, and with it goes its digital twin
+//!   5  its registration record goes, if it is to
+//!   6  the entry is deleted, if it is to be, and nobody else would let the device in again
 //! ```
 
 mod device;
@@ -23,6 +24,7 @@ use pollux_client::Rest;
 use serde_json::{Value, json};
 
 use super::Target;
+use crate::connections::Instance;
 use crate::input;
 use crate::retry::until_answered;
 use crate::session::Session;
@@ -39,6 +41,11 @@ Examples:
 
 A device that came through a group gets a disabled individual enrollment, which shuts it out whatever groups say: of its
 certificate where you have it (--certificate), else of a key. That entry must stay.
+An entry stays, disabled, where another one would let devices in again, or where that cannot be told.
+What was disabled is let in again in two places, for its hub keeps a device disabled whatever enrollments say:
+  pollux dps enrollment delete --registration-id device-1         the entry that was made; one that was there: update
+  pollux dps enrollment-group update --enrollment-id line-1 --provisioning-status enabled
+  pollux hub device update --device-id device-1 --status enabled  each device of a group
 What was cut off is taken up by running the same command again. Exit code 0 only if all of it was done.")]
 pub(crate) struct Deprovision {
     /// The device's registration id
@@ -47,7 +54,7 @@ pub(crate) struct Deprovision {
     /// The enrollment group's id: all devices that registered through it
     #[arg(long, visible_aliases = ["enrollment-id", "group-id"])]
     group: Option<String>,
-    /// Disable, so that it can be undone [default]
+    /// Disable, so that it can be undone: the entry, and each device in its hub [default]
     #[arg(long, conflicts_with = "permanent")]
     temporary: bool,
     /// Delete: devices in their hubs with their digital twins, records, and the entry
@@ -56,7 +63,7 @@ pub(crate) struct Deprovision {
     /// Keep registration records; they count against the quota
     #[arg(long)]
     keep_records: bool,
-    /// Delete the entry even if another one would let devices in again
+    /// Delete the entry even if another one would, or might, let devices in again
     #[arg(long, requires = "permanent")]
     delete_entry: bool,
     /// The device's certificate with the intermediates it would send: PEM, its own first
@@ -112,9 +119,21 @@ impl Work<'_> {
         self.args.permanent && !self.args.keep_records
     }
 
-    fn hub(&self, host: &str) -> Result<&Rest> {
-        let found = self.hubs.get(&host.to_ascii_lowercase());
-        found.ok_or_else(|| anyhow::anyhow!("the hub '{host}' is none of this server's"))
+    /// `None`: the hub is gone, and its devices with it. One whose domain has changed since bears its name in the first label.
+    fn hub(&self, host: &str) -> Option<&Rest> {
+        let host = host.to_ascii_lowercase();
+        let label = host.split('.').next().unwrap_or_default();
+        let named = || self.session.connections.hub.iter().find(|hub| hub.name.eq_ignore_ascii_case(label));
+        let of = |hub: &Instance| self.hubs.get(&hub.host_name.to_ascii_lowercase());
+        self.hubs.get(&host).or_else(|| named().and_then(of))
+    }
+
+    const fn verb(&self) -> &'static str {
+        if self.args.permanent { "delete" } else { "disable" }
+    }
+
+    const fn how(&self) -> &'static str {
+        if self.args.permanent { "permanently" } else { "temporarily" }
     }
 
     /// Shows the plan; whether to go on.
@@ -135,17 +154,22 @@ impl Work<'_> {
         Ok(true)
     }
 
-    /// Puts it into the audit record, and says what was done.
-    async fn finished(&self, plan: &Plan, done: &Value) -> Result<()> {
-        let how = if self.args.permanent { "permanently" } else { "temporarily" };
-        let mut note = json!({ "detail": format!("{how}: {}", plan.steps.join("; ")) });
-        for name in ["registrationId", "enrollmentGroupId"] {
-            if done[name].is_string() {
-                note[name] = done[name].clone();
-            }
-        }
+    /// Puts it into the audit record, under a device or a group.
+    async fn note(&self, (name, id): (&str, &str), detail: &str) -> Result<()> {
+        let note = json!({ name: id, "detail": format!("{}: {detail}", self.how()) });
         let noted = until_answered(async || self.dps.post("/audit").json(note.clone()).send().await).await;
-        noted.context("all of it is done, but it is not in the audit record")?;
+        noted.map(|_| ()).context("it cannot be put into the audit record")
+    }
+
+    /// Puts it into the audit record that it begins: whoever cuts it off is named there.
+    async fn begun(&self, whom: (&str, &str), plan: &Plan) -> Result<()> {
+        self.note(whom, &format!("begun: {}", plan.steps.join("; "))).await
+    }
+
+    /// Puts it into the audit record, and says what was done.
+    async fn finished(&self, whom: (&str, &str), plan: &Plan, done: &Value) -> Result<()> {
+        let noted = self.note(whom, &plan.steps.join("; ")).await;
+        noted.context("all of it is done, but")?;
         self.session.output.document(&json!({ "plan": plan.json(), "done": done }))
     }
 }

@@ -112,7 +112,13 @@ fn told(said: &Value) -> String {
         text.push_str(&format!("  {} ({status}), distance {}\n", entry(row), row["distance"]));
     }
     if said["uncertain"] == true {
-        text.push_str("  there may be more: only its certificate could tell (--certificate)\n");
+        text.push_str("  there may be more: only its certificate or key could tell (--certificate, --key)\n");
+    }
+    for group in said["unknownGroups"].as_array().into_iter().flatten() {
+        text.push_str(&format!(
+            "warning: there is no enrollment group '{}'\n",
+            group.as_str().unwrap_or_default()
+        ));
     }
     let state = &said["registrationState"];
     if state.is_object() {
@@ -146,14 +152,16 @@ mod tests {
     #[test]
     fn an_explanation_is_told_in_words() {
         let by = json!({ "kind": "enrollmentGroup", "enrollmentGroupId": "line-1" });
-        let said = json!({
+        let mut said = json!({
             "by": "record",
             "now": { "verdict": "admitted", "decidedBy": by, "reason": "it is enabled" },
             "ifDeleted": { "verdict": "refused", "decidedBy": null, "reason": "nobody speaks for it" },
             "groups": [{ "enrollmentGroupId": "line-1", "provisioningStatus": "enabled", "distance": 0 }],
         });
+        said["unknownGroups"] = json!(["lin-1"]);
         let text = told(&said);
         for words in [
+            "warning: there is no enrollment group 'lin-1'",
             "admitted by the enrollment group 'line-1': it is enabled",
             "if that entry were deleted: refused: nobody speaks for it",
             "  the enrollment group 'line-1' (enabled), distance 0",

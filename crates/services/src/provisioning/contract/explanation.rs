@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use super::registration_state;
-use crate::provisioning::{Decision, Entry, Explanation, Vouching};
+use crate::provisioning::{Decision, Entry, Explanation, MadeDevice, Vouching};
 
-/// `{"registrationId", "by", "now", "after"?, "ifDeleted"?, "ifDisabled"?, "groups", "uncertain", "registrationState"?}`.
+/// `{"registrationId", "by", "commonName"?, "now", "after"?, "ifDeleted"?, "ifDisabled"?, "groups", "uncertain", "unknownGroups"?,
+/// "registrationState"?, "devices"?}`.
 #[must_use]
 pub fn explanation(said: &Explanation) -> Value {
     let mut out = json!({
@@ -20,6 +21,16 @@ pub fn explanation(said: &Explanation) -> Value {
         if let Some(found) = found {
             out[name] = decision(found);
         }
+    }
+    if let Some(name) = &said.common_name {
+        out["commonName"] = json!(name);
+    }
+    if !said.unknown_groups.is_empty() {
+        out["unknownGroups"] = json!(said.unknown_groups);
+    }
+    if !said.devices.is_empty() {
+        let row = |one: &MadeDevice| json!({ "hub": one.hub, "deviceId": one.id.as_str(), "status": one.status.as_str() });
+        out["devices"] = said.devices.iter().map(row).collect();
     }
     if let Some(record) = &said.record {
         out["registrationState"] = registration_state(record);

@@ -28,7 +28,7 @@ pub(super) fn trust(
             CertificateTrust::Signing(certificates(given, Some(kept), true)?)
         }
         (CertificateKind::Signing, _) => CertificateTrust::Signing(certificates(given, None, true)?),
-        (CertificateKind::References, _) => CertificateTrust::References(references(dps, given)?),
+        (CertificateKind::References, kept) => CertificateTrust::References(references(dps, given, kept)?),
     };
     let there = match &trust {
         CertificateTrust::Client(certificates) | CertificateTrust::Signing(certificates) => {
@@ -64,11 +64,17 @@ fn certificate(text: &str, name: &str, signs: bool) -> Result<Der> {
     Ok(Der(read.der().to_vec()))
 }
 
-fn references(dps: &Resource, given: Rollover<String>) -> Result<Rollover<String>> {
+/// A name that was there before may stay though its certificate is gone: the entry must yet be disabled.
+fn references(
+    dps: &Resource,
+    given: Rollover<String>,
+    kept: Option<&CertificateTrust>,
+) -> Result<Rollover<String>> {
     let known = &Provisioning::dps(dps)?.certificates;
+    let was_there = |name: &String| matches!(kept, Some(CertificateTrust::References(names)) if names.iter().any(|kept| kept == name));
     let one = |name: Option<String>| {
         let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(None) };
-        if known.iter().any(|one| one.name.eq_ignore_ascii_case(&name)) {
+        if was_there(&name) || known.iter().any(|one| one.name.eq_ignore_ascii_case(&name)) {
             return Ok(Some(name));
         }
         let (name, dps) = (ids::shown(&name), &dps.name);

@@ -26,6 +26,8 @@ pub(super) enum InHub {
     Deleted,
     /// It was so before, or there is no such device.
     Before,
+    /// The hub is gone.
+    Gone,
 }
 
 impl InHub {
@@ -34,6 +36,7 @@ impl InHub {
             Self::Disabled => "disabled",
             Self::Deleted => "deleted",
             Self::Before => "unchanged",
+            Self::Gone => "gone",
         }
     }
 }
@@ -52,6 +55,11 @@ pub(super) async fn find(rest: &Rest, path: &str) -> Result<Option<Value>, RestE
     }
 }
 
+/// Where a device is in its hub.
+pub(super) fn in_hub(device: &str) -> String {
+    format!("/devices/{}", segment(device))
+}
+
 impl Work<'_> {
     /// Shuts out the device that a registration record tells of. The entry that would let it in is disabled already.
     pub(super) async fn retire(&self, mut record: Value) -> Result<InHub> {
@@ -67,7 +75,7 @@ impl Work<'_> {
                 continue;
             }
             let in_hub = match (settled["assignedHub"].as_str(), settled["deviceId"].as_str()) {
-                (Some(host), Some(device)) => self.shut_out(self.hub(host)?, device).await?,
+                (Some(host), Some(device)) => self.shut_out(host, device).await?,
                 _ => InHub::Before,
             };
             if !self.removes_records() {
@@ -86,6 +94,21 @@ impl Work<'_> {
             record = now;
         }
         bail!("its registration record changes all the time")
+    }
+
+    /// What the plan says of a device whose status in its hub is this.
+    pub(super) fn said_of_device(&self, host: &str, device: &str, status: &Value) -> String {
+        if !self.args.permanent && status == "disabled" {
+            return format!("the device '{device}' in {host} is disabled already");
+        }
+        format!("{} the device '{device}' in {host}, and cut it off", self.verb())
+    }
+
+    /// Whether quotas bind and let no individual enrollment be made.
+    pub(super) async fn enrollments_are_full(&self) -> Result<bool> {
+        let stats = until_answered(async || self.dps.get("/stats").send().await).await?.body;
+        let row = &stats["individualEnrollments"];
+        Ok(stats["enforced"] == true && row["count"].as_u64() >= row["limit"].as_u64())
     }
 
     /// Revokes what was issued to a device.
@@ -116,8 +139,9 @@ impl Work<'_> {
     }
 
     /// Disables or deletes a device in its hub.
-    pub(super) async fn shut_out(&self, hub: &Rest, device: &str) -> Result<InHub> {
-        let path = format!("/devices/{}", segment(device));
+    pub(super) async fn shut_out(&self, host: &str, device: &str) -> Result<InHub> {
+        let Some(hub) = self.hub(host) else { return Ok(InHub::Gone) };
+        let path = in_hub(device);
         if self.args.permanent {
             return match until_answered(async || hub.delete(&path).if_match("*").send().await).await {
                 Ok(_) => Ok(InHub::Deleted),
@@ -125,14 +149,19 @@ impl Work<'_> {
                 Err(error) => Err(error).context("cannot delete it in its hub"),
             };
         }
+        self.disable(hub, &path).await
+    }
+
+    /// Disables a device in its hub.
+    pub(super) async fn disable(&self, hub: &Rest, path: &str) -> Result<InHub> {
         for _ in 0..ATTEMPTS {
-            let Some(mut found) = find(hub, &path).await? else { return Ok(InHub::Before) };
+            let Some(mut found) = find(hub, path).await? else { return Ok(InHub::Before) };
             if found["status"] == "disabled" {
                 return Ok(InHub::Before);
             }
             (found["status"], found["statusReason"]) = (json!("disabled"), json!("deprovisioned"));
             let etag = found["etag"].as_str().unwrap_or("*").to_owned();
-            let put = async || hub.put(&path).if_match(&etag).json(found.clone()).send().await;
+            let put = async || hub.put(path).if_match(&etag).json(found.clone()).send().await;
             match until_answered(put).await {
                 Ok(_) => return Ok(InHub::Disabled),
                 Err(error) if error.status() == Some(412) || is_missing(&error) => {}

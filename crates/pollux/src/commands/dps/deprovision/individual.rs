@@ -1,9 +1,9 @@
 //! One device.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
-use super::device::{InHub, find};
+use super::device::{InHub, find, in_hub};
 use super::{Plan, Work};
 use crate::commands::dps::explain::entry;
 use crate::failure::NotThere;
@@ -18,9 +18,20 @@ struct Found {
     enrollment: Option<Value>,
     record: Option<Value>,
     explained: Value,
+    /// Its hub and its id there, as the record says.
+    place: Option<(String, String)>,
+    /// Its identity in that hub.
+    in_hub: Option<Value>,
+    /// It needs an entry, and there may be no more of them.
+    full: bool,
 }
 
 impl Found {
+    /// The devices that its registrations made.
+    fn made(&self) -> &[Value] {
+        self.explained["devices"].as_array().map(Vec::as_slice).unwrap_or_default()
+    }
+
     /// The entry that would let the device in if its own were gone, told; none: nobody would.
     fn after_deletion(&self) -> Option<String> {
         let next = match &self.enrollment {
@@ -37,7 +48,7 @@ impl Found {
             return Some(format!("the enrollment group '{group}', through which it came,"));
         }
         (self.explained["uncertain"] == true)
-            .then(|| "a group, of which only its certificate could tell,".to_owned())
+            .then(|| "a group, of which only its certificate or key could tell,".to_owned())
     }
 }
 
@@ -53,25 +64,37 @@ pub(super) async fn run(work: &Work<'_>, id: &str) -> Result<()> {
     if !work.agreed(&plan)? {
         return Ok(());
     }
+    let whom = ("registrationId", id);
+    work.begun(whom, &plan).await?;
     let path = format!("/enrollments/{}", segment(id));
     let entry = match work.disable_entry(&path).await? {
         Some(true) => "disabled",
         Some(false) => "unchanged",
-        None => shut(work, id, &path, &found).await?,
+        None => match shut(work, id, &path, &found).await {
+            Ok(entry) => entry,
+            Err(error) => return Err(disabled_at_least(work, &found, error).await?),
+        },
     };
     // What the record says now, with nobody let in any more.
-    let in_hub = match find(&work.dps, &format!("/registrations/{}", segment(id))).await? {
+    let record = find(&work.dps, &format!("/registrations/{}", segment(id))).await?;
+    let told = match (&record, work.removes_records()) {
+        (None, _) => "missing",
+        (Some(_), true) => "deleted",
+        (Some(_), false) => "kept",
+    };
+    let in_hub = match record {
         Some(record) => work.retire(record).await.with_context(|| format!("'{id}'"))?,
-        None => unrecorded(work, id, &found).await?,
+        None => unrecorded(work, &found).await?,
     };
     let entry = if deletes && work.delete_entry(&path).await? { "deleted" } else { entry };
     work.finished(
+        whom,
         &plan,
         &json!({
             "registrationId": id,
             "enrollment": entry,
             "device": in_hub.as_str(),
-            "record": if work.removes_records() { "deleted" } else { "kept" },
+            "record": told,
         }),
     )
     .await
@@ -87,44 +110,48 @@ async fn look(work: &Work<'_>, id: &str) -> Result<Found> {
     let path = format!("/registrations/{}/explain", segment(id));
     let explained = until_answered(async || work.dps.post(&path).json(asked.clone()).send().await).await;
     let explained = explained.with_context(|| format!("cannot tell who lets '{id}' in"))?.body;
-    Ok(Found { enrollment, record, explained })
+    if let Some(path) = &work.args.certificate {
+        let name = explained["commonName"].as_str().unwrap_or_default();
+        if !name.eq_ignore_ascii_case(id) {
+            bail!("'{}' is the certificate of '{name}', not of '{id}'", path.display());
+        }
+    }
+    let place = record.as_ref().and_then(|record| {
+        Some((record["assignedHub"].as_str()?.to_owned(), record["deviceId"].as_str()?.to_owned()))
+    });
+    let in_hub = match &place {
+        Some((host, device)) => match work.hub(host) {
+            Some(hub) => find(hub, &in_hub(device)).await?,
+            None => None,
+        },
+        None => None,
+    };
+    let full = enrollment.is_none() && work.enrollments_are_full().await?;
+    Ok(Found { enrollment, record, explained, place, in_hub, full })
 }
 
 /// The plan, and whether the entry goes at the end.
 fn plan(work: &Work<'_>, id: &str, found: &Found) -> (Plan, bool) {
     let mut plan = Plan::default();
-    let again = found.after_deletion();
     match &found.enrollment {
         Some(own) if own["provisioningStatus"] == "disabled" => {
             plan.step(format!("the individual enrollment '{id}' is disabled already"));
         }
         Some(_) => plan.step(format!("disable the individual enrollment '{id}'")),
-        None => {
-            let by = if work.args.certificate.is_some() { "its certificate" } else { "a key" };
-            plan.step(format!("create the individual enrollment '{id}' by {by}, disabled: it must stay"));
-        }
+        None => plan.step(format!("make a disabled individual enrollment '{id}', which shuts it out")),
     }
-    let verb = if work.args.permanent { "delete" } else { "disable" };
-    match &found.record {
-        Some(record) => match (record["assignedHub"].as_str(), record["deviceId"].as_str()) {
-            (Some(hub), Some(device)) => {
-                plan.step(format!("{verb} the device '{device}' in {hub}, and cut it off"))
-            }
-            _ => plan.step("its registration record names no hub: there is no device"),
-        },
-        None => plan
-            .step(format!("{verb} the device that has its id, in whichever hub it is: there is no record")),
+    if found.full {
+        plan.warn("there are as many individual enrollments as there may be, so none can be made: delete some first");
     }
     let issued = found.record.as_ref().is_some_and(|record| record["issuedCertificates"].is_array());
     if work.args.permanent && issued {
         plan.step("revoke the certificates that were issued to it");
     }
-    if work.args.permanent {
-        plan.step("its digital twin is retired by the event that tells of the deletion");
-    }
+    plan_in_hub(work, found, &mut plan);
     if work.removes_records() && found.record.is_some() {
         plan.step("delete its registration record");
     }
+    let again = found.after_deletion();
     let wanted = work.args.permanent && found.enrollment.is_some();
     let deletes = wanted && (again.is_none() || work.args.delete_entry);
     match (wanted, &again) {
@@ -144,6 +171,30 @@ fn plan(work: &Work<'_>, id: &str, found: &Found) -> (Plan, bool) {
     (plan, deletes)
 }
 
+/// What becomes of the device itself.
+fn plan_in_hub(work: &Work<'_>, found: &Found, plan: &mut Plan) {
+    let before = plan.steps.len();
+    match (&found.place, &found.in_hub) {
+        (Some((host, _)), None) if work.hub(host).is_none() => {
+            plan.step(format!("the hub {host}, where the device was, is gone"));
+        }
+        (Some((host, device)), None) => plan.step(format!("there is no device '{device}' in {host}")),
+        (Some((host, device)), Some(now)) => plan.step(work.said_of_device(host, device, &now["status"])),
+        (None, _) => {
+            for made in found.made() {
+                let [host, device] = ["hub", "deviceId"].map(|name| made[name].as_str().unwrap_or_default());
+                plan.step(work.said_of_device(host, device, &made["status"]));
+            }
+            if plan.steps.len() == before {
+                plan.step("no registration of it made a device");
+            }
+        }
+    }
+    if work.args.permanent && plan.steps[before..].iter().any(|step| step.starts_with(work.verb())) {
+        plan.step("its digital twin is retired by the event that tells of the deletion");
+    }
+}
+
 /// An entry that shuts a device of a group out: of its certificate, or of a key where that is lost.
 async fn shut(work: &Work<'_>, id: &str, path: &str, found: &Found) -> Result<&'static str> {
     let mut attestation = json!({ "type": "symmetricKey" });
@@ -159,7 +210,10 @@ async fn shut(work: &Work<'_>, id: &str, path: &str, found: &Found) -> Result<&'
         "provisioningStatus": "disabled",
         "optionalDeviceInformation": { MARK: group.unwrap_or("unknown") },
     });
-    match until_answered(async || work.dps.put(path).json(body.clone()).send().await).await {
+    let put = async || work.dps.put(path).json(body.clone()).send().await;
+    // Waiting makes no room.
+    let sent = if found.full { put().await } else { until_answered(put).await };
+    match sent {
         Ok(_) => Ok("created"),
         // Somebody else made one meanwhile, or an answer was lost.
         Err(error) if error.status() == Some(409) => {
@@ -170,13 +224,25 @@ async fn shut(work: &Work<'_>, id: &str, path: &str, found: &Found) -> Result<&'
     }
 }
 
-/// A device without a record, in whichever hub it is.
-async fn unrecorded(work: &Work<'_>, id: &str, found: &Found) -> Result<InHub> {
-    let named = found.enrollment.as_ref().and_then(|own| own["deviceId"].as_str());
+/// Where no entry could be made the device is let in by its group as before, but its hub keeps it disabled. It must not be
+/// deleted: it would be made anew.
+async fn disabled_at_least(work: &Work<'_>, found: &Found, error: anyhow::Error) -> Result<anyhow::Error> {
+    let hub = found.place.as_ref().and_then(|(host, device)| Some((work.hub(host)?, device)));
+    let Some((hub, device)) = hub else { return Ok(error) };
+    let disabled = work.disable(hub, &in_hub(device)).await?;
+    Ok(match disabled {
+        InHub::Disabled => error.context("its hub keeps it out meanwhile, disabled; run it again"),
+        _ => error,
+    })
+}
+
+/// A device without a record: what its registrations made, in whichever hub that is.
+async fn unrecorded(work: &Work<'_>, found: &Found) -> Result<InHub> {
     let mut all = InHub::Before;
-    for hub in work.hubs.values() {
-        match work.shut_out(hub, named.unwrap_or(id)).await? {
-            InHub::Before => {}
+    for made in found.made() {
+        let [host, device] = ["hub", "deviceId"].map(|name| made[name].as_str().unwrap_or_default());
+        match work.shut_out(host, device).await? {
+            InHub::Before | InHub::Gone => {}
             done => all = done,
         }
     }
