@@ -9,8 +9,9 @@ use pollux_model::{ManualClock, Random, SystemRandom, Timestamp};
 use pollux_store::sqlite::{SqliteOptions, SqliteStore};
 
 use crate::cluster::Cluster;
+use crate::provisioning::{EnrollmentInput, GroupInput, IndividualInput};
 use crate::resources::{Declared, ResourceTable};
-use crate::{Context, Limits, Services, Settings};
+use crate::{Caller, Context, Limits, Services, Settings};
 
 /// Services of a test's own.
 pub(crate) struct World {
@@ -79,6 +80,25 @@ impl World {
             context.cluster = Cluster::shared("a".to_owned(), bus, Arc::clone(&context.store));
         };
         Self::differing(shared).await
+    }
+
+    /// An individual enrollment, by a key of its own.
+    pub(crate) async fn enroll(&self, id: &str) {
+        let (dps, common) = (self.resource(ResourceKind::Dps, "dps1"), EnrollmentInput::default());
+        let input = IndividualInput {
+            registration_id: id.to_owned(),
+            device_id: None,
+            optional_device_information: None,
+            common,
+        };
+        self.services.provisioning.put_enrollment(&Caller::admin(), &dps, input, None).await.unwrap();
+    }
+
+    /// An enrollment group, by a key.
+    pub(crate) async fn group(&self, id: &str) {
+        let (dps, common) = (self.resource(ResourceKind::Dps, "dps1"), EnrollmentInput::default());
+        let input = GroupInput { id: id.to_owned(), common };
+        self.services.provisioning.put_enrollment_group(&Caller::admin(), &dps, input, None).await.unwrap();
     }
 
     /// A resource by kind and name.

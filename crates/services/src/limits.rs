@@ -111,8 +111,8 @@ pub struct Limits {
     pub event_routes: usize,
     /// A payload a registering device sends along: 16 KiB.
     pub registration_payload: usize,
-    /// Enrollment groups of one provisioning service: 100 ("Quotas and limits" in "What is DPS?"). Who a device is may
-    /// have to be tried with each of them.
+    /// Enrollment groups of one provisioning service by certificate, and as many by key: 100 ("Quotas and limits" in "What
+    /// is DPS?"). Who a device is may have to be tried with each of them.
     pub enrollment_groups: usize,
     /// Whether the three that follow bind; counted they are in any case (`pollux dps stats`).
     pub provisioning_quotas: bool,

@@ -26,6 +26,7 @@ mod register;
 mod registrations;
 mod revoke;
 mod webhook;
+mod whereabouts;
 
 use std::collections::HashMap;
 use std::sync::Arc;

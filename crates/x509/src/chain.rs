@@ -161,6 +161,7 @@ impl Chain {
             between += 1;
         }
         may_sign(authority.der())?;
+        reaches(authority.der(), between)?;
         Ok(between)
     }
 }
@@ -195,6 +196,20 @@ fn may_sign(issuer: &CertificateDer<'_>) -> Result<(), Refusal> {
         "the key of '{}' is not for signing certificates (key usage)",
         parsed.subject()
     )))
+}
+
+/// webpki takes a trusted one for a root, whose own constraint RFC 5280 (section 6.1) does not look at. Here it may be any
+/// authority, whose path length whoever made it meant.
+fn reaches(authority: &CertificateDer<'_>, between: usize) -> Result<(), Refusal> {
+    let parsed = X509Certificate::from_der(authority).map_err(|error| Refusal::Path(error.to_string()))?.1;
+    let found = parsed.basic_constraints().map_err(|error| Refusal::Path(error.to_string()))?;
+    match found.and_then(|found| found.value.path_len_constraint) {
+        Some(most) if between > usize::try_from(most).unwrap_or(usize::MAX) => Err(Refusal::Path(format!(
+            "'{}' lets {most} certificates be between it and a device's, not {between} (basic constraints)",
+            parsed.subject()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 impl Certificate {

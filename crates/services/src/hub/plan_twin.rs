@@ -36,8 +36,8 @@ pub(super) enum TwinChange<'c> {
     Report(&'c Map<String, Value>),
     /// The device or module says which model it is of.
     Model(&'c str),
-    /// The provisioning service assigns a device that is there already.
-    TakeOver(&'c RegisterDevice),
+    /// The provisioning service assigns a device that is there already; as it was in the hub that it leaves, if it does.
+    TakeOver(&'c RegisterDevice, Option<&'c Device>),
     /// Nothing of its own: only what configurations make of it.
     Follow,
 }
@@ -119,8 +119,8 @@ impl Hub {
                 self.move_twin(&mut device.twin);
                 None
             }
-            TwinChange::TakeOver(plan) => {
-                device = self.taken_over(device, plan)?;
+            TwinChange::TakeOver(plan, left) => {
+                device = self.taken_over(device, plan, left)?;
                 None
             }
             TwinChange::Follow => None,

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use pollux_model::configuration::Configured;
-use pollux_model::device::{Authentication, Device, ProvisionedBy};
+use pollux_model::device::{Authentication, Device, DeviceTwin, ProvisionedBy};
 use pollux_model::enrollment::InitialTwin;
 use pollux_model::resource::{Resource, ResourceKind};
-use pollux_model::{DeviceId, ResourceName, Result};
+use pollux_model::{DeviceId, Etag, ResourceName, Result};
 use pollux_store::Batch;
 
 use super::create_device::next_service_etag;
@@ -33,8 +33,8 @@ pub struct RegisterDevice {
     pub reset: bool,
     /// Whether `initial_twin` is laid over the state of a device that is there.
     pub initial_overrides: bool,
-    /// The hub the device leaves, if it moves.
-    pub moved_from: Option<Arc<Resource>>,
+    /// The hub the device leaves, and its id there, if it moves.
+    pub moved_from: Option<(Arc<Resource>, DeviceId)>,
 }
 
 impl Hub {
@@ -43,12 +43,12 @@ impl Hub {
     pub async fn plan_registration(&self, hub: &Resource, plan: RegisterDevice) -> Result<Batch> {
         let mut batch = Batch::new();
         let left = match &plan.moved_from {
-            Some(from) => self.plan_departure(from, &plan.id, &mut batch).await?,
+            Some((from, id)) => self.plan_departure(from, id, &mut batch).await?,
             None => None,
         };
         match self.context.store.device(&hub.name, &plan.id).await? {
             Some(device) => {
-                let planned = self.plan_twin(hub, device, TwinChange::TakeOver(&plan)).await?;
+                let planned = self.plan_twin(hub, device, TwinChange::TakeOver(&plan, left.as_ref())).await?;
                 batch.writes.extend(planned.writes);
             }
             None => {
@@ -91,8 +91,14 @@ impl Hub {
         self.overlaid(device, plan)
     }
 
-    /// A device that is in this hub already: how it proves itself follows the enrollment, state follows the policy.
-    pub(super) fn taken_over(&self, mut device: Device, plan: &RegisterDevice) -> Result<Device> {
+    /// A device that is in this hub already: how it proves itself follows the enrollment, state follows the policy. `left`: as it
+    /// was in the hub that it leaves, whose state counts (Azure article "IoT Hub Device reprovisioning concepts").
+    pub(super) fn taken_over(
+        &self,
+        mut device: Device,
+        plan: &RegisterDevice,
+        left: Option<&Device>,
+    ) -> Result<Device> {
         let authentication = plan.authentication.clone();
         let by = Some(provisioned_by(plan));
         let identity = &mut device.identity;
@@ -104,25 +110,38 @@ impl Hub {
         if plan.reset {
             let fresh =
                 self.new_device(device.id.clone(), device.identity.authentication.clone(), plan.iot_edge);
-            let (desired, reported, version) =
-                (device.twin.desired.version, device.twin.reported.version, device.twin.version);
-            let service_etag = next_service_etag(&device.twin.service_etag);
-            device.twin = fresh.twin;
-            // Versions never go back, or a device would miss what follows.
-            device.twin.desired.version = desired + 1;
-            device.twin.reported.version = reported + 1;
-            device.twin.version = version + 1;
-            device.twin.service_etag = service_etag;
+            device.twin = after(&device.twin, fresh.twin);
             return self.overlaid(device, plan);
         }
+        if let Some(left) = left {
+            if !left.identity.status.is_enabled() && device.identity.status.is_enabled() {
+                device.identity.status = left.identity.status;
+                device.identity.status_reason.clone_from(&left.identity.status_reason);
+                device.identity.status_updated = left.identity.status_updated;
+                device.identity.etag = self.identity_etag();
+            }
+            let mut twin = left.twin.clone();
+            twin.configured = Configured::default();
+            twin.etag = Etag::fresh(&*self.context.random);
+            device.twin = after(&device.twin, twin);
+        }
         if plan.initial_overrides { self.overlaid(device, plan) } else { Ok(device) }
+    }
+
+    /// Whether a device may begin with these tags and desired properties.
+    pub(crate) fn check_initial_twin(&self, initial: &InitialTwin) -> Result<()> {
+        let (limits, tags, desired) =
+            (&self.context.limits, "initialTwin.tags", "initialTwin.properties.desired");
+        twin_rules::check(tags, &initial.tags)?;
+        twin_rules::check(desired, &initial.desired)?;
+        twin_rules::check_size(tags, &initial.tags, limits.device_twin_tags)?;
+        twin_rules::check_size(desired, &initial.desired, limits.device_twin_properties)
     }
 
     /// Lays the initial twin over the device's; nothing changes if it says what is there already.
     fn overlaid(&self, mut device: Device, plan: &RegisterDevice) -> Result<Device> {
         let Some(initial) = &plan.initial_twin else { return Ok(device) };
-        twin_rules::check("initialTwin.tags", &initial.tags)?;
-        twin_rules::check("initialTwin.properties.desired", &initial.desired)?;
+        self.check_initial_twin(initial)?;
         let twin = &mut device.twin;
         let mut tags = twin.tags.clone();
         merge_plain(&mut tags, &initial.tags);
@@ -146,6 +165,16 @@ impl Hub {
         self.move_for_service(twin);
         Ok(device)
     }
+}
+
+/// A twin in the place of another. Versions never go back, or a device would miss what follows.
+fn after(before: &DeviceTwin, mut twin: DeviceTwin) -> DeviceTwin {
+    for (side, was) in [(&mut twin.desired, &before.desired), (&mut twin.reported, &before.reported)] {
+        side.version = side.version.max(was.version) + 1;
+    }
+    twin.version = twin.version.max(before.version) + 1;
+    twin.service_etag = next_service_etag(&before.service_etag);
+    twin
 }
 
 fn provisioned_by(plan: &RegisterDevice) -> ProvisionedBy {

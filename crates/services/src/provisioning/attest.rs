@@ -175,7 +175,7 @@ pub(super) fn in_order(dps: &Resource, chain: &Chain, displayed: &str) -> Result
     Ok(())
 }
 
-fn refused(id: &RegistrationId, why: &str) -> Error {
+pub(super) fn refused(id: &RegistrationId, why: &str) -> Error {
     tracing::info!(registration = %id, "refused: {why}");
     Error::new(
         ErrorCode::Unauthorized,

@@ -275,7 +275,7 @@ impl Provisioning {
             decided_by: by.map(Decider::from),
             who: format!("device {id}"),
             address,
-            detail: Some(why.to_owned()),
+            detail: Some(why.chars().take(DETAIL).collect()),
             left_out: Some(left_out).filter(|count| *count > 0),
         };
         let new = NewRecord {
@@ -315,7 +315,7 @@ impl Provisioning {
         Ok(self.context.store.commit(self.audit(dps, &record).into()).await?)
     }
 
-    /// Records in order. Without a beginning: the newest. Looks at no more than some thousand records at once.
+    /// Records in order. Without a beginning: the newest, or all of the device or group that is asked for. Looks at no more than some thousand records at once.
     pub async fn audit_records(
         &self,
         caller: &Caller,
@@ -366,7 +366,8 @@ impl Provisioning {
 fn beginning(query: &AuditQuery, found: &PartitionInfo) -> i64 {
     let oldest = found.begin_sequence_number - 1;
     let newest = found.last_sequence_number - SCAN;
-    query.after.unwrap_or_else(|| oldest.max(newest))
+    let of_one = query.registration_id.is_some() || query.enrollment_group_id.is_some();
+    query.after.unwrap_or(if of_one { oldest } else { oldest.max(newest) })
 }
 
 /// What an older or newer version wrote, and this one does not understand, is passed over.

@@ -17,9 +17,9 @@ use pollux_model::resource::Resource;
 use pollux_x509::Certificate;
 use serde_json::{Map, Value, json};
 
-use super::OperationStatus;
 use super::allocate::Candidate;
 use super::groups::Group;
+use super::{Entry, OperationStatus};
 
 mod explanation;
 
@@ -32,6 +32,16 @@ pub(super) enum EnrollmentRef {
     Individual(Box<IndividualEnrollment>),
     /// Its group's.
     Group(Arc<Group>),
+}
+
+impl EnrollmentRef {
+    /// Which.
+    pub(super) fn entry(&self) -> Entry {
+        match self {
+            Self::Individual(enrollment) => Entry::Individual(enrollment.registration_id.clone()),
+            Self::Group(group) => Entry::Group(group.id.clone()),
+        }
+    }
 }
 
 /// Whether secrets are part of an answer.

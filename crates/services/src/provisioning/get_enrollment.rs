@@ -12,7 +12,7 @@ use crate::caller::{Caller, Right};
 const READ: Right = Right::Policy(PolicyRight::EnrollmentRead);
 
 impl Provisioning {
-    /// An individual enrollment and its registration record, if the device ever registered.
+    /// An individual enrollment and its registration record, if the device ever registered and the caller may know.
     pub async fn enrollment(
         &self,
         caller: &Caller,
@@ -25,6 +25,10 @@ impl Provisioning {
         let enrollment = found.ok_or_else(|| {
             Error::new(ErrorCode::EnrollmentNotFound, format!("there is no individual enrollment '{id}'"))
         })?;
+        let may_know = Right::Policy(PolicyRight::RegistrationStatusRead);
+        if caller.require(ResourceKind::Dps, &dps.name, may_know).is_err() {
+            return Ok((enrollment, None));
+        }
         Ok((enrollment, self.context.store.registration(&dps.name, &id).await?))
     }
 

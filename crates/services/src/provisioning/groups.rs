@@ -3,7 +3,7 @@
 //! Who a device is may have to be tried with each of them, at each of its connections, and they seldom change. A store that
 //! tells of every commit before it is acknowledged keeps what is held here as new as itself; where several nodes write,
 //! nothing is held and the store is read. There are at most [`Limits::enrollment_groups`](crate::Limits::enrollment_groups)
-//! of each service.
+//! of each service by certificate, and as many by key.
 
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -135,13 +135,7 @@ mod tests {
     use super::*;
     use crate::Caller;
     use crate::fixture::World;
-    use crate::provisioning::{EnrollmentInput, Expect, GroupInput};
-
-    async fn put(world: &World, id: &str) {
-        let dps = world.resource(ResourceKind::Dps, "dps1");
-        let input = GroupInput { id: id.to_owned(), common: EnrollmentInput::default() };
-        world.services.provisioning.put_enrollment_group(&Caller::admin(), &dps, input, None).await.unwrap();
-    }
+    use crate::provisioning::Expect;
 
     async fn ids(world: &World) -> Vec<String> {
         let dps = world.resource(ResourceKind::Dps, "dps1").name.clone();
@@ -154,9 +148,9 @@ mod tests {
         let world = World::new().await;
         let dps = world.resource(ResourceKind::Dps, "dps1");
         assert!(ids(&world).await.is_empty());
-        put(&world, "First").await;
+        world.group("First").await;
         assert_eq!(ids(&world).await, ["First"]);
-        put(&world, "second").await;
+        world.group("second").await;
         assert_eq!(ids(&world).await, ["First", "second"]);
         let provisioning = &world.services.provisioning;
         assert!(provisioning.groups.one(&dps.name, "SECOND").await.unwrap().is_some());

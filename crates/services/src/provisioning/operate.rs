@@ -21,6 +21,7 @@ use super::allocate::Allocated;
 use super::attest::tpm::hub_keys;
 use super::contract::EnrollmentRef;
 use super::issue::credential;
+use super::whereabouts::Whereabouts;
 use crate::cluster::Holding;
 use crate::hub::RegisterDevice;
 use crate::steps::Step;
@@ -266,9 +267,9 @@ impl Provisioning {
 
     /// Decides everything and returns the one batch that makes it so.
     async fn assign(&self, dps: &Resource, record: &Registration) -> Result<Batch, Outcome> {
-        let deciding = self.deciding(dps, record).await?;
+        let deciding = enabled(self.deciding(dps, record).await?)?;
         let device_id = self.device_id(&deciding, record)?;
-        let current = self.current_hub(record, &device_id).await?;
+        let current = self.current(dps, record, &device_id).await?;
         let expect = Expect::Etag(record.etag.clone());
         let issued = self.issued(dps, record).await?;
         let plan = RegisterDevice {
@@ -282,26 +283,33 @@ impl Provisioning {
             initial_overrides: false,
             moved_from: None,
         };
-        if let Some(hub) = &current
+        if let Some(Whereabouts { hub, id }) = &current
             && !deciding.rules.reprovision.update_hub_assignment
             && !record.operation.force
         {
             let mut batch = Batch::new();
             if record.operation.signing_request.is_some() {
+                let plan = RegisterDevice { id: id.clone(), ..plan };
                 batch = self.hub.plan_registration(hub, plan).await.map_err(Outcome::of)?;
             }
-            let done = self.assigned(record, hub, &device_id, record.substatus, record.payload.clone());
+            let done = self.assigned(record, hub, id, record.substatus, record.payload.clone());
             self.conclude(dps, &mut batch, expect, Registration { issued, ..done });
             return Ok(batch);
         }
-        let allocated = self.allocate(dps, record, &deciding, current.as_deref()).await?;
-        let substatus = substatus(record, &deciding, current.as_deref(), &allocated.hub);
+        let hub = current.as_ref().map(|current| &*current.hub);
+        let allocated = self.allocate(dps, record, &deciding, hub).await?;
+        let next = Whereabouts { hub: Arc::clone(&allocated.hub), id: device_id.clone() };
+        let current = match current {
+            Some(current) => Some(current),
+            None => self.stray(dps, record, &next).await?,
+        };
+        let substatus = substatus(record, &deciding, current.as_ref(), &next);
         let initial = allocated.initial_twin.clone().or_else(|| deciding.rules.initial_twin.clone());
         let plan = RegisterDevice {
             initial_twin: initial,
             reset: substatus == Substatus::DeviceDataReset,
             initial_overrides: allocated.initial_twin.is_some(),
-            moved_from: current.filter(|hub| hub.name != allocated.hub.name),
+            moved_from: current.filter(|current| !current.is(&next)).map(|current| (current.hub, current.id)),
             ..plan
         };
         let mut batch = self.hub.plan_registration(&allocated.hub, plan).await.map_err(Outcome::of)?;
@@ -321,8 +329,8 @@ impl Provisioning {
         batch.writes.push(self.put(dps, done, expect));
     }
 
-    /// The enrollment that decides for this device now; it may have changed since the device was admitted.
-    async fn deciding(&self, dps: &Resource, record: &Registration) -> Result<Deciding, Outcome> {
+    /// The enrollment that decides for this device now, enabled or not; it may have changed since the device was admitted.
+    pub(super) async fn deciding(&self, dps: &Resource, record: &Registration) -> Result<Deciding, Outcome> {
         let store = &self.context.store;
         let individual = store.enrollment(&dps.name, &record.registration_id).await.map_err(Outcome::of)?;
         if let Some(enrollment) = individual {
@@ -335,7 +343,7 @@ impl Provisioning {
             };
             let (rules, device_id) = (enrollment.rules.clone(), enrollment.device_id.clone());
             let reference = EnrollmentRef::Individual(Box::new(enrollment));
-            return enabled(Deciding { reference, rules, device_id, authentication });
+            return Ok(Deciding { reference, rules, device_id, authentication });
         }
         let Some(group) = &record.group else {
             return Err(Outcome::failed(404_201, "the individual enrollment of this device was deleted"));
@@ -354,7 +362,7 @@ impl Provisioning {
             Attestation::Tpm { .. } => return Err(Outcome::failed(400_004, "a group knows no TPM")),
         };
         let rules = group.rules.clone();
-        enabled(Deciding { reference: EnrollmentRef::Group(group), rules, device_id: None, authentication })
+        Ok(Deciding { reference: EnrollmentRef::Group(group), rules, device_id: None, authentication })
     }
 
     fn device_id(&self, deciding: &Deciding, record: &Registration) -> Result<DeviceId, Outcome> {
@@ -362,18 +370,6 @@ impl Provisioning {
         let kept = record.device_id.as_ref().filter(|_| deciding.device_id.is_none());
         let id = deciding.device_id.as_ref().or(kept).unwrap_or(&record.displayed_id);
         DeviceId::parse(id).map_err(|error| Outcome::failed(400_001, error.message))
-    }
-
-    /// The hub the device is in now, if its record names one and the device is still there.
-    async fn current_hub(
-        &self,
-        record: &Registration,
-        id: &DeviceId,
-    ) -> Result<Option<Arc<Resource>>, Outcome> {
-        let Some(host) = &record.assigned_hub else { return Ok(None) };
-        let Some(hub) = self.context.table.serving(ResourceKind::Hub, host) else { return Ok(None) };
-        let found = self.context.store.device(&hub.name, id).await.map_err(Outcome::of)?;
-        Ok(found.map(|_| hub))
     }
 
     fn put(&self, dps: &Resource, record: Registration, expect: Expect) -> Write {
@@ -458,7 +454,8 @@ fn by_certificate(record: &Registration) -> Result<Authentication, Outcome> {
     Ok(Authentication::SelfSigned { primary: Some(shown), secondary: None })
 }
 
-fn enabled(deciding: Deciding) -> Result<Deciding, Outcome> {
+/// Whether that entry is enabled.
+pub(super) fn enabled(deciding: Deciding) -> Result<Deciding, Outcome> {
     match deciding.rules.status {
         Status::Enabled => Ok(deciding),
         Status::Disabled => Err(Outcome::failed(401_003, "the enrollment of this device is disabled")),
@@ -468,14 +465,14 @@ fn enabled(deciding: Deciding) -> Result<Deciding, Outcome> {
 fn substatus(
     record: &Registration,
     deciding: &Deciding,
-    current: Option<&Resource>,
-    next: &Resource,
+    current: Option<&Whereabouts>,
+    next: &Whereabouts,
 ) -> Substatus {
     let migrate = deciding.rules.reprovision.migrate_device_data;
     match current {
         None => Substatus::InitialAssignment,
         Some(_) if !migrate => Substatus::DeviceDataReset,
-        Some(hub) if hub.name == next.name => record.substatus.unwrap_or(Substatus::InitialAssignment),
+        Some(current) if current.is(next) => record.substatus.unwrap_or(Substatus::InitialAssignment),
         Some(_) => Substatus::DeviceDataMigrated,
     }
 }
@@ -536,6 +533,7 @@ mod tests {
     #[tokio::test]
     async fn an_operation_that_panicked_is_taken_up_again() {
         let world = World::new().await;
+        world.enroll("dev1").await;
         let (known, clock) = (&world.services.context, Arc::new(Broken::default()));
         let table = ResourceTable::new(vec!["localhost".into()]);
         table.replace(known.table.all().iter().map(|one| Resource::clone(one)).collect());

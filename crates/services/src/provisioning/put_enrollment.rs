@@ -1,14 +1,16 @@
 //! Enrollments created and changed.
 
 use pollux_model::device::Status;
-use pollux_model::enrollment::{Attestation, CertificateTrust, EnrollmentGroup, IndividualEnrollment};
+use pollux_model::enrollment::{
+    Attestation, CertificateTrust, EnrollmentGroup, EnrollmentRules, IndividualEnrollment,
+};
 use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
 use pollux_model::{DeviceId, Error, ErrorCode, Etag, RegistrationId, Result};
 use pollux_store::{Batch, CommitError, Expect, Mismatch, Write};
 
 use super::audit::AuditAction;
-use super::quotas::Rows;
-use super::{GroupInput, IndividualInput, Provisioning};
+use super::quotas::{Rows, is_x509};
+use super::{EnrollmentInput, GroupInput, IndividualInput, Provisioning};
 use crate::caller::{Caller, Right};
 
 impl Provisioning {
@@ -41,6 +43,7 @@ impl Provisioning {
                 let message = "signingCertificates are for enrollment groups: an individual enrollment has clientCertificates";
                 return Err(Error::invalid(message));
             }
+            self.check_initial_twin(&input.common, before.as_ref().map(|before| &before.rules))?;
             let rules = self.rules(dps, input.common.clone(), before.as_ref().map(|b| &b.rules))?;
             let enrollment = IndividualEnrollment {
                 registration_id: id.clone(),
@@ -77,9 +80,6 @@ impl Provisioning {
         check_group_id(&input.id)?;
         loop {
             let before = self.context.store.enrollment_group(&dps.name, &input.id).await?;
-            if before.is_none() {
-                self.check_group_count(dps).await?;
-            }
             let expect = expectation(before.as_ref().map(|before| &before.rules.etag), if_match.as_ref())?;
             let attestation = self.attestation(
                 dps,
@@ -94,6 +94,10 @@ impl Provisioning {
                 let message = "a TPM is one device's: TPM attestation is for individual enrollments";
                 return Err(Error::invalid(message));
             }
+            if before.as_ref().is_none_or(|before| is_x509(&before.attestation) != is_x509(&attestation)) {
+                self.check_group_count(dps, &attestation).await?;
+            }
+            self.check_initial_twin(&input.common, before.as_ref().map(|before| &before.rules))?;
             let rules = self.rules(dps, input.common.clone(), before.as_ref().map(|b| &b.rules))?;
             let group = EnrollmentGroup { id: input.id.clone(), attestation, rules };
             let write =
@@ -108,14 +112,23 @@ impl Provisioning {
         }
     }
 
-    async fn check_group_count(&self, dps: &Resource) -> Result<()> {
-        let most = self.context.limits.enrollment_groups;
-        let groups = self.context.store.enrollment_groups(&dps.name, None, most).await?;
-        if groups.items.len() < most {
+    /// What every device would fail with later. What an entry has already does not keep it from being disabled.
+    fn check_initial_twin(&self, input: &EnrollmentInput, before: Option<&EnrollmentRules>) -> Result<()> {
+        let known = before.and_then(|before| before.initial_twin.as_ref());
+        let new = input.initial_twin.as_ref().filter(|new| Some(*new) != known);
+        new.map_or(Ok(()), |new| self.hub.check_initial_twin(new))
+    }
+
+    /// Of each kind of group there may be so many.
+    async fn check_group_count(&self, dps: &Resource, attestation: &Attestation) -> Result<()> {
+        let (most, x509) = (self.context.limits.enrollment_groups, is_x509(attestation));
+        let groups = self.groups.all(&dps.name).await?;
+        if groups.iter().filter(|group| is_x509(&group.attestation) == x509).count() < most {
             return Ok(());
         }
+        let (dps, kind) = (&dps.name, if x509 { "X.509" } else { "symmetric key" });
         let message =
-            format!("'{}' has {most} enrollment groups, which is the limit: delete one first", dps.name);
+            format!("'{dps}' has {most} enrollment groups by {kind}, which is the limit: delete one first");
         Err(Error::new(ErrorCode::QuotaExceeded, message))
     }
 

@@ -50,6 +50,11 @@ pub(super) enum Rows {
     Enrollments,
 }
 
+/// Whether it admits by certificate: of such groups, and of others, there may be so many each.
+pub(super) const fn is_x509(attestation: &Attestation) -> bool {
+    matches!(attestation, Attestation::X509 { .. })
+}
+
 impl Provisioning {
     /// What there is now.
     pub async fn stats(&self, caller: &Caller, dps: &Resource) -> Result<Stats> {
@@ -63,9 +68,9 @@ impl Provisioning {
             ..Stats::default()
         };
         for group in self.groups.all(&dps.name).await?.iter() {
-            match group.attestation {
-                Attestation::X509 { .. } => stats.x509_groups += 1,
-                _ => stats.symmetric_key_groups += 1,
+            match is_x509(&group.attestation) {
+                true => stats.x509_groups += 1,
+                false => stats.symmetric_key_groups += 1,
             }
         }
         Ok(stats)

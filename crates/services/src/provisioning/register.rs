@@ -12,7 +12,9 @@ use serde_json::Value;
 
 use super::Provisioning;
 use super::attest::decision::Entry;
+use super::attest::refused;
 use super::audit::AuditAction;
+use super::operate::{Outcome, enabled};
 use super::quotas::Rows;
 use crate::caller::{Caller, Identity};
 use crate::steps::Step;
@@ -74,12 +76,13 @@ impl Provisioning {
                 self.ensure_running(dps, id);
                 return Ok(status_of(running.clone()));
             }
-            if before.is_none() {
-                self.check_quota(&dps.name, Rows::Registrations).await?;
-            }
             let expect = before.as_ref().map_or(Expect::Absent, |record| Expect::Etag(record.etag.clone()));
             let as_who = (id, displayed.as_str(), group.as_ref(), certificate.as_ref());
             let record = self.assigning(as_who, before, &request, address);
+            self.check_still_admitted(caller, dps, &record).await?;
+            if expect == Expect::Absent {
+                self.check_quota(&dps.name, Rows::Registrations).await?;
+            }
             let write = Write::PutRegistration {
                 dps: dps.name.clone(),
                 registration: Box::new(record.clone()),
@@ -100,6 +103,36 @@ impl Provisioning {
                 Err(CommitError::Store(error)) => return Err(error.into()),
             }
         }
+    }
+
+    /// What attestation found may hold no longer: over MQTT and AMQP a device may be connected for long, and its entry
+    /// disabled or deleted meanwhile. It gets the answer that it would get if it came anew.
+    async fn check_still_admitted(
+        &self,
+        caller: &Caller,
+        dps: &Resource,
+        record: &Registration,
+    ) -> Result<()> {
+        let id = &record.registration_id;
+        let (by, failure) = match self.deciding(dps, record).await {
+            Ok(deciding) => {
+                let by = deciding.reference.entry();
+                match enabled(deciding) {
+                    Ok(_) => return Ok(()),
+                    Err(outcome) => (Some(by), outcome),
+                }
+            }
+            Err(outcome) => (None, outcome),
+        };
+        let failure = match failure {
+            Outcome::Failed(failure) => failure,
+            Outcome::Interrupted(error) => return Err(error),
+        };
+        self.audit_refusal(dps, id, caller.address, (by.as_ref(), &failure.message)).await;
+        if by.is_some() {
+            return Err(Error::new(ErrorCode::EnrollmentDisabled, failure.message));
+        }
+        Err(refused(id, &failure.message))
     }
 
     /// What became of an operation; one that is about to end is waited for. An operation that a crash interrupted is taken
@@ -250,6 +283,7 @@ mod tests {
     #[tokio::test]
     async fn a_device_with_a_key_of_its_own_keeps_the_spelling_it_began_with() {
         let world = World::new().await;
+        world.enroll("dev1").await;
         for spelling in ["Dev1", "DEV1", "dev1"] {
             assert_eq!(registered(&world, spelling, None).await.displayed_id, "Dev1");
         }
@@ -258,6 +292,7 @@ mod tests {
     #[tokio::test]
     async fn a_key_derived_from_another_spelling_brings_that_spelling() {
         let world = World::new().await;
+        world.group("g").await;
         for spelling in ["Dev1", "DEV1"] {
             assert_eq!(registered(&world, spelling, Some("g")).await.displayed_id, spelling);
         }
@@ -266,6 +301,7 @@ mod tests {
     #[tokio::test]
     async fn an_operation_id_is_known_after_a_restart() {
         let world = World::new().await;
+        world.group("g").await;
         let operation = registered(&world, "Dev1", Some("g")).await.operation.id;
         while !world.services.provisioning.running.lock().is_empty() {
             tokio::task::yield_now().await;

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use pollux_eventlog::{NewRecord, StreamName};
 use pollux_model::ErrorCode;
 use pollux_services::provisioning::{
     AuditAction, AuditQuery, AuditRecord, Decider, Expect, RegisterRequest, Verdict,
@@ -83,6 +84,39 @@ async fn an_address_fills_its_share_and_no_more() {
     assert_eq!(records.iter().map(|one| one.left_out).collect::<Vec<_>>(), [None, None, None, Some(7)]);
 }
 
+/// A device's records are found however many of others are newer.
+#[tokio::test]
+async fn the_records_of_a_device_are_found_from_the_oldest_on() {
+    let world = World::new().await;
+    let group = world.group("line", |_| {}).await;
+    let token = world.device_token("dev", &keys_of(&group).primary.derive("other"));
+    let (provisioning, dps) = (&world.services.provisioning, world.dps());
+    let refused = provisioning.attest_by_token(&dps, "dev", &token, None).await;
+    assert_eq!(refused.unwrap_err().code, ErrorCode::Unauthorized);
+    let mut other = audited(&world, AuditQuery::default(), AuditAction::Refused).await.remove(0);
+    other.registration_id = Some("another".into());
+    let payload = serde_json::to_vec(&other).unwrap();
+    let new = NewRecord { partition_key: None, payload: payload.into(), idempotency_key: None };
+    let stream = StreamName::new("dps1.dps/audit").unwrap();
+    for _ in 0..6 {
+        world.services.context.log.append(&stream, 0, vec![new.clone(); 1000]).await.unwrap();
+    }
+    let mut query = AuditQuery { registration_id: Some("dev".into()), ..AuditQuery::default() };
+    let mut found = Vec::new();
+    loop {
+        let page = provisioning.audit_records(&world.admin, &dps, &query, 1000).await.unwrap();
+        found.extend(page.records);
+        if !page.more {
+            break;
+        }
+        query.after = Some(page.next);
+    }
+    assert_eq!(found.len(), 1);
+    // Without a device it is the newest that are asked for.
+    let newest = provisioning.audit_records(&world.admin, &dps, &AuditQuery::default(), 1).await.unwrap();
+    assert_eq!(newest.records[0].1, other);
+}
+
 #[tokio::test]
 async fn quotas_bind_where_they_are_switched_on() {
     let world = World::with(&[], |limits| {
@@ -150,5 +184,6 @@ async fn a_token_is_explained_as_it_would_be_decided() {
             ExplainRequest { registration_id: "dev".into(), token: Some(token), ..ExplainRequest::default() };
         let said = world.services.provisioning.explain(&world.admin, &world.dps(), request).await.unwrap();
         assert_eq!((said.now.verdict, said.by), (verdict, "token"));
+        assert_eq!(said.now.reason.contains("line: the token is not signed"), verdict == Verdict::Refused);
     }
 }

@@ -1,14 +1,19 @@
 //! Enrollments and records: conditions, checks, rights.
 
+use pollux_model::enrollment::InitialTwin;
 use pollux_model::resource::{PolicyRight, ResourceKind};
-use pollux_model::{ErrorCode, Etag};
+use pollux_model::{Clock as _, ErrorCode, Etag};
 use pollux_services::Caller;
 use pollux_services::caller::{Identity, Right};
-use pollux_services::provisioning::{EnrollmentInput, Expect, GroupInput, IndividualInput};
+use pollux_services::provisioning::{
+    AttestationInput, CertificateKind, EnrollmentInput, Expect, GroupInput, IndividualInput,
+};
+use pollux_testkit::pki::Authority;
+use serde_json::{Map, Value, json};
 
 use crate::world::{World, attestation_keys, keys_of};
 
-fn input(id: &str) -> IndividualInput {
+fn input_of(id: &str) -> IndividualInput {
     IndividualInput {
         registration_id: id.into(),
         device_id: None,
@@ -34,7 +39,7 @@ fn code<T>(result: pollux_model::Result<T>) -> Result<(), ErrorCode> {
 async fn what_is_expected_of_an_enrollment_is_checked() {
     let world = World::new().await;
     let (provisioning, dps, admin) = (&world.services.provisioning, world.dps(), &world.admin);
-    let put = async |expect| provisioning.put_enrollment(admin, &dps, input("e"), expect).await;
+    let put = async |expect| provisioning.put_enrollment(admin, &dps, input_of("e"), expect).await;
     assert_eq!(code(put(Some(Expect::Present)).await), Err(ErrorCode::PreconditionFailed));
     let made = put(Some(Expect::Absent)).await.unwrap();
     assert_eq!(code(put(Some(Expect::Absent)).await), Err(ErrorCode::EnrollmentExists));
@@ -54,7 +59,7 @@ async fn what_is_expected_of_an_enrollment_is_checked() {
 async fn one_of_many_who_create_at_once_wins() {
     let world = World::new().await;
     let (provisioning, dps, admin) = (&world.services.provisioning, world.dps(), &world.admin);
-    let tries = (0..8).map(|_| provisioning.put_enrollment(admin, &dps, input("e"), Some(Expect::Absent)));
+    let tries = (0..8).map(|_| provisioning.put_enrollment(admin, &dps, input_of("e"), Some(Expect::Absent)));
     let made = futures_util::future::join_all(tries).await.into_iter().filter(Result::is_ok).count();
     assert_eq!(made, 1);
 }
@@ -71,15 +76,35 @@ async fn there_are_so_many_groups_and_no_more() {
     assert_eq!(put("two").await, Ok(()));
     assert_eq!(put("three").await, Err(ErrorCode::QuotaExceeded));
     assert_eq!(put("two").await, Ok(()), "those that are there may still change");
+    // By certificate there may be as many again.
+    let root = Authority::root("root", world.clock.now().as_secs(), |_| {}).pem();
+    let put_x509 = async |id: &str| {
+        let trust = AttestationInput::X509 {
+            kind: CertificateKind::Signing,
+            primary: Some(root.clone()),
+            secondary: None,
+        };
+        let common = EnrollmentInput { attestation: Some(trust), ..EnrollmentInput::default() };
+        let input = GroupInput { id: id.into(), common };
+        code(provisioning.put_enrollment_group(admin, &dps, input, None).await)
+    };
+    assert_eq!(put_x509("x-one").await, Ok(()));
+    assert_eq!(put_x509("x-two").await, Ok(()));
+    assert_eq!(put_x509("x-three").await, Err(ErrorCode::QuotaExceeded));
+    assert_eq!(put_x509("two").await, Err(ErrorCode::QuotaExceeded), "nor may another become one");
     provisioning.delete_enrollment_group(admin, &dps, "one", Expect::Any).await.unwrap();
     assert_eq!(put("three").await, Ok(()));
+}
+
+fn begins_with(desired: Value) -> Option<InitialTwin> {
+    Some(InitialTwin { tags: Map::new(), desired: desired.as_object().unwrap().clone() })
 }
 
 #[tokio::test]
 async fn bad_enrollments_are_refused() {
     let world = World::new().await;
     let (provisioning, dps, admin) = (&world.services.provisioning, world.dps(), &world.admin);
-    let bad: [(&str, Spoil); 8] = [
+    let bad: [(&str, Spoil); 10] = [
         ("e", |input| input.device_id = Some("a b".into())),
         ("a b", |_| {}),
         ("", |_| {}),
@@ -94,9 +119,11 @@ async fn bad_enrollments_are_refused() {
             input.common.webhook = Some(("not a url".into(), None));
         }),
         ("e", |input| input.common.hubs = vec!["nowhere.example.com".into()]),
+        ("e", |input| input.common.initial_twin = begins_with(json!({ "a.b": 1 }))),
+        ("e", |input| input.common.initial_twin = begins_with(json!({ "a": "x".repeat(5000) }))),
     ];
     for (at, (id, spoil)) in bad.into_iter().enumerate() {
-        let mut input = input(id);
+        let mut input = input_of(id);
         spoil(&mut input);
         let error = provisioning.put_enrollment(admin, &dps, input, None).await.unwrap_err();
         assert_eq!(error.code, ErrorCode::InvalidArgument, "{at}: {error}");
@@ -160,6 +187,15 @@ async fn each_verb_asks_for_its_right() {
         for (at, (was, expected)) in allowed.into_iter().enumerate() {
             assert_eq!(was, expected, "{right:?} at {at}");
         }
+    }
+    world.provision("dev", &group).await;
+    provisioning.put_enrollment(&world.admin, &dps, input_of("dev"), None).await.unwrap();
+    for (rights, told) in [
+        (vec![PolicyRight::EnrollmentRead], false),
+        (vec![PolicyRight::EnrollmentRead, PolicyRight::RegistrationStatusRead], true),
+    ] {
+        let (_, record) = provisioning.enrollment(&with_rights(&world, &rights), &dps, "dev").await.unwrap();
+        assert_eq!(record.is_some(), told, "{rights:?}");
     }
     let stranger = with_rights(&world, &[]);
     assert!(provisioning.delete_enrollment_group(&stranger, &dps, "line", any()).await.is_err());

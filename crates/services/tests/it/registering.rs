@@ -2,15 +2,20 @@
 
 use pollux_model::configuration::ConfigurationContent;
 use pollux_model::device::Status;
-use pollux_model::enrollment::{InitialTwin, ReprovisionPolicy};
-use pollux_model::registration::{RegistrationStatus, Substatus};
+use pollux_model::enrollment::{EnrollmentGroup, InitialTwin, ReprovisionPolicy};
+use pollux_model::registration::{Registration, RegistrationStatus, Substatus};
 use pollux_model::resource::ResourceKind;
 use pollux_model::sas::SasToken;
 use pollux_model::{DeviceAddress, ErrorCode, Key, RegistrationId};
 use pollux_services::hub::{ConfigurationCondition, ConfigurationInput};
-use pollux_services::provisioning::{AttestationInput, EnrollmentInput, IndividualInput, RegisterRequest};
+use pollux_services::provisioning::{
+    AttestationInput, AuditAction, AuditQuery, Decider, EnrollmentInput, Expect, IndividualInput,
+    RegisterRequest,
+};
+use pollux_store::Write;
 use serde_json::{Map, Value, json};
 
+use crate::audits::audited;
 use crate::webhook::{Behaviour, Hook};
 use crate::world::{World, attestation_keys, declared, device_keys, keys_of};
 
@@ -18,7 +23,7 @@ fn map(value: Value) -> Map<String, Value> {
     value.as_object().unwrap().clone()
 }
 
-async fn individual(world: &World, id: &str, change: impl FnOnce(&mut IndividualInput)) -> Key {
+pub(crate) async fn individual(world: &World, id: &str, change: impl FnOnce(&mut IndividualInput)) -> Key {
     let mut input = IndividualInput {
         registration_id: id.into(),
         device_id: None,
@@ -287,33 +292,61 @@ async fn two_registrations_at_once_are_one_operation() {
     assert_eq!(hook.calls().len(), 1);
 }
 
-#[tokio::test]
-async fn a_group_deleted_on_the_way_fails_the_registration() {
-    let world = World::new().await;
-    let group = world.group("line", |_| {}).await;
-    let caller = world.attested("dev", &group).await;
-    let any = pollux_services::provisioning::Expect::Any;
-    world
-        .services
-        .provisioning
-        .delete_enrollment_group(&world.admin, &world.dps(), "line", any)
-        .await
-        .unwrap();
-    let record = world.register(&caller, "dev", None).await;
-    let failure = record.failure.unwrap();
-    assert_eq!((record.status, failure.code), (RegistrationStatus::Failed, 404_201));
-    assert!(failure.message.contains("line"), "{}", failure.message);
-    assert!(world.device("dev").await.is_none());
+async fn delete_group(world: &World) {
+    let (provisioning, dps) = (&world.services.provisioning, world.dps());
+    provisioning.delete_enrollment_group(&world.admin, &dps, "line", Expect::Any).await.unwrap();
+}
+
+/// A registration that was under way when its node went down, taken up now.
+async fn taken_up(world: &World, id: &str, group: &EnrollmentGroup) -> Registration {
+    let (caller, dps) = (world.attested(id, group).await, world.dps());
+    let mut record = world.provision(id, group).await;
+    world.delete_device(id).await;
+    let expect = Expect::Etag(record.etag.clone());
+    record.status = RegistrationStatus::Assigning;
+    if group.id == "line" {
+        delete_group(world).await;
+    } else {
+        world.group(&group.id, |input| input.status = Some(Status::Disabled)).await;
+    }
+    let write = Write::PutRegistration { dps: dps.name.clone(), registration: Box::new(record), expect };
+    world.services.context.store.commit(write.into()).await.unwrap();
+    world.register(&caller, id, None).await
 }
 
 #[tokio::test]
-async fn a_group_disabled_on_the_way_fails_the_registration() {
+async fn an_entry_deleted_or_disabled_on_the_way_fails_the_registration() {
+    let world = World::new().await;
+    for (name, code) in [("line", 404_201), ("other", 401_003)] {
+        let group = world.group(name, |_| {}).await;
+        let record = taken_up(&world, name, &group).await;
+        let failure = record.failure.unwrap();
+        assert_eq!((record.status, failure.code), (RegistrationStatus::Failed, code));
+        assert!(world.device(name).await.is_none());
+    }
+}
+
+/// A device may be connected for long: that it was admitted once does not let it in for ever.
+#[tokio::test]
+async fn who_was_admitted_by_an_entry_that_is_no_more_is_refused_without_a_record() {
     let world = World::new().await;
     let group = world.group("line", |_| {}).await;
     let caller = world.attested("dev", &group).await;
+    let (provisioning, dps) = (&world.services.provisioning, world.dps());
+    let register = async || {
+        let refused = provisioning.register(&caller, &dps, RegisterRequest::default()).await;
+        refused.map(drop).map_err(|error| error.code)
+    };
     world.group("line", |input| input.status = Some(Status::Disabled)).await;
-    let record = world.register(&caller, "dev", None).await;
-    assert_eq!((record.status, record.failure.unwrap().code), (RegistrationStatus::Failed, 401_003));
+    assert_eq!(register().await, Err(ErrorCode::EnrollmentDisabled));
+    delete_group(&world).await;
+    assert_eq!(register().await, Err(ErrorCode::Unauthorized));
+    assert!(world.record("dev").await.is_none());
+    let of_device = AuditQuery { registration_id: Some("dev".into()), ..AuditQuery::default() };
+    let records = audited(&world, of_device, AuditAction::Refused).await;
+    let by: Vec<_> = records.iter().map(|one| (one.action, one.decided_by.clone())).collect();
+    let disabled = Some(Decider::EnrollmentGroup("line".into()));
+    assert_eq!(by, [(AuditAction::Refused, disabled), (AuditAction::Refused, None)]);
 }
 
 #[tokio::test]

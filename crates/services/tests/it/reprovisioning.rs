@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use pollux_model::DeviceAddress;
-use pollux_model::device::Device;
+use pollux_model::device::{Device, Status};
 use pollux_model::enrollment::ReprovisionPolicy;
-use pollux_model::registration::{RegistrationStatus, Substatus};
+use pollux_model::registration::{Registration, RegistrationStatus, Substatus};
 use pollux_model::resource::{Resource, ResourceKind};
+use pollux_services::hub::{DeviceInput, TwinInput};
+use pollux_services::provisioning::Expect;
 use serde_json::{Value, json};
 
+use crate::registering::individual;
 use crate::webhook::{Behaviour, Hook};
 use crate::world::{World, declared};
 
@@ -69,6 +72,102 @@ async fn state_moves_or_starts_over_and_no_device_is_in_two_hubs() {
         assert_eq!(there.twin.reported.properties.contains_key("fw"), kept, "{name}");
         assert!(there.identity.status.is_enabled(), "{name}");
     }
+}
+
+/// Registers a device of an individual enrollment that gives it this hub and, where one is named, this id.
+async fn registered(
+    world: &World,
+    hub: &Resource,
+    device_id: Option<&str>,
+    policy: ReprovisionPolicy,
+) -> Registration {
+    let key = individual(world, "dev", |input| {
+        input.device_id = device_id.map(str::to_owned);
+        input.common.hubs = vec![hub.host_name.clone()];
+        input.common.reprovision = Some(policy);
+    })
+    .await;
+    let token = world.device_token("dev", &key);
+    let caller = world.services.provisioning.attest_by_token(&world.dps(), "dev", &token, None).await;
+    world.register(&caller.unwrap(), "dev", None).await
+}
+
+async fn set_tag(world: &World, hub: &Resource, id: &str, value: &str) {
+    let tags = json!({ "at": value }).as_object().cloned();
+    let input = TwinInput { tags, ..TwinInput::default() };
+    let id = DeviceAddress::parse(id).unwrap();
+    world.services.hub.patch_twin(&world.admin, hub, &id, input, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_device_whose_id_changes_leaves_the_old_one() {
+    let policy = |update| ReprovisionPolicy { update_hub_assignment: update, migrate_device_data: true };
+    for moves in [false, true] {
+        let (world, south) = two_hubs(linked()).await;
+        let (first, next) = (world.hub(), if moves { Arc::clone(&south) } else { world.hub() });
+        registered(&world, &first, Some("a"), policy(true)).await;
+        set_tag(&world, &first, "a", "work").await;
+        // Never to be assigned anew, it is where it was.
+        let stays = registered(&world, &next, Some("b"), policy(false)).await;
+        assert_eq!(
+            (stays.device_id.as_deref(), stays.assigned_hub),
+            (Some("a"), Some(first.host_name.clone()))
+        );
+        let record = registered(&world, &next, Some("b"), policy(true)).await;
+        assert_eq!(record.substatus, Some(Substatus::DeviceDataMigrated));
+        assert!(in_hub(&world, &first, "a").await.is_none());
+        let device = in_hub(&world, &next, "b").await.unwrap();
+        assert_eq!(json!(device.twin.tags), json!({ "at": "work" }));
+    }
+}
+
+#[tokio::test]
+async fn a_device_whose_record_was_deleted_leaves_the_hub_it_was_in() {
+    let (world, south) = two_hubs(linked()).await;
+    let delete = async || {
+        let (provisioning, dps) = (&world.services.provisioning, world.dps());
+        provisioning.delete_registration(&world.admin, &dps, "dev", Expect::Any).await.unwrap();
+    };
+    registered(&world, &world.hub(), None, ReprovisionPolicy::default()).await;
+    set_tag(&world, &world.hub(), "dev", "work").await;
+    delete().await;
+    let record = registered(&world, &south, None, ReprovisionPolicy::default()).await;
+    assert_eq!(record.substatus, Some(Substatus::DeviceDataMigrated));
+    assert!(world.device("dev").await.is_none());
+    let device = in_hub(&world, &south, "dev").await.unwrap();
+    assert_eq!(json!(device.twin.tags), json!({ "at": "work" }));
+    // One that somebody made by hand is not its own.
+    delete().await;
+    let other = DeviceInput::new("dev");
+    world.services.hub.create_device(&world.admin, &world.hub(), other).await.unwrap();
+    let record = registered(&world, &south, None, ReprovisionPolicy::default()).await;
+    assert_eq!(record.substatus, Some(Substatus::InitialAssignment));
+    assert!(world.device("dev").await.is_some());
+}
+
+/// Azure article "IoT Hub Device reprovisioning concepts": "the updated device state information from that initial IoT hub
+/// will be migrated over".
+#[tokio::test]
+async fn state_moves_to_a_hub_that_has_a_device_of_that_id_already() {
+    let (world, south) = two_hubs(linked()).await;
+    let old = DeviceInput::new("dev");
+    world.services.hub.create_device(&world.admin, &south, old).await.unwrap();
+    for _ in 0..3 {
+        set_tag(&world, &south, "dev", "stale").await;
+    }
+    let before = in_hub(&world, &south, "dev").await.unwrap();
+    registered(&world, &world.hub(), None, ReprovisionPolicy::default()).await;
+    set_tag(&world, &world.hub(), "dev", "work").await;
+    let off = DeviceInput { status: Some(Status::Disabled), ..DeviceInput::new("dev") };
+    world.services.hub.update_device(&world.admin, &world.hub(), off, None).await.unwrap();
+    let record = registered(&world, &south, None, ReprovisionPolicy::default()).await;
+    assert_eq!(record.substatus, Some(Substatus::DeviceDataMigrated));
+    let after = in_hub(&world, &south, "dev").await.unwrap();
+    assert_eq!((json!(after.twin.tags), after.identity.status), (json!({ "at": "work" }), Status::Disabled));
+    assert!(after.twin.version > before.twin.version, "versions never go back");
+    assert!(after.twin.desired.version > before.twin.desired.version);
+    assert_ne!(after.twin.service_etag, before.twin.service_etag);
+    assert!(world.device("dev").await.is_none());
 }
 
 #[tokio::test]

@@ -71,6 +71,9 @@ fn what_breaks_a_rule_leads_nowhere() {
     let below_short = short.intermediate("below", |_| {});
     let shown = [leaf_of(&below_short, "x", |_| {}), below_short.der(), short.der()];
     assert!(matches!(refused(&shown, &root), Refusal::Path(_)));
+    // So too where that one is enrolled itself.
+    assert!(matches!(refused(&shown[..2], &short), Refusal::Path(_)));
+    assert_eq!(below(&[leaf_of(&short, "x", |_| {})], &short), Ok(0));
     let sealed = root.intermediate("sealed", |params| params.key_usages = vec![KeyUsagePurpose::CrlSign]);
     assert!(matches!(refused(&[leaf_of(&sealed, "x", |_| {}), sealed.der()], &root), Refusal::Path(_)));
     assert!(matches!(refused(&[leaf_of(&sealed, "x", |_| {})], &sealed), Refusal::Path(_)));

@@ -4,6 +4,8 @@
 //! decides before any group; of groups the one whose certificate is nearest to the device's. Of groups equally near one that
 //! is disabled decides. Pure: entries come in, a [`Decision`] comes out.
 
+use std::collections::BTreeMap;
+
 use pollux_model::device::Status;
 use pollux_model::enrollment::{Attestation, EnrollmentGroup, IndividualEnrollment};
 use pollux_model::resource::Dps;
@@ -12,6 +14,11 @@ use pollux_model::{RegistrationId, Timestamp};
 use pollux_x509::Chain;
 
 use super::{certificate, tpm};
+
+/// Reasons of groups that a decision tells.
+const REASONS: usize = 3;
+/// Groups that it names with each.
+const NAMED: usize = 2;
 
 /// What a device shows to prove who it is.
 #[derive(Debug, Clone, Copy)]
@@ -111,6 +118,8 @@ pub(in crate::provisioning) struct Entries {
     until: Option<Timestamp>,
     /// Groups that speak for it.
     pub(in crate::provisioning) groups: Vec<Vouching>,
+    /// Those that want such proof, but not this one, and why.
+    refusing: Vec<(String, String)>,
 }
 
 impl Entries {
@@ -142,7 +151,7 @@ impl Entries {
             };
             (own.rules.status, known)
         });
-        Self { id: id.clone(), own, until, groups: Vec::new() }
+        Self { id: id.clone(), own, until, groups: Vec::new(), refusing: Vec::new() }
     }
 
     /// Until when its own entry believes what it shows, where that is not as long as what it shows says.
@@ -158,22 +167,23 @@ impl Entries {
     /// Takes a group in, if it speaks for the device.
     pub(super) fn weigh(&mut self, dps: &Dps, group: &EnrollmentGroup, proof: Proof<'_>) {
         let distance = match (proof, &group.attestation) {
-            // Who speaks for it then is found by `hierarchy`.
-            (Proof::Record, _) => None,
-            (Proof::Certificate { chain, now }, attestation) => {
-                certificate::distance(dps, attestation, chain, now).ok()
+            (Proof::Certificate { chain, now }, attestation @ Attestation::X509 { .. }) => {
+                certificate::distance(dps, attestation, chain, now)
             }
             (Proof::Token { displayed, token, .. }, Attestation::SymmetricKey { keys }) => {
-                keys.derive(displayed).signed(token).then_some(0)
+                let wrong = || "the token is not signed with a key derived from the group's".to_owned();
+                keys.derive(displayed).signed(token).then_some(0).ok_or_else(wrong)
             }
-            (Proof::Token { .. }, _) => None,
+            // Who speaks for it then is found by `hierarchy`.
+            (Proof::Record, _) | (Proof::Certificate { .. } | Proof::Token { .. }, _) => return,
         };
-        if let Some(distance) = distance {
-            self.groups.push(Vouching {
+        match distance {
+            Ok(distance) => self.groups.push(Vouching {
                 entry: Entry::Group(group.id.clone()),
                 status: group.rules.status,
                 distance,
-            });
+            }),
+            Err(why) => self.refusing.push((group.id.clone(), why)),
         }
     }
 
@@ -215,11 +225,16 @@ impl Entries {
     }
 
     fn decision_of_groups(&self, changes: &Changes) -> Decision {
-        let named = |names: &[String], one: &Vouching| matches!(&one.entry, Entry::Group(id) if names.iter().any(|name| name.eq_ignore_ascii_case(id)));
+        let among = |names: &[String], id: &str| names.iter().any(|name| name.eq_ignore_ascii_case(id));
+        let named =
+            |names: &[String], one: &Vouching| matches!(&one.entry, Entry::Group(id) if among(names, id));
         let enabled = |one: &Vouching| one.status.is_enabled() && !named(&changes.disable_groups, one);
         let left = self.groups.iter().filter(|one| !named(&changes.without_groups, one));
         let Some(nearest) = left.min_by_key(|one| (one.distance, enabled(one))) else {
-            let reason = "no individual enrollment, and no group speaks for what the device shows".to_owned();
+            let refusing = self.refusing.iter().filter(|(id, _)| !among(&changes.without_groups, id));
+            let mut reason =
+                "no individual enrollment, and no group speaks for what the device shows".to_owned();
+            reason.extend(told(refusing));
             return Decision { verdict: Verdict::Refused, by: None, distance: None, reason };
         };
         let (verdict, status) =
@@ -230,5 +245,39 @@ impl Entries {
             distance: Some(nearest.distance),
             reason: format!("no individual enrollment; the nearest group that speaks for it is {status}"),
         }
+    }
+}
+
+/// Why groups refuse, what the fewest say first: of groups that have nothing to do with the device all say the same.
+fn told<'r>(refusing: impl Iterator<Item = &'r (String, String)>) -> Option<String> {
+    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (group, why) in refusing {
+        by_reason.entry(why).or_default().push(group);
+    }
+    let mut reasons: Vec<_> = by_reason.into_iter().collect();
+    reasons.sort_by_key(|(_, groups)| groups.len());
+    let said = reasons.iter().take(REASONS).map(|(why, groups)| {
+        let more = match groups.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("{}{more}: {why}", groups[..groups.len().min(NAMED)].join(", "))
+    });
+    let said: Vec<_> = said.collect();
+    (!said.is_empty()).then(|| format!(" ({})", said.join("; ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_few_groups_say_is_told_first() {
+        let of = |group: String, why: &str| (group, why.to_owned());
+        let mut refusing: Vec<_> = (0..90).map(|n| of(format!("other-{n}"), "no way there")).collect();
+        refusing.push(of("line".to_owned(), "it has expired"));
+        let text = told(refusing.iter()).unwrap();
+        assert_eq!(text, " (line: it has expired; other-0, other-1 and 88 more: no way there)");
+        assert_eq!(told([].iter()), None);
     }
 }
