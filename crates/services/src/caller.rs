@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use pollux_model::resource::{PolicyRight, ResourceKind};
 use pollux_model::{DeviceAddress, Error, ErrorCode, RegistrationId, ResourceName, Result, Timestamp};
 
+use crate::trace::Trace;
+
 /// What a caller may be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Right {
@@ -70,6 +72,8 @@ pub struct Caller {
     pub expires: Option<Timestamp>,
     /// Where it calls from, if over a network.
     pub address: Option<IpAddr>,
+    /// The trace that its request is part of.
+    pub trace: Option<Box<Trace>>,
     grants: Grants,
 }
 
@@ -89,25 +93,31 @@ impl Caller {
     /// The operator.
     #[must_use]
     pub const fn admin() -> Self {
-        Self { identity: Identity::Admin, expires: None, address: None, grants: Grants::All }
+        Self { identity: Identity::Admin, expires: None, address: None, trace: None, grants: Grants::All }
     }
 
     /// A caller with rights on one resource.
     #[must_use]
     pub fn on(identity: Identity, kind: ResourceKind, resource: ResourceName, rights: Vec<Right>) -> Self {
-        Self { identity, expires: None, address: None, grants: Grants::On { kind, resource, rights } }
+        Self {
+            identity,
+            expires: None,
+            address: None,
+            trace: None,
+            grants: Grants::On { kind, resource, rights },
+        }
     }
 
     /// A caller with rights on every resource of a kind.
     #[must_use]
     pub fn on_kind(identity: Identity, kind: ResourceKind, rights: Vec<Right>) -> Self {
-        Self { identity, expires: None, address: None, grants: Grants::Kind { kind, rights } }
+        Self { identity, expires: None, address: None, trace: None, grants: Grants::Kind { kind, rights } }
     }
 
     /// A device or registration: may act for itself only.
     #[must_use]
     pub const fn own(identity: Identity) -> Self {
-        Self { identity, expires: None, address: None, grants: Grants::Own }
+        Self { identity, expires: None, address: None, trace: None, grants: Grants::Own }
     }
 
     /// A function app's own identity: reads and writes twins.
@@ -131,6 +141,13 @@ impl Caller {
     #[must_use]
     pub const fn from_address(mut self, address: IpAddr) -> Self {
         self.address = Some(address);
+        self
+    }
+
+    /// The same caller, as part of a trace.
+    #[must_use]
+    pub fn within(mut self, trace: Option<Trace>) -> Self {
+        self.trace = trace.map(Box::new);
         self
     }
 

@@ -68,7 +68,7 @@ impl Twins {
                     Change::TwinUpdated { was, before: Some(Box::new(before)), after, patch }
                 }
             };
-            match self.commit(&resource, vec![change]).await? {
+            match self.commit(caller, &resource, vec![change]).await? {
                 Outcome::Done => return Ok(twin),
                 Outcome::Refused(_) if put.if_none_match => {
                     return Err(refusal::already_there("twin", &twin.id));
