@@ -218,6 +218,14 @@ def _():
     equal(request("POST", url, params=ADT_VERSION, token=bearer(), data=text, headers=headers).status_code, 204)
     (attributes, _, event) = told(1)[0]
     equal((attributes["time"], event.body_as_str()), ("yesterday, at noon", text.decode()))
+    # The older name of the time, and a trace that the caller is part of (OpenAPI of digital twins: traceparent, tracestate).
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    headers = {"Message-Id": "m4", "dt-timestamp": "2020-11-25T10:03:54Z", "traceparent": f"00-{trace}-b7ad6b7169203331-01", "tracestate": "rojo=1"}
+    headers["Content-Type"] = "application/json"
+    equal(request("POST", url, params=ADT_VERSION, token=bearer(), data=text, headers=headers).status_code, 204)
+    (attributes, _, _) = told(1)[0]
+    equal((attributes["time"], attributes["tracestate"]), ("2020-11-25T10:03:54Z", "rojo=1"))
+    assert re.fullmatch(rf"00-{trace}-(?!b7ad6b7169203331)[0-9a-f]{{16}}-01", attributes["traceparent"]), attributes
 
 
 @scenario.case("filters choose by attribute and body, and can be changed")

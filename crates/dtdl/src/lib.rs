@@ -19,7 +19,7 @@
 //! | `parse` | documents in, models or all diagnostics out |
 //! | `model_set` | references between models, inheritance, the resolved `Interface` |
 //! | `instance` | twins and relationships against an `Interface` |
-//! | `validate`, `locate` | whole sets and files checked offline; where in a text a JSON path is |
+//! | `validate`, `json`, `locate` | whole sets and files checked offline; texts to JSON; where in a text a JSON path is |
 //!
 //! Source of the rules: DTDL v2, v3 and v4 and their extensions (Azure/opendigitaltwins-dtdl, `DTDL.v2.md`, `DTDL.v3.md`,
 //! `DTDL.v4.md`, `DTDL.Extensions.md`), and for instances the articles "Manage digital twins" and "Digital Twins service
@@ -31,6 +31,7 @@ mod element;
 mod error;
 mod extension;
 mod instance;
+mod json;
 mod limits;
 mod literal;
 mod locate;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::dtmi::Dtmi;
 use crate::element::{self, Model};
 use crate::error::{Diagnostic, Sink};
+use crate::json;
 use crate::limits::Limits;
 use crate::locate::locate;
 use crate::measure::{Excess, measure};
@@ -35,23 +36,13 @@ pub fn parse(documents: &[Value], limits: &Limits) -> Result<Vec<Model>, Vec<Dia
 /// # Errors
 /// As there; or one, that the text is no JSON.
 pub fn parse_text(text: &str, limits: &Limits) -> Result<Vec<Model>, Vec<Diagnostic>> {
-    let document = read_json(text).map_err(|error| vec![error])?;
+    let document = json::read(text).map_err(|error| vec![error])?;
     parse(std::slice::from_ref(&document), limits).map_err(|mut errors| {
         for error in &mut errors {
             error.path = within(&error.path, "$[0]", "$");
         }
         locate(text, &mut errors);
         errors
-    })
-}
-
-/// JSON, with or without a byte-order mark. Nesting is bounded by the JSON reader.
-pub(crate) fn read_json(text: &str) -> Result<Value, Diagnostic> {
-    serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| {
-        let number = |n: usize| u32::try_from(n).ok().filter(|n| *n > 0);
-        let mut diagnostic = Diagnostic::general("$", format!("the text is no JSON: {error}"));
-        (diagnostic.line, diagnostic.column) = (number(error.line()), number(error.column()));
-        diagnostic
     })
 }
 

@@ -10,8 +10,9 @@ use crate::element::Model;
 use crate::error::Diagnostic;
 use crate::limits::{Limits, UndefinedExtensions};
 use crate::locate::{locate, member};
+use crate::metamodel::SUPPORTED_VERSIONS;
 use crate::model_set::ModelSet;
-use crate::parse::{Reference, parse_located, read_json, within};
+use crate::parse::{Reference, parse_located, within};
 
 /// What was found of one set.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,7 +80,7 @@ pub fn validate(set: &Value, limits: &Limits) -> Verdict {
 /// As [`validate`], for a set in one line of text; errors then have their column.
 #[must_use]
 pub fn validate_line(line: &str, limits: &Limits) -> Verdict {
-    match read_json(line) {
+    match crate::json::read(line) {
         // What is too deep to be read has its answer under its own name all the same.
         Err(error) => Verdict { id: member(line, "id").unwrap_or(Value::Null), errors: vec![error] },
         Ok(set) => {
@@ -95,7 +96,7 @@ pub fn validate_line(line: &str, limits: &Limits) -> Verdict {
 pub fn validate_texts(texts: &[&str], limits: &Limits) -> Vec<(usize, Diagnostic)> {
     let mut errors: Vec<Vec<Diagnostic>> = vec![Vec::new(); texts.len()];
     let documents = texts.iter().zip(&mut errors).map(|(text, errors)| {
-        read_json(text).unwrap_or_else(|error| {
+        crate::json::read(text).unwrap_or_else(|error| {
             errors.push(error);
             // Its own error is reported; as an empty array it adds no other.
             Value::Array(Vec::new())
@@ -148,7 +149,8 @@ fn read<'v>(set: &'v Value, limits: &Limits) -> Result<Set<'v>, String> {
         None | Some(Value::Null) => {}
         Some(version) => {
             let version = version.as_u64().and_then(|version| u8::try_from(version).ok());
-            let version = version.ok_or("'maxDtdlVersion' is a version, such as 3")?;
+            let version = version.filter(|version| SUPPORTED_VERSIONS.contains(version));
+            let version = version.ok_or("'maxDtdlVersion' is a version of DTDL: 2, 3 or 4")?;
             limits.max_version = limits.max_version.min(version);
         }
     }

@@ -36,13 +36,14 @@ impl RawPath {
 pub(crate) struct Cursor<'t> {
     pub(crate) text: &'t str,
     pub(crate) limits: Limits,
+    noun: &'static str,
     tokens: Vec<Token>,
     at: usize,
 }
 
 impl<'t> Cursor<'t> {
     pub(crate) fn new(text: &'t str, lexicon: Lexicon, limits: &Limits) -> Result<Self, QueryError> {
-        Ok(Self { text, limits: *limits, tokens: lex(text, lexicon, limits)?, at: 0 })
+        Ok(Self { text, limits: *limits, noun: lexicon.noun, tokens: lex(text, lexicon, limits)?, at: 0 })
     }
 
     /// The token to be read next; at the end, the end.
@@ -181,7 +182,7 @@ impl<'t> Cursor<'t> {
     pub(crate) fn found(&self) -> String {
         let Token { kind, span } = self.peek();
         match kind {
-            TokenKind::End => "the end of the query".to_owned(),
+            TokenKind::End => format!("the end of the {}", self.noun),
             _ => format!("'{}'", shorten(&self.text[span.start..span.end])),
         }
     }

@@ -82,6 +82,8 @@ impl Symbol {
 pub(crate) struct Lexicon {
     /// `$dt-dataschema` is one name: a dash between name characters, followed by a letter, belongs to the name.
     pub(crate) dashed_names: bool,
+    /// What the text is called in messages.
+    pub(crate) noun: &'static str,
     /// There are patterns, such as `-[r:contains|feeds*1..3]->`.
     pub(crate) patterns: bool,
 }
@@ -93,7 +95,8 @@ pub(crate) struct Lexicon {
 /// malformed number.
 pub(crate) fn lex(text: &str, lexicon: Lexicon, limits: &Limits) -> Result<Vec<Token>, QueryError> {
     if let Some((offset, _)) = text.char_indices().nth(limits.max_chars) {
-        let message = format!("the query is longer than the allowed {} characters", limits.max_chars);
+        let message =
+            format!("the {} is longer than the allowed {} characters", lexicon.noun, limits.max_chars);
         return Err(QueryError::at(text, offset, message));
     }
     let mut lexer = Lexer { text, at: 0, lexicon };

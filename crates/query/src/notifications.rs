@@ -46,7 +46,8 @@ pub struct Filter(Expr);
 /// # Errors
 /// Where the text stops being a filter, or what in it can never make sense. An empty text is none.
 pub fn parse(text: &str) -> Result<Filter, QueryError> {
-    let mut cursor = Cursor::new(text, Lexicon { dashed_names: false, patterns: false }, &Limits::HUB)?;
+    let mut cursor =
+        Cursor::new(text, Lexicon { noun: "filter", dashed_names: false, patterns: false }, &Limits::HUB)?;
     let condition = parser::condition(&mut cursor, &Names)?;
     cursor.expect_end("an operator or the end of the filter")?;
     Ok(Filter(condition))

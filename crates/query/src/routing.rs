@@ -47,7 +47,8 @@ pub fn parse(text: &str) -> Result<Query, QueryError> {
 /// # Errors
 /// As [`parse`].
 pub fn parse_with(text: &str, limits: &Limits) -> Result<Query, QueryError> {
-    let mut cursor = Cursor::new(text, Lexicon { dashed_names: true, patterns: false }, limits)?;
+    let mut cursor =
+        Cursor::new(text, Lexicon { noun: "condition", dashed_names: true, patterns: false }, limits)?;
     let names = Names::default();
     let condition = if cursor.peek().kind == TokenKind::End {
         Expr { kind: ExprKind::Literal(Literal::Bool(true)), span: Span::new(0, 0) }

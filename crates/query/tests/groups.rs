@@ -136,6 +136,14 @@ fn refusals_say_what_and_where() {
         ("SELECT * FROM DIGITALTWINS T ORDER T.a", 35, "expected BY"),
         ("SELECT * FROM DIGITALTWINS T ORDER BY T.a UP", 42, "expected ',', OFFSET or the end of the query"),
         ("SELECT * FROM DIGITALTWINS T ORDER BY", 37, "expected a property or a column to order by"),
+        (
+            "SELECT T.a, COUNT() FROM DIGITALTWINS T GROUP BY T.a ORDER BY COUNT() DESC",
+            62,
+            "ordered by its name, not by a function: write COUNT,",
+        ),
+        ("SELECT TOP(1) DISTINCT T.b FROM DIGITALTWINS T", 14, "DISTINCT stands before TOP"),
+        ("SELECT T.n AS x, T.s AS x FROM DIGITALTWINS T", 17, "two columns are called x"),
+        ("SELECT DISTINCT T.n AS x, T.s AS x FROM DIGITALTWINS T", 26, "two columns are called x"),
         ("EXPLAIN", 7, "missing SELECT at the end of the query"),
     ] {
         let error = twins::parse(text).expect_err(text);

@@ -93,7 +93,7 @@ fn case_matters_and_what_is_not_there_is_not_taken() {
 #[test]
 fn what_is_no_filter_is_refused_where_it_stops_being_one() {
     for (filter, line, column, said) in [
-        ("", 1, 1, "expected"),
+        ("", 1, 1, "found the end of the filter"),
         ("type = ", 1, 8, "expected"),
         ("true AND\n  typ = 'x'", 2, 3, "did you mean type?"),
         ("$body.patch[0].path = '/a'", 1, 12, "expected"),

@@ -218,7 +218,7 @@ fn concatenation_is_bounded() {
 fn refusals() {
     let table = [
         ("opType =", 8, "expected a property, a constant, a function or '('"),
-        ("opType = 'x' AND", 16, "found the end of the query"),
+        ("opType = 'x' AND", 16, "found the end of the condition"),
         ("SELECT * FROM x", 0, "found 'SELECT'"),
         ("opType 'x'", 7, "expected an operator or the end of the condition"),
         ("start_with(a, 'b')", 0, "did you mean STARTS_WITH?"),

@@ -8,6 +8,8 @@ use pollux_model::resource::{PolicyRight, ResourceKind};
 use pollux_model::sas::SasToken;
 use pollux_model::{DeviceAddress, Error, ErrorCode, RegistrationId, ResourceName, Result, Timestamp};
 
+use crate::trace::Trace;
+
 /// What a caller may be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Right {
@@ -89,6 +91,8 @@ pub struct Caller {
     pub address: Option<IpAddr>,
     /// The token of a device that a policy's key let in: when that key goes, so does the connection.
     pub by_policy: Option<Arc<SasToken>>,
+    /// The trace that its request is part of.
+    pub trace: Option<Box<Trace>>,
     grants: Grants,
 }
 
@@ -105,40 +109,37 @@ enum Grants {
 }
 
 impl Caller {
+    const fn new(identity: Identity, grants: Grants) -> Self {
+        Self { identity, expires: None, address: None, by_policy: None, trace: None, grants }
+    }
+
     /// The operator.
     #[must_use]
     pub const fn admin() -> Self {
-        Self { identity: Identity::Admin, expires: None, address: None, by_policy: None, grants: Grants::All }
+        Self::new(Identity::Admin, Grants::All)
     }
 
     /// A caller with rights on one resource.
     #[must_use]
-    pub fn on(identity: Identity, kind: ResourceKind, resource: ResourceName, rights: Vec<Right>) -> Self {
-        Self {
-            identity,
-            expires: None,
-            address: None,
-            by_policy: None,
-            grants: Grants::On { kind, resource, rights },
-        }
+    pub const fn on(
+        identity: Identity,
+        kind: ResourceKind,
+        resource: ResourceName,
+        rights: Vec<Right>,
+    ) -> Self {
+        Self::new(identity, Grants::On { kind, resource, rights })
     }
 
     /// A caller with rights on every resource of a kind.
     #[must_use]
-    pub fn on_kind(identity: Identity, kind: ResourceKind, rights: Vec<Right>) -> Self {
-        Self {
-            identity,
-            expires: None,
-            address: None,
-            by_policy: None,
-            grants: Grants::Kind { kind, rights },
-        }
+    pub const fn on_kind(identity: Identity, kind: ResourceKind, rights: Vec<Right>) -> Self {
+        Self::new(identity, Grants::Kind { kind, rights })
     }
 
     /// A device or registration: may act for itself only.
     #[must_use]
     pub const fn own(identity: Identity) -> Self {
-        Self { identity, expires: None, address: None, by_policy: None, grants: Grants::Own }
+        Self::new(identity, Grants::Own)
     }
 
     /// A function app's own identity: reads and writes twins.
@@ -162,6 +163,13 @@ impl Caller {
     #[must_use]
     pub const fn from_address(mut self, address: IpAddr) -> Self {
         self.address = Some(address);
+        self
+    }
+
+    /// The same caller, as part of a trace.
+    #[must_use]
+    pub fn within(mut self, trace: Option<Trace>) -> Self {
+        self.trace = trace.map(Box::new);
         self
     }
 

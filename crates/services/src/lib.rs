@@ -23,6 +23,7 @@ pub mod provisioning;
 mod rates;
 pub mod resources;
 pub mod steps;
+pub mod trace;
 pub mod twins;
 
 #[cfg(test)]

@@ -64,14 +64,14 @@ fn missing(model: &Model, entries: &Entries, fresh: &IndexMap<Dtmi, Arc<Model>>,
         }
     }
     for id in model.extends.iter().filter(|id| !is_here(id)) {
-        sink.report("$.extends", format!("model '{id}' does not exist; upload it before, or together"));
+        sink.report("$.extends", format!("model '{id}' does not exist; give it too"));
     }
     for (name, content) in &model.contents {
         if let Content::Component(component) = content
             && !is_here(&component.schema)
         {
             let message = format!(
-                "component '{name}' needs model '{}', which does not exist; upload it before, or together",
+                "component '{name}' needs model '{}', which does not exist; give it too",
                 component.schema
             );
             sink.report(model.content_path(name), message);

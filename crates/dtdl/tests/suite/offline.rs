@@ -31,6 +31,8 @@ fn a_set_that_is_none_has_an_error_that_says_so() {
         (json!({"input": [], "options": ["Maybe"]}), "option 'Maybe' is not known"),
         (json!({"input": [], "options": [1]}), "'options' is an array of strings"),
         (json!({"input": [], "maxDtdlVersion": "3"}), "'maxDtdlVersion' is a version"),
+        (json!({"input": [], "maxDtdlVersion": 1}), "2, 3 or 4"),
+        (json!({"input": [], "maxDtdlVersion": 9}), "2, 3 or 4"),
     ] {
         let verdict = validate(&set, &Limits::language());
         assert!(verdict.errors[0].message.contains(said), "{:?}", verdict.errors);
@@ -69,7 +71,7 @@ fn models_that_are_referred_to_are_taken_from_resolution() {
     assert!(with(json!([c, broken, [b]])).is_valid(), "what nothing refers to is not looked at");
     let missing = with(json!([b]));
     assert_eq!(missing.errors[0].path, "$.resolution[0].extends");
-    assert!(missing.errors[0].message.contains("dtmi:c;1"));
+    assert!(missing.errors[0].message.ends_with("model 'dtmi:c;1' does not exist; give it too"));
     let wrong = with(json!([b, [interface("dtmi:c;1", &json!({"colour": 1}))]]));
     assert_eq!(wrong.errors[0].path, "$.resolution[1][0].colour");
 }
@@ -90,6 +92,12 @@ fn errors_of_a_text_have_line_and_column() {
     assert_eq!(at(&errors, "$.contents[2]"), (8, 5));
     let broken = parse_text("{\n \"a\": }", &Limits::language()).unwrap_err();
     assert_eq!((broken[0].line, broken[0].column), (Some(2), Some(7)));
+    let short = parse_text("{\n \"a\": 1,\n", &Limits::language()).unwrap_err();
+    assert_eq!((short[0].line, short[0].column), (Some(3), Some(1)));
+    let twice = "{\"@id\": \"dtmi:a;1\", \"contents\": [{},\n {\"name\": \"b\", \"name\": \"c\"}]}";
+    let twice = parse_text(twice, &Limits::language()).unwrap_err();
+    assert!(twice[0].message.contains("'name' is given twice"), "{twice:?}");
+    assert_eq!((twice[0].line, twice[0].column), (Some(2), Some(21)));
 }
 
 #[test]

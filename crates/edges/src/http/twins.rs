@@ -16,12 +16,16 @@
 //! What every request goes through: `call` (who, which instance, which API version), `body` (JSON in), `answer` (JSON
 //! out), `status` (errors to ADT's codes).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::routing::{get, post};
+use http::Uri;
 use pollux_model::{Error, ErrorCode};
 use pollux_services::Services;
+use tower::ServiceExt as _;
 
 mod answer;
 mod body;
@@ -43,6 +47,13 @@ use answer::Failure;
 /// All routes of a digital twins instance. Requests must carry the extension
 /// [`Target`](crate::http::target::Target), and [`Peer`](crate::http::target::Peer) where they came over a network.
 pub(crate) fn router(services: Arc<Services>) -> Router {
+    let routes = routes();
+    let lower = routes.clone().fallback(no_such_path).with_state(Arc::clone(&services));
+    // Azure compares paths without case, and its articles write `/eventRoutes`.
+    routes.fallback_service(lower.map_request(in_lower_case)).with_state(services)
+}
+
+fn routes() -> Router<Arc<Services>> {
     Router::new()
         .route("/models", get(models::list).post(models::create))
         .route("/models/", get(models::unnamed).patch(models::unnamed).delete(models::unnamed))
@@ -82,8 +93,29 @@ pub(crate) fn router(services: Arc<Services>) -> Router {
             get(event_routes::get).put(event_routes::put).delete(event_routes::delete),
         )
         .method_not_allowed_fallback(method_not_allowed)
-        .fallback(no_such_path)
-        .with_state(services)
+}
+
+/// The request with the fixed segments of its path in lower case; ids stay as they are.
+fn in_lower_case(mut request: Request) -> Request {
+    let mut segments = request.uri().path().split('/').skip(1).enumerate();
+    let Some((_, first)) = segments.next() else { return request };
+    let mut path = format!("/{}", first.to_ascii_lowercase());
+    let two_fixed = ["/jobs", "/graph"].contains(&path.as_str());
+    for (place, segment) in segments {
+        let is_id = if two_fixed { place == 2 } else { place % 2 == 1 };
+        path.push('/');
+        path += &if is_id { segment.into() } else { Cow::Owned(segment.to_ascii_lowercase()) };
+    }
+    if let Some(query) = request.uri().query() {
+        path.push('?');
+        path += query;
+    }
+    if let Ok(path) = path.parse() {
+        let mut parts = std::mem::take(request.uri_mut()).into_parts();
+        parts.path_and_query = Some(path);
+        *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+    }
+    request
 }
 
 async fn no_such_path(_: call::Call) -> Failure {

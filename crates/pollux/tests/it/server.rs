@@ -178,7 +178,7 @@ fn groups_and_what_is_in_them() {
         "--endpoint-name",
         "alarms",
     ]);
-    assert_eq!(server.json(&["hub", "route", "list"]).as_array().unwrap().len(), 3);
+    assert_eq!(server.json(&["hub", "route", "list"]).as_array().unwrap().len(), 4);
     let set = server.json(&["functions", "settings", "set", "AZURE_TENANT_ID=t"]);
     assert_eq!(set, json!([{"name": "AZURE_TENANT_ID", "value": "t"}]));
     assert_eq!(server.json(&["functions", "settings", "unset", "AZURE_TENANT_ID"]), json!([]));

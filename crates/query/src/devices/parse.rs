@@ -17,7 +17,8 @@ use crate::{
 };
 
 pub(super) fn query(text: &str, limits: &Limits) -> Result<Query, QueryError> {
-    let mut cursor = Cursor::new(text, Lexicon { dashed_names: false, patterns: false }, limits)?;
+    let mut cursor =
+        Cursor::new(text, Lexicon { noun: "query", dashed_names: false, patterns: false }, limits)?;
     cursor.expect_keyword("SELECT")?;
     let top = top(&mut cursor)?;
     let select = select(&mut cursor)?;

@@ -25,7 +25,8 @@ mod pattern;
 mod select;
 
 pub(super) fn query(text: &str, limits: &Limits) -> Result<Query, QueryError> {
-    let mut cursor = Cursor::new(text, Lexicon { dashed_names: false, patterns: true }, limits)?;
+    let mut cursor =
+        Cursor::new(text, Lexicon { noun: "query", dashed_names: false, patterns: true }, limits)?;
     let explain = cursor.eat_keyword("EXPLAIN");
     if !cursor.eat_keyword("SELECT") {
         // The service's own words for this error, as recorded.

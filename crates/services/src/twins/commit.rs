@@ -14,6 +14,7 @@ use super::change::Change;
 use super::json_patch::Operation;
 use super::models::Models;
 use super::{Twins, refusal};
+use crate::Caller;
 
 /// How often a change is decided anew because somebody else was faster. Within one process the lanes keep this from
 /// happening at all; only other nodes can get in between.
@@ -61,9 +62,15 @@ pub(super) enum Outcome {
 }
 
 impl Twins {
-    /// Commits changes together, with what is to be told of them. Refused if something is no more what it was before.
-    pub(super) async fn commit(&self, instance: &Resource, changes: Vec<Change>) -> Result<Outcome> {
-        let (ended, told) = (self.ended(instance, &changes), self.told(instance, &changes));
+    /// Commits a caller's changes together, with what is to be told of them. Refused if something is no more what it was
+    /// before.
+    pub(super) async fn commit(
+        &self,
+        caller: &Caller,
+        instance: &Resource,
+        changes: Vec<Change>,
+    ) -> Result<Outcome> {
+        let (ended, told) = (self.ended(instance, &changes), self.told(caller, instance, &changes));
         let mut batch = Batch::new();
         batch.writes.extend(changes.into_iter().map(|change| change.into_write(&instance.name)));
         batch.writes.extend(ended);
@@ -124,7 +131,7 @@ impl Twins {
     /// etag, which is returned. It is asked again if the twin was changed meanwhile and the caller did not insist on an etag.
     pub(super) async fn change_twin<F>(
         &self,
-        resource: &Resource,
+        (caller, resource): (&Caller, &Resource),
         id: &str,
         (patch, if_match): (&[Operation], Option<&Etag>),
         decide: F,
@@ -142,7 +149,7 @@ impl Twins {
             let after = Box::new(decide(twin, &*self.models.get(resource).await?)?);
             let (etag, patch) = (after.etag.clone(), patch.to_vec());
             let change = Change::TwinUpdated { was, before, after, patch };
-            match self.commit(resource, vec![change]).await? {
+            match self.commit(caller, resource, vec![change]).await? {
                 Outcome::Done => return Ok(etag),
                 Outcome::Refused(_) => {} // changed or deleted meanwhile: the next reading tells which
             }
@@ -153,7 +160,7 @@ impl Twins {
     /// As [`Twins::change_twin`], for a relationship; `decide` is also given the model of its source.
     pub(super) async fn change_relationship<F>(
         &self,
-        resource: &Resource,
+        (caller, resource): (&Caller, &Resource),
         (source, id): (&str, &str),
         (patch, if_match): (&[Operation], Option<&Etag>),
         decide: F,
@@ -171,7 +178,7 @@ impl Twins {
             let (etag, patch) = (after.etag.clone(), patch.to_vec());
             let (before, after) = (Box::new(before), Box::new(after));
             let change = Change::RelationshipUpdated { before, after, model, patch };
-            match self.commit(resource, vec![change]).await? {
+            match self.commit(caller, resource, vec![change]).await? {
                 Outcome::Done => return Ok(etag),
                 Outcome::Refused(Mismatch::NoTarget) => return Err(refusal::target_not_found()),
                 Outcome::Refused(_) => {}

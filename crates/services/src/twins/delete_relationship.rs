@@ -27,7 +27,7 @@ impl Twins {
         for _ in 0..ATTEMPTS {
             let before = self.read_relationship(instance, source, id).await?;
             check_etag(if_match.as_ref(), &before.etag)?;
-            match self.commit(&resource, vec![Change::RelationshipDeleted(Box::new(before))]).await? {
+            match self.commit(caller, &resource, vec![Change::RelationshipDeleted(Box::new(before))]).await? {
                 Outcome::Done => return Ok(()),
                 Outcome::Refused(_) => {} // changed or deleted meanwhile: the next reading tells which
             }

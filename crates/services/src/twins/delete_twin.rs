@@ -31,7 +31,7 @@ impl Twins {
         for _ in 0..ATTEMPTS {
             let twin = self.read_twin(instance, id).await?;
             check_etag(if_match.as_ref(), &twin.etag)?;
-            match self.commit(&resource, vec![Change::TwinDeleted(Box::new(twin))]).await? {
+            match self.commit(caller, &resource, vec![Change::TwinDeleted(Box::new(twin))]).await? {
                 Outcome::Done => return Ok(()),
                 Outcome::Refused(Mismatch::HasRelationships) => {
                     return Err(refusal::relationships_not_deleted(id));
@@ -63,7 +63,7 @@ impl Twins {
             let relationships = self.all_relationships(instance, id).await?;
             let relationships = relationships.into_iter().map(Box::new).map(Change::RelationshipDeleted);
             let changes = relationships.chain([Change::TwinDeleted(Box::new(twin))]).collect();
-            match self.commit(&resource, changes).await? {
+            match self.commit(caller, &resource, changes).await? {
                 Outcome::Done => return Ok(()),
                 Outcome::Refused(_) => {} // one was added, changed or deleted meanwhile
             }

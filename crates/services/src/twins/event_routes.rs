@@ -14,8 +14,8 @@ use pollux_store::Write;
 use super::Twins;
 use super::change::Change;
 use super::notification::Notification;
-use crate::Context;
 use crate::destination::Destination;
+use crate::{Caller, Context};
 
 /// Event routes ready to be tried.
 #[derive(Debug, Default)]
@@ -36,16 +36,16 @@ impl Compiled {
 }
 
 impl Twins {
-    /// The outbox entries that tell of changes, to be committed with them.
-    pub(super) fn told(&self, instance: &Resource, changes: &[Change]) -> Vec<Write> {
+    /// The outbox entries that tell of a caller's changes, to be committed with them.
+    pub(super) fn told(&self, caller: &Caller, instance: &Resource, changes: &[Change]) -> Vec<Write> {
         let compiled = self.compiled(instance);
         if compiled.routes.is_empty() {
             return Vec::new();
         }
         let (context, mut entries) = (&*self.context, Vec::new());
-        let now = context.clock.now();
+        let (now, trace) = (context.clock.now(), (caller.trace.as_deref(), &*context.random));
         for change in changes {
-            let notification = Notification::of_change(change, &instance.host_name, now, &*context.random);
+            let notification = Notification::of_change(change, &instance.host_name, now, trace);
             let destinations = compiled.destinations(&notification);
             if destinations.is_empty() {
                 continue;

@@ -25,21 +25,27 @@ pub(super) struct Models {
 }
 
 impl Models {
-    /// The model of a twin to be made: it must be here and in use.
-    pub(super) fn usable(&self, id: &str) -> Result<Dtmi> {
+    /// The model of a twin: it must be here.
+    pub(super) fn known(&self, id: &str) -> Result<Dtmi> {
         let missing =
             || refusal::invalid("twin", [format!("{id} or one of its dependencies does not exist.")]);
         let dtmi = Dtmi::parse(id).map_err(|_| missing())?;
         if self.set.get(&dtmi).is_none() {
             return Err(missing());
         }
+        Ok(dtmi)
+    }
+
+    /// That a twin may begin to be of this model. Those that are of it already may be changed all the same (article "Manage
+    /// models", section "Decommissioning").
+    pub(super) fn in_use(&self, id: &str) -> Result<()> {
         if self.stored.get(id).is_some_and(|model| model.decommissioned) {
             return Err(Error::new(
                 ErrorCode::ModelDecommissioned,
                 format!("The model {id} is decommissioned. Use a model that is not, for a new twin."),
             ));
         }
-        Ok(dtmi)
+        Ok(())
     }
 }
 

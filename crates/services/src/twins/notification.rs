@@ -13,6 +13,7 @@ use super::change::Change;
 use super::document::{self, METADATA, MODEL};
 use super::json_patch::Operation;
 use crate::forwarding::{OF_RELATIONSHIP, OF_TWIN, PREFIX};
+use crate::trace::Trace;
 
 /// The most data may be, so that with all that goes around it the event log takes it (Event Hubs' 1 MiB): a notification
 /// that cannot be kept would be a change that nobody hears of.
@@ -58,6 +59,8 @@ pub(super) struct Notification {
     time: String,
     dataschema: Option<String>,
     traceparent: String,
+    /// CloudEvents' extension "Distributed Tracing"; Azure's articles do not list it.
+    tracestate: Option<String>,
     data: Value,
     /// The data as it is to be passed on, where that is not up to us.
     text: Option<Bytes>,
@@ -77,8 +80,14 @@ pub(super) struct Telemetry {
 }
 
 impl Notification {
-    /// Of a change; `host` is the instance's host name.
-    pub(super) fn of_change(change: &Change, host: &str, now: Timestamp, random: &dyn Random) -> Self {
+    /// Of a change; `host` is the instance's host name, `trace` that of the request (OpenAPI of digital twins, parameter
+    /// `traceparent`).
+    pub(super) fn of_change(
+        change: &Change,
+        host: &str,
+        now: Timestamp,
+        (trace, random): (Option<&Trace>, &dyn Random),
+    ) -> Self {
         let (kind, data) = told(change);
         Self {
             twin: change.twin().to_owned(),
@@ -88,7 +97,8 @@ impl Notification {
             subject: Some(subject(change)),
             time: now.to_string(),
             dataschema: None,
-            traceparent: traceparent(random),
+            traceparent: Trace::next(trace, random),
+            tracestate: trace.and_then(|trace| trace.state.clone()),
             data,
             text: None,
         }
@@ -99,7 +109,7 @@ impl Notification {
         telemetry: Telemetry,
         host: &str,
         now: Timestamp,
-        random: &dyn Random,
+        (trace, random): (Option<&Trace>, &dyn Random),
     ) -> Self {
         Self {
             source: format!("{host}{OF_TWIN}{}", utf8_percent_encode(&telemetry.twin, ESCAPED)),
@@ -109,7 +119,8 @@ impl Notification {
             subject: telemetry.component,
             time: telemetry.time.unwrap_or_else(|| now.to_string()),
             dataschema: Some(telemetry.model),
-            traceparent: traceparent(random),
+            traceparent: Trace::next(trace, random),
+            tracestate: trace.and_then(|trace| trace.state.clone()),
             data: telemetry.data,
             text: Some(telemetry.text),
         }
@@ -135,6 +146,9 @@ impl Notification {
         // The binding says it by the content type alone; Azure's articles list it with the others.
         attribute("datacontenttype", JSON);
         attribute("traceparent", &self.traceparent);
+        if let Some(tracestate) = &self.tracestate {
+            attribute("tracestate", tracestate);
+        }
         let data = self.text.clone().unwrap_or_else(|| fitting(&self.data).into());
         let content_type = Some(Symbol::from_static(JSON));
         Message {
@@ -212,12 +226,6 @@ fn subject(change: &Change) -> String {
             format!("{}{OF_RELATIONSHIP}{}", after.source, after.id)
         }
     }
-}
-
-/// A trace that begins here (W3C "Trace Context", version 00, sampled).
-fn traceparent(random: &dyn Random) -> String {
-    let (trace, span) = (random.uuid().simple(), random.uuid().simple().to_string());
-    format!("00-{trace}-{}-01", &span[..16])
 }
 
 /// The data as text; without the times in the metadata (which can be many times their properties' size) where it is too

@@ -37,6 +37,6 @@ impl Twins {
             operation.path.insert(0, patch.component.clone());
         }
         let (twin, component) = (&patch.twin, Some(patch.component.as_str()));
-        self.apply_patch(&resource, (twin, component), patch.if_match.as_ref(), &operations).await
+        self.apply_patch((caller, &resource), (twin, component), patch.if_match.as_ref(), &operations).await
     }
 }

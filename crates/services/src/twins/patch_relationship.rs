@@ -53,6 +53,7 @@ impl Twins {
             Ok(changed)
         };
         let which = (patch.source.as_str(), patch.id.as_str());
-        self.change_relationship(&resource, which, (&operations, patch.if_match.as_ref()), decide).await
+        self.change_relationship((caller, &resource), which, (&operations, patch.if_match.as_ref()), decide)
+            .await
     }
 }

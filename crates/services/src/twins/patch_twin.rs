@@ -40,13 +40,13 @@ impl Twins {
     ) -> Result<Etag> {
         let resource = self.admit(caller, instance, Right::TwinsWrite, (Kind::Patch, &[&patch.id]))?;
         let operations = json_patch::parse(&patch.patch)?;
-        self.apply_patch(&resource, (&patch.id, None), patch.if_match.as_ref(), &operations).await
+        self.apply_patch((caller, &resource), (&patch.id, None), patch.if_match.as_ref(), &operations).await
     }
 
     /// Changes a twin, or one component of it, which all paths begin with.
     pub(super) async fn apply_patch(
         &self,
-        resource: &Resource,
+        asked: (&Caller, &Resource),
         (id, component): (&str, Option<&str>),
         if_match: Option<&Etag>,
         operations: &[Operation],
@@ -65,6 +65,6 @@ impl Twins {
             };
             twin_patch::apply(twin, operations, models, stamp)
         };
-        self.change_twin(resource, id, (operations, if_match), decide).await
+        self.change_twin(asked, id, (operations, if_match), decide).await
     }
 }

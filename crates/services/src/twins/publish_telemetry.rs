@@ -64,7 +64,8 @@ impl Twins {
             text: telemetry.payload,
         };
         let (now, random) = (self.context.clock.now(), &*self.context.random);
-        let notification = Notification::of_telemetry(told, &resource.host_name, now, random);
+        let trace = (caller.trace.as_deref(), random);
+        let notification = Notification::of_telemetry(told, &resource.host_name, now, trace);
         self.append(&resource, &notification).await
     }
 

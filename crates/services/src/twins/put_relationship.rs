@@ -66,13 +66,13 @@ impl Twins {
             properties: Value::Object(properties),
             updated: self.context.clock.now(),
         };
-        self.put_whole(&resource, relationship, source.model, put.if_none_match).await
+        self.put_whole((caller, &resource), relationship, source.model, put.if_none_match).await
     }
 
     /// `model` is that of its source.
     async fn put_whole(
         &self,
-        instance: &Resource,
+        (caller, instance): (&Caller, &Resource),
         mut relationship: Relationship,
         model: String,
         if_none_match: bool,
@@ -101,7 +101,7 @@ impl Twins {
                     Change::RelationshipUpdated { before: Box::new(before), after, model, patch }
                 }
             };
-            match self.commit(instance, vec![change]).await? {
+            match self.commit(caller, instance, vec![change]).await? {
                 Outcome::Done => return Ok(relationship),
                 Outcome::Refused(Mismatch::NoSource) => return Err(refusal::twin_not_found(source)),
                 Outcome::Refused(Mismatch::NoTarget) => return Err(refusal::target_not_found()),

@@ -55,20 +55,26 @@ impl Twins {
             let after = Box::new(twin.clone());
             let change = match before {
                 None => {
-                    let room = self.make_room(instance, Noun::Twin, 1).await;
-                    if room.is_err() && put.if_none_match && self.is_there(instance, &twin.id).await? {
+                    let allowed = match models.in_use(&twin.model) {
+                        Ok(()) => self.make_room(instance, Noun::Twin, 1).await,
+                        refused => refused,
+                    };
+                    if allowed.is_err() && put.if_none_match && self.is_there(instance, &twin.id).await? {
                         return Err(refusal::already_there("twin", &twin.id));
                     }
-                    room?;
+                    allowed?;
                     Change::TwinCreated(after)
                 }
                 Some(before) => {
+                    if before.model != twin.model {
+                        models.in_use(&twin.model)?;
+                    }
                     let patch = difference::of_twins(&before, &after);
                     let was = before.etag.clone();
                     Change::TwinUpdated { was, before: Some(Box::new(before)), after, patch }
                 }
             };
-            match self.commit(&resource, vec![change]).await? {
+            match self.commit(caller, &resource, vec![change]).await? {
                 Outcome::Done => return Ok(twin),
                 Outcome::Refused(_) if put.if_none_match => {
                     return Err(refusal::already_there("twin", &twin.id));
@@ -85,8 +91,9 @@ impl Twins {
 
     pub(super) fn make(&self, id: String, body: Map<String, Value>, models: &Models) -> Result<DigitalTwin> {
         if let Some(other) = body.get(document::ID).filter(|given| given.as_str() != Some(&id)) {
-            let (other, id) = (shown(&other.to_string()), shown(&id));
-            let message = format!("The $dtId {other} of the body is not the id of the twin, '{id}'.");
+            let other = other.as_str().map_or_else(|| "no text".to_owned(), |id| format!("'{}'", shown(id)));
+            let message =
+                format!("The $dtId of the body is {other}, and not the id of the twin, '{}'.", shown(&id));
             return Err(Error::invalid(message));
         }
         let named = body
@@ -96,7 +103,7 @@ impl Twins {
         let model = named.map(str::to_owned).ok_or_else(|| {
             refusal::invalid("twin", ["$metadata.$model must be given, as the id of a model.".to_owned()])
         })?;
-        let dtmi = models.usable(&model)?;
+        let dtmi = models.known(&model)?;
         let mut findings: Vec<String> =
             models.set.check_twin(&dtmi, &body).into_iter().map(|violation| violation.message).collect();
         let is_component = |name: &str| {

@@ -39,7 +39,8 @@ pub(super) fn apply(
     let Value::Object(contents) = twin.document else { return Err(pollux_model::Error::internal()) };
     let model = new_model(operations)?.unwrap_or_else(|| twin.model.clone());
     if model != twin.model {
-        models.usable(&model)?;
+        models.known(&model)?;
+        models.in_use(&model)?;
     }
     let dtmi = Dtmi::parse(&model).ok();
     let interface = dtmi.as_ref().and_then(|id| models.set.get(id));

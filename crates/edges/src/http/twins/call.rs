@@ -7,6 +7,7 @@ use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use pollux_model::{Error, ErrorCode, Etag, ResourceName};
+use pollux_services::trace::Trace;
 use pollux_services::twins::{Paging, Row};
 use pollux_services::{Caller, Services};
 use serde::de::DeserializeOwned;
@@ -111,6 +112,7 @@ impl FromRequestParts<Arc<Services>> for Call {
         let peer = parts.extensions.get::<Peer>().ok_or_else(Error::internal)?.address;
         let caller = crate::authenticate::twins(services, &parts.headers, peer).await;
         let caller = caller.map_err(|error| Failure::with_challenge(error, &challenge(services)))?;
+        let caller = caller.within(trace(&parts.headers));
         let query: Vec<(String, String)> =
             url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
                 .into_owned()
@@ -223,6 +225,16 @@ fn challenge(services: &Services) -> String {
         issuer.authority().trim_end_matches('/'),
         issuer.tenant()
     )
+}
+
+/// The trace that the request is part of. More than one `traceparent` is none; a `tracestate` may come in parts (W3C "Trace
+/// Context").
+fn trace(headers: &HeaderMap) -> Option<Trace> {
+    let mut parents = headers.get_all("traceparent").iter();
+    let (Some(parent), None) = (parents.next(), parents.next()) else { return None };
+    let states: Vec<&str> =
+        headers.get_all("tracestate").iter().filter_map(|value| value.to_str().ok()).collect();
+    Trace::read(parent.to_str().ok()?.trim(), Some(&states.join(",")))
 }
 
 /// The ids in a path, percent-decoded.

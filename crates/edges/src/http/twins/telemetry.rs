@@ -11,6 +11,9 @@ use super::answer::{self, Answer};
 use super::body;
 use super::call::{Call, Ids};
 
+/// When what it tells of happened; the second is an older name.
+const SOURCE_TIME: [&str; 2] = ["telemetry-source-time", "dt-timestamp"];
+
 /// `POST` on behalf of a twin.
 pub(super) async fn from_twin(
     State(services): State<Arc<Services>>,
@@ -42,7 +45,7 @@ async fn publish(
         twin,
         component,
         message_id: call.header("message-id").unwrap_or_default().to_owned(),
-        source_time: call.header("telemetry-source-time").map(str::to_owned),
+        source_time: SOURCE_TIME.into_iter().find_map(|name| call.header(name)).map(str::to_owned),
         payload: body::small_text(services, body).await?,
     };
     services.twins.publish_telemetry(&call.caller, &call.instance, telemetry).await?;

@@ -52,6 +52,13 @@ pub(super) fn order_by(
     let mut items = Vec::new();
     loop {
         let raw = cursor.raw_path("a property or a column to order by", false)?;
+        if cursor.at_symbol(Symbol::LeftParen) {
+            let message = format!(
+                "a column is ordered by its name, not by a function: write {}, or what AS calls the column",
+                raw.head()
+            );
+            return Err(cursor.error_at(raw.span, message));
+        }
         let by = term(raw, names, list, cursor)?;
         let descending = cursor.eat_keyword("DESC");
         if !descending {

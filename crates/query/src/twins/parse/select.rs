@@ -50,13 +50,22 @@ pub(super) fn head(cursor: &mut Cursor<'_>) -> Result<Head, QueryError> {
     let distinct = at_distinct(cursor).then(|| cursor.advance().span);
     let top = top(cursor)?;
     let span = cursor.peek().span;
+    if top.is_some() && at_distinct(cursor) {
+        return Err(cursor.error_at(span, "DISTINCT stands before TOP: SELECT DISTINCT TOP(n)"));
+    }
     // `SELECT TOP(5) FROM ..`, as in Azure "Query the twin graph"
     if cursor.eat_symbol(Symbol::Star) || (top.is_some() && cursor.at_keyword("FROM")) {
         return Ok(Head { distinct, top, columns: None, span });
     }
-    let mut columns = Vec::new();
+    let mut columns: Vec<Column> = Vec::new();
     loop {
-        columns.push(column(cursor)?);
+        let next = column(cursor)?;
+        // Names of properties may be the same, as Azure has it; those that were chosen are not by intent.
+        if let Some(name) = next.name.as_ref().filter(|_| columns.iter().any(|one| one.name == next.name)) {
+            let message = format!("two columns are called {name}: name one of them otherwise");
+            return Err(cursor.error_at(next.span, message));
+        }
+        columns.push(next);
         if !cursor.eat_symbol(Symbol::Comma) {
             return Ok(Head { distinct, top, columns: Some(columns), span });
         }

@@ -82,6 +82,7 @@ impl Twins {
             return Err(fault(None, Error::invalid("A twin must have a $dtId.")));
         };
         let made = refusal::check_id("twin", &id).and_then(|()| self.make(id.clone(), body, models));
+        let made = made.and_then(|twin| models.in_use(&twin.model).map(|()| twin));
         let twin = made.map_err(|error| fault(Some(id), error))?;
         Ok(Entry { line: number, item: Item::Twin(Box::new(twin)) })
     }

@@ -5,6 +5,7 @@ use pollux_model::resource::{EventRoute, ResourceKind};
 use super::*;
 use crate::fixture;
 use crate::resources::declared::{DeclaredEndpoint, DeclaredEventHub};
+use crate::trace::Trace;
 use crate::twins::{PatchComponent, PatchRelationship, PublishTelemetry};
 
 /// All services, with an event hub of one partition and an endpoint that leads there.
@@ -236,6 +237,39 @@ async fn attributes_are_those_of_the_article() {
     let of = |name: &str| attribute(telemetry, name);
     assert_eq!((of("subject"), of("dataschema")), (Some("sensor".into()), Some(SENSOR.into())));
     assert_eq!(of("time"), Some(now));
+}
+
+/// OpenAPI of digital twins: "Identifies the request in a distributed tracing system."
+#[tokio::test]
+async fn what_is_told_is_part_of_the_callers_trace() {
+    let mut routed = Routed::new("true").await;
+    let (id, span) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+    routed.admin = Caller::admin().within(Trace::read(&format!("00-{id}-{span}-00"), Some("rojo=1")));
+    for id in ["a", "b"] {
+        routed.put(id, floor()).await;
+    }
+    routed.relate("a", "x", json!({ "$relationshipName": "above", "$targetId": "b" })).await;
+    let (twins, admin, instance) = (routed.twins(), &routed.admin, &routed.instance);
+    let set = || json!([{ "op": "add", "path": "/Level", "value": 1 }]);
+    twins.patch_twin(admin, instance, patch("a", set())).await.unwrap();
+    let telemetry = PublishTelemetry {
+        twin: "a".into(),
+        component: None,
+        message_id: "m".into(),
+        source_time: None,
+        payload: "1".into(),
+    };
+    twins.publish_telemetry(admin, instance, telemetry).await.unwrap();
+    twins.delete_relationship(admin, instance, "a", "x", None).await.unwrap();
+    twins.delete_twin(admin, instance, "a", None).await.unwrap();
+    let messages = routed.messages().await;
+    assert_eq!(messages.len(), 7);
+    for (_, message) in messages {
+        let trace = attribute(&message, "traceparent").unwrap();
+        assert!(trace.starts_with(&format!("00-{id}-")) && trace.ends_with("-00"), "{trace}");
+        assert!(trace.len() == 55 && !trace.contains(span), "{trace}");
+        assert_eq!(attribute(&message, "tracestate").as_deref(), Some("rojo=1"));
+    }
 }
 
 #[tokio::test]

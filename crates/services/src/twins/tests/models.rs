@@ -166,6 +166,16 @@ async fn a_decommissioned_model_has_no_new_twins() {
     assert_eq!(code(nowhere), ErrorCode::ModelNotFound);
     assert_eq!(code(world.put("r2", room()).await), ErrorCode::ModelDecommissioned);
     world.patch("r1", json!([{ "op": "add", "path": "/Name", "value": "still alive" }])).await.unwrap();
+    // A twin that is there is no new one.
+    world.put("r1", room()).await.unwrap();
+    let put = PutTwin { id: "r1".into(), document: room(), if_none_match: true };
+    let there = world.twins.put_twin(&world.admin, &world.instance, put).await;
+    assert_eq!(code(there), ErrorCode::PreconditionFailed);
+    let put = PutTwin { id: "r2".into(), document: room(), if_none_match: true };
+    let new = world.twins.put_twin(&world.admin, &world.instance, put).await;
+    assert_eq!(code(new), ErrorCode::ModelDecommissioned);
+    world.put("f1", floor()).await.unwrap();
+    assert_eq!(code(world.put("f1", room()).await), ErrorCode::ModelDecommissioned);
     let world = world.again().await;
     assert!(world.twins.model(&world.admin, &world.instance, ROOM).await.unwrap().decommissioned);
 }

@@ -150,6 +150,8 @@ async fn the_id_in_a_body_is_the_twins() {
     for other in [json!("r2"), json!(1), json!(null)] {
         assert_eq!(code(world.put("r1", with(other)).await), ErrorCode::InvalidArgument);
     }
+    let said = world.put("r1", with(json!("r2"))).await.unwrap_err().message;
+    assert_eq!(said, "The $dtId of the body is 'r2', and not the id of the twin, 'r1'.");
 }
 
 #[tokio::test]

@@ -42,6 +42,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("GET", "/graph"),
     ("POST", "/graph"),
     ("GET", "/graph/counts"),
+    ("GET", "/eventRoutes"),
     ("GET", "/no/such/path"),
     ("PUT", "/query"),
 ];

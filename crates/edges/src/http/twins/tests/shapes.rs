@@ -273,6 +273,31 @@ async fn telemetry_and_event_routes() {
     assert_eq!(answer.code(), "EventRouteEndpointInvalid");
 }
 
+/// Article "Create event routes and filters" writes `/eventRoutes`; ids are not touched.
+#[tokio::test]
+async fn paths_compare_without_case_and_ids_with_it() {
+    let edge = Edge::with_model().await;
+    edge.call("PUT", "/DigitalTwins/Tw", &[], Some(room())).await;
+    assert_eq!(edge.call("GET", "/digitaltwins/Tw", &[], None).await.body["$dtId"], "Tw");
+    assert_eq!(edge.call("GET", "/DIGITALTWINS/tw", &[], None).await.code(), "DigitalTwinNotFound");
+    for (method, path, status, code) in [
+        ("GET", "/eventRoutes", 200, None),
+        ("DELETE", "/eventRoutes/R", 404, Some("EventRouteNotFound")),
+        ("GET", "/digitaltwins/Tw/incomingRelationships?x=1", 200, None),
+        ("GET", "/digitalTwins/Tw/relationships/Relationships", 404, Some("RelationshipNotFound")),
+        ("GET", "/Jobs/Imports/Cancel", 404, None),
+        ("GET", "/Graph/Counts", 200, None),
+        ("PUT", "/Query", 405, Some("MethodNotAllowed")),
+        ("GET", "/No/Such/Path", 404, Some("NotFound")),
+    ] {
+        let answer = edge.versioned("2023-10-31", method, path, &[], None).await;
+        assert_eq!(answer.status.as_u16(), status, "{path} {answer:?}");
+        if let Some(code) = code {
+            assert_eq!(answer.code(), code, "{path}");
+        }
+    }
+}
+
 /// Article "Digital twins and their twin graph": `sourceTime` is of 2022-05-31.
 #[tokio::test]
 async fn source_times_are_taken_and_shown_by_the_versions_that_have_them() {
