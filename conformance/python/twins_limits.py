@@ -117,7 +117,9 @@ def _():
     twins.decommission_model(PART)
     twins.decommission_model(BASE)
     equal([twins.get_model(one).decommissioned for one in (ROOM, PART, BASE)], [True] * 3)
-    code(400, "ModelDecommissioned", lambda: twin("t0"))
+    # The article "Manage models": twins that are there are not affected.
+    twin("t0")
+    code(400, "ModelDecommissioned", lambda: twin("t-late"))
     code(409, "ModelReferencesNotDeleted", lambda: twins.delete_model(PART))
 
 
