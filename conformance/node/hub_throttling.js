@@ -63,7 +63,8 @@ scenario.case('S1: about a hundred identity operations at once, then ThrottlingE
   between(done, 30, most);
   assert.equal(error.name, 'ThrottlingError');
   assert.equal(error.response.statusCode, 429);
-  assert.ok(Number(error.response.headers['retry-after']) >= 1, JSON.stringify(error.response.headers));
+  const [, seconds] = /Wait (\d+) s/.exec(error.responseBody);
+  assert.equal(error.response.headers['retry-after'], seconds, 'the header says what the message says');
   assert.match(error.responseBody, /ThrottlingException.*identity registry operations a minute/);
   return `after ${done}`;
 }, { needed: true });
@@ -76,6 +77,10 @@ scenario.case('S1: twenty queries, then ThrottlingError', async () => {
   const { done, refusals, most } = await together(() => registry('standard').createQuery('SELECT * FROM devices').nextAsTwin(), 40, 20);
   between(done, 6, most);
   assert.deepEqual([...new Set(refusals.map(({ name }) => name))], ['ThrottlingError']);
+  // Twenty a minute: the next one has a place in up to three seconds.
+  const waits = refusals.map(({ response, responseBody }) => [response.headers['retry-after'], /Wait (\d+) s/.exec(responseBody)[1]]);
+  for (const [header, message] of waits) assert.equal(header, message);
+  assert.ok(waits.some(([header]) => Number(header) > 1), JSON.stringify(waits));
 });
 
 scenario.case('S1: a hundred messages to devices, over AMQP, then ThrottlingError', async () => {

@@ -95,9 +95,9 @@ struct Fields {
 pub(crate) struct One {
     /// The device's id
     #[arg(long, short = 'd')]
-    device_id: String,
+    pub(super) device_id: String,
     #[command(flatten)]
-    target: Target,
+    pub(super) target: Target,
 }
 
 /// List devices

@@ -6,7 +6,7 @@ use pollux_client::Rest;
 use serde_json::{Value, json};
 
 use super::Target;
-use super::device::{path, quoted};
+use super::device::{One, path, quoted};
 use crate::session::Session;
 
 /// The edge device that a device is under
@@ -33,16 +33,6 @@ pub(crate) struct Set {
     /// The edge device's id
     #[arg(long, visible_alias = "pd")]
     parent_device_id: String,
-    #[command(flatten)]
-    target: Target,
-}
-
-/// Which device.
-#[derive(Debug, Args)]
-pub(crate) struct One {
-    /// The device's id
-    #[arg(long, short = 'd')]
-    device_id: String,
     #[command(flatten)]
     target: Target,
 }
