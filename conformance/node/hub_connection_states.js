@@ -132,6 +132,40 @@ scenario.case('requests over HTTPS are no connections; a device that is disabled
   await operations([UP, DOWN], 'states-deleted');
 });
 
+scenario.case('when a device connected, left and was last heard of is known after it is gone', async () => {
+  const NEVER = Date.parse('0001-01-01T00:00:00Z');
+  const times = async (id) => {
+    const { responseBody: device } = await registry.get(id);
+    const { responseBody: twin } = await registry.getTwin(id);
+    assert.equal(twin.lastActivityTime, device.lastActivityTime);
+    return { state: device.connectionState, updated: Date.parse(device.connectionStateUpdatedTime), last: Date.parse(device.lastActivityTime) };
+  };
+  const begun = Date.now();
+  for (const [id, Transport] of [['heard-mqtt', Mqtt], ['heard-amqp', Amqp], ['heard-https', Http]]) {
+    const device = client(id, await made(id), Transport);
+    assert.deepEqual(await times(id), { state: 'Disconnected', updated: NEVER, last: NEVER });
+    await device.open();
+    await device.sendEvent(new Message('{}'));
+    if (Transport === Http) {
+      const heard = await eventually(async () => { const now = await times(id); return now.last > NEVER && now; }, { what: 'it was heard of' });
+      assert.deepEqual([heard.state, heard.updated], ['Disconnected', NEVER], 'a request is no connection');
+      continue;
+    }
+    const there = await times(id);
+    assert.equal(there.state, 'Connected');
+    assert.ok(there.updated >= begun && there.updated <= there.last, JSON.stringify(there));
+    await device.close();
+    // Where another node had the connection it says so within a second or two.
+    const gone = await eventually(async () => { const now = await times(id); return now.updated > there.updated && now; }, { what: 'it left' });
+    assert.equal(gone.state, 'Disconnected');
+    assert.ok(gone.last >= there.updated && gone.last <= gone.updated, JSON.stringify([there, gone]));
+  }
+  const since = new Date(begun).toISOString();
+  const query = registry.createQuery(`SELECT deviceId FROM devices WHERE lastActivityTime >= '${since}' AND STARTSWITH(deviceId, 'heard-')`);
+  const { result } = await query.next();
+  assert.deepEqual(result.map((row) => row.deviceId).sort(), ['heard-amqp', 'heard-https', 'heard-mqtt']);
+});
+
 scenario.case('nothing is told any more once nobody asks', async () => {
   await admin('DELETE', '/routes/states');
   const device = client('states-mqtt', (await registry.get('states-mqtt')).responseBody.authentication.symmetricKey.primaryKey, Mqtt);

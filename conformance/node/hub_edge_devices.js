@@ -43,6 +43,15 @@ scenario.case('what is no scope, and another scope for an edge device, are refus
   assert.equal((await body(registry.get('leaf'))).deviceScope, gateway.deviceScope);
 });
 
+scenario.case('no edge device is its own parent, nor the child of what is below it', async () => {
+  const inner = await body(registry.get('inner'));
+  for (const scope of [gateway.deviceScope, inner.deviceScope]) {
+    const parentScopes = [scope];
+    assert.equal(await lib.refused(() => registry.update({ deviceId: 'gateway', capabilities: { iotEdge: true }, parentScopes })), 400, scope);
+  }
+  assert.deepEqual((await body(registry.get('gateway'))).parentScopes, []);
+});
+
 scenario.case('a leaf moves to another parent, and has none', async () => {
   const leaf = await body(registry.get('leaf'));
   const { deviceScope } = await body(registry.get('inner'));

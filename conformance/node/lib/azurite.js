@@ -24,7 +24,9 @@ async function start({ tls: identity } = {}) {
   child.unref();
   const credential = new StorageSharedKeyCredential(ACCOUNT, KEY);
   const container = async (name) => {
-    const client = new ContainerClient(`http://127.0.0.1:${PORT}/${ACCOUNT}/${name}`, credential, { retryOptions: { maxTries: 1 } });
+    // Azurite ends a connection that was idle for five seconds; one that is used at that moment is cut, and nothing is tried again.
+    const pipeline = { retryOptions: { maxTries: 1 }, keepAliveOptions: { enable: false } };
+    const client = new ContainerClient(`http://127.0.0.1:${PORT}/${ACCOUNT}/${name}`, credential, pipeline);
     await client.createIfNotExists();
     return client;
   };

@@ -60,6 +60,53 @@ pub struct Identity {
     pub parent_scopes: Vec<String>,
 }
 
+/// When a device or module was last heard of. Each time only grows. Azure article "Understand the identity registry in your IoT
+/// hub": `connectionStateUpdatedTime` and `lastActivityTime`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Activity {
+    /// When it last connected, or its connection ended.
+    pub state_updated: Timestamp,
+    /// When it last connected, received or sent a message.
+    pub last: Timestamp,
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+impl Activity {
+    /// Never.
+    pub const NONE: Self = Self { state_updated: Timestamp::NEVER, last: Timestamp::NEVER };
+
+    /// It connected, or its connection ended.
+    #[must_use]
+    pub fn state(now: Timestamp) -> Self {
+        Self { state_updated: now, ..Self::NONE }
+    }
+
+    /// It received or sent a message.
+    #[must_use]
+    pub fn message(now: Timestamp) -> Self {
+        Self { last: now, ..Self::NONE }
+    }
+
+    /// The later of each time.
+    #[must_use]
+    pub fn merge(self, other: Self) -> Self {
+        Self { state_updated: self.state_updated.max(other.state_updated), last: self.last.max(other.last) }
+    }
+
+    /// What is not of an earlier device of the same id.
+    #[must_use]
+    pub fn since(self, created: Timestamp) -> Self {
+        let kept = |time| if time < created { Timestamp::NEVER } else { time };
+        Self { state_updated: kept(self.state_updated), last: kept(self.last) }
+    }
+}
+
 /// Which provisioning service registered a device, and under which id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProvisionedBy {

@@ -8,6 +8,7 @@
 //! A module of a device is what a device is, under a [`DeviceAddress`] of two ids: it has a connection, keys and a twin
 //! of its own. What acts for either of them takes the address.
 
+mod activity;
 mod authenticate;
 pub mod cloud_to_device;
 mod configurations;

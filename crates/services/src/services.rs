@@ -159,6 +159,8 @@ impl Services {
         tasks.spawn(supervise("connection states", move || {
             Arc::clone(&hub).run_connection_states(stop.clone())
         }));
+        let (hub, stop) = (Arc::clone(&self.hub), shutdown.clone());
+        tasks.spawn(supervise("activity of devices", move || Arc::clone(&hub).run_activity(stop.clone())));
         tasks.spawn(Arc::clone(&self.hub).hear_of_feedback(shutdown.clone()));
         tasks.spawn(Arc::clone(&self.hub).run_jobs(shutdown.clone()));
         tasks.spawn(Arc::clone(&self.hub).hear_of_jobs(shutdown.clone()));

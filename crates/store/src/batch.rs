@@ -1,7 +1,7 @@
 //! A batch of writes that is applied whole or not at all.
 
 use pollux_model::configuration::Configuration;
-use pollux_model::device::Device;
+use pollux_model::device::{Activity, Device};
 use pollux_model::digital_twin::{DigitalTwin, PastVersion, Relationship, StoredModel};
 use pollux_model::enrollment::{EnrollmentGroup, IndividualEnrollment};
 use pollux_model::event::{Checkpoint, OutboxEntry};
@@ -112,6 +112,10 @@ pub enum Write {
     PutMqttSession { hub: ResourceName, session: Box<MqttSession> },
     /// Forgets it.
     DeleteMqttSession { hub: ResourceName, device: String },
+
+    /// When a device or module was heard of: each time is kept where it is later than what is known. Does nothing where there is
+    /// no such device or module.
+    NoteActivity { hub: ResourceName, device: DeviceAddress, activity: Activity },
 
     /// An individual enrollment.
     PutEnrollment { dps: ResourceName, enrollment: Box<IndividualEnrollment>, expect: Expect },

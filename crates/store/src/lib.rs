@@ -4,6 +4,7 @@
 //! expectations make the store refuse it if the world moved in between. Backends: [`sqlite`] and [`postgres`]. The
 //! suite every backend passes is in [`suite`].
 
+pub mod activity;
 pub mod batch;
 pub mod bulk;
 pub mod configurations;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pollux_model::configuration::Configuration;
-use pollux_model::device::Device;
+use pollux_model::device::{Activity, Device};
 use pollux_model::digital_twin::{DigitalTwin, PastVersion, Relationship, StoredModel};
 use pollux_model::enrollment::{EnrollmentGroup, IndividualEnrollment};
 use pollux_model::event::{Checkpoint, OutboxEntry};
@@ -17,7 +17,7 @@ use pollux_model::message::{MqttSession, QueuedMessage};
 use pollux_model::registration::Registration;
 use pollux_model::resource::Resource;
 use pollux_model::scheduled_job::{DeviceJob, ScheduledJob};
-use pollux_model::{DeviceAddress, OwnerName, ResourceName};
+use pollux_model::{DeviceAddress, OwnerName, ResourceName, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
@@ -65,6 +65,8 @@ pub enum Table {
     MqttSessions,
     /// Modules of devices.
     Modules,
+    /// When devices and modules were last heard of.
+    DeviceActivity,
     /// Configurations of hubs.
     Configurations,
     /// Scheduled jobs of hubs.
@@ -75,7 +77,7 @@ pub enum Table {
 
 impl Table {
     /// All, in an order in which they can be imported.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Resources,
         Self::Secrets,
         Self::Devices,
@@ -93,6 +95,7 @@ impl Table {
         Self::QueuedMessages,
         Self::MqttSessions,
         Self::Modules,
+        Self::DeviceActivity,
         Self::Configurations,
         Self::ScheduledJobs,
         Self::DeviceJobs,
@@ -119,6 +122,7 @@ impl Table {
             Self::QueuedMessages => "queued_messages",
             Self::MqttSessions => "mqtt_sessions",
             Self::Modules => "modules",
+            Self::DeviceActivity => "device_activity",
             Self::Configurations => "configurations",
             Self::ScheduledJobs => "scheduled_jobs",
             Self::DeviceJobs => "device_jobs",
@@ -206,6 +210,11 @@ pub enum Row {
         hub: ResourceName,
         module: Box<Device>,
     },
+    DeviceActivity {
+        hub: ResourceName,
+        device: DeviceAddress,
+        activity: Activity,
+    },
     Configurations {
         hub: ResourceName,
         configuration: Box<Configuration>,
@@ -259,6 +268,7 @@ impl Row {
             Self::QueuedMessages { .. } => Table::QueuedMessages,
             Self::MqttSessions { .. } => Table::MqttSessions,
             Self::Modules { .. } => Table::Modules,
+            Self::DeviceActivity { .. } => Table::DeviceActivity,
             Self::Configurations { .. } => Table::Configurations,
             Self::ScheduledJobs { .. } => Table::ScheduledJobs,
             Self::DeviceJobs { .. } => Table::DeviceJobs,
@@ -297,6 +307,7 @@ impl Row {
                 Write::PutMessage { hub, message, expect }
             }
             Self::MqttSessions { hub, session } => Write::PutMqttSession { hub, session },
+            Self::DeviceActivity { hub, device, activity } => Write::NoteActivity { hub, device, activity },
             Self::Checkpoints { namespace, event_hub, consumer_group, owner, partition, checkpoint } => {
                 let key = ConsumerKey { owner, namespace, event_hub, consumer_group };
                 Write::PutCheckpoint { key, partition, checkpoint }
@@ -355,6 +366,7 @@ impl Shape {
             Table::DeviceJobs => (&["hub", "job", "device"], &["document"]),
             Table::QueuedMessages => (&["hub", "queue", "sequence"], &["document", "payload"]),
             Table::MqttSessions => (&["hub", "device"], &["document"]),
+            Table::DeviceActivity => (&["hub", "device", "module"], &["state_updated", "last"]),
             Table::Configurations => (&["hub", "id"], &["document"]),
             Table::Checkpoints => (
                 &["namespace", "event_hub", "consumer_group", "owner", "partition"],
@@ -450,6 +462,16 @@ pub(crate) fn read(table: Table, shape: Shape, cells: &dyn Cells) -> Result<Row,
             Row::QueuedMessages { hub: instance(0)?, message, payload: Base64(cells.bytes(first + 1)?) }
         }
         Table::MqttSessions => Row::MqttSessions { hub: instance(0)?, session: decode(name, &document()?)? },
+        Table::DeviceActivity => {
+            let module = Some(cells.text(2)?).filter(|module| !module.is_empty());
+            let device = DeviceAddress::of(&cells.text(1)?, module.as_deref());
+            let time = |at| Ok::<_, StoreError>(Timestamp::from_micros(cells.number(at)?));
+            Row::DeviceActivity {
+                hub: instance(0)?,
+                device: device.map_err(|error| StoreError::Corrupt(error.message))?,
+                activity: Activity { state_updated: time(first)?, last: time(first + 1)? },
+            }
+        }
         Table::Checkpoints => Row::Checkpoints {
             namespace: owner(0)?,
             event_hub: cells.text(1)?,

@@ -12,6 +12,7 @@
 //! The server must be of version 13 or newer and reached directly or through a proxy that keeps sessions (statements
 //! are prepared on them).
 
+mod activity;
 mod address;
 mod bulk;
 mod commit;

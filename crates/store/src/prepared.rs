@@ -69,6 +69,7 @@ fn documents(write: &Write) -> Result<Documents, StoreError> {
         | Write::RequireNoDevice { .. }
         | Write::DeleteMessage { .. }
         | Write::DeleteMqttSession { .. }
+        | Write::NoteActivity { .. }
         | Write::DeleteEnrollment { .. }
         | Write::DeleteEnrollmentGroup { .. }
         | Write::DeleteRegistration { .. }

@@ -10,6 +10,7 @@
 //! The file is in WAL mode, so readers never wait for the writer and see what was committed when they start. Nothing
 //! here knows a rule: a batch's expectations are compared, its rows are written.
 
+mod activity;
 mod bulk;
 mod checkpoint;
 mod configurations;

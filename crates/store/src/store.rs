@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use pollux_model::event::OutboxEntry;
 
+use crate::activity::Activities;
 use crate::batch::Batch;
 use crate::bulk::Bulk;
 use crate::configurations::Configurations;
@@ -62,6 +63,7 @@ pub trait Store:
     + Jobs
     + ScheduledJobs
     + Messages
+    + Activities
     + Functions
     + Secrets
     + Leases

@@ -2,6 +2,7 @@
 //!
 //! A case gets a backend of its own that is empty.
 
+mod activity;
 mod batches;
 mod bulk;
 mod concurrency;
@@ -130,6 +131,8 @@ fn of_single_nouns() -> Vec<(&'static str, Case)> {
         messages::a_change_of_state_keeps_the_payload,
         messages::notices_of_connections_come_in_pages,
         messages::what_goes_with_a_device,
+        activity::each_time_only_grows,
+        activity::nothing_is_kept_of_what_is_gone,
         configurations::configurations_come_back_whole,
         configurations::configurations_page_in_order,
         modules::modules_come_back_whole,

@@ -15,20 +15,22 @@ use pollux_store::Batch;
 use pollux_store::sqlite::{SqliteOptions, SqliteStore};
 use pollux_store::store::DynStore;
 use pollux_store::suite::fixtures::{
-    check_configurations, check_everything, check_history, check_messages, check_modules,
+    check_activity, check_configurations, check_everything, check_history, check_messages, check_modules,
     check_scheduled_jobs, everything,
 };
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 /// The newest version.
-const NEWEST: i64 = 8;
+const NEWEST: i64 = 9;
 /// The first with a history of twins.
 const WITH_HISTORY: i64 = 4;
 /// The first with messages in queues.
 const WITH_MESSAGES: i64 = 5;
 /// The first with modules.
 const WITH_MODULES: i64 = 6;
+/// The first with times of devices.
+const WITH_ACTIVITY: i64 = 9;
 /// The first with configurations.
 const WITH_CONFIGURATIONS: i64 = 8;
 /// The first with scheduled jobs.
@@ -62,6 +64,9 @@ async fn what_every_version_wrote_is_read() {
         }
         if version >= WITH_CONFIGURATIONS {
             check_configurations(&*store).await;
+        }
+        if version >= WITH_ACTIVITY {
+            check_activity(&*store).await;
         }
         if version >= WITH_SCHEDULED_JOBS {
             check_scheduled_jobs(&*store).await;

@@ -14,19 +14,21 @@ use pollux_store::Batch;
 use pollux_store::postgres::{PostgresOptions, PostgresStore};
 use pollux_store::store::DynStore;
 use pollux_store::suite::fixtures::{
-    check_configurations, check_everything, check_history, check_messages, check_modules,
+    check_activity, check_configurations, check_everything, check_history, check_messages, check_modules,
     check_scheduled_jobs, everything,
 };
 use pollux_testkit::Postgres;
 
 /// The newest version.
-const NEWEST: u32 = 7;
+const NEWEST: u32 = 8;
 /// The first with a history of twins.
 const WITH_HISTORY: u32 = 3;
 /// The first with messages in queues.
 const WITH_MESSAGES: u32 = 4;
 /// The first with modules.
 const WITH_MODULES: u32 = 5;
+/// The first with times of devices.
+const WITH_ACTIVITY: u32 = 8;
 /// The first with configurations.
 const WITH_CONFIGURATIONS: u32 = 7;
 /// The first with scheduled jobs.
@@ -74,6 +76,9 @@ async fn what_every_version_wrote_is_read() {
         }
         if version >= WITH_CONFIGURATIONS {
             check_configurations(&*store).await;
+        }
+        if version >= WITH_ACTIVITY {
+            check_activity(&*store).await;
         }
         if version >= WITH_SCHEDULED_JOBS {
             check_scheduled_jobs(&*store).await;

@@ -28,19 +28,22 @@ pub(crate) fn dynamic(log: &Arc<JetStreamLog>) -> Arc<dyn EventLog> {
 /// Lets the nodes meet at the partition; the one all others hand over to, and those.
 ///
 /// Two that append in turn overtake each other: whoever appends knows nothing of what the other stored in between.
-pub(crate) async fn settle(nodes: Vec<Arc<JetStreamLog>>) -> (Arc<JetStreamLog>, Vec<Arc<JetStreamLog>>) {
-    let before: Vec<_> = nodes.iter().map(|log| log.handed_over()).collect();
-    for _ in 0..=nodes.len() {
+pub(crate) async fn settle(mut nodes: Vec<Arc<JetStreamLog>>) -> (Arc<JetStreamLog>, Vec<Arc<JetStreamLog>>) {
+    // On a busy machine they may need more than one round to agree.
+    for _ in 0..100 {
+        let before: Vec<_> = nodes.iter().map(|log| log.handed_over()).collect();
         for log in &nodes {
             append(log, "hello").await;
         }
+        let handed: Vec<_> =
+            nodes.iter().zip(before).map(|(log, before)| log.handed_over() > before).collect();
+        if handed.iter().filter(|handed| !**handed).count() == 1 {
+            let writer = handed.iter().position(|handed| !handed).unwrap();
+            let writer = nodes.remove(writer);
+            return (writer, nodes);
+        }
     }
-    let (mut writers, mut others) = (Vec::new(), Vec::new());
-    for (log, before) in nodes.into_iter().zip(before) {
-        if log.handed_over() > before { others.push(log) } else { writers.push(log) }
-    }
-    assert_eq!(writers.len(), 1, "one node is the writer");
-    (writers.remove(0), others)
+    panic!("no node became the writer of all");
 }
 
 /// A writer and a node that hands over to it.
@@ -72,7 +75,8 @@ async fn texts(log: &Arc<JetStreamLog>) -> Vec<String> {
 async fn what_was_handed_over_is_seen_where_it_was_appended() {
     let Some(nats) = Nats::start().await else { return };
     let (writer, handing) = pair(&nats.url()).await;
-    let (before, begun) = (handing.handed_over(), handing.partition(&stream(), 0).await.unwrap());
+    let (before, writer_before) = (handing.handed_over(), writer.handed_over());
+    let begun = handing.partition(&stream(), 0).await.unwrap();
     for round in 1..=50 {
         let position = handing.append(&stream(), 0, vec![record(format!("{round}"))]).await.unwrap()[0];
         assert_eq!(position.sequence_number, begun.last_sequence_number + round);
@@ -93,7 +97,7 @@ async fn what_was_handed_over_is_seen_where_it_was_appended() {
         }
     }
     assert_eq!(handing.handed_over(), before + 50, "each was handed over");
-    assert_eq!(writer.handed_over(), 0);
+    assert_eq!(writer.handed_over(), writer_before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -121,7 +125,7 @@ async fn at_once(nodes: usize) {
     }
     logs[0].create(&stream(), &config()).await.unwrap();
     let (writer, others) = settle(logs).await;
-    let from = append(&writer, "begin").await + 1;
+    let (from, before) = (append(&writer, "begin").await + 1, writer.handed_over());
     let logs: Vec<_> = others.into_iter().chain([writer]).collect();
     let mut tasks = Vec::new();
     for task in 0..12 {
@@ -159,7 +163,7 @@ async fn at_once(nodes: usize) {
     for handing in &logs[..nodes - 1] {
         assert!(handing.handed_over() > 1);
     }
-    assert_eq!(logs[nodes - 1].handed_over(), 0);
+    assert_eq!(logs[nodes - 1].handed_over(), before, "the writer remains");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -378,7 +382,8 @@ async fn the_rights_that_are_documented_are_enough() {
     let some = NatsOptions { config: rights.to_owned(), ..NatsOptions::default() };
     let Some(nats) = Nats::start_with(some).await else { return };
     let (writer, handing) = pair(&format!("nats://u:p@127.0.0.1:{}", nats.port())).await;
-    assert!(handing.handed_over() > 0 && writer.handed_over() == 0);
+    assert!(handing.handed_over() > 0, "they reach each other");
+    append(&writer, "end").await;
 }
 
 /// A frame whose node has gone makes nobody wait.

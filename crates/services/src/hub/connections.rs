@@ -12,14 +12,14 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
-use pollux_model::device::Device;
+use pollux_model::device::{Activity, Device};
 use pollux_model::resource::Resource;
 use pollux_model::sas::SasToken;
-use pollux_model::{DeviceAddress, ResourceName, Result, Timestamp};
+use pollux_model::{Clock, DeviceAddress, ResourceName, Result, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -30,6 +30,7 @@ use self::departures::Departures;
 pub use self::methods::OpenMethods;
 use self::order::Order;
 use self::watch::Unsaid;
+use super::activity::Noted;
 use super::authenticate::signed_by_policy;
 use super::throttle::Today;
 use super::{MethodAnswer, MethodCall, MethodFailure};
@@ -73,15 +74,17 @@ pub trait DeviceLink: Send + Sync + Debug {
     }
 }
 
-type Key = (ResourceName, DeviceAddress);
+pub(super) type Key = (ResourceName, DeviceAddress);
 type Map = DashMap<Key, Arc<Live>>;
 
 /// The live connections.
 #[derive(Debug)]
 pub struct Connections {
-    context: Arc<Context>,
-    live: Arc<Map>,
+    pub(super) context: Arc<Context>,
+    pub(super) live: Arc<Map>,
     departures: Arc<Departures>,
+    /// When devices were last heard of, until it is stored.
+    pub(super) noted: Arc<Noted>,
     counter: AtomicU64,
     /// What other nodes may not have been told: they must look for themselves.
     unsaid: Mutex<Unsaid>,
@@ -91,14 +94,17 @@ pub struct Connections {
 
 /// A connection as services see it.
 #[derive(Debug)]
-struct Live {
+pub(super) struct Live {
     number: u64,
     key: Key,
     /// The device's generation; one that is made anew is another device.
     generation: String,
     link: Arc<dyn DeviceLink>,
     by_policy: Option<Arc<SasToken>>,
-    since: Timestamp,
+    pub(super) since: Timestamp,
+    /// When it last received or sent a message, in microseconds, and which time of it was noted.
+    pub(super) active: AtomicI64,
+    pub(super) stored: AtomicI64,
     order: Mutex<Order>,
     /// Whether it counts: the device was let in.
     entered: AtomicBool,
@@ -129,7 +135,9 @@ impl Entering {
 #[derive(Debug)]
 pub struct Connection {
     map: Arc<Map>,
+    clock: Arc<dyn Clock>,
     departures: Arc<Departures>,
+    noted: Arc<Noted>,
     live: Arc<Live>,
     /// What hears for this device what other nodes say.
     listening: Option<AbortHandle>,
@@ -141,6 +149,7 @@ impl Connections {
             context,
             live: Arc::default(),
             departures: Arc::default(),
+            noted: Arc::default(),
             counter: AtomicU64::new(0),
             unsaid: Mutex::default(),
             today: Today::default(),
@@ -164,6 +173,8 @@ impl Connections {
             link,
             by_policy: who.by_policy,
             since: now,
+            active: AtomicI64::new(now.as_micros()),
+            stored: AtomicI64::new(now.as_micros()),
             order: Mutex::default(),
             entered: AtomicBool::new(false),
         });
@@ -171,8 +182,9 @@ impl Connections {
         if let Some(before) = before {
             before.close("the device connected again elsewhere");
         }
-        let (map, departures) = (Arc::clone(&self.live), Arc::clone(&self.departures));
-        let mut connection = Connection { map, departures, live, listening: None };
+        let (map, clock) = (Arc::clone(&self.live), Arc::clone(&self.context.clock));
+        let (departures, noted) = (Arc::clone(&self.departures), Arc::clone(&self.noted));
+        let mut connection = Connection { map, clock, departures, noted, live, listening: None };
         if let Some(shared) = self.context.cluster.others() {
             connection.listening = Some(self.enter_among(shared, &connection.live).await?);
         }
@@ -287,7 +299,7 @@ impl Connections {
         }
     }
 
-    fn here(&self, key: &Key) -> Option<Arc<Live>> {
+    pub(super) fn here(&self, key: &Key) -> Option<Arc<Live>> {
         self.live.get(key).map(|entry| Arc::clone(entry.value()))
     }
 
@@ -317,8 +329,9 @@ impl Connection {
         self.live.knows(version);
     }
 
-    /// The device is let in: that it leaves will be noted.
+    /// The device is let in: that it came is noted, and that it leaves will be.
     pub(super) fn entered(&self) {
+        self.noted.add(self.live.key.clone(), self.live.activity());
         self.live.entered.store(true, Ordering::Relaxed);
     }
 
@@ -337,6 +350,10 @@ impl Drop for Connection {
         // Where another has the place the device has not left.
         if self.map.remove_if(&self.live.key, |_, entry| entry.number == self.live.number).is_some() {
             let entered = self.live.entered.load(Ordering::Relaxed);
+            if entered {
+                let left = Activity::state(self.clock.now());
+                self.noted.add(self.live.key.clone(), self.live.activity().merge(left));
+            }
             self.departures.add(Departure { key: self.live.key.clone(), entered });
         }
     }

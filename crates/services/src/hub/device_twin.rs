@@ -1,6 +1,5 @@
 //! The device twin as documents: for the service side (and queries over it) and for the device.
 
-use pollux_model::Timestamp;
 use pollux_model::configuration::ConfigurationStatus;
 use pollux_model::device::{Authentication, Device, TwinCollection};
 use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
@@ -23,13 +22,15 @@ impl Hub {
     pub async fn own_twin(&self, caller: &Caller, hub: &Resource, id: &DeviceAddress) -> Result<Value> {
         caller.require_device(&hub.name, id)?;
         self.throttle(hub, Operation::TwinRead, 1)?;
-        Ok(properties_for_device(&self.addressed(hub, id).await?))
+        let device = self.addressed(hub, id).await?;
+        self.connections.active(&hub.name, id);
+        Ok(properties_for_device(&device))
     }
 }
 
 /// The twin as the service side sees it; also the row that queries run over.
 #[must_use]
-pub fn twin_document(device: &Device, Presence { since, messages }: Presence) -> Value {
+pub fn twin_document(device: &Device, Presence { connected, activity, messages }: Presence) -> Value {
     let (identity, twin) = (&device.identity, &device.twin);
     let (kind, primary, secondary) = match &identity.authentication {
         Authentication::Sas { .. } => ("sas", None, None),
@@ -44,8 +45,8 @@ pub fn twin_document(device: &Device, Presence { since, messages }: Presence) ->
         "deviceEtag": identity.etag,
         "status": identity.status.as_str(),
         "statusUpdateTime": identity.status_updated,
-        "connectionState": if since.is_some() { "Connected" } else { "Disconnected" },
-        "lastActivityTime": since.unwrap_or(Timestamp::NEVER),
+        "connectionState": if connected { "Connected" } else { "Disconnected" },
+        "lastActivityTime": activity.last,
         "cloudToDeviceMessageCount": messages,
         "authenticationType": kind,
         "x509Thumbprint": {"primaryThumbprint": primary, "secondaryThumbprint": secondary},

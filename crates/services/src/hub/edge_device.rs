@@ -10,6 +10,8 @@
 //! Azure article "Understand the identity registry in your IoT hub" (`deviceScope`, `parentScopes`); `iothub_device_identity`
 //! of the Azure CLI's extension azure-iot shows which of the two members clients change.
 
+use std::collections::BTreeSet;
+
 use pollux_model::device::{Device, Identity};
 use pollux_model::resource::Resource;
 use pollux_model::{DeviceId, Error, ModuleId, Result, ids};
@@ -27,6 +29,8 @@ const MODULES: [&str; 2] = ["$edgeAgent", "$edgeHub"];
 pub(super) const MANAGED_BY: &str = "IotEdge";
 /// Parents of one device. Ours: Azure's clients give one.
 const PARENTS: usize = 8;
+/// Edge devices above one device. Ours.
+const ANCESTORS: usize = 256;
 
 /// Where a client wants a device among edge devices. What is absent stays as it is.
 #[derive(Debug, Clone, Default)]
@@ -111,12 +115,13 @@ fn scope_of(id: &DeviceId, generation_id: &str) -> String {
 }
 
 impl Hub {
-    /// Refuses scopes of edge devices that are not there, unless the device has them already: its parent may be deleted.
+    /// Refuses scopes of edge devices that are not there, unless the device has them already: its parent may be deleted. Refuses a
+    /// parent that is the device itself, or below it.
     pub(super) async fn check_scopes(
         &self,
         hub: &Resource,
         scopes: &Scopes,
-        before: Option<&Identity>,
+        before: Option<(&DeviceId, &Identity)>,
     ) -> Result<()> {
         let parents = scopes.parents.iter().flatten();
         if parents.clone().count() > PARENTS {
@@ -126,9 +131,9 @@ impl Hub {
             let had = |identity: &Identity| {
                 identity.device_scope.as_ref() == Some(scope) || identity.parent_scopes.contains(scope)
             };
-            scope.is_empty() || before.is_some_and(had)
+            scope.is_empty() || before.is_some_and(|(_, identity)| had(identity))
         };
-        for scope in scopes.device.iter().chain(parents).filter(|scope| !known(scope)) {
+        for scope in scopes.device.iter().chain(parents.clone()).filter(|scope| !known(scope)) {
             let found = match head(scope) {
                 Some(id) => self.context.store.device(&hub.name, &id).await?,
                 None => None,
@@ -138,7 +143,35 @@ impl Hub {
                 return Err(Error::invalid(format!("'{shown}' is the scope of no edge device of this hub")));
             }
         }
+        let Some((id, identity)) = before else { return Ok(()) };
+        let new = parents.filter(|scope| !identity.parent_scopes.contains(scope));
+        let new = new.filter_map(|scope| head(scope)).collect();
+        if self.is_among(hub, id, new).await? {
+            let text = format!("a parent of '{id}' is '{id}' itself, or below it");
+            return Err(Error::invalid(text));
+        }
         Ok(())
+    }
+
+    /// Whether a device is one of these edge devices, or above one of them.
+    async fn is_among(&self, hub: &Resource, id: &DeviceId, mut waiting: Vec<DeviceId>) -> Result<bool> {
+        let mut seen = BTreeSet::new();
+        while let Some(next) = waiting.pop() {
+            if next == *id {
+                return Ok(true);
+            }
+            if seen.len() >= ANCESTORS {
+                return Err(Error::invalid(format!(
+                    "there are more than {ANCESTORS} edge devices above '{id}'"
+                )));
+            }
+            if seen.insert(next.clone())
+                && let Some(found) = self.context.store.device(&hub.name, &next).await?
+            {
+                waiting.extend(parents(&found.identity, &next));
+            }
+        }
+        Ok(false)
     }
 
     /// Scopes as they were exported, of this hub or another: a scope is made with its edge device, and anew when the device is. Each

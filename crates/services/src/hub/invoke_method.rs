@@ -90,7 +90,10 @@ impl Hub {
         let patience = Instant::now() + connect;
         loop {
             let failure = match self.connections.invoke(&hub.name, id, call.clone(), response).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.connections.active(&hub.name, id);
+                    return Ok(answer);
+                }
                 Err(MethodFailure::NotOnline) if Instant::now() < patience => {
                     tokio::time::sleep(LOOK).await;
                     continue;

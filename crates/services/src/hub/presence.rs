@@ -1,8 +1,8 @@
-//! What a device's record does not say: since when it is connected, how many messages wait for it.
+//! What a device's record does not say: whether it is connected and when it was heard of, how many messages wait for it.
 
 use std::collections::HashMap;
 
-use pollux_model::device::Device;
+use pollux_model::device::{Activity, Device};
 use pollux_model::resource::Resource;
 use pollux_model::{DeviceAddress, DeviceId, Result, Timestamp};
 
@@ -11,8 +11,10 @@ use super::Hub;
 /// Of one device.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Presence {
-    /// Since when it is connected, if it is.
-    pub since: Option<Timestamp>,
+    /// Whether it is connected.
+    pub connected: bool,
+    /// When it was last heard of.
+    pub activity: Activity,
     /// How many messages wait for it (`cloudToDeviceMessageCount`).
     pub messages: u64,
 }
@@ -21,6 +23,7 @@ pub struct Presence {
 #[derive(Debug, Default)]
 pub struct Presences {
     since: HashMap<DeviceAddress, Timestamp>,
+    activities: HashMap<DeviceAddress, Activity>,
     messages: HashMap<DeviceId, u64>,
 }
 
@@ -31,7 +34,10 @@ impl Presences {
         // No message is for a module.
         let messages = self.messages.get(&id.device).filter(|_| id.module.is_none());
         let messages = messages.copied().unwrap_or_default();
-        Presence { since: self.since.get(id).copied(), messages }
+        let (since, known) = (self.since.get(id), self.activities.get(id).copied().unwrap_or_default());
+        let activity =
+            since.map_or(known, |since| Activity { state_updated: *since, last: known.last.max(*since) });
+        Presence { connected: since.is_some(), activity, messages }
     }
 }
 
@@ -46,6 +52,9 @@ impl Hub {
         let own = devices.iter().map(Device::address).filter(|id| id.module.is_none());
         let ids: Vec<DeviceId> = own.map(|id| id.device).collect();
         let messages = self.context.store.count_messages(&hub.name, &ids).await?;
-        Ok(Presences { since: self.connections.since_each(&hub.name, devices).await, messages })
+        let since = self.connections.since_each(&hub.name, devices).await;
+        // After that: who has left in between has been noted.
+        let activities = self.activities(hub, devices).await?;
+        Ok(Presences { since, activities, messages })
     }
 }

@@ -22,6 +22,7 @@ impl Hub {
         twin_rules::check("properties.reported", &patch)?;
         self.throttle(hub, Operation::TwinUpdate, 1)?;
         let changed = self.change_own_twin(hub, id, TwinChange::Report(&patch), |_| true).await?;
+        self.connections.active(&hub.name, id);
         Ok(changed.twin.reported.version)
     }
 

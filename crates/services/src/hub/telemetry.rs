@@ -86,6 +86,9 @@ impl Hub {
                 taken = Taken { durable: first.min(taken.durable), refused: Some(unavailable(&error)) };
             }
         }
+        if taken.durable > 0 {
+            self.connections.active(&hub.name, id);
+        }
         metrics::counter!("pollux_hub_messages_total").increment(u64::try_from(taken.durable).unwrap_or(0));
         if let Some(fault) = fault.filter(|_| taken.refused.is_none()) {
             self.inject(hub, id, fault);

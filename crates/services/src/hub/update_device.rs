@@ -25,7 +25,7 @@ impl Hub {
         let id = DeviceId::parse(&input.id)?;
         let reason = checked_reason(input.status_reason)?;
         let before = self.existing(hub, &id).await?.identity;
-        self.check_scopes(hub, &input.scopes, Some(&before)).await?;
+        self.check_scopes(hub, &input.scopes, Some((&id, &before))).await?;
         let change = |identity: &mut Identity| {
             identity.authentication =
                 self.authentication(input.authentication.clone(), Some(&identity.authentication))?;

@@ -19,6 +19,7 @@ const VERSIONS: &[&str] = &[
     include_str!("migrations/0005_modules.sql"),
     include_str!("migrations/0006_scheduled_jobs.sql"),
     include_str!("migrations/0007_configurations.sql"),
+    include_str!("migrations/0008_device_activity.sql"),
 ];
 /// Which version a database has.
 const VERSION_TABLE: &str = "CREATE TABLE pollux_schema (
@@ -45,6 +46,7 @@ const TABLES: &[&str] = &[
     "twin_history",
     "queued_messages",
     "mqtt_sessions",
+    "device_activity",
     "modules",
     "configurations",
     "scheduled_jobs",

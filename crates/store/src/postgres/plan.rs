@@ -10,7 +10,7 @@ use tokio_postgres::types::ToSql;
 
 use super::noun::Noun;
 use super::text::text;
-use super::{outbox, plan_messages, plan_resources, runs, scheduled_jobs};
+use super::{activity, outbox, plan_messages, plan_resources, runs, scheduled_jobs};
 use crate::batch::{Expect, Write};
 use crate::error::Mismatch;
 use crate::keys::folded;
@@ -221,6 +221,7 @@ impl<'a> Steps<'a, '_> {
             | Write::DeleteMessage { .. }
             | Write::PutMqttSession { .. }
             | Write::DeleteMqttSession { .. } => plan_messages::write(self, write, text),
+            Write::NoteActivity { hub, device, activity } => activity::note(self, hub, device, *activity),
             Write::PutConfiguration { .. } | Write::DeleteConfiguration { .. } => {
                 self.configurations(write, text)
             }
@@ -494,12 +495,14 @@ impl<'a> Steps<'a, '_> {
 
     fn delete_device(&mut self, hub: &'a ResourceName, id: &'a DeviceAddress, identity: &'a Expect) {
         if let Some(module) = &id.module {
-            return self.delete(&MODULES, || device_key(hub, &id.device, Some(module)), identity);
+            self.delete(&MODULES, || device_key(hub, &id.device, Some(module)), identity);
+            return activity::delete(self, hub, id);
         }
         // The row goes first: that waits for whoever makes a module of it now, and whoever comes later finds no device.
         self.delete(&DEVICES, || key(hub, &id.device), identity);
         self.add(MODULES_OF, key(hub, &id.device), Wants::NoRow(Mismatch::HasModules));
         plan_messages::delete_device(self, hub, &id.device);
+        activity::delete(self, hub, id);
     }
 
     /// Holds until the batch is committed: a placeholder takes the key, so that whoever puts the device waits, and is

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Row, params, params_from_iter};
 
 use super::failure::Refusal;
 use super::rows::{count, document, execute, one, page, require};
-use super::{SqliteStore, messages, modules};
+use super::{SqliteStore, activity, messages, modules};
 use crate::batch::Expect;
 use crate::devices::Devices;
 use crate::error::{Mismatch, StoreError};
@@ -98,6 +98,7 @@ pub(super) fn delete(
     require(connection, ETAGS, [hub.as_str(), id], identity)?;
     modules::require_none(connection, hub, id)?;
     messages::delete_device(connection, hub, id)?;
+    activity::delete_device(connection, hub, id)?;
     Ok(execute(connection, "DELETE FROM devices WHERE hub = ?1 AND id = ?2", [hub.as_str(), id])?)
 }
 

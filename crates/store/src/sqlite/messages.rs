@@ -11,7 +11,7 @@ use rusqlite::{Connection, Row, params};
 use super::SqliteStore;
 use super::failure::Refusal;
 use super::rows::{changed, document, execute, insert, many, one, page, require};
-use crate::batch::Expect;
+use crate::batch::{Expect, Write};
 use crate::error::{Mismatch, StoreError};
 use crate::keys::fetch;
 use crate::messages::{BEHIND_CONNECTIONS, FilterValue, Messages, State, Which};
@@ -135,12 +135,26 @@ fn read(row: &Row<'_>, first: usize) -> Result<QueuedMessage, StoreError> {
     Ok(QueuedMessage { sequence: row.get(first)?, payload: row.get(first + 2)?, ..message })
 }
 
+/// A write about one of these.
+pub(super) fn write(connection: &Connection, write: &Write, text: &str) -> Result<(), Refusal> {
+    match write {
+        Write::EnqueueMessage { hub, message, most } => enqueue(connection, hub, message, text, *most),
+        Write::PutMessage { hub, message, expect } => put(connection, hub, message, text, expect),
+        Write::DeleteMessage { hub, queue, sequence, expect } => {
+            delete(connection, hub, queue, *sequence, expect)
+        }
+        Write::PutMqttSession { hub, session } => put_session(connection, hub, session, text),
+        Write::DeleteMqttSession { hub, device } => delete_session(connection, hub, device),
+        _ => Ok(()),
+    }
+}
+
 fn require_device(connection: &Connection, hub: &ResourceName, id: &str) -> Result<(), Refusal> {
     let sql = "SELECT identity_etag FROM devices WHERE hub = ?1 AND id = ?2";
     require(connection, sql, [hub.as_str(), id], &Expect::Present)
 }
 
-pub(super) fn enqueue(
+fn enqueue(
     connection: &Connection,
     hub: &ResourceName,
     message: &QueuedMessage,
@@ -167,7 +181,7 @@ pub(super) fn enqueue(
     if changed(connection, sql, row)? { Ok(()) } else { Err(Mismatch::QueueFull.into()) }
 }
 
-pub(super) fn put(
+fn put(
     connection: &Connection,
     hub: &ResourceName,
     message: &QueuedMessage,
@@ -202,7 +216,7 @@ pub(super) fn put(
     insert(connection, &sql, row)
 }
 
-pub(super) fn delete(
+fn delete(
     connection: &Connection,
     hub: &ResourceName,
     queue: &MessageQueue,
@@ -215,7 +229,7 @@ pub(super) fn delete(
     Ok(execute(connection, sql, key)?)
 }
 
-pub(super) fn put_session(
+fn put_session(
     connection: &Connection,
     hub: &ResourceName,
     session: &MqttSession,
@@ -227,11 +241,7 @@ pub(super) fn put_session(
     Ok(execute(connection, sql, params![hub.as_str(), session.device.as_str(), text])?)
 }
 
-pub(super) fn delete_session(
-    connection: &Connection,
-    hub: &ResourceName,
-    device: &str,
-) -> Result<(), Refusal> {
+fn delete_session(connection: &Connection, hub: &ResourceName, device: &str) -> Result<(), Refusal> {
     let sql = "DELETE FROM mqtt_sessions WHERE hub = ?1 AND device = ?2";
     Ok(execute(connection, sql, [hub.as_str(), device])?)
 }

@@ -19,6 +19,7 @@ const VERSIONS: &[&str] = &[
     include_str!("migrations/0006_modules.sql"),
     include_str!("migrations/0007_scheduled_jobs.sql"),
     include_str!("migrations/0008_configurations.sql"),
+    include_str!("migrations/0009_device_activity.sql"),
 ];
 
 /// `PLUX`: tells our databases from others.

@@ -5,10 +5,10 @@ use pollux_model::device::Device;
 use pollux_model::{DeviceId, ModuleId, ResourceName};
 use rusqlite::{Connection, Row, params};
 
-use super::SqliteStore;
 use super::devices::{both_etags, identity_of, require_present};
 use super::failure::Refusal;
 use super::rows::{document, execute, many, one, page, require};
+use super::{SqliteStore, activity};
 use crate::batch::Expect;
 use crate::error::{Mismatch, StoreError};
 use crate::keys::{fetch, module_mark, module_place};
@@ -98,6 +98,7 @@ pub(super) fn delete(
 ) -> Result<(), Refusal> {
     let keys: [&str; 3] = [hub, device, id];
     require(connection, ETAGS, keys, identity)?;
+    activity::delete_module(connection, hub, (device, id))?;
     let sql = "DELETE FROM modules WHERE hub = ?1 AND device = ?2 AND id = ?3";
     Ok(execute(connection, sql, keys)?)
 }

@@ -8,8 +8,8 @@ use rusqlite::{Connection, params};
 use super::failure::Refusal;
 use super::rows::{document, execute, many, one, require};
 use super::{
-    SqliteStore, configurations, devices, enrollments, functions, history, jobs, messages, models, modules,
-    registrations, relationships, scheduled_jobs, twins,
+    SqliteStore, activity, configurations, devices, enrollments, functions, history, jobs, messages, models,
+    modules, registrations, relationships, scheduled_jobs, twins,
 };
 use crate::batch::Expect;
 use crate::error::StoreError;
@@ -71,6 +71,7 @@ pub(super) fn delete(
         ResourceKind::Hub => {
             devices::delete_instance(connection, name)?;
             messages::delete_instance(connection, name)?;
+            activity::delete_instance(connection, name)?;
             modules::delete_instance(connection, name)?;
             configurations::delete_instance(connection, name)?;
             scheduled_jobs::delete_instance(connection, name)?;

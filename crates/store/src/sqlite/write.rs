@@ -6,8 +6,8 @@ use rusqlite::Connection;
 use super::failure::Refusal;
 use super::relationships::Ends;
 use super::{
-    configurations, devices, enrollments, functions, history, jobs, leases, messages, models, modules,
-    outbox, registrations, relationships, resources, scheduled_jobs, secrets, twins,
+    activity, configurations, devices, enrollments, functions, history, jobs, leases, messages, models,
+    modules, outbox, registrations, relationships, resources, scheduled_jobs, secrets, twins,
 };
 use crate::batch::Write;
 use crate::prepared::{Documents, Prepared};
@@ -82,15 +82,12 @@ fn apply(
         | Write::DeleteScheduledJob { .. }
         | Write::PutDeviceJob { .. }
         | Write::ForgetDeviceJobs { .. } => scheduled_jobs::write(connection, write, text),
-        Write::EnqueueMessage { hub, message, most } => {
-            messages::enqueue(connection, hub, message, text, *most)
-        }
-        Write::PutMessage { hub, message, expect } => messages::put(connection, hub, message, text, expect),
-        Write::DeleteMessage { hub, queue, sequence, expect } => {
-            messages::delete(connection, hub, queue, *sequence, expect)
-        }
-        Write::PutMqttSession { hub, session } => messages::put_session(connection, hub, session, text),
-        Write::DeleteMqttSession { hub, device } => messages::delete_session(connection, hub, device),
+        Write::EnqueueMessage { .. }
+        | Write::PutMessage { .. }
+        | Write::DeleteMessage { .. }
+        | Write::PutMqttSession { .. }
+        | Write::DeleteMqttSession { .. } => messages::write(connection, write, text),
+        Write::NoteActivity { hub, device, activity } => activity::note(connection, hub, device, *activity),
         Write::PutCheckpoint { key, partition, checkpoint } => {
             functions::put_checkpoint(connection, key, *partition, *checkpoint)
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pollux_model::configuration::Configured;
 use pollux_model::device::{
-    Authentication, Device, DeviceTwin, Identity, ProvisionedBy, Status, TwinCollection,
+    Activity, Authentication, Device, DeviceTwin, Identity, ProvisionedBy, Status, TwinCollection,
 };
 use pollux_model::digital_twin::{DigitalTwin, Past, PastVersion, Relationship, StoredModel};
 use pollux_model::enrollment::{
@@ -20,7 +20,9 @@ use pollux_model::resource::{
     LinkedHub, Policy, PolicyRight, Properties, Resource, Route, RouteSource, RoutingEndpoint, Setting,
     TelemetryMapping, Twins,
 };
-use pollux_model::{DeviceId, Etag, Key, KeyPair, ModuleId, RegistrationId, ResourceName, Timestamp};
+use pollux_model::{
+    DeviceAddress, DeviceId, Etag, Key, KeyPair, ModuleId, RegistrationId, ResourceName, Timestamp,
+};
 use serde_json::{Map, Value, json};
 
 mod configurations;
@@ -515,12 +517,21 @@ pub fn everything() -> Vec<Write> {
         put_message("hub-one", message("Device-1", 7)),
         Write::PutMqttSession { hub: name("hub-one"), session: Box::new(mqtt_session("Device-1")) },
         put_device("hub-one", module("Device-1", "Module-1")),
+        note_activity("hub-one", "Device-1", 3, 7),
         put_configuration("hub-one", configuration("chiller-1")),
         put_scheduled_job("hub-one", scheduled_job("job-1")),
         put_device_job("hub-one", device_job("job-1", "Device-1/Module-1")),
         tell(1),
     ]);
     writes
+}
+
+/// A device or module was heard of.
+#[must_use]
+pub fn note_activity(hub: &str, device: &str, state_updated: i64, last: i64) -> Write {
+    let device = DeviceAddress::parse(device).expect("an address");
+    let activity = Activity { state_updated: moment(state_updated), last: moment(last) };
+    Write::NoteActivity { hub: name(hub), device, activity }
 }
 
 /// All outbox entries in order of their rows, whichever shard they are in.
@@ -538,6 +549,13 @@ pub async fn check_history(store: &dyn crate::store::Store) {
     let found =
         store.versions(&name("twins-one"), "room", None, None, 9).await.expect("the store can be read");
     assert_eq!(found.items, [past_twin("room", "d0", 2, 8)]);
+}
+
+/// Checks that the times in [`everything`] are there.
+pub async fn check_activity(store: &dyn crate::store::Store) {
+    let device = DeviceAddress::from(device_id("Device-1"));
+    let found = store.activities(&name("hub-one"), std::slice::from_ref(&device)).await.expect("times");
+    assert_eq!(found, [(device, Activity { state_updated: moment(3), last: moment(7) })].into());
 }
 
 /// Checks that the module in [`everything`] is there.

@@ -2,7 +2,7 @@
 //! section "Device identity properties"). Read-only members that clients send back are not looked at.
 
 use pollux_model::device::{Authentication, Device, Status};
-use pollux_model::{Error, Result, Timestamp, ids};
+use pollux_model::{Error, Result, ids};
 use pollux_services::hub::{AuthenticationInput, DeviceInput, ModuleInput, Presence, Scopes, place};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -115,9 +115,8 @@ fn status(text: &str) -> Result<Status> {
 }
 
 /// A device identity as the API shows it, keys included: who may read the registry may see them.
-pub(super) fn device(device: &Device, Presence { since, messages }: Presence) -> Value {
+pub(super) fn device(device: &Device, Presence { connected, activity, messages }: Presence) -> Value {
     let identity = &device.identity;
-    let connected = since.is_some();
     let mut document = json!({
         "deviceId": device.id,
         "generationId": identity.generation_id,
@@ -125,9 +124,9 @@ pub(super) fn device(device: &Device, Presence { since, messages }: Presence) ->
         "connectionState": if connected { "Connected" } else { "Disconnected" },
         "status": identity.status.as_str(),
         "statusReason": identity.status_reason,
-        "connectionStateUpdatedTime": since.unwrap_or(Timestamp::NEVER),
+        "connectionStateUpdatedTime": activity.state_updated,
         "statusUpdatedTime": identity.status_updated,
-        "lastActivityTime": since.unwrap_or(Timestamp::NEVER),
+        "lastActivityTime": activity.last,
         "cloudToDeviceMessageCount": messages,
         "authentication": authentication(&identity.authentication),
         "capabilities": {"iotEdge": identity.iot_edge},

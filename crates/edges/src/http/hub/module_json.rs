@@ -1,9 +1,9 @@
 //! Module identities as IoT Hub's API writes them (Azure article "Understand the identity registry in your IoT hub", section
 //! "Module identity properties"; `Module` of the service SDKs). They have no status of their own.
 
+use pollux_model::Result;
 use pollux_model::device::Device;
-use pollux_model::{Result, Timestamp};
-use pollux_services::hub::ModuleInput;
+use pollux_services::hub::{ModuleInput, Presence};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ impl ModuleBody {
 }
 
 /// A module identity as the API shows it, keys included: who may read the registry may see them.
-pub(super) fn module(module: &Device, connected_since: Option<Timestamp>) -> Value {
+pub(super) fn module(module: &Device, Presence { connected, activity, .. }: Presence) -> Value {
     let identity = &module.identity;
     json!({
         "moduleId": module.module,
@@ -39,9 +39,9 @@ pub(super) fn module(module: &Device, connected_since: Option<Timestamp>) -> Val
         "deviceId": module.id,
         "generationId": identity.generation_id,
         "etag": identity.etag,
-        "connectionState": if connected_since.is_some() { "Connected" } else { "Disconnected" },
-        "connectionStateUpdatedTime": connected_since.unwrap_or(Timestamp::NEVER),
-        "lastActivityTime": connected_since.unwrap_or(Timestamp::NEVER),
+        "connectionState": if connected { "Connected" } else { "Disconnected" },
+        "connectionStateUpdatedTime": activity.state_updated,
+        "lastActivityTime": activity.last,
         "cloudToDeviceMessageCount": 0,
         "authentication": authentication(&identity.authentication),
     })

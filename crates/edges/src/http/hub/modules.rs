@@ -15,15 +15,15 @@ use crate::http::rest::IfMatch;
 /// `GET /devices/{id}/modules`: all of them; there are few.
 pub(super) async fn list(call: Call, device: &str) -> Result<Response> {
     let modules = call.services.hub.modules(&call.caller, &call.hub, device).await?;
-    let since = call.services.hub.connections.since_each(&call.hub.name, &modules).await;
-    let shown = |module: &Device| module_json::module(module, since.get(&module.address()).copied());
+    let present = call.services.hub.presences(&call.hub, &modules).await?;
+    let shown = |module: &Device| module_json::module(module, present.of(&module.address()));
     Ok(json(&Value::Array(modules.iter().map(shown).collect())))
 }
 
 /// `GET /devices/{id}/modules/{id}`.
 pub(super) async fn get(call: Call, (device, id): (&str, &str)) -> Result<Response> {
     let module = call.services.hub.module(&call.caller, &call.hub, device, id).await?;
-    Ok(shown(&call.services, &call.hub, &module).await)
+    shown(&call.services, &call.hub, &module).await
 }
 
 /// `PUT /devices/{id}/modules/{id}`: creates it; with `If-Match` changes it.
@@ -35,7 +35,7 @@ pub(super) async fn put(mut call: Call, ids: (String, String)) -> Result<Respons
         IfMatch::Absent => hub.create_module(&call.caller, &call.hub, input).await?,
         condition => hub.update_module(&call.caller, &call.hub, input, condition.etag()).await?,
     };
-    Ok(shown(&call.services, &call.hub, &module).await)
+    shown(&call.services, &call.hub, &module).await
 }
 
 /// `DELETE /devices/{id}/modules/{id}`.
@@ -45,7 +45,7 @@ pub(super) async fn delete(call: Call, ids: (&str, &str)) -> Result<Response> {
     Ok(nothing())
 }
 
-async fn shown(services: &Services, hub: &Resource, module: &Device) -> Response {
-    let since = services.hub.connections.since(&hub.name, &module.address()).await;
-    tagged(&module_json::module(module, since), &module.identity.etag)
+async fn shown(services: &Services, hub: &Resource, module: &Device) -> Result<Response> {
+    let presence = services.hub.presence(hub, module).await?;
+    Ok(tagged(&module_json::module(module, presence), &module.identity.etag))
 }

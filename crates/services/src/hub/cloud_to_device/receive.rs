@@ -45,6 +45,7 @@ impl Hub {
         let next = if messages.is_empty() {
             self.context.store.next_unlocked(&hub.name, &queue, now).await?
         } else {
+            self.connections.active(&hub.name, &id.clone().into());
             None
         };
         Ok(Received { messages, next })
@@ -66,7 +67,11 @@ impl Hub {
         let lock = (LockedBy::Request, lock.map_or(usual, |lock| lock.clamp(SHORTEST_LOCK, LONGEST_LOCK)));
         let queue = MessageQueue::Device(id.clone());
         let token = || Etag::new(&self.context.random.uuid().to_string());
-        Ok(self.lock_messages(&hub.name, &queue, lock, 1, token).await?.pop())
+        let message = self.lock_messages(&hub.name, &queue, lock, 1, token).await?.pop();
+        if message.is_some() {
+            self.connections.active(&hub.name, &id.clone().into());
+        }
+        Ok(message)
     }
 
     /// Locks the next messages of a queue, each under a token of `token`.
