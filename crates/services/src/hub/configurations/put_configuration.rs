@@ -7,8 +7,8 @@ use pollux_model::{Error, ErrorCode, Etag, Result, ids};
 use pollux_store::{Batch, CommitError, Expect, Write};
 
 use super::super::{Hub, Operation};
-use super::{ConfigurationInput, may_write, no_configuration};
-use crate::caller::Caller;
+use super::{ConfigurationInput, may, no_configuration};
+use crate::caller::{Caller, HubAction};
 
 /// What is said of the configuration that is there (`If-Match`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Hub {
         input: ConfigurationInput,
         condition: ConfigurationCondition,
     ) -> Result<Configuration> {
-        may_write(caller, hub)?;
+        may(HubAction::ConfigurationsWrite, caller, hub)?;
         self.throttle(hub, Operation::Configuration, 1)?;
         input.check(&self.context.limits)?;
         // One at a time: their number is bounded, and all nodes must be told.
