@@ -251,7 +251,7 @@ impl Hub {
     }
 }
 
-fn sku(hub: &Resource) -> Option<Sku> {
+pub(super) fn sku(hub: &Resource) -> Option<Sku> {
     match &hub.properties {
         Properties::Hub(hub) => hub.sku,
         _ => None,

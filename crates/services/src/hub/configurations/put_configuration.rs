@@ -6,6 +6,7 @@ use pollux_model::resource::Resource;
 use pollux_model::{Error, ErrorCode, Etag, Result, ids};
 use pollux_store::{Batch, CommitError, Expect, Write};
 
+use super::super::throttle::sku;
 use super::super::{Hub, Operation};
 use super::{ConfigurationInput, may, no_configuration};
 use crate::caller::{Caller, HubAction};
@@ -81,7 +82,7 @@ impl Hub {
     }
 
     async fn new_configuration(&self, hub: &Resource, input: &ConfigurationInput) -> Result<Configuration> {
-        let most = self.context.limits.configurations;
+        let most = self.context.limits.of_hub(sku(hub)).configurations;
         let all = self.all_configurations(hub).await?;
         if all.iter().filter(|one| !one.deleted).count() >= most {
             let message = format!("the hub has {most} configurations, as many as it may: delete one");
