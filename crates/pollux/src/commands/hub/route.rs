@@ -85,7 +85,7 @@ pub(crate) struct Test {
         default_value = "devicemessages"
     )]
     source: Source,
-    /// Its body: JSON (which is then said of it), or other text; may be @file or - for standard input
+    /// Its body: JSON (which is then said of it, with the encoding UTF-8), or other text; may be @file or - for standard input
     #[arg(long, visible_alias = "b")]
     body: Option<String>,
     /// Its application properties, as JSON
