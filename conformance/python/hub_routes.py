@@ -99,6 +99,8 @@ def _():
         ("$body.a = 2", None, False),
         ("$twin.tags.site = 'north'", DEVICE, True),
         ("level = 'high'", None, False),
+        ("$contentType = 'application/json' AND $contentEncoding = 'UTF-8'", None, True),
+        ("$twin.properties.desired.$version >= 1", DEVICE, True),
     ]:
         more = ["--device-id", device] if device else []
         found = pollux("hub", "route", "test", "--condition", condition, "--body", '{"a": 1}', *more)

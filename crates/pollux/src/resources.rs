@@ -6,6 +6,7 @@ use pollux_client::rest::Response;
 use pollux_model::resource::ResourceKind;
 use serde_json::{Map, Value, json};
 
+use crate::failure::NotThere;
 use crate::input::segment;
 use crate::output::Column;
 use crate::session::Session;
@@ -149,6 +150,21 @@ pub(crate) async fn list_parts(
     hide_keys(&mut found);
     let rows = found[list].as_array().cloned().unwrap_or_default();
     session.output.rows(rows, columns)
+}
+
+/// Shows the part of an instance that bears a name.
+pub(crate) async fn show_part(
+    session: &Session,
+    (kind, name): (ResourceKind, &str),
+    (list, item): (&str, &str),
+) -> Result<()> {
+    let mut found = get(session, kind, name).await?.body;
+    hide_keys(&mut found);
+    let part = found[list].as_array().and_then(|parts| parts.iter().find(|part| part["name"] == item));
+    let Some(part) = part else {
+        return Err(NotThere(format!("there is no '{item}' in {list} of the {kind} '{name}'")).into());
+    };
+    session.output.document(part)
 }
 
 /// The rows of an answer.

@@ -1,5 +1,7 @@
 //! Authority is a value: an edge turns a credential into a [`Caller`], a service asks it for the right it needs.
 
+mod hub_action;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,13 +10,18 @@ use pollux_model::resource::{PolicyRight, ResourceKind};
 use pollux_model::sas::SasToken;
 use pollux_model::{DeviceAddress, Error, ErrorCode, RegistrationId, ResourceName, Result, Timestamp};
 
+use crate::issuer;
 use crate::trace::Trace;
+
+pub use hub_action::HubAction;
 
 /// What a caller may be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Right {
     /// A right that shared access policies give.
     Policy(PolicyRight),
+    /// A hub: what roles allow one by one, and policies by their rights.
+    Hub(HubAction),
     /// Digital twins: read models, twins, relationships; query. Role "Azure Digital Twins Data Reader" or Owner.
     TwinsRead,
     /// Digital twins: everything. Role "Azure Digital Twins Data Owner".
@@ -31,11 +38,25 @@ impl fmt::Display for Right {
         match self {
             // Their words are their names.
             Self::Policy(right) => write!(f, "{right:?}"),
+            Self::Hub(action) => action.fmt(f),
             Self::TwinsRead => f.write_str("Azure Digital Twins Data Reader"),
             Self::TwinsWrite => f.write_str("Azure Digital Twins Data Owner"),
             Self::Invoke => f.write_str("Invoke"),
             Self::Administer => f.write_str("Administer"),
         }
+    }
+}
+
+impl Right {
+    /// Whether it is among these, or what they amount to.
+    pub(crate) fn is_held(self, rights: &[Self]) -> bool {
+        rights.contains(&self) || (matches!(self, Self::Hub(_)) && self.lacking(rights).is_none())
+    }
+
+    /// What a policy with these rights lacks of it.
+    fn lacking(self, rights: &[Self]) -> Option<Self> {
+        let Self::Hub(action) = self else { return (!rights.contains(&self)).then_some(self) };
+        action.policy_rights().iter().map(|right| Self::Policy(*right)).find(|right| !rights.contains(right))
     }
 }
 
@@ -178,12 +199,33 @@ impl Caller {
         let held = match &self.grants {
             Grants::All => true,
             Grants::On { kind: on, resource: of, rights } => {
-                *on == kind && of == resource && rights.contains(&right)
+                *on == kind && of == resource && right.is_held(rights)
             }
-            Grants::Kind { kind: on, rights } => *on == kind && rights.contains(&right),
+            Grants::Kind { kind: on, rights } => *on == kind && right.is_held(rights),
             Grants::Own => false,
         };
-        if held { Ok(()) } else { Err(forbidden(right, kind, resource)) }
+        if held { Ok(()) } else { Err(self.forbidden(right, kind, resource)) }
+    }
+
+    /// Says what is missing: the role to whom roles are given, to all others the right.
+    fn forbidden(&self, right: Right, kind: ResourceKind, resource: &ResourceName) -> Error {
+        let roles = issuer::roles_with(kind, right);
+        let message = match &self.grants {
+            Grants::Kind { .. } if !roles.is_empty() => {
+                format!(
+                    "the caller lacks the role {} on {kind} '{resource}', for {right}",
+                    roles.join(" or ")
+                )
+            }
+            Grants::On { rights, .. } => {
+                let lacking = right.lacking(rights).unwrap_or(right);
+                format!("the caller lacks the right {lacking} on {kind} '{resource}'")
+            }
+            Grants::All | Grants::Kind { .. } | Grants::Own => {
+                format!("the caller lacks the right {right} on {kind} '{resource}'")
+            }
+        };
+        Error::new(ErrorCode::Forbidden, message)
     }
 
     /// Whether the caller has the right on each resource of a kind.
@@ -191,7 +233,7 @@ impl Caller {
     pub fn holds_everywhere(&self, kind: ResourceKind, right: Right) -> bool {
         match &self.grants {
             Grants::All => true,
-            Grants::Kind { kind: on, rights } => *on == kind && rights.contains(&right),
+            Grants::Kind { kind: on, rights } => *on == kind && right.is_held(rights),
             Grants::On { .. } | Grants::Own => false,
         }
     }
@@ -220,10 +262,6 @@ impl Caller {
     }
 }
 
-fn forbidden(right: Right, kind: ResourceKind, resource: &ResourceName) -> Error {
-    Error::new(ErrorCode::Forbidden, format!("the caller lacks the right {right} on {kind} '{resource}'"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,5 +273,9 @@ mod tests {
         let write = Right::Policy(PolicyRight::EnrollmentWrite);
         let refused = nobody.require(ResourceKind::Dps, &dps, write).unwrap_err();
         assert_eq!(refused.message, "the caller lacks the right EnrollmentWrite on dps 'dps1'");
+        let reader = Caller::on_kind(Identity::Admin, ResourceKind::Dps, Vec::new());
+        let refused = reader.require(ResourceKind::Dps, &dps, write).unwrap_err();
+        let role = "the role Device Provisioning Service Data Contributor on dps 'dps1', for EnrollmentWrite";
+        assert_eq!(refused.message, format!("the caller lacks {role}"));
     }
 }

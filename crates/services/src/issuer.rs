@@ -36,6 +36,7 @@ use crate::resources::{commit_failed, store_failed};
 pub use external::ExternalIssuer;
 pub use grant::{GrantError, GrantRequest, IssuedToken};
 pub use roles::DEFAULT_ROLES;
+pub(crate) use roles::roles_with;
 
 /// The built-in issuer and the verifier of all tokens.
 #[derive(Debug)]

@@ -33,7 +33,7 @@ mod stored_key;
 mod streams;
 mod supervise;
 
-pub use caller::{Caller, Right};
+pub use caller::{Caller, HubAction, Right};
 pub use cluster::Cluster;
 pub use context::Context;
 pub use limits::Limits;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pollux_model::resource::{Sku, SkuName};
 use serde::Deserialize;
 
 /// Bounds that services and edges obey. Sizes in bytes, durations in seconds where configured.
@@ -137,7 +138,8 @@ pub struct Limits {
     pub connection_state_seconds: u64,
     /// Modules of one device: 50 ("Understand and use module twins in IoT Hub").
     pub modules_per_device: usize,
-    /// Configurations of a hub: 100 ("IoT Hub quotas and throttling").
+    /// Configurations of a hub: 100 ("IoT Hub quotas and throttling"); where the hub has a tier, at most as many as that has, as
+    /// for its scheduled jobs, endpoints, routes and enrichments.
     pub configurations: usize,
     /// Metrics of one configuration: 20. Ours: the portal takes five.
     pub configuration_metrics: usize,
@@ -282,6 +284,22 @@ const DEFAULT: Limits = Limits {
     dead_letters: 10_000,
 };
 
+/// What [`Limits`] say of a hub that its tier says too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HubLimits {
+    /// Beside the built-in one.
+    pub endpoints: usize,
+    pub routes: usize,
+    pub enrichments: usize,
+    pub configurations: usize,
+    /// At once.
+    pub active_jobs: u64,
+}
+
+/// The tier with most.
+const PAID: HubLimits =
+    HubLimits { endpoints: 10, routes: 100, enrichments: 10, configurations: 100, active_jobs: 10 };
+
 impl Default for Limits {
     fn default() -> Self {
         DEFAULT
@@ -289,6 +307,34 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The same for a hub: where it has a tier no more than that has ("IoT Hub quotas and throttling", "Other limits").
+    #[must_use]
+    pub fn of_hub(&self, tier: Option<Sku>) -> HubLimits {
+        let own = HubLimits {
+            endpoints: self.hub_endpoints,
+            routes: self.routes,
+            enrichments: self.enrichments,
+            configurations: self.configurations,
+            active_jobs: self.active_jobs,
+        };
+        let Some(tier) = tier else { return own };
+        let of_tier = match tier.name {
+            SkuName::F1 => {
+                HubLimits { endpoints: 1, routes: 5, enrichments: 2, configurations: 10, active_jobs: 1 }
+            }
+            SkuName::S1 => HubLimits { active_jobs: 1, ..PAID },
+            SkuName::S2 => HubLimits { active_jobs: 5, ..PAID },
+            SkuName::S3 => PAID,
+        };
+        HubLimits {
+            endpoints: own.endpoints.min(of_tier.endpoints),
+            routes: own.routes.min(of_tier.routes),
+            enrichments: own.enrichments.min(of_tier.enrichments),
+            configurations: own.configurations.min(of_tier.configurations),
+            active_jobs: own.active_jobs.min(of_tier.active_jobs),
+        }
+    }
+
     /// [`Limits::webhook_timeout_seconds`] as a duration.
     #[must_use]
     pub const fn webhook_timeout(&self) -> Duration {
@@ -305,5 +351,27 @@ impl Limits {
     #[must_use]
     pub const fn event_webhook_timeout(&self) -> Duration {
         Duration::from_secs(self.event_webhook_timeout_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tier_binds_where_it_has_less() {
+        let of = |limits: &Limits, tier: Option<&str>| {
+            let sku = tier.map(|name| Sku { name: name.parse().unwrap(), capacity: 1 });
+            let HubLimits { endpoints, routes, enrichments, configurations, active_jobs } =
+                limits.of_hub(sku);
+            (endpoints, routes, enrichments, configurations, active_jobs)
+        };
+        let more = Limits { routes: 1000, active_jobs: 100, ..DEFAULT };
+        assert_eq!(of(&more, None), (10, 1000, 10, 100, 100));
+        assert_eq!(of(&more, Some("F1")), (1, 5, 2, 10, 1));
+        assert_eq!(of(&more, Some("S1")), (10, 100, 10, 100, 1));
+        assert_eq!(of(&more, Some("S2")), (10, 100, 10, 100, 5));
+        assert_eq!(of(&more, Some("S3")), (10, 100, 10, 100, 10));
+        assert_eq!(of(&Limits { active_jobs: 3, ..DEFAULT }, Some("S2")).4, 3);
     }
 }

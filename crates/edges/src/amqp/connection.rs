@@ -16,6 +16,7 @@ use pollux_amqp::performative::{Error as AmqpError, condition};
 use pollux_amqp::sasl::{self, Code};
 use pollux_amqp::{Annotations, Fields, Message, Symbol, Value};
 use pollux_model::{Error, Result, Timestamp};
+use pollux_services::HubAction;
 use pollux_services::events::{Claim, Reader, Record, Seated};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Instant;
@@ -476,7 +477,6 @@ impl Connection {
         self.hubs.credentials.prune(&services);
         self.renew_seats();
         self.may_be_stranger();
-        let service = self.hubs.service(&services).map(drop);
         let all: Vec<LinkId> = self.links.keys().copied().collect();
         for id in all {
             let stands = match self.links.get_mut(&id) {
@@ -484,8 +484,12 @@ impl Connection {
                     entity.review(&services, self.claims.all())
                 }
                 Some(Link::Consumer(consumer)) => consumer.entity.review(&services, self.claims.all()),
-                Some(Link::Publisher(Publisher { sink: Sink::Devices, .. })) => service.clone(),
-                Some(Link::Hub(link)) if link.is_service() => service.clone(),
+                Some(Link::Publisher(Publisher { sink: Sink::Devices, .. })) => {
+                    self.hubs.service(&services, HubAction::MessagesSend).map(drop)
+                }
+                Some(Link::Hub(HubLink::Feedback(link))) => {
+                    self.hubs.service(&services, link.action()).map(drop)
+                }
                 _ => Ok(()),
             };
             if let Err(error) = stands {

@@ -163,11 +163,6 @@ impl HubLink {
         }
     }
 
-    /// Whether it is a service's.
-    pub(super) const fn is_service(&self) -> bool {
-        matches!(self, Self::Feedback(_))
-    }
-
     /// What waits for the peer's credit.
     pub(super) const fn outbox(&mut self) -> Option<&mut Outbox> {
         match self {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pollux_amqp::endpoint::{Delivery, DeliveryId, LinkId};
 use pollux_amqp::performative::DeliveryState;
 use pollux_model::{ErrorCode, Result};
+use pollux_services::HubAction;
 use pollux_services::events::Sent;
 
 use super::condition::amqp_error;
@@ -111,7 +112,10 @@ impl Connection {
                     // Its link goes with its seat.
                     None => continue,
                 },
-                Sink::Devices => To::Devices(self.hubs.service(&self.edge.services).map(Box::new)),
+                Sink::Devices => {
+                    let service = self.hubs.service(&self.edge.services, HubAction::MessagesSend);
+                    To::Devices(service.map(Box::new))
+                }
             };
             self.work.push(Box::pin(async move {
                 let bytes = taken.iter().map(|(_, _, sent)| sent.message.len()).sum();

@@ -4,6 +4,7 @@
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
+use crate::failure::NotThere;
 use crate::input::segment;
 use crate::output::Column;
 use crate::resources::values;
@@ -16,6 +17,7 @@ const COLUMNS: &[Column] = &[("name", "/name")];
 pub(crate) enum Deed<'a> {
     Create(&'a str),
     List,
+    Show(&'a str),
     Delete(&'a str),
 }
 
@@ -30,10 +32,15 @@ pub(crate) async fn run(session: &Session, of: &str, event_hub: &str, deed: Deed
             made.with_context(|| format!("cannot make the consumer group '{name}'"))?;
             output.document(&json!({ "name": name, "eventHub": event_hub }))
         }
-        Deed::List => {
+        Deed::List | Deed::Show(_) => {
             let found = admin.get(&all).send().await;
             let found = found.with_context(|| format!("cannot list the consumer groups of '{event_hub}'"))?;
-            output.rows(values(found), COLUMNS)
+            let groups = values(found);
+            let Deed::Show(name) = deed else { return output.rows(groups, COLUMNS) };
+            match groups.iter().find(|group| group["name"] == name) {
+                Some(group) => output.document(&json!({ "name": group["name"], "eventHub": event_hub })),
+                None => Err(NotThere(format!("'{event_hub}' has no consumer group '{name}'")).into()),
+            }
         }
         Deed::Delete(name) => {
             let gone = admin.delete(&one(name)).send().await;

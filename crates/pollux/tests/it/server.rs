@@ -142,6 +142,39 @@ fn enrollments_devices_and_their_twins() {
 }
 
 #[test]
+fn what_is_asked_of_a_hub_before_and_after() {
+    let server = Server::start();
+    server.json(&["hub", "device", "create", "-d", "gate", "--edge-enabled"]);
+    server.json(&["hub", "device", "create", "-d", "leaf"]);
+    for (edge, id) in [("true", "gate"), ("false", "leaf")] {
+        let found = server.json(&["hub", "device", "list", "--edge-enabled", edge]);
+        assert_eq!((found.as_array().unwrap().len(), &found[0]["deviceId"]), (1, &json!(id)));
+    }
+    let test = |more: &[&str]| pollux(server.path(), &[&["hub", "configuration", "test"][..], more].concat());
+    let good = [
+        "--target-condition",
+        "tags.floor = 3",
+        "--metrics",
+        r#"{"queries": {"all": "SELECT deviceId FROM devices"}}"#,
+    ];
+    assert_eq!(test(&good).json(), json!({ "targetConditionError": "", "customMetricQueryErrors": {} }));
+    let wrong = test(&["--target-condition", "tags.floor =", "--metrics", r#"{"all": "SELECT"}"#]);
+    assert_eq!(wrong.code, Some(1));
+    assert!(wrong.out.contains("\"all\""), "{}", wrong.out);
+    assert_eq!(test(&[]).code, Some(2));
+    let path = server.path();
+    let ack = ["--ack", "full", "--mid", "m-1"];
+    assert_eq!(
+        pollux(path, &[&["hub", "c2d-message", "send", "-d", "leaf"][..], &ack].concat()).code,
+        Some(0)
+    );
+    pollux(path, &["hub", "c2d-message", "receive", "-d", "leaf", "--complete"]).json();
+    let wait = ["hub", "c2d-message", "feedback", "-d", "leaf", "--wait-on-msg", "m-1"];
+    let told = pollux(path, &wait).json();
+    assert_eq!((&told["originalMessageId"], &told["statusCode"]), (&json!("m-1"), &json!("Success")));
+}
+
+#[test]
 fn groups_and_what_is_in_them() {
     let server = Server::start();
     for kind in ["events", "twins", "hub", "dps", "functions"] {
@@ -179,6 +212,11 @@ fn groups_and_what_is_in_them() {
         "alarms",
     ]);
     assert_eq!(server.json(&["hub", "route", "list"]).as_array().unwrap().len(), 4);
+    assert_eq!(server.json(&["hub", "route", "show", "--route-name", "r"])["endpoint"], "alarms");
+    pollux(server.path(), &["hub", "route", "show", "--route-name", "none"]).failed(3);
+    let group = server.json(&["hub", "consumer-group", "show", "--name", "$Default"]);
+    assert_eq!(group["name"], "$Default");
+    pollux(server.path(), &["hub", "consumer-group", "show", "--name", "none"]).failed(3);
     let set = server.json(&["functions", "settings", "set", "AZURE_TENANT_ID=t"]);
     assert_eq!(set, json!([{"name": "AZURE_TENANT_ID", "value": "t"}]));
     assert_eq!(server.json(&["functions", "settings", "unset", "AZURE_TENANT_ID"]), json!([]));

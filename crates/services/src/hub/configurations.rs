@@ -43,12 +43,12 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pollux_model::configuration::Configuration;
-use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
+use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{Error, ErrorCode, ResourceName, Result, Timestamp, ids};
 use tokio::sync::watch;
 
 use super::Hub;
-use crate::caller::{Caller, Right};
+use crate::caller::{Caller, HubAction, Right};
 use crate::cluster::Change;
 use compile::Set;
 
@@ -152,16 +152,8 @@ impl Hub {
     }
 }
 
-/// Who changes configurations changes twins.
-fn may_write(caller: &Caller, hub: &Resource) -> Result<()> {
-    for right in [PolicyRight::RegistryWrite, PolicyRight::ServiceConnect] {
-        caller.require(ResourceKind::Hub, &hub.name, Right::Policy(right))?;
-    }
-    Ok(())
-}
-
-fn may_read(caller: &Caller, hub: &Resource) -> Result<()> {
-    caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::RegistryRead))
+fn may(action: HubAction, caller: &Caller, hub: &Resource) -> Result<()> {
+    caller.require(ResourceKind::Hub, &hub.name, Right::Hub(action))
 }
 
 fn no_configuration(id: &str) -> Error {

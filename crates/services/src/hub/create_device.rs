@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use pollux_model::configuration::Configured;
 use pollux_model::device::{Authentication, Device, DeviceTwin, Identity, Status, TwinCollection};
-use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
+use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{DeviceId, Error, ErrorCode, Etag, Key, KeyPair, Result};
 use pollux_store::{Batch, CommitError, Mismatch};
 use serde_json::Map;
@@ -11,7 +11,7 @@ use serde_json::Map;
 use super::edge_device::{Scopes, own_scope};
 use super::plan_twin::{Planned, TwinChange};
 use super::{Hub, Operation};
-use crate::caller::{Caller, Right};
+use crate::caller::{Caller, HubAction, Right};
 
 /// A device identity as a client writes it.
 #[derive(Debug, Clone)]
@@ -69,7 +69,7 @@ pub enum AuthenticationInput {
 impl Hub {
     /// Creates a device. [`ErrorCode::DeviceExists`] when one of that id is there.
     pub async fn create_device(&self, caller: &Caller, hub: &Resource, input: DeviceInput) -> Result<Device> {
-        caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::RegistryWrite))?;
+        caller.require(ResourceKind::Hub, &hub.name, Right::Hub(HubAction::DevicesWrite))?;
         self.throttle(hub, Operation::Identity, 1)?;
         let id = DeviceId::parse(&input.id)?;
         let authentication = self.authentication(input.authentication, None)?;

@@ -1,13 +1,13 @@
 //! A module identity created under a device (Azure article "Understand and use module twins in IoT Hub").
 
 use pollux_model::device::Device;
-use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
+use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{DeviceAddress, Error, ErrorCode, Result};
 use pollux_store::{CommitError, Mismatch};
 
 use super::create_device::AuthenticationInput;
 use super::{Hub, Operation, no_device};
-use crate::caller::{Caller, Right};
+use crate::caller::{Caller, HubAction, Right};
 
 /// Characters of `managedBy`. Ours: Azure names none.
 const MANAGED_BY: usize = 128;
@@ -47,7 +47,7 @@ impl Hub {
     /// [`ErrorCode::DeviceNotFound`]; [`ErrorCode::ModuleExists`]; [`ErrorCode::ModuleLimitReached`] as of the moment
     /// before it is made.
     pub async fn create_module(&self, caller: &Caller, hub: &Resource, input: ModuleInput) -> Result<Device> {
-        caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::RegistryWrite))?;
+        caller.require(ResourceKind::Hub, &hub.name, Right::Hub(HubAction::DevicesWrite))?;
         self.throttle(hub, Operation::Identity, 1)?;
         let address = input.address()?;
         let managed_by = input.checked_managed_by()?;

@@ -2,14 +2,14 @@
 //! cut.
 
 use pollux_model::device::Device;
-use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
+use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{DeviceAddress, DeviceId, Etag, Result};
 use pollux_store::{Batch, CommitError, Expect, Write};
 
 use super::hub_event::{Lifecycle, lifecycle};
 use super::update_device::expected;
 use super::{Hub, Operation};
-use crate::caller::{Caller, Right};
+use crate::caller::{Caller, HubAction, Right};
 
 impl Hub {
     /// Deletes a device; `if_match` is the etag its identity must have, `None` for whatever it has.
@@ -20,7 +20,7 @@ impl Hub {
         id: &str,
         if_match: Option<Etag>,
     ) -> Result<()> {
-        caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::RegistryWrite))?;
+        caller.require(ResourceKind::Hub, &hub.name, Right::Hub(HubAction::DevicesDelete))?;
         self.throttle(hub, Operation::Identity, 1)?;
         self.delete_identity(hub, &DeviceId::parse(id)?.into(), if_match).await
     }

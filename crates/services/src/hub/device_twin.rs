@@ -2,17 +2,17 @@
 
 use pollux_model::configuration::ConfigurationStatus;
 use pollux_model::device::{Authentication, Device, TwinCollection};
-use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
+use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{DeviceAddress, Result};
 use serde_json::{Map, Value, json};
 
 use super::{Hub, Operation, Presence, place};
-use crate::caller::{Caller, Right};
+use crate::caller::{Caller, HubAction, Right};
 
 impl Hub {
     /// A device's or module's twin for the service side.
     pub async fn twin(&self, caller: &Caller, hub: &Resource, id: &DeviceAddress) -> Result<Value> {
-        caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
+        caller.require(ResourceKind::Hub, &hub.name, Right::Hub(HubAction::TwinsRead))?;
         self.throttle(hub, Operation::TwinRead, 1)?;
         let device = self.addressed(hub, id).await?;
         Ok(twin_document(&device, self.presence(hub, &device).await?))

@@ -20,14 +20,14 @@ mod update;
 mod view;
 
 use pollux_model::device::Device;
-use pollux_model::resource::{PolicyRight, Resource, ResourceKind, RouteSource};
+use pollux_model::resource::{Resource, ResourceKind, RouteSource};
 use pollux_model::{DeviceAddress, ErrorCode, Etag, Result};
 use pollux_store::Write;
 use serde_json::Value;
 
 use super::hub_event::digital_twin_changed;
 use super::{Hub, MethodAnswer, MethodInput, Operation, TwinInput};
-use crate::caller::{Caller, Right};
+use crate::caller::{Caller, HubAction, Right};
 
 /// Reads `device` or `device~module`, as clients name digital twins; no id has a `~`.
 ///
@@ -51,7 +51,7 @@ impl Hub {
         hub: &Resource,
         id: &DeviceAddress,
     ) -> Result<(Value, Etag)> {
-        caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
+        caller.require(ResourceKind::Hub, &hub.name, Right::Hub(HubAction::TwinsRead))?;
         self.throttle(hub, Operation::TwinRead, 1)?;
         let device = self.addressed(hub, id).await?;
         Ok((view::digital_twin(&device), device.twin.service_etag))
@@ -69,7 +69,7 @@ impl Hub {
         patch: &Value,
         if_match: Option<Etag>,
     ) -> Result<Etag> {
-        caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
+        caller.require(ResourceKind::Hub, &hub.name, Right::Hub(HubAction::TwinsWrite))?;
         let operations = update::operations(patch)?;
         loop {
             let before = self.addressed(hub, id).await?;

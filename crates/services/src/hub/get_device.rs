@@ -1,14 +1,14 @@
 //! Device identities read.
 
 use pollux_model::device::Device;
-use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
+use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{DeviceId, Result};
 use pollux_store::Page;
 
 use super::{Hub, Operation};
-use crate::caller::{Caller, Right};
+use crate::caller::{Caller, HubAction, Right};
 
-pub(super) const READ: Right = Right::Policy(PolicyRight::RegistryRead);
+pub(super) const READ: Right = Right::Hub(HubAction::DevicesRead);
 
 /// Counts of a hub's registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Hub {
 
     /// How many devices there are.
     pub async fn statistics(&self, caller: &Caller, hub: &Resource) -> Result<Statistics> {
-        caller.require(ResourceKind::Hub, &hub.name, READ)?;
+        caller.require(ResourceKind::Hub, &hub.name, Right::Hub(HubAction::StatisticsRead))?;
         let (total, enabled) = self.context.store.count_devices(&hub.name).await?;
         let connected = u64::try_from(self.connections.count(&hub.name).await).unwrap_or(u64::MAX);
         Ok(Statistics { total, enabled, connected })

@@ -1,11 +1,11 @@
 //! One of many identities that are written together, each for itself (Azure article "Import and export IoT Hub device
 //! identities in bulk", `importMode`).
 
-use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
+use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{DeviceAddress, ErrorCode, Etag, Result};
 
 use super::{DeviceInput, Hub, ModuleInput, TwinInput};
-use crate::caller::{Caller, Right};
+use crate::caller::{Caller, HubAction, Right};
 
 /// What is done with one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Hub {
         }
         let of_twin = twin.tags.is_some() || twin.desired.is_some();
         if of_twin {
-            caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
+            caller.require(ResourceKind::Hub, &hub.name, Right::Hub(HubAction::TwinsWrite))?;
         }
         match mode {
             ImportMode::Create => self.create(caller, hub, identity).await?,

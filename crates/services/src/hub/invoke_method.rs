@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
+use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{DeviceAddress, Error, ErrorCode, Result, ids};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Hub;
-use crate::caller::{Caller, Right};
+use crate::caller::{Caller, HubAction, Right};
 
 /// How long the device may take to answer, unless it is said: the article's default, and its bounds, in seconds.
 const RESPONSE: u64 = 30;
@@ -81,7 +81,7 @@ impl Hub {
         id: &DeviceAddress,
         input: MethodInput,
     ) -> Result<MethodAnswer> {
-        caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
+        caller.require(ResourceKind::Hub, &hub.name, Right::Hub(HubAction::MethodsInvoke))?;
         let (call, response, connect) = self.checked_call(input)?;
         let payload = call.payload.to_string().len();
         self.throttle_method(hub, payload)?;

@@ -34,23 +34,23 @@ mod work;
 
 use std::sync::Arc;
 
-use pollux_model::resource::PolicyRight;
 use pollux_model::scheduled_job::{ScheduledJob, ScheduledJobStatus};
 use pollux_model::{Error, ErrorCode, Timestamp, ids};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Hub;
-use crate::caller::Right;
+use crate::caller::{HubAction, Right};
 
 pub use create_job::{JobInput, JobWorkInput};
 pub use list_jobs::JobFilter;
 
 /// On which nodes tell each other that there is something to do.
 const SUBJECT: &str = "hub-jobs";
-/// The article "Schedule and broadcast jobs" asks for these two.
-const READ: Right = Right::Policy(PolicyRight::RegistryRead);
-const WRITE: Right = Right::Policy(PolicyRight::RegistryWrite);
+/// The article "Schedule and broadcast jobs" asks a policy for the rights to read and write the registry.
+const READ: Right = Right::Hub(HubAction::JobsRead);
+const WRITE: Right = Right::Hub(HubAction::JobsWrite);
+const CANCEL: Right = Right::Hub(HubAction::JobsDelete);
 
 /// What jobs share in this process.
 #[derive(Debug)]

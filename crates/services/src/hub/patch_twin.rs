@@ -1,13 +1,13 @@
 //! The service side changes the twin of a device or a module: patch or replace. The device is told of its desired properties in order.
 
 use pollux_model::device::Device;
-use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
+use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{DeviceAddress, Error, ErrorCode, Etag, Result};
 use serde_json::{Map, Value};
 
 use super::plan_twin::TwinChange;
 use super::{Hub, Operation, twin_rules};
-use crate::caller::{Caller, Right};
+use crate::caller::{Caller, HubAction, Right};
 
 /// What the service side writes. In a patch `None` leaves a part alone; in a replacement it empties it.
 #[derive(Debug, Clone, Default)]
@@ -71,7 +71,7 @@ impl Hub {
         (input, change): (&TwinInput, TwinChange<'_>),
         if_match: Option<Etag>,
     ) -> Result<Device> {
-        caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
+        caller.require(ResourceKind::Hub, &hub.name, Right::Hub(HubAction::TwinsWrite))?;
         check(input)?;
         self.throttle(hub, Operation::TwinUpdate, 1)?;
         let mut turn = Some(self.in_order(id).await);

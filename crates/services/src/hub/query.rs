@@ -4,7 +4,7 @@
 use std::fmt;
 
 use pollux_model::device::Device;
-use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
+use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{DeviceAddress, DeviceId, Error, ErrorCode, Result};
 use pollux_query::devices::{Collection, Query};
 use pollux_store::Page;
@@ -13,7 +13,7 @@ use pollux_store::scheduled_jobs::after_device_job;
 use serde_json::Value;
 
 use super::{Hub, Operation, twin_document};
-use crate::caller::{Caller, Right};
+use crate::caller::{Caller, HubAction, Right};
 
 /// Devices read from the store at once.
 const CHUNK: usize = 500;
@@ -117,7 +117,7 @@ impl Hub {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<DeviceRow>> {
-        caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
+        caller.require(ResourceKind::Hub, &hub.name, Right::Hub(HubAction::TwinsRead))?;
         let query = pollux_query::devices::parse(text)
             .map_err(|error| Error::new(ErrorCode::QueryInvalid, error.to_string()))?;
         self.throttle(hub, Operation::Query, 1)?;

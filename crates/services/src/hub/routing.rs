@@ -18,6 +18,7 @@ use pollux_store::Write;
 use serde_json::{Value, json};
 
 use super::Hub;
+use super::device_twin::side;
 use super::hub_event::{HubEvent, System, encode};
 use super::json_text::json_text;
 use crate::context::Context;
@@ -185,10 +186,10 @@ fn at(twin: &Value, path: &str) -> Option<String> {
     Some(found.as_str().map_or_else(|| found.to_string(), str::to_owned))
 }
 
-/// A twin as routing queries and enrichments see it.
+/// A twin as routing queries and enrichments see it, `$metadata` and `$version` too ("IoT Hub message routing query syntax").
 fn document(device: &Device) -> Value {
     let twin = &device.twin;
-    json!({"tags": twin.tags, "properties": {"desired": twin.desired.properties, "reported": twin.reported.properties}})
+    json!({"tags": twin.tags, "properties": {"desired": side(&twin.desired), "reported": side(&twin.reported)}})
 }
 
 /// A message as routing queries see it; body and twin are made into documents only if asked for.

@@ -21,8 +21,7 @@ use pollux_model::resource::{Properties, Resource, ResourceKind, Sku, SkuName};
 use pollux_model::{Error, ErrorCode, ResourceName, Result};
 
 use super::Hub;
-use super::get_device::READ;
-use crate::caller::Caller;
+use crate::caller::{Caller, HubAction, Right};
 use crate::rates::{Buckets, Rate};
 
 pub(super) use today::Today;
@@ -234,7 +233,7 @@ impl Hub {
     /// # Errors
     /// As of reading devices.
     pub async fn quota_metrics(&self, caller: &Caller, hub: &Resource) -> Result<QuotaMetrics> {
-        caller.require(ResourceKind::Hub, &hub.name, READ)?;
+        caller.require(ResourceKind::Hub, &hub.name, Right::Hub(HubAction::StatisticsRead))?;
         let (devices, _) = self.context.store.count_devices(&hub.name).await?;
         let here = self.connections.today.here(&hub.name, self.context.clock.now());
         let messages = here + self.connections.messages_elsewhere(&hub.name).await;
@@ -252,7 +251,7 @@ impl Hub {
     }
 }
 
-fn sku(hub: &Resource) -> Option<Sku> {
+pub(super) fn sku(hub: &Resource) -> Option<Sku> {
     match &hub.properties {
         Properties::Hub(hub) => hub.sku,
         _ => None,

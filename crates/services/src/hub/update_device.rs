@@ -3,13 +3,13 @@
 //! disabled by itself).
 
 use pollux_model::device::{Device, Identity, Status};
-use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
+use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{DeviceAddress, DeviceId, Error, ErrorCode, Etag, Result};
 use pollux_store::{Batch, CommitError, Expect, Write};
 
 use super::create_device::checked_reason;
 use super::{DeviceInput, Hub, Operation};
-use crate::caller::{Caller, Right};
+use crate::caller::{Caller, HubAction, Right};
 
 impl Hub {
     /// Changes a device's identity; `if_match` is the etag it must have, `None` for whatever it has.
@@ -20,7 +20,7 @@ impl Hub {
         input: DeviceInput,
         if_match: Option<Etag>,
     ) -> Result<Device> {
-        caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::RegistryWrite))?;
+        caller.require(ResourceKind::Hub, &hub.name, Right::Hub(HubAction::DevicesWrite))?;
         self.throttle(hub, Operation::Identity, 1)?;
         let id = DeviceId::parse(&input.id)?;
         let reason = checked_reason(input.status_reason)?;

@@ -1,11 +1,11 @@
 //! A module identity changed.
 
 use pollux_model::device::{Device, Identity};
-use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
+use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{Etag, Result};
 
 use super::{Hub, ModuleInput, Operation};
-use crate::caller::{Caller, Right};
+use crate::caller::{Caller, HubAction, Right};
 
 impl Hub {
     /// Changes a module's identity; `if_match` is the etag it must have, `None` for whatever it has.
@@ -16,7 +16,7 @@ impl Hub {
         input: ModuleInput,
         if_match: Option<Etag>,
     ) -> Result<Device> {
-        caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::RegistryWrite))?;
+        caller.require(ResourceKind::Hub, &hub.name, Right::Hub(HubAction::DevicesWrite))?;
         self.throttle(hub, Operation::Identity, 1)?;
         let (id, managed_by) = (input.address()?, input.checked_managed_by()?);
         let change = |identity: &mut Identity| {

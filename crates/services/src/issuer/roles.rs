@@ -5,7 +5,7 @@
 
 use pollux_model::resource::{PolicyRight, ResourceKind};
 
-use crate::caller::Right;
+use crate::caller::{HubAction, Right};
 
 /// What the first client may do: everything that tokens can allow.
 pub const DEFAULT_ROLES: &[&str] = &[
@@ -48,41 +48,86 @@ pub(super) fn kind_of_audience(audience: &str) -> Option<ResourceKind> {
 
 /// What these roles allow on resources of a kind.
 pub(super) fn rights(kind: ResourceKind, roles: &[String]) -> Vec<Right> {
-    let mut rights: Vec<Right> = roles.iter().flat_map(|role| rights_of_role(kind, role)).copied().collect();
+    let held = |(of, name, _): &&Role| *of == kind && roles.iter().any(|role| role == name);
+    let mut rights: Vec<Right> =
+        ROLES.iter().filter(held).flat_map(|(_, _, rights)| *rights).copied().collect();
     rights.dedup();
     rights
 }
 
-fn rights_of_role(kind: ResourceKind, role: &str) -> &'static [Right] {
+/// The roles that allow it on resources of a kind, those that allow least first.
+pub(crate) fn roles_with(kind: ResourceKind, right: Right) -> Vec<&'static str> {
+    let mut roles: Vec<&Role> =
+        ROLES.iter().filter(|(of, _, rights)| *of == kind && right.is_held(rights)).collect();
+    // Whoever has the rights of policies has all that they amount to.
+    roles.sort_by_key(|(_, _, rights)| {
+        (rights.iter().any(|one| matches!(one, Right::Policy(_))), rights.len())
+    });
+    roles.into_iter().map(|(_, name, _)| *name).collect()
+}
+
+type Role = (ResourceKind, &'static str, &'static [Right]);
+
+/// What each role allows: of hubs, the `dataActions` of its definition (article "Azure built-in roles for Internet of
+/// Things").
+const ROLES: &[Role] = {
+    use HubAction::{
+        ConfigurationsRead, DevicesDelete, DevicesRead, DevicesWrite, FileNotifications, JobsRead,
+        StatisticsRead, TwinsRead as HubTwinsRead, TwinsWrite as HubTwinsWrite,
+    };
     use PolicyRight::{
         EnrollmentRead, EnrollmentWrite, Listen, Manage, RegistrationStatusRead, RegistrationStatusWrite,
         RegistryRead, RegistryWrite, Send, ServiceConfig, ServiceConnect,
     };
-    use Right::{Policy, TwinsRead, TwinsWrite};
-    match (kind, role) {
-        (ResourceKind::Twins, "Azure Digital Twins Data Owner") => &[TwinsRead, TwinsWrite],
-        (ResourceKind::Twins, "Azure Digital Twins Data Reader") => &[TwinsRead],
-        (ResourceKind::Hub, "IoT Hub Data Contributor") => {
-            &[Policy(RegistryRead), Policy(RegistryWrite), Policy(ServiceConnect)]
-        }
-        (ResourceKind::Hub, "IoT Hub Registry Contributor") => &[Policy(RegistryRead), Policy(RegistryWrite)],
-        (ResourceKind::Hub, "IoT Hub Twin Contributor") => &[Policy(RegistryRead), Policy(ServiceConnect)],
-        (ResourceKind::Hub, "IoT Hub Data Reader") => &[Policy(RegistryRead)],
-        (ResourceKind::Dps, "Device Provisioning Service Data Contributor") => &[
-            Policy(ServiceConfig),
-            Policy(EnrollmentRead),
-            Policy(EnrollmentWrite),
-            Policy(RegistrationStatusRead),
-            Policy(RegistrationStatusWrite),
-        ],
-        (ResourceKind::Dps, "Device Provisioning Service Data Reader") => {
-            &[Policy(EnrollmentRead), Policy(RegistrationStatusRead)]
-        }
-        (ResourceKind::Events, "Azure Event Hubs Data Owner") => {
-            &[Policy(Manage), Policy(Send), Policy(Listen)]
-        }
-        (ResourceKind::Events, "Azure Event Hubs Data Sender") => &[Policy(Send)],
-        (ResourceKind::Events, "Azure Event Hubs Data Receiver") => &[Policy(Listen)],
-        _ => &[],
-    }
-}
+    use Right::{Hub, Policy, TwinsRead, TwinsWrite};
+    &[
+        (ResourceKind::Twins, "Azure Digital Twins Data Owner", &[TwinsRead, TwinsWrite]),
+        (ResourceKind::Twins, "Azure Digital Twins Data Reader", &[TwinsRead]),
+        (
+            ResourceKind::Hub,
+            "IoT Hub Data Contributor",
+            &[Policy(RegistryRead), Policy(RegistryWrite), Policy(ServiceConnect)],
+        ),
+        (
+            ResourceKind::Hub,
+            "IoT Hub Data Reader",
+            &[
+                Hub(DevicesRead),
+                Hub(HubTwinsRead),
+                Hub(JobsRead),
+                Hub(StatisticsRead),
+                Hub(ConfigurationsRead),
+                Hub(FileNotifications),
+            ],
+        ),
+        (
+            ResourceKind::Hub,
+            "IoT Hub Registry Contributor",
+            &[Hub(DevicesRead), Hub(DevicesWrite), Hub(DevicesDelete)],
+        ),
+        (ResourceKind::Hub, "IoT Hub Twin Contributor", &[Hub(HubTwinsRead), Hub(HubTwinsWrite)]),
+        (
+            ResourceKind::Dps,
+            "Device Provisioning Service Data Contributor",
+            &[
+                Policy(ServiceConfig),
+                Policy(EnrollmentRead),
+                Policy(EnrollmentWrite),
+                Policy(RegistrationStatusRead),
+                Policy(RegistrationStatusWrite),
+            ],
+        ),
+        (
+            ResourceKind::Dps,
+            "Device Provisioning Service Data Reader",
+            &[Policy(EnrollmentRead), Policy(RegistrationStatusRead)],
+        ),
+        (
+            ResourceKind::Events,
+            "Azure Event Hubs Data Owner",
+            &[Policy(Manage), Policy(Send), Policy(Listen)],
+        ),
+        (ResourceKind::Events, "Azure Event Hubs Data Sender", &[Policy(Send)]),
+        (ResourceKind::Events, "Azure Event Hubs Data Receiver", &[Policy(Listen)]),
+    ]
+};

@@ -80,9 +80,9 @@ impl Resources {
             Some(Properties::Hub(before)) => (before.endpoints.len(), before.routes.len()),
             _ => (0, 0),
         };
-        let limits = &self.context.limits;
-        check_count("endpoints of a hub", endpoints, hub.endpoints.len(), limits.hub_endpoints)?;
-        check_count("routes of a hub", routes, hub.routes.len(), limits.routes)?;
+        let limits = self.context.limits.of_hub(hub.sku);
+        check_count(&of_hub("endpoints", hub), endpoints, hub.endpoints.len(), limits.endpoints)?;
+        check_count(&of_hub("routes", hub), routes, hub.routes.len(), limits.routes)?;
         let custom = hub.endpoints.iter().map(|one| one.name.as_str());
         let names: Vec<_> = std::iter::once(BUILT_IN_ENDPOINT).chain(custom).collect();
         let is_endpoint = |what: &str, name: &str| {
@@ -117,7 +117,8 @@ impl Resources {
             Some(Properties::Hub(before)) => before.enrichments.len(),
             _ => 0,
         };
-        check_count("enrichments of a hub", before, hub.enrichments.len(), self.context.limits.enrichments)?;
+        let most = self.context.limits.of_hub(hub.sku).enrichments;
+        check_count(&of_hub("enrichments", hub), before, hub.enrichments.len(), most)?;
         for Enrichment { key, value, endpoints } in &hub.enrichments {
             let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
             if !(1..=64).contains(&key.len()) || !key.bytes().all(good) {
@@ -342,6 +343,14 @@ fn check_count(what: &str, before: usize, now: usize, most: usize) -> Result<()>
         return Ok(());
     }
     Err(Error::new(ErrorCode::QuotaExceeded, format!("there may be {most} {what}, not {now}")))
+}
+
+/// Parts of a hub, for people.
+fn of_hub(parts: &str, hub: &Hub) -> String {
+    match hub.sku {
+        Some(sku) => format!("{parts} of a hub of the tier {}", sku.name),
+        None => format!("{parts} of a hub"),
+    }
 }
 
 fn check_policy(kind: ResourceKind, policy: &Policy) -> Result<()> {

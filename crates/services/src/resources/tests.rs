@@ -217,6 +217,40 @@ async fn bad_declarations_are_refused_with_what_to_change() {
 }
 
 #[tokio::test]
+async fn a_hub_of_a_tier_has_no_more_than_the_tier() {
+    let world = World::new().await;
+    let endpoint =
+        |n: u32| json!({ "name": format!("e{n}"), "namespace": "events1", "event_hub": "deviceevents" });
+    let route = |n: u32| json!({ "name": format!("r{n}"), "source": "DeviceMessages", "endpoint": "events" });
+    let added = |n: u32| json!({ "key": format!("k{n}"), "value": "x", "endpoints": ["events"] });
+    let hub = |sku: &str, (endpoints, routes, enrichments): (u32, u32, u32)| {
+        json!({
+            "name": "hub2", "sku": { "name": sku },
+            "endpoints": (0..endpoints).map(endpoint).collect::<Value>(),
+            "routes": (0..routes).map(route).collect::<Value>(),
+            "enrichments": (0..enrichments).map(added).collect::<Value>(),
+        })
+    };
+    for (parts, told) in [
+        ((2, 0, 0), "1 endpoints of a hub of the tier F1, not 2"),
+        ((1, 6, 0), "5 routes of a hub of the tier F1, not 6"),
+        ((1, 5, 3), "2 enrichments of a hub of the tier F1, not 3"),
+    ] {
+        let refused = create(&world, ResourceKind::Hub, hub("F1", parts)).await.unwrap_err();
+        assert_eq!(refused.code, ErrorCode::QuotaExceeded);
+        assert!(refused.message.contains(told), "{refused}");
+    }
+    create(&world, ResourceKind::Hub, hub("S1", (2, 6, 3))).await.unwrap();
+    // What it has stays when it comes to a smaller tier, and may not become more.
+    let (resources, admin) = (&world.services.resources, Caller::admin());
+    let put = async |body: Value| resources.change(&admin, &declared(ResourceKind::Hub, body), None).await;
+    put(json!({ "name": "hub2", "sku": { "name": "F1" } })).await.unwrap();
+    let more = put(json!({ "name": "hub2", "enrichments": [added(3)] })).await.unwrap_err();
+    assert_eq!(more.code, ErrorCode::QuotaExceeded);
+    put(json!({ "name": "hub2", "sku": { "name": "none" }, "enrichments": [added(3)] })).await.unwrap();
+}
+
+#[tokio::test]
 async fn only_the_operator_handles_resources() {
     let world = World::new().await;
     let resources = &world.services.resources;

@@ -167,6 +167,10 @@ async fn routes_are_tried_without_a_message() {
     };
     assert!(condition("$body.a = 1 AND $twin.tags.site = 'north'", Some("d")).await.unwrap());
     assert!(!condition("$twin.tags.site = 'north'", None).await.unwrap());
+    let versions = "$twin.properties.desired.$version = 2 AND $twin.properties.reported.$version = 1";
+    assert!(condition(versions, Some("d")).await.unwrap());
+    let metadata = "is_defined($twin.properties.desired.$metadata.limits.max.$lastUpdatedVersion)";
+    assert!(condition(metadata, Some("d")).await.unwrap());
     assert_eq!(condition("$body.a = ", None).await.unwrap_err().code, ErrorCode::InvalidArgument);
     assert_eq!(condition("true", Some("nobody")).await.unwrap_err().code, ErrorCode::DeviceNotFound);
     let stranger = world.connected("d").await;

@@ -6,11 +6,10 @@
 use std::sync::Arc;
 
 use pollux_amqp::sasl;
-use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
+use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::sas::SasToken;
 use pollux_model::{DeviceAddress, Error, ErrorCode, Result, Timestamp};
-use pollux_services::caller::Right;
-use pollux_services::{Caller, Services};
+use pollux_services::{Caller, HubAction, Right, Services};
 
 use super::address::addresses;
 use crate::amqp::cbs::{Put, put_in_place};
@@ -250,23 +249,48 @@ impl Credentials {
         found.into_iter().map(|(_, token)| token).collect()
     }
 
-    /// The hub, and who the peer is as a service of it. [`ErrorCode::Unauthorized`] where nothing that was shown gives the
-    /// right to connect as one.
-    pub(in crate::amqp) fn service(&self, services: &Services) -> Result<(Arc<Resource>, Caller)> {
-        let right = Right::Policy(PolicyRight::ServiceConnect);
-        let mut known = self.held.iter().filter_map(|(_, one)| one.service(services).ok());
-        let may =
-            |hub: &Resource, caller: &Caller| caller.require(ResourceKind::Hub, &hub.name, right).is_ok();
-        known.find(|(hub, caller)| may(hub, caller)).ok_or_else(|| {
-            let text = "no token that was put gives the right ServiceConnect, which is needed for this link";
-            Error::new(ErrorCode::Unauthorized, text)
-        })
+    /// The hub, and who the peer is as a service of it. [`ErrorCode::Unauthorized`] where nothing that was shown allows the
+    /// action.
+    pub(in crate::amqp) fn service(
+        &self,
+        services: &Services,
+        action: HubAction,
+    ) -> Result<(Arc<Resource>, Caller)> {
+        let mut refused = None;
+        for (hub, caller) in self.held.iter().filter_map(|(_, one)| one.service(services).ok()) {
+            match caller.require(ResourceKind::Hub, &hub.name, Right::Hub(action)) {
+                Ok(()) => return Ok((hub, caller)),
+                Err(error) => refused = refused.or(Some(error.message)),
+            }
+        }
+        let why = refused.unwrap_or_else(|| "none that was put is a service's".to_owned());
+        Err(Error::new(ErrorCode::Unauthorized, format!("no token opens this link: {why}")))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use pollux_services::caller::Identity;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_service_has_the_links_that_its_role_allows() {
+        let (services, _folder) = crate::fixture::services().await;
+        let hub = services.context.table.serving(ResourceKind::Hub, "localhost").unwrap();
+        let identity = Identity::Principal { issuer: "i".to_owned(), subject: "s".to_owned() };
+        let rights = vec![Right::Hub(HubAction::FileNotifications)];
+        let caller = Caller::on_kind(identity, ResourceKind::Hub, rights);
+        let mut credentials = Credentials::default();
+        let refused =
+            |credentials: &Credentials, action| credentials.service(&services, action).unwrap_err().message;
+        let notices = HubAction::FileNotifications;
+        assert!(refused(&credentials, notices).contains("none that was put is a service's"));
+        credentials.put("localhost", Credential { hub, proof: Proof::Bearer(Box::new(caller)) }).unwrap();
+        credentials.service(&services, notices).unwrap();
+        let told = refused(&credentials, HubAction::MessagesSend);
+        assert!(told.contains("the role IoT Hub Data Contributor on hub 'hub1'"), "{told}");
+    }
 
     #[test]
     fn user_names_are_taken_apart() {

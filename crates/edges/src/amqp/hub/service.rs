@@ -17,7 +17,7 @@ use pollux_services::events::Sent;
 use pollux_services::hub::cloud_to_device::{
     Ack, CloudMessage, FEEDBACK_CONTENT_TYPE, FeedbackBatch, MessageProperties, Notices, Settle,
 };
-use pollux_services::{Caller, Services};
+use pollux_services::{Caller, HubAction, Services};
 use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -60,6 +60,11 @@ impl Feedback {
     /// Whether some is on its way.
     pub(super) const fn is_ready(&self) -> bool {
         self.ready.is_some()
+    }
+
+    /// What the peer must be allowed.
+    pub(in crate::amqp) const fn action(&self) -> HubAction {
+        self.which.action()
     }
 }
 
@@ -217,8 +222,8 @@ fn feedback_message(service: &Service, which: Notices, batch: FeedbackBatch) -> 
 
 impl Hubs {
     /// Who the peer is as a service, as things are. [`ErrorCode::Unauthorized`] where it is none.
-    pub(in crate::amqp) fn service(&self, services: &Arc<Services>) -> Result<Service> {
-        let (hub, caller) = self.credentials.service(services)?;
+    pub(in crate::amqp) fn service(&self, services: &Arc<Services>, action: HubAction) -> Result<Service> {
+        let (hub, caller) = self.credentials.service(services, action)?;
         Ok(Service { services: Arc::clone(services), hub, caller })
     }
 }
@@ -229,7 +234,11 @@ impl Connection {
         attached: &Attached,
         part: ServicePart,
     ) -> std::result::Result<(), AmqpError> {
-        let service = self.hubs.service(&self.edge.services).map_err(|error| hub_error(&error))?;
+        let action = match part {
+            ServicePart::DeviceBound => HubAction::MessagesSend,
+            ServicePart::Notices(which) => which.action(),
+        };
+        let service = self.hubs.service(&self.edge.services, action).map_err(|error| hub_error(&error))?;
         let link = match (part, attached.role) {
             (ServicePart::DeviceBound, Role::Receiver) => Link::Publisher(Publisher::new(Sink::Devices)),
             (ServicePart::Notices(which), Role::Sender) => {

@@ -70,7 +70,8 @@ async fn tested(admin: &Admin, name: &str, caller: &Caller, body: Body) -> Resul
     let device = wanted.device_id.as_deref().map(DeviceId::parse).transpose()?;
     let system = wanted.system_properties;
     let is_json = wanted.body.as_ref().is_some_and(|body| !body.is_string());
-    // Who gives JSON means JSON.
+    // Who gives JSON means JSON, as the article's conditions have it: they compare with case ("IoT Hub message routing query
+    // syntax").
     let kind = |said: Option<String>, json: &str| said.or_else(|| is_json.then(|| json.to_owned()));
     let event = HubEvent {
         source: wanted.source,
@@ -83,7 +84,7 @@ async fn tested(admin: &Admin, name: &str, caller: &Caller, body: Body) -> Resul
             user_id: system.user_id,
             to: system.to,
             content_type: kind(system.content_type, "application/json"),
-            content_encoding: kind(system.content_encoding, "utf-8"),
+            content_encoding: kind(system.content_encoding, "UTF-8"),
             creation_time: system.creation_time_utc,
             model_id: system.model_id,
             component: system.component,

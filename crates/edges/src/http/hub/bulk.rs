@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use axum::response::Response;
 use http::StatusCode;
-use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
+use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{Error, Etag, Result, ids};
 use pollux_services::hub::{Hub, ImportLine, ImportMode, Imported, TwinInput};
-use pollux_services::{Caller, Right};
+use pollux_services::{Caller, HubAction, Right};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -43,8 +43,10 @@ struct Properties {
 
 /// 200 where all of it was done, else 400; the body tells which was not, and why.
 pub(super) async fn run(mut call: Call) -> Result<Response> {
-    // Before anything is said of the body.
-    call.caller.require(ResourceKind::Hub, &call.hub.name, Right::Policy(PolicyRight::RegistryWrite))?;
+    // Before anything is said of the body. Both, whatever is in it ("Control access to IoT Hub by using Microsoft Entra ID").
+    for action in [HubAction::DevicesWrite, HubAction::DevicesDelete] {
+        call.caller.require(ResourceKind::Hub, &call.hub.name, Right::Hub(action))?;
+    }
     let items: Vec<Item> = call.json().await?;
     if items.is_empty() || items.len() > MOST {
         return Err(Error::invalid(format!(

@@ -4,10 +4,10 @@
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http::header::{ETAG, HeaderName, HeaderValue, LOCATION};
-use pollux_model::resource::{PolicyRight, ResourceKind};
+use pollux_model::resource::ResourceKind;
 use pollux_model::{Error, Result};
-use pollux_services::Right;
 use pollux_services::hub::{MethodInput, digital_twin_id};
+use pollux_services::{HubAction, Right};
 use serde_json::Value;
 
 use super::call::Call;
@@ -28,7 +28,7 @@ pub(super) async fn get(call: Call, id: &str) -> Result<Response> {
 
 /// `PATCH`: 202 without a body.
 pub(super) async fn patch(mut call: Call, name: &str) -> Result<Response> {
-    call.caller.require(ResourceKind::Hub, &call.hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
+    call.caller.require(ResourceKind::Hub, &call.hub.name, Right::Hub(HubAction::TwinsWrite))?;
     let (id, etag) = (digital_twin_id(name)?, IfMatch::of(&call.headers)?.etag());
     let patch: Value = call.json().await?;
     let hub = &call.services.hub;
@@ -50,7 +50,7 @@ pub(super) async fn invoke(
     component: Option<&str>,
     command: String,
 ) -> Result<Response> {
-    call.caller.require(ResourceKind::Hub, &call.hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
+    call.caller.require(ResourceKind::Hub, &call.hub.name, Right::Hub(HubAction::MethodsInvoke))?;
     let id = digital_twin_id(name)?;
     let seconds = |name: &str| {
         let text = call.parameters.get(name).filter(|text| !text.is_empty());

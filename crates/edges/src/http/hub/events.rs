@@ -29,7 +29,6 @@ const MOST: usize = 4096;
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct BatchMessage {
-    #[serde(default)]
     body: String,
     /// True when left out.
     base64_encoded: Option<bool>,

@@ -56,7 +56,8 @@ impl JobBody {
             id,
             work,
             query_condition: self.query_condition.ok_or_else(|| missing("queryCondition", kind))?,
-            start: self.start_time.as_deref().map(moment).transpose()?,
+            // Clients that name none may send it empty.
+            start: self.start_time.filter(|text| !text.is_empty()).as_deref().map(moment).transpose()?,
             max_execution_seconds: self.max_execution_time_in_seconds,
         })
     }

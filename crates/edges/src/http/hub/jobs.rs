@@ -2,11 +2,11 @@
 
 use axum::response::Response;
 use http::HeaderValue;
-use pollux_model::resource::{PolicyRight, ResourceKind};
+use pollux_model::resource::ResourceKind;
 use pollux_model::scheduled_job::ScheduledJobStatus;
 use pollux_model::{Error, Result, ids};
-use pollux_services::Right;
 use pollux_services::hub::JobFilter;
+use pollux_services::{HubAction, Right};
 use serde_json::Value;
 
 use super::call::Call;
@@ -17,7 +17,7 @@ use crate::http::rest::{CONTINUATION, ITEM_TYPE, Paging, seal};
 /// `PUT`: schedules it; 200.
 pub(super) async fn create(mut call: Call, id: String) -> Result<Response> {
     // Before anything is said of the body.
-    call.caller.require(ResourceKind::Hub, &call.hub.name, Right::Policy(PolicyRight::RegistryWrite))?;
+    call.caller.require(ResourceKind::Hub, &call.hub.name, Right::Hub(HubAction::JobsWrite))?;
     let input = call.json::<JobBody>().await?.input(id)?;
     let job = call.services.hub.create_job(&call.caller, &call.hub, input).await?;
     Ok(json(&job_json::accepted(&job)))

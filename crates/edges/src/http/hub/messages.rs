@@ -2,10 +2,10 @@
 //! send over AMQP). `DELETE /devices/{id}/commands`: it purges the queue.
 
 use axum::response::Response;
-use pollux_model::resource::{PolicyRight, ResourceKind};
+use pollux_model::resource::ResourceKind;
 use pollux_model::{Error, Result};
-use pollux_services::Right;
 use pollux_services::hub::cloud_to_device::{Ack, CloudMessage};
+use pollux_services::{HubAction, Right};
 use serde_json::json;
 
 use super::call::Call;
@@ -14,7 +14,7 @@ use super::{json as document, nothing, properties};
 /// 204 when it is durable. `iothub-to`, or `to`, names the device: `/devices/{id}/messages/devicebound`.
 pub(super) async fn send(mut call: Call) -> Result<Response> {
     // Before anything is said of the message.
-    call.caller.require(ResourceKind::Hub, &call.hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
+    call.caller.require(ResourceKind::Hub, &call.hub.name, Right::Hub(HubAction::MessagesSend))?;
     let body = call.bytes(call.services.context.limits.cloud_message).await?;
     let headers = &call.headers;
     let to = match properties::one(headers, "iothub-to")? {

@@ -1,10 +1,10 @@
 //! `POST /twins/{id}/methods` and `POST /twins/{id}/modules/{id}/methods`: a direct method.
 
 use axum::response::Response;
-use pollux_model::resource::{PolicyRight, ResourceKind};
+use pollux_model::resource::ResourceKind;
 use pollux_model::{DeviceAddress, Result};
-use pollux_services::Right;
 use pollux_services::hub::MethodInput;
+use pollux_services::{HubAction, Right};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ impl MethodBody {
 /// 200 with the device's own status and payload.
 pub(super) async fn invoke(mut call: Call, (device, module): Ids) -> Result<Response> {
     // Before anything is said of the body.
-    call.caller.require(ResourceKind::Hub, &call.hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
+    call.caller.require(ResourceKind::Hub, &call.hub.name, Right::Hub(HubAction::MethodsInvoke))?;
     let body: MethodBody = call.json().await?;
     let id = DeviceAddress::of(&device, module.as_deref())?;
     let answer = call.services.hub.invoke_method(&call.caller, &call.hub, &id, body.input()).await?;

@@ -5,11 +5,11 @@ mod identity_lines;
 
 use axum::response::Response;
 use pollux_model::job::{Direction, Job, JobStatus};
-use pollux_model::resource::{PolicyRight, ResourceKind, Setting};
+use pollux_model::resource::{ResourceKind, Setting};
 use pollux_model::{Error, Result, ids};
-use pollux_services::Right;
 use pollux_services::blobs::bare_url;
 use pollux_services::hub::RegistryJobInput;
+use pollux_services::{HubAction, Right};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ const TYPES: [(Direction, &str); 2] = [(Direction::Import, "import"), (Direction
 /// 200, with the job as it is kept.
 pub(super) async fn create(mut call: Call) -> Result<Response> {
     // Before anything is said of the body.
-    call.caller.require(ResourceKind::Hub, &call.hub.name, Right::Policy(PolicyRight::RegistryWrite))?;
+    call.caller.require(ResourceKind::Hub, &call.hub.name, Right::Hub(HubAction::JobsWrite))?;
     let body: Body = call.json().await?;
     let kind = body.r#type.unwrap_or_default();
     let direction =

@@ -15,6 +15,7 @@ use crate::http::rest::fixture::{Answer, Edge};
 mod files;
 mod messages;
 mod registry_jobs;
+mod rights;
 
 /// Every route of the hub's service API.
 const SURFACE: [(&str, &str); 47] = [

@@ -1,11 +1,14 @@
 //! `pollux hub c2d-message`: cloud-to-device messages, as `az iot device c2d-message` has them. What a device does is done
 //! over HTTPS, with the key of a policy that may act for devices.
 
+mod feedback;
+
 use anyhow::{Context as _, Result, bail};
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use pollux_client::rest::Response;
 use serde_json::{Map, Value, json};
 
+use self::feedback::Feedback;
 use super::{End, Target};
 use crate::input::segment;
 use crate::session::Session;
@@ -25,6 +28,8 @@ pub(crate) enum Command {
     Abandon(Settle),
     /// Take all messages out of a device's queue
     Purge(Purge),
+    /// Show what became of messages whose sender wanted to know, as it comes
+    Feedback(Feedback),
 }
 
 /// Send a message to a device
@@ -154,6 +159,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Reject(args) => settle(session, &args, End::Reject).await,
         Command::Abandon(args) => settle(session, &args, End::Abandon).await,
         Command::Purge(args) => purge(session, args).await,
+        Command::Feedback(args) => feedback::run(session, args).await,
     }
 }
 

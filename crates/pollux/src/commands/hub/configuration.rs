@@ -1,9 +1,9 @@
 //! `pollux hub configuration`: what all devices or modules that a condition matches are to desire.
 
 use anyhow::{Context as _, Result, bail};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use pollux_client::rest::Paging;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Target;
 use super::device::quoted;
@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Delete(Delete),
     /// List the devices or modules that a metric counts
     ShowMetric(ShowMetric),
+    /// See whether a target condition and queries of metrics hold
+    Test(Test),
 }
 
 /// Make a configuration
@@ -153,6 +155,27 @@ pub(crate) struct ShowMetric {
     target: Target,
 }
 
+/// See whether a target condition and queries of metrics hold
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Nothing is saved. Ends with 1 where something is wrong; what, is printed in either case.
+
+Examples:
+  pollux hub configuration test --target-condition \"tags.building = '43' AND properties.reported.rate > 5\"
+  pollux hub configuration test --target-condition \"from devices.modules where moduleId = 'filter'\" \\
+      --metrics '{\"queries\": {\"slow\": \"SELECT deviceId FROM devices WHERE properties.reported.late = true\"}}'")]
+#[command(group = ArgGroup::new("tested").args(["target_condition", "metrics"]).multiple(true).required(true))]
+pub(crate) struct Test {
+    /// Whom it would be for: a condition on tags, properties.reported or deviceId; * for all devices
+    #[arg(long, visible_alias = "tc")]
+    target_condition: Option<String>,
+    /// Metrics: a JSON object of queries, or a file
+    #[arg(long)]
+    metrics: Option<String>,
+    #[command(flatten)]
+    target: Target,
+}
+
 /// Whose a metric is.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum MetricType {
@@ -180,10 +203,15 @@ impl Fields {
             body["labels"] = Value::Object(labels);
         }
         if let Some(metrics) = input::optional_object("--metrics", self.metrics.as_deref())? {
-            body["metrics"] = json!({ "queries": inside(Value::Object(metrics), &["metrics", "queries"]) });
+            body["metrics"] = json!({ "queries": queries(metrics) });
         }
         Ok(())
     }
+}
+
+/// The queries of metrics, which may be wrapped as a configuration has them.
+fn queries(metrics: Map<String, Value>) -> Value {
+    inside(Value::Object(metrics), &["metrics", "queries"])
 }
 
 /// What is in the members of these names, as far as they are there: files often hold more around it.
@@ -227,6 +255,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
             session.output.note(&format!("deleted the configuration '{}'", id.config_id))
         }
         Command::ShowMetric(args) => show_metric(session, args).await,
+        Command::Test(args) => test(session, args).await,
     }
 }
 
@@ -267,4 +296,20 @@ async fn show_metric(session: &Session, args: ShowMetric) -> Result<()> {
         rest.pages(paging).collect(usize::MAX).await.context("the metric's query failed")?
     };
     session.output.document(&json!({ "metric": args.metric_id, "query": query, "result": rows }))
+}
+
+async fn test(session: &Session, args: Test) -> Result<()> {
+    let mut body = json!({});
+    let metrics = input::optional_object("--metrics", args.metrics.as_deref())?.map(queries);
+    let condition = args.target_condition.map(Value::from);
+    input::fill(&mut body, [("/targetCondition", condition), ("/customMetricQueries", metrics)]);
+    let rest = session.hub(args.target.hub_name.as_deref())?;
+    let tested = rest.post("/configurations/testQueries").json(body).send().await;
+    let tested = tested.context("cannot test it")?.body;
+    session.output.document(&tested)?;
+    let wrong = |errors: &Value| errors.as_object().is_some_and(|errors| !errors.is_empty());
+    if tested["targetConditionError"] != "" || wrong(&tested["customMetricQueryErrors"]) {
+        bail!("not all of it holds");
+    }
+    Ok(())
 }

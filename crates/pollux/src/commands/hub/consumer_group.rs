@@ -17,6 +17,8 @@ pub(crate) enum Command {
     Create(One),
     /// List the consumer groups
     List(Of),
+    /// Show a consumer group
+    Show(One),
     /// Delete a consumer group: its receivers are detached, where its consumers stood is forgotten
     Delete(One),
 }
@@ -50,6 +52,7 @@ pub(super) async fn run(session: &Session, command: Command) -> Result<()> {
     let (of, deed) = match &command {
         Command::Create(one) => (&one.of, Deed::Create(&one.name)),
         Command::List(of) => (of, Deed::List),
+        Command::Show(one) => (&one.of, Deed::Show(&one.name)),
         Command::Delete(one) => (&one.of, Deed::Delete(&one.name)),
     };
     let hub = &pick("hub", &session.connections.hub, of.hub_name.as_deref())?.name;

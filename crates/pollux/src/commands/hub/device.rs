@@ -106,6 +106,9 @@ pub(crate) struct List {
     /// At most this many
     #[arg(long, default_value_t = 1000)]
     top: usize,
+    /// Only edge devices; false: only others
+    #[arg(long, visible_alias = "ee", value_name = "TRUE|FALSE", num_args = 0..=1, default_missing_value = "true")]
+    edge_enabled: Option<bool>,
     #[command(flatten)]
     target: Target,
 }
@@ -183,7 +186,8 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
         }
         Command::List(args) => {
             let rest = session.hub(args.target.hub_name.as_deref())?;
-            let query = "SELECT * FROM devices".to_owned();
+            let of = args.edge_enabled.map(|edge| format!(" WHERE capabilities.iotEdge = {edge}"));
+            let query = format!("SELECT * FROM devices{}", of.unwrap_or_default());
             let paging = Paging::Header { path: "/devices/query".to_owned(), query };
             let rows = rest.pages(paging).collect(args.top).await.context("cannot list the devices")?;
             session.output.rows(rows, COLUMNS)

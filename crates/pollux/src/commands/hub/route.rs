@@ -24,10 +24,12 @@ const COLUMNS: &[Column] = &[
 pub(crate) enum Command {
     /// List a hub's routes
     List(Target),
+    /// Show a route
+    Show(One),
     /// Make or change a route
     Create(Create),
     /// Delete a route
-    Delete(Delete),
+    Delete(One),
     /// See which routes a message would take, or whether a condition would take it
     Test(Test),
 }
@@ -83,7 +85,7 @@ pub(crate) struct Test {
         default_value = "devicemessages"
     )]
     source: Source,
-    /// Its body: JSON (which is then said of it), or other text; may be @file or - for standard input
+    /// Its body: JSON (which is then said of it, with the encoding UTF-8), or other text; may be @file or - for standard input
     #[arg(long, visible_alias = "b")]
     body: Option<String>,
     /// Its application properties, as JSON
@@ -100,9 +102,9 @@ pub(crate) struct Test {
     target: Target,
 }
 
-/// Delete a route
+/// Which route
 #[derive(Debug, Args)]
-pub(crate) struct Delete {
+pub(crate) struct One {
     /// The route's name
     #[arg(long, visible_alias = "rn")]
     route_name: String,
@@ -155,6 +157,10 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<()> {
     match command {
         Command::List(target) => {
             resources::list_parts(session, (KIND, hub(session, &target)?), "routes", COLUMNS).await
+        }
+        Command::Show(args) => {
+            let of = (KIND, hub(session, &args.target)?);
+            resources::show_part(session, of, ("routes", &args.route_name)).await
         }
         Command::Create(args) => {
             let mut body = json!({ "source": args.source.as_str(), "endpoint": args.endpoint_name });

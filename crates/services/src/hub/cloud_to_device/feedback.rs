@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pollux_model::message::{Ack, LockedBy, MessageEnd, MessageProperties, MessageQueue, QueuedMessage};
-use pollux_model::resource::{Feedback, PolicyRight, Properties, Resource, ResourceKind};
+use pollux_model::resource::{Feedback, Properties, Resource, ResourceKind};
 use pollux_model::{Etag, Result, Timestamp};
 use pollux_store::messages::Which;
 use pollux_store::{Batch, Expect, Write};
@@ -15,13 +15,21 @@ use super::receive::holds;
 use super::{
     ATTEMPTS, FEEDBACK_BATCH, FeedbackBatch, Hub, Notices, Settle, contended, lock_lost, moved, options,
 };
-use crate::caller::{Caller, Right};
+use crate::caller::{Caller, HubAction, Right};
 
 /// On which nodes tell each other that there is feedback.
 const SUBJECT: &str = "feedback";
-const READ: Right = Right::Policy(PolicyRight::ServiceConnect);
 
 impl Notices {
+    /// What receiving and settling them is.
+    #[must_use]
+    pub const fn action(self) -> HubAction {
+        match self {
+            Self::Feedback => HubAction::MessagesFeedback,
+            Self::Files => HubAction::FileNotifications,
+        }
+    }
+
     const fn queue(self) -> MessageQueue {
         match self {
             Self::Feedback => MessageQueue::Feedback,
@@ -59,7 +67,7 @@ impl Hub {
         hub: &Resource,
         which: Notices,
     ) -> Result<Option<FeedbackBatch>> {
-        caller.require(ResourceKind::Hub, &hub.name, READ)?;
+        caller.require(ResourceKind::Hub, &hub.name, Right::Hub(which.action()))?;
         let token = Etag::new(&self.context.random.uuid().to_string());
         let lock = (LockedBy::Request, which.options(hub).lock_duration_as_iso8601.duration());
         let (queue, most) = (which.queue(), which.most());
@@ -105,7 +113,7 @@ impl Hub {
         which: Notices,
         (lock_token, settle): (&str, Settle),
     ) -> Result<()> {
-        caller.require(ResourceKind::Hub, &hub.name, READ)?;
+        caller.require(ResourceKind::Hub, &hub.name, Right::Hub(which.action()))?;
         let queue = which.queue();
         for _ in 0..ATTEMPTS {
             let held = Which::Etag(lock_token);

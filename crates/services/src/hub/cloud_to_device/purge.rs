@@ -1,14 +1,14 @@
 //! The service side takes all messages out of a device's queue (REST operation "Purge command queue").
 
 use pollux_model::message::{MessageEnd, MessageQueue};
-use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
+use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{DeviceId, Result};
 use pollux_store::Batch;
 use pollux_store::messages::Which;
 
 use super::settle::has_feedback;
 use super::{ATTEMPTS, Hub, contended, moved};
-use crate::caller::{Caller, Right};
+use crate::caller::{Caller, HubAction, Right};
 
 impl Hub {
     /// Dead-letters every message of the device, those in its hands too; gives their number.
@@ -16,7 +16,7 @@ impl Hub {
     /// # Errors
     /// [`ErrorCode::DeviceNotFound`](pollux_model::ErrorCode).
     pub async fn purge_messages(&self, caller: &Caller, hub: &Resource, id: &str) -> Result<u64> {
-        caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
+        caller.require(ResourceKind::Hub, &hub.name, Right::Hub(HubAction::MessagesPurge))?;
         let id = DeviceId::parse(id)?;
         self.existing(hub, &id).await?;
         let queue = MessageQueue::Device(id);

@@ -1,12 +1,12 @@
 //! A service sends a message to a device.
 
 use pollux_model::message::{MessageQueue, QueuedMessage};
-use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
+use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{DeviceId, Error, ErrorCode, Etag, Result, ids};
 use pollux_store::{Batch, CommitError, Mismatch, Write};
 
 use super::{CloudMessage, Hub, LONGEST_LIFE, options};
-use crate::caller::{Caller, Right};
+use crate::caller::{Caller, HubAction, Right};
 use crate::hub::{DeviceCommand, Operation, no_device};
 
 /// Characters of `message-id` (Azure article "Create and read IoT Hub messages").
@@ -25,7 +25,7 @@ impl Hub {
         id: &str,
         message: CloudMessage,
     ) -> Result<()> {
-        caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::ServiceConnect))?;
+        caller.require(ResourceKind::Hub, &hub.name, Right::Hub(HubAction::MessagesSend))?;
         let id = DeviceId::parse(id)?;
         self.check(&message)?;
         self.throttle(hub, Operation::MessageSend, 1)?;

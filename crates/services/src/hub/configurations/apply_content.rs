@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use super::super::{Hub, ModuleInput, Operation, TwinInput};
 use super::input::{check_settings, plant};
-use super::may_write;
-use crate::caller::Caller;
+use super::may;
+use crate::caller::{Caller, HubAction};
 
 impl Hub {
     /// Sets what is for the device on its twin, and what is for modules of an edge device on theirs; modules that are not there
@@ -23,7 +23,7 @@ impl Hub {
         id: &str,
         content: ConfigurationContent,
     ) -> Result<()> {
-        may_write(caller, hub)?;
+        may(HubAction::ConfigurationsApply, caller, hub)?;
         self.throttle(hub, Operation::Configuration, 1)?;
         let id = DeviceId::parse(id)?;
         let invalid = |message: &str| Err(Error::new(ErrorCode::ConfigurationContentInvalid, message));

@@ -6,8 +6,8 @@ use pollux_model::{Error, ErrorCode, Etag, Result};
 use pollux_store::{Batch, CommitError, Expect, Write};
 
 use super::super::{Hub, Operation};
-use super::may_write;
-use crate::caller::Caller;
+use super::may;
+use crate::caller::{Caller, HubAction};
 
 impl Hub {
     /// Deletes a configuration; `if_match` is the etag it must have, `None` for whatever it has. Its record stays, unseen,
@@ -22,7 +22,7 @@ impl Hub {
         id: &str,
         if_match: Option<Etag>,
     ) -> Result<()> {
-        may_write(caller, hub)?;
+        may(HubAction::ConfigurationsDelete, caller, hub)?;
         self.throttle(hub, Operation::Configuration, 1)?;
         let alone = self.context.cluster.alone(&format!("configurations/{}", hub.name), "delete").await?;
         let deleted = self.delete_configuration_alone(hub, id, if_match).await;

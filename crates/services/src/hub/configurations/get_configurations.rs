@@ -5,8 +5,8 @@ use pollux_model::configuration::Configuration;
 use pollux_model::resource::Resource;
 
 use super::super::{Hub, Operation};
-use super::{Measured, may_read};
-use crate::caller::Caller;
+use super::{Measured, may};
+use crate::caller::{Caller, HubAction};
 
 impl Hub {
     /// One configuration.
@@ -19,7 +19,7 @@ impl Hub {
         hub: &Resource,
         id: &str,
     ) -> Result<(Configuration, Measured)> {
-        may_read(caller, hub)?;
+        may(HubAction::ConfigurationsRead, caller, hub)?;
         self.throttle(hub, Operation::Configuration, 1)?;
         let found = self.existing_configuration(hub, id).await?;
         let measured = self.measure(hub, std::slice::from_ref(&found)).await?.pop().unwrap_or_default();
@@ -33,7 +33,7 @@ impl Hub {
         hub: &Resource,
         top: usize,
     ) -> Result<Vec<(Configuration, Measured)>> {
-        may_read(caller, hub)?;
+        may(HubAction::ConfigurationsRead, caller, hub)?;
         self.throttle(hub, Operation::Configuration, 1)?;
         let mut all = self.all_configurations(hub).await?;
         all.retain(|one| !one.deleted);

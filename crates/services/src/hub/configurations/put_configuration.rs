@@ -6,9 +6,10 @@ use pollux_model::resource::Resource;
 use pollux_model::{Error, ErrorCode, Etag, Result, ids};
 use pollux_store::{Batch, CommitError, Expect, Write};
 
+use super::super::throttle::sku;
 use super::super::{Hub, Operation};
-use super::{ConfigurationInput, may_write, no_configuration};
-use crate::caller::Caller;
+use super::{ConfigurationInput, may, no_configuration};
+use crate::caller::{Caller, HubAction};
 
 /// What is said of the configuration that is there (`If-Match`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +35,7 @@ impl Hub {
         input: ConfigurationInput,
         condition: ConfigurationCondition,
     ) -> Result<Configuration> {
-        may_write(caller, hub)?;
+        may(HubAction::ConfigurationsWrite, caller, hub)?;
         self.throttle(hub, Operation::Configuration, 1)?;
         input.check(&self.context.limits)?;
         // One at a time: their number is bounded, and all nodes must be told.
@@ -81,7 +82,7 @@ impl Hub {
     }
 
     async fn new_configuration(&self, hub: &Resource, input: &ConfigurationInput) -> Result<Configuration> {
-        let most = self.context.limits.configurations;
+        let most = self.context.limits.of_hub(sku(hub)).configurations;
         let all = self.all_configurations(hub).await?;
         if all.iter().filter(|one| !one.deleted).count() >= most {
             let message = format!("the hub has {most} configurations, as many as it may: delete one");

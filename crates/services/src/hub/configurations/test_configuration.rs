@@ -8,8 +8,8 @@ use pollux_model::resource::Resource;
 use super::super::{Hub, Operation};
 use super::compile::target;
 use super::input::check_metric;
-use super::may_read;
-use crate::caller::Caller;
+use super::may;
+use crate::caller::{Caller, HubAction};
 
 /// What is wrong with them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Hub {
         condition: Option<&str>,
         metrics: &BTreeMap<String, String>,
     ) -> Result<TestedQueries> {
-        may_read(caller, hub)?;
+        may(HubAction::ConfigurationsTest, caller, hub)?;
         self.throttle(hub, Operation::Configuration, 1)?;
         let wrong = |(name, query): (&String, &String)| {
             check_metric(name, query).err().map(|error| (name.clone(), error.message))

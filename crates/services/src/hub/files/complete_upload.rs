@@ -2,12 +2,13 @@
 
 use pollux_model::message::{MessageQueue, QueuedMessage};
 use pollux_model::resource::Resource;
-use pollux_model::{DeviceId, Error, ErrorCode, Result};
+use pollux_model::{DeviceId, Error, ErrorCode, Result, ids};
 use pollux_store::messages::Which;
 use pollux_store::{Batch, Expect, Write};
 
 use super::create_upload::blob_of;
 use super::{Hub, options, storage_failed};
+use crate::blobs::BlobError;
 use crate::caller::{Caller, Identity};
 use crate::hub::cloud_to_device::moved;
 
@@ -50,7 +51,13 @@ impl Hub {
         if end.is_success {
             let container = self.container(hub)?;
             let location = self.blob(&container, blob)?;
-            let state = self.files.blobs.state(&location).await.map_err(storage_failed)?;
+            let state = self.files.blobs.state(&location).await.map_err(|error| match error {
+                // In a storage account's words, or the operating system's.
+                BlobError::Missing(_) => {
+                    Error::new(ErrorCode::BlobNotFound, format!("there is no blob '{}'", ids::shown(blob)))
+                }
+                error => storage_failed(error),
+            })?;
             if options(hub).enable_file_upload_notifications {
                 batch = batch.with(self.file_notification(hub, id, (&container, host), (blob, state)));
                 told = true;

@@ -123,7 +123,9 @@ async fn a_file_is_uploaded_and_services_are_told_once() {
     assert_eq!((place.host_name.as_str(), place.container_name.as_str()), (HOST, CONTAINER));
     assert_eq!(place.blob_name, "d1/log/a b.txt");
     // There is no file yet.
-    assert_eq!(uploads.end(&place.correlation_id, true).await.unwrap_err().code, ErrorCode::BlobNotFound);
+    let missing = uploads.end(&place.correlation_id, true).await.unwrap_err();
+    assert_eq!(missing.code, ErrorCode::BlobNotFound);
+    assert_eq!(missing.message, "there is no blob 'd1/log/a b.txt'");
     let grant = uploads.open(&place).await.unwrap();
     assert_eq!(uploads.put(&grant, b"hello world").await.unwrap().size, 11);
     assert_eq!(std::fs::read(uploads.path("d1/log/a b.txt")).unwrap(), b"hello world");

@@ -5,7 +5,7 @@ use pollux_model::scheduled_job::{ScheduledJob, ScheduledJobStatus};
 use pollux_model::{Error, ErrorCode, Etag, Result, ids};
 use pollux_store::{Batch, CommitError, Expect, Write};
 
-use super::{WRITE, not_found, run};
+use super::{CANCEL, not_found, run};
 use crate::caller::Caller;
 use crate::hub::{Hub, Operation};
 
@@ -16,7 +16,7 @@ impl Hub {
     /// # Errors
     /// [`ErrorCode::JobNotFound`]; [`ErrorCode::PreconditionFailed`]: it is over.
     pub async fn cancel_job(&self, caller: &Caller, hub: &Resource, id: &str) -> Result<ScheduledJob> {
-        caller.require(ResourceKind::Hub, &hub.name, WRITE)?;
+        caller.require(ResourceKind::Hub, &hub.name, CANCEL)?;
         self.throttle(hub, Operation::Job, 1)?;
         loop {
             let store = &self.context.store;

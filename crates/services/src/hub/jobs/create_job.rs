@@ -8,6 +8,7 @@ use pollux_store::{Batch, CommitError, Expect, Write};
 use super::{WRITE, select};
 use crate::caller::Caller;
 use crate::hub::patch_twin::check;
+use crate::hub::throttle::sku;
 use crate::hub::{Hub, MethodInput, Operation, Removed, TwinInput, twin_rules};
 
 /// How long a job may go where nobody says, in seconds: what the clients ask for (npm azure-iothub, az iot hub job).
@@ -127,7 +128,7 @@ impl Hub {
         let counts = store.count_scheduled_jobs(&hub.name, job.created).await?;
         let (have, most, which) = match job.status {
             ScheduledJobStatus::Scheduled => (counts.waiting, limits.waiting_jobs, "wait for their time"),
-            _ => (counts.active, limits.active_jobs, "are active"),
+            _ => (counts.active, limits.of_hub(sku(hub)).active_jobs, "are active"),
         };
         if have >= most {
             let message = format!("{have} jobs of the hub {which}; at most {most} may");

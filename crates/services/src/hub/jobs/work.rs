@@ -16,6 +16,7 @@ use super::run::Run;
 use crate::cluster::{Fence, Holding};
 use crate::consume::{follow, held};
 use crate::hub::Hub;
+use crate::hub::throttle::sku;
 
 /// How long is slept at most: where there are other nodes what they say may be lost.
 const AMONG_OTHERS: Duration = Duration::from_secs(15);
@@ -96,7 +97,9 @@ impl Hub {
         running: &mut Running,
     ) -> Result<Option<Duration>> {
         let now = self.context.clock.now();
-        let room = usize::try_from(self.context.limits.active_jobs.max(1)).unwrap_or(usize::MAX);
+        let tier = self.context.table.named(ResourceKind::Hub, hub).and_then(|hub| sku(&hub));
+        let most = self.context.limits.of_hub(tier).active_jobs;
+        let room = usize::try_from(most.max(1)).unwrap_or(usize::MAX);
         // Those at work are due before all others, and one more says when to look again.
         let due = self.context.store.due_scheduled_jobs(hub, false, room.saturating_add(1)).await?;
         for job in due {

@@ -1,12 +1,12 @@
 //! Cancels a job: it ends where it stands, and nothing is taken back.
 
 use pollux_model::job::{Job, JobStatus};
-use pollux_model::resource::{PolicyRight, Resource, ResourceKind};
+use pollux_model::resource::{Resource, ResourceKind};
 use pollux_model::{Etag, Result};
 use pollux_store::{Batch, Expect, Write};
 
 use super::Hub;
-use crate::caller::{Caller, Right};
+use crate::caller::{Caller, HubAction, Right};
 use crate::hub::cloud_to_device::{ATTEMPTS, contended, moved};
 
 impl Hub {
@@ -15,7 +15,7 @@ impl Hub {
     /// # Errors
     /// [`ErrorCode::ImportJobNotFound`](pollux_model::ErrorCode).
     pub async fn cancel_registry_job(&self, caller: &Caller, hub: &Resource, id: &str) -> Result<Job> {
-        caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::RegistryWrite))?;
+        caller.require(ResourceKind::Hub, &hub.name, Right::Hub(HubAction::JobsDelete))?;
         // Each batch of its work moves the job's etag.
         for _ in 0..ATTEMPTS {
             let mut job = self.registry_job(&Caller::admin(), hub, id).await?;

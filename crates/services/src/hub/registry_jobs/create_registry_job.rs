@@ -1,13 +1,13 @@
 //! Adds a job that imports or exports identities.
 
 use pollux_model::job::{Direction, Job, JobKind, RegistryJob};
-use pollux_model::resource::{PolicyRight, Resource, ResourceKind, Setting};
+use pollux_model::resource::{Resource, ResourceKind, Setting};
 use pollux_model::{Error, ErrorCode, Result};
 use pollux_store::{Batch, Expect, Write};
 
 use super::{Hub, KINDS};
 use crate::blobs::{BlobError, check_name};
-use crate::caller::{Caller, Right};
+use crate::caller::{Caller, HubAction, Right};
 use crate::job_work::{all_jobs, new_job, oldest_if_full};
 
 /// What a service asks for.
@@ -41,9 +41,9 @@ impl Hub {
         hub: &Resource,
         input: RegistryJobInput,
     ) -> Result<Job> {
-        caller.require(ResourceKind::Hub, &hub.name, Right::Policy(PolicyRight::RegistryWrite))?;
-        let service = Right::Policy(PolicyRight::ServiceConnect);
+        caller.require(ResourceKind::Hub, &hub.name, Right::Hub(HubAction::JobsWrite))?;
         let import = input.direction == Direction::Import;
+        let twins = if import { HubAction::TwinsWrite } else { HubAction::TwinsRead };
         let registry = RegistryJob {
             direction: input.direction,
             input_blob: import.then(|| input.input_blob.unwrap_or_else(|| "devices.txt".to_owned())),
@@ -52,7 +52,7 @@ impl Hub {
                 .unwrap_or_else(|| if import { "importErrors.log" } else { "devices.txt" }.to_owned()),
             exclude_keys: input.exclude_keys,
             by_identity: input.by_identity,
-            twins: caller.require(ResourceKind::Hub, &hub.name, service).is_ok(),
+            twins: caller.require(ResourceKind::Hub, &hub.name, Right::Hub(twins)).is_ok(),
             total: 0,
         };
         let refused = |error: BlobError| Error::invalid(error.message());

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::caller::Identity;
 use crate::fixture::World;
+use crate::hub::{ConfigurationCondition, ConfigurationInput, JobInput, JobWorkInput, MethodInput};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -78,6 +79,38 @@ async fn methods_are_counted_in_steps_of_four_kibibytes() {
         service.throttle_method(&hub, 1).unwrap();
     }
     assert_eq!(service.throttle_method(&hub, 1).unwrap_err().code, ErrorCode::Throttled);
+}
+
+#[tokio::test]
+async fn a_tier_has_so_many_configurations_and_jobs_at_once() {
+    let admin = Caller::admin();
+    for (tier, configurations, jobs) in [("F1", 10, 1), ("S2", 11, 5)] {
+        let (world, hub) = hub_of(Some((tier, 1))).await;
+        let service = &world.services.hub;
+        for n in 0..=configurations {
+            let input = ConfigurationInput { id: format!("c{n}"), ..ConfigurationInput::default() };
+            let put = service.put_configuration(&admin, &hub, input, ConfigurationCondition::Absent).await;
+            let refused = put.err().map(|error| error.code);
+            assert_eq!(refused, (n == 10 && tier == "F1").then_some(ErrorCode::ConfigurationLimitReached));
+        }
+        for n in 0..=jobs {
+            let method = MethodInput {
+                name: "m".to_owned(),
+                payload: None,
+                response_timeout: None,
+                connect_timeout: None,
+            };
+            let input = JobInput {
+                id: format!("j{n}"),
+                work: JobWorkInput::DeviceMethod(method),
+                query_condition: "*".to_owned(),
+                start: None,
+                max_execution_seconds: None,
+            };
+            let refused = service.create_job(&admin, &hub, input).await.err().map(|error| error.code);
+            assert_eq!(refused, (n == jobs).then_some(ErrorCode::ActiveJobLimitReached), "{tier} {n}");
+        }
+    }
 }
 
 #[tokio::test]

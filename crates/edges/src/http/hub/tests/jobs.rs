@@ -52,6 +52,12 @@ async fn a_job_is_scheduled_shown_and_cancelled() {
     let page = hub.call("GET", of_type, &[], None).await.is(200).json();
     assert_eq!((page.as_array().unwrap().len(), &page[0]["jobId"]), (1, &json!("job02")));
 
+    let mut now = twin_job("job03");
+    now["startTime"] = json!("");
+    hub.call("PUT", "/jobs/v2/job03", &[], Some(now)).await.is(200);
+    let shown = hub.call("GET", "/jobs/v2/job03", &[], None).await.is(200).json();
+    assert_eq!(shown["startTime"], shown["createdTime"]);
+
     let gone = hub.call("POST", "/jobs/v2/job01/cancel", &[], None).await.is(200).json();
     assert_eq!((&gone["jobId"], &gone["status"]), (&json!("job01"), &json!("cancelled")));
     let page = hub.call("GET", "/jobs/v2/query?jobStatus=cancelled", &[], None).await.is(200).json();

@@ -276,7 +276,13 @@ async fn telemetry_is_durable_when_it_is_answered() {
         assert!(holds(&found[1], part), "{part}");
     }
     assert!(holds(&found[2], "three"));
-    for bad in [json!({}), json!([{ "body": "no base64!" }]), json!([{ "body": 1 }]), Value::Null] {
+    for bad in [
+        json!({}),
+        json!([{ "body": "no base64!" }]),
+        json!([{ "body": 1 }]),
+        json!([{ "body": "" }, { "properties": {} }]),
+        Value::Null,
+    ] {
         refused(&device.call("POST", events, &batch, &bad.to_string()).await, 400, "ArgumentInvalid");
     }
     let large = "x".repeat(256 * 1024 + 1);
