@@ -284,7 +284,7 @@ impl Provisioning {
             moved_from: None,
         };
         if let Some(Whereabouts { hub, id }) = &current
-            && !deciding.rules.reprovision.update_hub_assignment
+            && stays(record, &deciding)
             && !record.operation.force
         {
             let mut batch = Batch::new();
@@ -462,13 +462,19 @@ pub(super) fn enabled(deciding: Deciding) -> Result<Deciding, Outcome> {
     }
 }
 
+/// Whether a device that has a hub keeps it (Azure article "IoT Hub Device reprovisioning concepts"): its entry's policy says
+/// so, or there is none, and the device is from before there were any.
+fn stays(record: &Registration, deciding: &Deciding) -> bool {
+    deciding.rules.reprovision.map_or(record.operation.stays, |policy| !policy.update_hub_assignment)
+}
+
 fn substatus(
     record: &Registration,
     deciding: &Deciding,
     current: Option<&Whereabouts>,
     next: &Whereabouts,
 ) -> Substatus {
-    let migrate = deciding.rules.reprovision.migrate_device_data;
+    let migrate = deciding.rules.reprovision.unwrap_or_default().migrate_device_data;
     match current {
         None => Substatus::InitialAssignment,
         Some(_) if !migrate => Substatus::DeviceDataReset,

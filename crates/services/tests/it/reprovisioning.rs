@@ -7,8 +7,9 @@ use pollux_model::device::{Device, Status};
 use pollux_model::enrollment::ReprovisionPolicy;
 use pollux_model::registration::{Registration, RegistrationStatus, Substatus};
 use pollux_model::resource::{Resource, ResourceKind};
+use pollux_services::Caller;
 use pollux_services::hub::{DeviceInput, TwinInput};
-use pollux_services::provisioning::Expect;
+use pollux_services::provisioning::{Expect, RegisterRequest};
 use serde_json::{Value, json};
 
 use crate::registering::individual;
@@ -74,22 +75,33 @@ async fn state_moves_or_starts_over_and_no_device_is_in_two_hubs() {
     }
 }
 
-/// Registers a device of an individual enrollment that gives it this hub and, where one is named, this id.
+/// A device of an individual enrollment that gives it this hub and, where one is named, this id.
+async fn admitted(
+    world: &World,
+    name: &str,
+    hub: &Resource,
+    device_id: Option<&str>,
+    policy: Option<ReprovisionPolicy>,
+) -> Caller {
+    let key = individual(world, name, |input| {
+        input.device_id = device_id.map(str::to_owned);
+        input.common.hubs = vec![hub.host_name.clone()];
+        input.common.reprovision = policy;
+    })
+    .await;
+    let token = world.device_token(name, &key);
+    world.services.provisioning.attest_by_token(&world.dps(), name, &token, None).await.unwrap()
+}
+
+/// It registers.
 async fn registered(
     world: &World,
     hub: &Resource,
     device_id: Option<&str>,
     policy: ReprovisionPolicy,
 ) -> Registration {
-    let key = individual(world, "dev", |input| {
-        input.device_id = device_id.map(str::to_owned);
-        input.common.hubs = vec![hub.host_name.clone()];
-        input.common.reprovision = Some(policy);
-    })
-    .await;
-    let token = world.device_token("dev", &key);
-    let caller = world.services.provisioning.attest_by_token(&world.dps(), "dev", &token, None).await;
-    world.register(&caller.unwrap(), "dev", None).await
+    let caller = admitted(world, "dev", hub, device_id, Some(policy)).await;
+    world.register(&caller, "dev", None).await
 }
 
 async fn set_tag(world: &World, hub: &Resource, id: &str, value: &str) {
@@ -143,6 +155,26 @@ async fn a_device_whose_record_was_deleted_leaves_the_hub_it_was_in() {
     let record = registered(&world, &south, None, ReprovisionPolicy::default()).await;
     assert_eq!(record.substatus, Some(Substatus::InitialAssignment));
     assert!(world.device("dev").await.is_some());
+}
+
+/// Azure article "IoT Hub Device reprovisioning concepts", "Managing backwards compatibility".
+#[tokio::test]
+async fn an_old_device_stays_where_its_entry_does_not_say_otherwise() {
+    let (world, south) = two_hubs(linked()).await;
+    let register = async |hub: &Resource, policy: Option<ReprovisionPolicy>, request: RegisterRequest| {
+        let caller = admitted(&world, "old", hub, None, policy).await;
+        let record = world.register_as(&caller, "old", request).await;
+        record.assigned_hub.unwrap()
+    };
+    let new = RegisterRequest::default;
+    let old = || RegisterRequest { stays: true, ..RegisterRequest::default() };
+    let (hub, usual) = (world.hub(), Some(ReprovisionPolicy::default()));
+    let (north, south_host) = (hub.host_name.clone(), south.host_name.clone());
+    assert_eq!(register(&hub, None, old()).await, north, "the first time any device is assigned");
+    assert_eq!(register(&south, None, old()).await, north);
+    assert_eq!(register(&south, None, new()).await, south_host, "the device's version counts");
+    assert_eq!(register(&hub, usual, old()).await, north, "the entry's policy takes precedence");
+    assert_eq!(register(&south, None, RegisterRequest { force: true, ..old() }).await, south_host);
 }
 
 /// Azure article "IoT Hub Device reprovisioning concepts": "the updated device state information from that initial IoT hub
