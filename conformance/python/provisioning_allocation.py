@@ -9,7 +9,7 @@ from lib import THERMOSTAT, Scenario, connections, equal, eventually
 from lib.admin import admin
 from lib.mqtt import provisioning_connection
 from lib.mqtt import register as mqtt_register
-from lib.rest import HUB_VERSION, Service, group, group_key, provisioning
+from lib.rest import HUB_VERSION, Service, bearer, group, group_key, port, provisioning, request
 from lib.sas import derived_key, token
 from lib.twins import client, upload_models
 from lib.webhook import Webhook
@@ -111,6 +111,35 @@ def _():
             current |= {"iotHubs": [hubs[hub]["hostName"]]} | more
             service.ok("PUT", f"/enrollments/{name}", current, If_Match=current["etag"])
             equal(assigned_to(name, key, version), hubs[expected]["hostName"], f"{name} {hub} {version}")
+
+
+@allocation.case("of two enrollments with the same deviceId the one that registers last has the device, in its hub alone")
+def _():
+    keys, signed = {}, bearer("https://iothubs.azure.net/.default")
+    places = lambda: [  # noqa: E731
+        hub for hub in hubs
+        if request("GET", f"https://localhost:{port()}/devices/m9x", params=HUB_VERSION, token=signed,
+                   headers={"Host": hubs[hub]["hostName"]}).ok
+    ]
+    for name, hub in [("m9a", "north"), ("m9b", "south")]:
+        entry = {
+            "registrationId": name, "deviceId": "m9x", "attestation": {"type": "symmetricKey"},
+            "iotHubs": [hubs[hub]["hostName"]],
+        }
+        service.ok("PUT", f"/enrollments/{name}", entry)
+        keys[name] = service.ok("POST", f"/enrollments/{name}/attestationmechanism")["symmetricKey"]["primaryKey"]
+    for name, hub, other in [("m9a", "north", None), ("m9b", "south", "m9a"), ("m9a", "north", "m9b")]:
+        device = ProvisioningDeviceClient.create_from_symmetric_key(
+            provisioning_host=dps["hostName"], registration_id=name, id_scope=dps["idScope"], symmetric_key=keys[name],
+            server_verification_cert=ca,
+        )
+        result = device.register()
+        state = result.registration_state
+        equal((result.status, state.assigned_hub, state.device_id), ("assigned", hubs[hub]["hostName"], "m9x"))
+        equal(places(), [hub])
+        if other:
+            told = service.ok("GET", f"/registrations/{other}")
+            equal((told["status"], told["errorCode"], "assignedHub" in told), ("unassigned", 409000, False))
 
 
 @allocation.case("one that takes no part in allocation is not picked")
