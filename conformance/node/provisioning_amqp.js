@@ -153,6 +153,22 @@ scenario.case('forceRegistration allocates anew where the policy says to stay', 
   await device.close();
 });
 
+scenario.case('a device of before reprovisioning policies stays where it was unless its enrollment has one', async () => {
+  const counting = await registering.webhook(() => ({}));
+  const entry = {
+    allocationPolicy: 'custom', customAllocationDefinition: { webhookUrl: counting.url, apiVersion: '2021-10-01' },
+    iotHubs: [subject.hub[0].hostName],
+  };
+  const key = await individual('old-1', entry);
+  for (const [version, calls] of [['2018-04-01', 1], ['2018-04-01', 1], ['2017-08-31-preview', 1], ['2018-09-01-preview', 2]]) {
+    const device = await registering.device('old-1', key, { version });
+    const { operationId } = await device.register({ registrationId: 'old-1' });
+    assert.equal((await device.ended(operationId)).status, 'assigned');
+    assert.equal(counting.calls.length, calls, version);
+    await device.close();
+  }
+});
+
 scenario.case('api versions of older clients are answered alike', async () => {
   for (const version of ['2017-08-31-preview', '2017-11-15', '2018-09-01-preview', '2018-11-01', '2019-03-31', '2021-06-01']) {
     const device = await registering.device('versions-1', derivedKey(groupKey, 'versions-1'), { version });

@@ -2,12 +2,15 @@
 # timeout: 90
 """Allocation and reprovisioning between two hubs, with PyPI's azure-iot-device."""
 
+import requests
 from azure.iot.device import ProvisioningDeviceClient
 
-from lib import THERMOSTAT, Scenario, connections, equal
+from lib import THERMOSTAT, Scenario, connections, equal, eventually
 from lib.admin import admin
-from lib.rest import HUB_VERSION, Service, group, group_key, provisioning
-from lib.sas import derived_key
+from lib.mqtt import provisioning_connection
+from lib.mqtt import register as mqtt_register
+from lib.rest import HUB_VERSION, Service, bearer, group, group_key, port, provisioning, request
+from lib.sas import derived_key, token
 from lib.twins import client, upload_models
 from lib.webhook import Webhook
 
@@ -72,6 +75,71 @@ def _():
     state = service.ok("GET", "/registrations/near-0")
     equal((result.registration_state.assigned_hub, state["substatus"]), (north["hostName"], "deviceDataMigrated"))
     equal(Service("hub", HUB_VERSION, north["name"]).ok("GET", "/devices/near-0")["status"], "enabled")
+
+
+def over_https(registration_id, key, version):
+    """A device's own request, and its polls; gives the hub it is assigned to."""
+    place = f"https://{dps['hostName']}:{connections()['ports']['https'][0]}/{dps['idScope']}/registrations/{registration_id}"
+    headers = {"Authorization": token(f"{dps['idScope']}/registrations/{registration_id}", key, "registration")}
+    ask = lambda method, path, **more: requests.request(  # noqa: E731
+        method, f"{place}/{path}?api-version={version}", headers=headers, verify=connections()["ca"], timeout=30, **more)
+    answer = ask("PUT", "register", json={"registrationId": registration_id})
+    operation = answer.json()["operationId"]
+    assigned = lambda: ask("GET", f"operations/{operation}").json().get("registrationState", {}).get("assignedHub")  # noqa: E731
+    return eventually(assigned, what="a hub")
+
+
+def over_mqtt(registration_id, key, version):
+    with provisioning_connection(registration_id, key, version=version) as connection:
+        return mqtt_register(connection, registration_id, None)[1]["registrationState"]["assignedHub"]
+
+
+@allocation.case("a device of before reprovisioning policies stays where it was, over HTTPS and MQTT, unless its enrollment has one")
+def _():
+    policy = {"updateHubAssignment": True, "migrateDeviceData": True}
+    for name, assigned_to in [("old-https", over_https), ("old-mqtt", over_mqtt)]:
+        entry = {"registrationId": name, "attestation": {"type": "symmetricKey"}, "iotHubs": [north["hostName"]]}
+        made = service.ok("PUT", f"/enrollments/{name}", entry)
+        assert "reprovisionPolicy" not in made, made
+        key = service.ok("POST", f"/enrollments/{name}/attestationmechanism")["symmetricKey"]["primaryKey"]
+        steps = [
+            ("north", {}, "2018-04-01", "north"), ("south", {}, "2018-04-01", "north"), ("south", {}, "2018-09-01-preview", "south"),
+            ("north", {"reprovisionPolicy": policy}, "2017-11-15", "north"),
+        ]
+        for hub, more, version, expected in steps:
+            current = service.ok("GET", f"/enrollments/{name}")
+            current |= {"iotHubs": [hubs[hub]["hostName"]]} | more
+            service.ok("PUT", f"/enrollments/{name}", current, If_Match=current["etag"])
+            equal(assigned_to(name, key, version), hubs[expected]["hostName"], f"{name} {hub} {version}")
+
+
+@allocation.case("of two enrollments with the same deviceId the one that registers last has the device, in its hub alone")
+def _():
+    keys, signed = {}, bearer("https://iothubs.azure.net/.default")
+    places = lambda: [  # noqa: E731
+        hub for hub in hubs
+        if request("GET", f"https://localhost:{port()}/devices/m9x", params=HUB_VERSION, token=signed,
+                   headers={"Host": hubs[hub]["hostName"]}).ok
+    ]
+    for name, hub in [("m9a", "north"), ("m9b", "south")]:
+        entry = {
+            "registrationId": name, "deviceId": "m9x", "attestation": {"type": "symmetricKey"},
+            "iotHubs": [hubs[hub]["hostName"]],
+        }
+        service.ok("PUT", f"/enrollments/{name}", entry)
+        keys[name] = service.ok("POST", f"/enrollments/{name}/attestationmechanism")["symmetricKey"]["primaryKey"]
+    for name, hub, other in [("m9a", "north", None), ("m9b", "south", "m9a"), ("m9a", "north", "m9b")]:
+        device = ProvisioningDeviceClient.create_from_symmetric_key(
+            provisioning_host=dps["hostName"], registration_id=name, id_scope=dps["idScope"], symmetric_key=keys[name],
+            server_verification_cert=ca,
+        )
+        result = device.register()
+        state = result.registration_state
+        equal((result.status, state.assigned_hub, state.device_id), ("assigned", hubs[hub]["hostName"], "m9x"))
+        equal(places(), [hub])
+        if other:
+            told = service.ok("GET", f"/registrations/{other}")
+            equal((told["status"], told["errorCode"], "assignedHub" in told), ("unassigned", 409000, False))
 
 
 @allocation.case("one that takes no part in allocation is not picked")

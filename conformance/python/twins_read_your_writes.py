@@ -3,7 +3,8 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from lib import Scenario, equal
+from lib import Scenario, connections, equal, eventually
+from lib.admin import admin
 from lib.twins import client
 
 twins = client()
@@ -62,6 +63,17 @@ def _():
     equal(explained["source"].split(":")[0] in ("memory", "store"), True, explained["source"])
     pages = twins.query_twins(f"SELECT T.$dtId AS id FROM DIGITALTWINS T WHERE IS_OF_MODEL(T, '{MODEL}')").by_page()
     equal(sorted(row["id"] for page in pages for row in page), [f"fresh-{writer}" for writer in range(WRITERS)])
+
+
+@api.case("a declared index is there before anybody asks, whatever keeps the state, and is behind no write")
+def _():
+    path = f"/admin/resources/twins/{connections()['twins'][0]['name']}"
+    refused = admin("PATCH", path, {"indexes": ["number:integer"]}, status=400)
+    assert "number:integer" in str(refused) and "letters, digits" in str(refused), refused
+    equal(admin("PATCH", path, {"indexes": ["number:number"]})["indexes"], ["number:number"])
+    access = lambda: ask(twins, "EXPLAIN SELECT T FROM DIGITALTWINS T WHERE T.number = 7")[0]["plan"][0]["access"]  # noqa: E731
+    eventually(lambda: access() == "index on number", seconds=60, what="the index")
+    equal(write_and_ask(0), 0, "stale answers")
 
 
 api.run()

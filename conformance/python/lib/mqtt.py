@@ -160,11 +160,11 @@ class Mqtt:
         self.close()
 
 
-def provisioning_connection(registration_id, key, *, scope=None, seconds=3600, **options):
+def provisioning_connection(registration_id, key, *, scope=None, seconds=3600, version="2019-03-31", **options):
     """Connects to DPS like a device that has only host, ID scope and key."""
     dps = connections()["dps"][0]
     scope = scope or dps["idScope"]
-    username = f"{scope}/registrations/{registration_id}/api-version=2019-03-31&ClientVersion=conformance"
+    username = f"{scope}/registrations/{registration_id}/api-version={version}&ClientVersion=conformance"
     password = token(f"{scope}/registrations/{registration_id}", key, "registration", seconds)
     return Mqtt(dps["hostName"], registration_id, username, password, **options)
 

@@ -78,6 +78,12 @@ fn decoded(text: Option<&str>, name: &str) -> Result<Vec<u8>> {
     STANDARD.decode(text).map_err(|error| Error::invalid(format!("tpm.{name} is no base64: {error}")))
 }
 
+/// Whether a version of the API is from before reprovisioning policies (Azure article "IoT Hub Device reprovisioning concepts":
+/// "2018-04-01 and earlier").
+pub(crate) fn is_before_reprovisioning(version: &str) -> bool {
+    version.get(..10).is_some_and(|date| date <= "2018-04-01")
+}
+
 impl Reply {
     /// Seconds after which the device is to ask again, where it is.
     pub(crate) fn retry_after(&self, services: &Services) -> Option<u32> {
@@ -102,11 +108,11 @@ impl Registering {
         own && self.id.eq_ignore_ascii_case(id)
     }
 
-    /// Begins a registration, or joins the one that runs: 202.
-    pub(crate) async fn register(&self, said: Said, force: bool) -> Result<Reply> {
+    /// Begins a registration, or joins the one that runs: 202. `stays`: see [`is_before_reprovisioning`].
+    pub(crate) async fn register(&self, said: Said, force: bool, stays: bool) -> Result<Reply> {
         let storage_root_key = said.tpm.as_ref().map(Tpm::storage_root).transpose()?;
         let Said { payload, signing_request, .. } = said;
-        let request = RegisterRequest { payload, force, storage_root_key, signing_request };
+        let request = RegisterRequest { payload, force, stays, storage_root_key, signing_request };
         let begun = self.services.provisioning.register(&self.caller, &self.dps, request).await?;
         Ok(Reply { status: 202, body: json!({"operationId": begun.operation_id, "status": "assigning"}) })
     }

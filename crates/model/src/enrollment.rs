@@ -45,8 +45,9 @@ pub struct EnrollmentRules {
     pub hubs: Vec<String>,
     /// Tags and desired properties a new device starts with.
     pub initial_twin: Option<InitialTwin>,
-    /// What happens when a known device registers again.
-    pub reprovision: ReprovisionPolicy,
+    /// What happens when a known device registers again; `None`: the entry does not say, which old devices take for "stays".
+    #[serde(default)]
+    pub reprovision: Option<ReprovisionPolicy>,
     /// Whether the hub is told it is an edge device.
     pub iot_edge: bool,
     /// Changes with every change.

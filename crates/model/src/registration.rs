@@ -135,6 +135,9 @@ pub struct Operation {
     pub payload: Option<Value>,
     /// Whether the device asked to be assigned anew.
     pub force: bool,
+    /// Whether it stays in its hub where its entry does not say what happens: it speaks an API from before that could be said.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stays: bool,
     /// The SHA-256 thumbprint of the certificate that the device proved itself with, where it was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,

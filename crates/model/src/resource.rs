@@ -346,6 +346,9 @@ pub struct Twins {
     /// What its queries see; each other operation sees what was written.
     #[serde(default)]
     pub consistency: Consistency,
+    /// Properties that have an index from the start, as they were declared: `temperature`, `in.part:number`.
+    #[serde(default)]
+    pub indexes: Vec<String>,
     /// Where event routes can lead.
     #[serde(default)]
     pub endpoints: Vec<RoutingEndpoint>,

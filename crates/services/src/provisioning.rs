@@ -20,6 +20,7 @@ mod get_enrollment;
 mod groups;
 mod issue;
 mod operate;
+mod placed;
 mod put_enrollment;
 mod quotas;
 mod register;

@@ -15,6 +15,7 @@ mod event_routes;
 mod failure;
 mod file_upload;
 mod groups;
+mod indexes;
 mod kept_streams;
 mod keys;
 mod links;

@@ -13,7 +13,7 @@
 //! | `json_patch`, `twin_patch`, `difference` | JSON Patch, what of it a twin allows, and what a replacement comes to |
 //! | `sizes`, `room`, `rates` | how large twins and relationships may be, how many, and how much may be asked a second |
 //! | `graph` | the graph of an instance in memory, for queries |
-//! | `indexes` | indexes on properties in the store, adopted for what is asked often |
+//! | `indexes` | indexes on properties: declared, and in the store also adopted for what is asked often |
 //! | `continuation` | tokens that say where a list goes on |
 //! | `graph_file` | whole graphs as files: import and export |
 //! | `jobs` | import and delete jobs |
@@ -50,7 +50,7 @@ mod get_relationship;
 mod get_twin;
 mod graph;
 mod graph_file;
-mod indexes;
+pub(crate) mod indexes;
 mod jobs;
 mod json_patch;
 mod list_event_routes;
@@ -123,7 +123,7 @@ impl Twins {
             rooms: room::Rooms::default(),
             rates: rates::Rates::default(),
             indexes: indexes::Indexes::default(),
-            graphs: graph::Graphs::new(&context.store, context.limits.graph_memory),
+            graphs: graph::Graphs::new(&context),
             continuation: continuation::Continuation::new(Arc::clone(&context)),
             event_routes: PerResource::default(),
             context,

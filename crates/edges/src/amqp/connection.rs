@@ -89,8 +89,8 @@ pub(super) enum Link {
     Requests(Node),
     /// The peer receives the answers.
     Answers(Answers),
-    /// A registering device sends requests.
-    Device(Arc<Registering>),
+    /// A registering device sends requests; see [`crate::registering::is_before_reprovisioning`].
+    Device { device: Arc<Registering>, stays: bool },
     /// Somebody does who is no such device.
     Refused(Arc<Error>),
     /// A link of a hub's device.
@@ -458,7 +458,7 @@ impl Connection {
     /// Notes since when there is nothing that the connection is kept for.
     fn look_for_links(&mut self) {
         let serves = |link: &Link| match link {
-            Link::Publisher(_) | Link::Consumer(_) | Link::Device(_) | Link::Hub(_) => true,
+            Link::Publisher(_) | Link::Consumer(_) | Link::Device { .. } | Link::Hub(_) => true,
             Link::Requests(node) | Link::Answers(Answers { node, .. }) => *node != Node::Cbs,
             Link::Attaching | Link::Refused(_) => false,
         };

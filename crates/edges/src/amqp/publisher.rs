@@ -72,9 +72,9 @@ impl Connection {
                 }
                 self.request(node, link, delivery.payload);
             }
-            Some(Link::Device(device)) => {
-                let device = Arc::clone(device);
-                self.asked_by_device(device, delivery);
+            Some(Link::Device { device, stays }) => {
+                let (device, stays) = (Arc::clone(device), *stays);
+                self.asked_by_device(device, stays, delivery);
             }
             Some(Link::Hub(_)) => self.delivered_to_hub(delivery),
             Some(Link::Refused(error)) => {

@@ -27,7 +27,7 @@ use super::outbox::Outbox;
 use super::request::{Answers, Node};
 use crate::peer::Peer;
 use crate::provisioning_status;
-use crate::registering::{Registering, Reply};
+use crate::registering::{Registering, Reply, is_before_reprovisioning};
 
 /// Requests a device may have under way.
 const CREDIT: u32 = 16;
@@ -126,7 +126,7 @@ impl Connection {
     /// A device asks for one of its two links; agreed to at once where it has proved who it is.
     pub(super) fn attach_device(&mut self, attached: &Attached, place: Place<'_>) {
         if let Some(device) = self.device.clone().filter(|device| device.is(place.scope, place.id)) {
-            self.accept_device(attached, Link::Device(device));
+            self.accept_device(attached, asking(attached, device));
             return;
         }
         // What it showed is looked at once: a refusal that could be asked for again and again would cost us, not the peer.
@@ -152,7 +152,7 @@ impl Connection {
             Ok(device) => {
                 self.device = Some(Arc::clone(&device));
                 self.known();
-                self.accept_device(attached, Link::Device(device));
+                self.accept_device(attached, asking(attached, device));
             }
             // It hears so when it asks. npm's client takes a refused link for an open one for a moment, in which it may come to
             // wait for ever.
@@ -197,12 +197,12 @@ impl Connection {
     }
 
     /// A device asks.
-    pub(super) fn asked_by_device(&mut self, device: Arc<Registering>, delivery: Delivery) {
+    pub(super) fn asked_by_device(&mut self, device: Arc<Registering>, stays: bool, delivery: Delivery) {
         let Delivery { link, id, settled, payload, .. } = delivery;
         self.endpoint.grant(link, CREDIT);
         self.asked += 1;
         self.work.push(Box::pin(async move {
-            let answer = answer(&device, payload).await.map(Box::new);
+            let answer = answer(&device, stays, payload).await.map(Box::new);
             Done::Registered { link, delivery: (!settled).then_some(id), answer }
         }));
     }
@@ -228,8 +228,14 @@ impl Connection {
     }
 }
 
+/// The link of a device that asks. In its properties npm's and C#'s clients say which version they speak.
+fn asking(attached: &Attached, device: Arc<Registering>) -> Link {
+    let version = attached.properties.get("com.microsoft:api-version").and_then(Value::as_str);
+    Link::Device { device, stays: version.is_some_and(is_before_reprovisioning) }
+}
+
 /// Carries a request out; the answer bears its correlation id.
-async fn answer(device: &Registering, payload: Bytes) -> Result<Message> {
+async fn answer(device: &Registering, stays: bool, payload: Bytes) -> Result<Message> {
     let request =
         Message::decode(payload).map_err(|error| Error::invalid(format!("not an AMQP message: {error}")))?;
     let said = |name: &str| request.application_properties.get(name);
@@ -241,7 +247,7 @@ async fn answer(device: &Registering, payload: Bytes) -> Result<Message> {
                 Some(other) => other.as_str().is_some_and(|text| text.eq_ignore_ascii_case("true")),
                 None => false,
             };
-            device.register(device.said(&body(&request.body))?, force).await?
+            device.register(device.said(&body(&request.body))?, force, stays).await?
         }
         "iotdps-get-operationstatus" => device.status(text("iotdps-operation-id")).await?,
         other => {

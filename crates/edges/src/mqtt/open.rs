@@ -26,8 +26,8 @@ pub(super) async fn open(
 ) -> Result<Box<dyn Session>, ConnectRefusal> {
     let name = connect.username.as_deref().and_then(UserName::parse);
     match name.ok_or(ConnectRefusal::BadUserNameOrPassword)? {
-        UserName::Registration { id_scope, registration_id } => {
-            registration(&edge, &connect, &peer, id_scope, registration_id).await
+        UserName::Registration { id_scope, registration_id, version } => {
+            registration(&edge, &connect, &peer, (id_scope, registration_id, &version)).await
         }
         UserName::Device { host, device_id, module_id, model_id } => {
             let id = DeviceAddress::of(device_id, module_id);
@@ -41,8 +41,7 @@ async fn registration(
     edge: &Arc<Mqtt>,
     connect: &Connect,
     peer: &Peer,
-    id_scope: &str,
-    registration_id: &str,
+    (id_scope, registration_id, version): (&str, &str, &str),
 ) -> Result<Box<dyn Session>, ConnectRefusal> {
     // Registration ids compare without case.
     if !connect.client_id.eq_ignore_ascii_case(registration_id) {
@@ -59,7 +58,7 @@ async fn registration(
         }
     };
     let caller = caller.map_err(|error| refused(peer, registration_id, &error))?;
-    provisioning::ProvisioningSession::open(Arc::clone(services), dps, caller)
+    provisioning::ProvisioningSession::open(Arc::clone(services), dps, caller, version)
 }
 
 async fn device(

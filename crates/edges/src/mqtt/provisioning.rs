@@ -17,7 +17,7 @@ use pollux_services::{Caller, Services};
 use super::session::{BatchEnd, Close, Ending, Handling, Inbound, Outbound, Session};
 use super::topic;
 use crate::provisioning_status;
-use crate::registering::{Registering, Reply};
+use crate::registering::{Registering, Reply, is_before_reprovisioning};
 
 const ANSWERS: &str = "$dps/registrations/res/#";
 const REGISTER: &str = "$dps/registrations/PUT/iotdps-register/";
@@ -25,7 +25,11 @@ const STATUS: &str = "$dps/registrations/GET/iotdps-get-operationstatus/";
 
 /// One registering device.
 #[derive(Debug)]
-pub(super) struct ProvisioningSession(Arc<Registering>);
+pub(super) struct ProvisioningSession {
+    device: Arc<Registering>,
+    /// See [`is_before_reprovisioning`].
+    stays: bool,
+}
 
 impl ProvisioningSession {
     /// A session of a device that has proved its registration id.
@@ -33,9 +37,10 @@ impl ProvisioningSession {
         services: Arc<Services>,
         dps: Arc<Resource>,
         caller: Caller,
+        version: &str,
     ) -> Result<Box<dyn Session>, ConnectRefusal> {
         let device = Registering::new(services, dps, caller).map_err(|_| ConnectRefusal::NotAuthorized)?;
-        Ok(Box::new(Self(Arc::new(device))))
+        Ok(Box::new(Self { device: Arc::new(device), stays: is_before_reprovisioning(version) }))
     }
 
     fn request(&self, message: &Inbound) -> Result<Handling, Close> {
@@ -43,16 +48,16 @@ impl ProvisioningSession {
             let rid = topic::request_id(query)?.to_owned();
             let force = topic::value(query, "forceRegistration");
             let force = force.is_some_and(|value| value.eq_ignore_ascii_case("true"));
-            let (own, body) = (Arc::clone(&self.0), message.payload.clone());
+            let (own, body, stays) = (Arc::clone(&self.device), message.payload.clone(), self.stays);
             return Ok(Handling::Request(Box::pin(async move {
-                let outcome = register(&own, &body, force).await;
+                let outcome = register(&own, &body, force, stays).await;
                 Ok(vec![answer(&own.services, &rid, outcome)])
             })));
         }
         if let Some(query) = message.topic.strip_prefix(STATUS) {
             let rid = topic::request_id(query)?.to_owned();
             let operation = topic::decode(topic::value(query, "operationId").unwrap_or_default())?;
-            let own = Arc::clone(&self.0);
+            let own = Arc::clone(&self.device);
             return Ok(Handling::Request(Box::pin(async move {
                 let outcome = own.status(&operation).await;
                 Ok(vec![answer(&own.services, &rid, outcome)])
@@ -76,7 +81,7 @@ impl Session for ProvisioningSession {
     }
 
     fn expires(&self) -> Option<Timestamp> {
-        self.0.caller.expires
+        self.device.caller.expires
     }
 
     fn ended(self: Box<Self>, _how: Ending) -> Option<BoxFuture<'static, ()>> {
@@ -84,12 +89,12 @@ impl Session for ProvisioningSession {
     }
 }
 
-async fn register(own: &Registering, body: &[u8], force: bool) -> Result<Reply> {
+async fn register(own: &Registering, body: &[u8], force: bool, stays: bool) -> Result<Reply> {
     let said = own.said(body)?;
     if said.tpm.is_some() {
         return Err(Error::invalid("TPM attestation does not work over MQTT: use HTTPS or AMQP"));
     }
-    own.register(said, force).await
+    own.register(said, force, stays).await
 }
 
 fn answer(services: &Services, rid: &str, outcome: Result<Reply>) -> Outbound {

@@ -18,6 +18,8 @@ pub(super) enum UserName<'a> {
         id_scope: &'a str,
         /// As the device writes it.
         registration_id: &'a str,
+        /// A date, perhaps with `-preview` behind it.
+        version: Cow<'a, str>,
     },
     /// A device of a hub, or a module of a device.
     Device {
@@ -48,7 +50,7 @@ impl<'a> UserName<'a> {
         match third {
             // The version is not optional here: the path would be that of a module.
             Some(registration_id) if second == "registrations" && version.is_some() => {
-                Some(Self::Registration { id_scope: first, registration_id })
+                Some(Self::Registration { id_scope: first, registration_id, version: version? })
             }
             module_id => {
                 let model_id = value(query, "model-id").filter(|id| !id.is_empty()).map(Cow::into_owned);
@@ -74,7 +76,7 @@ fn value<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
     percent_decode_str(value).decode_utf8().ok()
 }
 
-/// `YYYY-MM-DD` or `YYYY-MM-DD-preview`. The services have one behaviour for all versions.
+/// `YYYY-MM-DD` or `YYYY-MM-DD-preview`. Only a registering device's says more; see `registering`.
 fn is_version(text: &str) -> bool {
     let date = text.strip_suffix("-preview").unwrap_or(text).as_bytes();
     let digit = |at: usize| date[at].is_ascii_digit();
@@ -96,7 +98,11 @@ mod tests {
     #[test]
     fn the_names_real_clients_send_are_understood() {
         let name = "0ne00000001/registrations/dev1/api-version=2019-03-31&ClientVersion=azure-iot-device-provisioning-py%2F2.14.0%283.11.7%3BLinux%29";
-        let expected = UserName::Registration { id_scope: "0ne00000001", registration_id: "dev1" };
+        let expected = UserName::Registration {
+            id_scope: "0ne00000001",
+            registration_id: "dev1",
+            version: "2019-03-31".into(),
+        };
         assert_eq!(UserName::parse(name), Some(expected));
         let name = "localhost/dev1/?api-version=2021-04-12&model-id=dtmi:com:example:Thermostat;1&DeviceClientType=azure-iot-device%2F1.18.4%20(node)my%2F1.0";
         assert_eq!(UserName::parse(name), device("localhost", "dev1", Some("dtmi:com:example:Thermostat;1")));

@@ -115,3 +115,25 @@ fn the_plan_names_what_is_there_and_no_other_device_is_touched() {
     let begun = dps(&server, "audit --group-id line --json", &[]).json();
     assert!(begun.to_string().contains("temporarily: begun: "), "{begun}");
 }
+
+/// Its record was deleted while its hub was not linked, so that it could not leave there when it registered again.
+#[test]
+fn what_was_left_in_another_hub_is_put_out_too() {
+    let server = Server::start();
+    server.json(&["hub", "create", "--name", "hub2"]);
+    dps(&server, "link-hub --name dps1 --hub hub2", &[]).json();
+    let made = group(&server, &["--iot-hubs", "hub2"]);
+    provision(&server, &made, "dev");
+    assert_eq!(dps(&server, "unlink-hub --name dps1 --hub hub2", &[]).code, Some(0));
+    assert_eq!(dps(&server, "registration delete --registration-id dev", &[]).code, Some(0));
+    dps(&server, "enrollment-group update --enrollment-id line --iot-hubs hub1", &[]).json();
+    provision(&server, &made, "dev");
+    let in_hubs = || {
+        ["hub1", "hub2"]
+            .map(|hub| server.json(&["hub", "device", "list", "-n", hub]).as_array().unwrap().len())
+    };
+    assert_eq!(in_hubs(), [1, 1]);
+    let ran = dps(&server, "deprovision --registration-id dev --permanent --yes", &[]).json();
+    assert_eq!(ran["plan"]["steps"].to_string().matches("delete the device 'dev' in").count(), 2, "{ran}");
+    assert_eq!((in_hubs(), &ran["done"]["device"]), ([0, 0], &json!("deleted")), "{ran}");
+}

@@ -102,6 +102,26 @@ fn models_twins_relationships_and_queries() {
 }
 
 #[test]
+fn an_instance_declares_its_indexes() {
+    let server = Server::start();
+    server.json(&["twin", "model", "create", "--from", SPACE]);
+    let access = || {
+        let query = "EXPLAIN SELECT * FROM DIGITALTWINS T WHERE T.Temperature > 20";
+        server.json(&["twin", "query", "-q", query])[0]["plan"][0]["access"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(access(), "all twins");
+    let update = ["twins", "update", "-n", "twins1", "--index"];
+    let declared = server.json(&[&update[..], &["Temperature:number", "--index", "climate.zone"]].concat());
+    assert_eq!(declared["indexes"], json!(["Temperature:number", "climate.zone"]));
+    assert!((0..200).any(|_| access() == "index on Temperature"));
+    assert!(pollux(server.path(), &[&update[..], &["a b"]].concat()).failed(1).contains("can have no index"));
+    server.json(&[&update[..], &[""]].concat());
+    assert_eq!(server.json(&["twins", "show", "-n", "twins1"])["indexes"], json!([]));
+    let made = server.json(&["twins", "create", "-n", "twins2", "--index", "Level"]);
+    assert_eq!(made["indexes"], json!(["Level"]));
+}
+
+#[test]
 fn enrollments_devices_and_their_twins() {
     let server = Server::start();
     let group = ["--enrollment-id", "line-1"];

@@ -66,7 +66,8 @@ impl Hub {
         }
     }
 
-    async fn plan_departure(
+    /// The writes that take the device out of that hub; the device, if it is there.
+    pub(crate) async fn plan_departure(
         &self,
         from: &Resource,
         id: &DeviceId,

@@ -47,6 +47,8 @@ pub enum AuditAction {
     Refused,
     /// A registration failed.
     RegistrationFailed,
+    /// The device of a registration is another one's now, whose entry gives it the same id.
+    Displaced,
     /// An individual enrollment was made.
     EnrollmentCreated,
     /// An individual enrollment was changed.
@@ -219,6 +221,11 @@ impl Provisioning {
     pub(super) fn failure_record(&self, record: &Registration, failure: &Failure) -> AuditRecord {
         let detail = format!("{}: {}", failure.code, failure.message);
         self.of_device(record, AuditAction::RegistrationFailed, detail)
+    }
+
+    /// A record of a registration whose device is another one's now.
+    pub(super) fn displaced_record(&self, record: &Registration, why: &str) -> AuditRecord {
+        self.of_device(record, AuditAction::Displaced, why.to_owned())
     }
 
     /// A record of a certificate that was made for a device.

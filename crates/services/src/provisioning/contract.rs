@@ -150,13 +150,14 @@ fn rules(out: &mut Map<String, Value>, rules: &EnrollmentRules) {
     }
     out.insert("etag".into(), json!(format!("\"{}\"", rules.etag)));
     out.insert("provisioningStatus".into(), json!(status(rules.status)));
-    out.insert(
-        "reprovisionPolicy".into(),
-        json!({
-            "updateHubAssignment": rules.reprovision.update_hub_assignment,
-            "migrateDeviceData": rules.reprovision.migrate_device_data,
-        }),
-    );
+    // Who writes back what he read must not set one that was not there: it decides for old devices.
+    if let Some(policy) = rules.reprovision {
+        let policy = json!({
+            "updateHubAssignment": policy.update_hub_assignment,
+            "migrateDeviceData": policy.migrate_device_data,
+        });
+        out.insert("reprovisionPolicy".into(), policy);
+    }
     out.insert("createdDateTimeUtc".into(), json!(rules.created));
     out.insert("lastUpdatedDateTimeUtc".into(), json!(rules.updated));
     let (policy, webhook) = match &rules.allocation {

@@ -154,7 +154,7 @@ impl Provisioning {
             },
             hubs: input.hubs,
             initial_twin: input.initial_twin,
-            reprovision: input.reprovision.unwrap_or_default(),
+            reprovision: input.reprovision,
             iot_edge: input.iot_edge,
             etag: Etag::fresh(&*self.context.random),
             created: before.map_or(now, |before| before.created),

@@ -7,11 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pollux_model::device::{Authentication, Device, Status};
+use pollux_model::device::{Authentication, Status};
 use pollux_model::enrollment::{Attestation, EnrollmentRules};
 use pollux_model::registration::{Failure, Registration, RegistrationStatus, Substatus};
 use pollux_model::resource::{Resource, ResourceKind};
-use pollux_model::{DeviceAddress, DeviceId, Error, ErrorCode, Etag, RegistrationId, ResourceName, Result};
+use pollux_model::{DeviceId, Error, ErrorCode, Etag, RegistrationId, ResourceName, Result};
 use pollux_store::{Batch, CommitError, Expect, Write};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,8 @@ use super::allocate::Allocated;
 use super::attest::tpm::hub_keys;
 use super::contract::EnrollmentRef;
 use super::issue::credential;
-use super::whereabouts::Whereabouts;
+use super::placed::{devices_changed, edge_devices, ended, is_placed};
+use super::whereabouts::{Stray, Whereabouts};
 use crate::cluster::Holding;
 use crate::hub::RegisterDevice;
 use crate::steps::Step;
@@ -186,17 +187,20 @@ impl Provisioning {
                 Ok(batch) => batch,
                 Err(Outcome::Failed(failure)) => {
                     let told = self.failure_record(&record, &failure);
-                    let write = self.put(dps, self.failed(record, failure), expect);
+                    let write = self.put(dps, self.failed(record.clone(), failure), expect);
                     Batch::from(write).with(self.audit(dps, &told))
                 }
                 Err(Outcome::Interrupted(error)) => return Err(error),
             };
-            let (changed, ended) = (devices_changed(&batch), ended(&batch));
+            let (changed, mut ended) = (devices_changed(&batch), ended(&batch, id));
             let edge_devices = edge_devices(&batch);
             Step::Planned.reached();
             match self.context.store.commit(batch).await {
                 Ok(()) => {
                     Step::Assigned.reached();
+                    if let Some(done) = ended.take_if(|done| is_placed(&record, done)) {
+                        ended = self.settle(dps, *done).await.ok().map(Box::new);
+                    }
                     self.tell(dps, id, ended);
                     // Such a device may be connected: what it knows of itself may hold no longer.
                     for (hub, device) in changed {
@@ -284,7 +288,7 @@ impl Provisioning {
             moved_from: None,
         };
         if let Some(Whereabouts { hub, id }) = &current
-            && !deciding.rules.reprovision.update_hub_assignment
+            && stays(record, &deciding)
             && !record.operation.force
         {
             let mut batch = Batch::new();
@@ -299,21 +303,29 @@ impl Provisioning {
         let hub = current.as_ref().map(|current| &*current.hub);
         let allocated = self.allocate(dps, record, &deciding, hub).await?;
         let next = Whereabouts { hub: Arc::clone(&allocated.hub), id: device_id.clone() };
-        let current = match current {
-            Some(current) => Some(current),
-            None => self.stray(dps, record, &next).await?,
-        };
+        // Of an id that entries give, several registrations may have a device.
+        let (mut strays, given) = (Vec::new(), deciding.device_id.is_some());
+        if current.is_none() || given {
+            strays = self.strays(dps, record, &next, given).await?;
+        }
+        let elsewhere = |stray: &&Stray| stray.departs;
+        let current = current.or_else(|| strays.iter().find(elsewhere).map(|stray| stray.place.clone()));
         let substatus = substatus(record, &deciding, current.as_ref(), &next);
+        let from = current.filter(|current| !current.is(&next));
+        for stray in &mut strays {
+            stray.departs &= from.as_ref().is_none_or(|from| !from.is(&stray.place));
+        }
         let initial = allocated.initial_twin.clone().or_else(|| deciding.rules.initial_twin.clone());
         let plan = RegisterDevice {
             initial_twin: initial,
             reset: substatus == Substatus::DeviceDataReset,
             initial_overrides: allocated.initial_twin.is_some(),
-            moved_from: current.filter(|current| !current.is(&next)).map(|current| (current.hub, current.id)),
+            moved_from: from.as_ref().map(|from| (Arc::clone(&from.hub), from.id.clone())),
             ..plan
         };
         let mut batch = self.hub.plan_registration(&allocated.hub, plan).await.map_err(Outcome::of)?;
         let done = self.assigned(record, &allocated.hub, &device_id, Some(substatus), allocated.payload);
+        self.plan_leaving(dps, &done, &strays, &mut batch).await?;
         self.conclude(dps, &mut batch, expect, Registration { issued, ..done });
         Ok(batch)
     }
@@ -372,7 +384,7 @@ impl Provisioning {
         DeviceId::parse(id).map_err(|error| Outcome::failed(400_001, error.message))
     }
 
-    fn put(&self, dps: &Resource, record: Registration, expect: Expect) -> Write {
+    pub(super) fn put(&self, dps: &Resource, record: Registration, expect: Expect) -> Write {
         Write::PutRegistration { dps: dps.name.clone(), registration: Box::new(record), expect }
     }
 
@@ -409,37 +421,6 @@ impl Provisioning {
     }
 }
 
-/// The record that the batch ends an operation with.
-fn ended(batch: &Batch) -> Option<Box<Registration>> {
-    batch.writes.iter().find_map(|write| match write {
-        Write::PutRegistration { registration, .. } => Some(registration.clone()),
-        _ => None,
-    })
-}
-
-/// The devices that were there before the batch.
-fn devices_changed(batch: &Batch) -> Vec<(ResourceName, DeviceAddress)> {
-    let of = |write: &Write| match write {
-        Write::PutDevice { hub, device, identity, .. } if *identity != Expect::Absent => {
-            Some((hub.clone(), device.address()))
-        }
-        Write::DeleteDevice { hub, id, .. } => Some((hub.clone(), id.clone())),
-        _ => None,
-    };
-    batch.writes.iter().filter_map(of).collect()
-}
-
-/// The edge devices that the batch puts into their hub: configurations may deploy to their modules.
-fn edge_devices(batch: &Batch) -> Vec<(ResourceName, Device)> {
-    let of = |write: &Write| match write {
-        Write::PutDevice { hub, device, .. } if device.identity.iot_edge => {
-            Some((hub.clone(), Device::clone(device)))
-        }
-        _ => None,
-    };
-    batch.writes.iter().filter_map(of).collect()
-}
-
 /// Its hub knows the device by the certificate that it showed here (Azure article "Tutorial: Provision multiple X.509
 /// devices using enrollment groups": the device uses the same one in its hub).
 fn by_certificate(record: &Registration) -> Result<Authentication, Outcome> {
@@ -462,13 +443,19 @@ pub(super) fn enabled(deciding: Deciding) -> Result<Deciding, Outcome> {
     }
 }
 
+/// Whether a device that has a hub keeps it (Azure article "IoT Hub Device reprovisioning concepts"): its entry's policy says
+/// so, or there is none, and the device is from before there were any.
+fn stays(record: &Registration, deciding: &Deciding) -> bool {
+    deciding.rules.reprovision.map_or(record.operation.stays, |policy| !policy.update_hub_assignment)
+}
+
 fn substatus(
     record: &Registration,
     deciding: &Deciding,
     current: Option<&Whereabouts>,
     next: &Whereabouts,
 ) -> Substatus {
-    let migrate = deciding.rules.reprovision.migrate_device_data;
+    let migrate = deciding.rules.reprovision.unwrap_or_default().migrate_device_data;
     match current {
         None => Substatus::InitialAssignment,
         Some(_) if !migrate => Substatus::DeviceDataReset,

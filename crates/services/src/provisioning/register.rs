@@ -26,6 +26,9 @@ pub struct RegisterRequest {
     pub payload: Option<Value>,
     /// Whether to be assigned anew whatever the reprovisioning policy says.
     pub force: bool,
+    /// Whether it speaks an API from before reprovisioning policies: it stays in its hub where its entry has none (Azure article
+    /// "IoT Hub Device reprovisioning concepts", "Managing backwards compatibility").
+    pub stays: bool,
     /// The public part of the storage root key of the device's TPM, where it has one.
     pub storage_root_key: Option<Vec<u8>>,
     /// What a certificate is wanted of: a certificate signing request in DER.
@@ -202,6 +205,7 @@ impl Provisioning {
             started: now,
             payload: request.payload.clone(),
             force: request.force,
+            stays: request.stays,
             certificate: certificate.cloned(),
             storage_root_key: request.storage_root_key.clone().map(Der),
             signing_request: request.signing_request.clone().map(Der),

@@ -7,12 +7,13 @@ use pollux_model::resource::{
     Events, Feedback, FileNameFormat, FileUpload, Functions, Hub, LinkedHub, Policy, PolicyRight, Properties,
     Resource, ResourceKind, Route, RoutingEndpoint, Setting, Sku, StorageContainer, TwinHistory, Twins,
 };
-use pollux_model::{Error, Etag, Key, KeyPair, Random, ResourceName, Result};
+use pollux_model::{Error, Etag, Key, KeyPair, Random, ResourceName, Result, Timestamp};
 
 use super::Resources;
 use super::declared::{
     Declared, DeclaredBuiltIn, DeclaredCloudToDevice, DeclaredEndpoint, DeclaredEnrichment, DeclaredEventHub,
     DeclaredEventRoute, DeclaredFeedback, DeclaredLink, DeclaredPolicy, DeclaredRoute, DeclaredSku,
+    DeclaredTwins,
 };
 use super::{defaults, file_upload};
 
@@ -128,15 +129,9 @@ impl Resources {
                 Ok(())
             }
             (Properties::Twins(twins), Declared::Twins(said)) => {
-                if let Some(hours) = said.history_hours {
-                    let since =
-                        twins.history.as_ref().map_or_else(|| self.context.clock.now(), |now| now.since);
-                    twins.history = (hours > 0).then_some(TwinHistory { hours, since });
-                }
-                twins.consistency = said.consistency.unwrap_or(twins.consistency);
-                let late = twins.consistency != Consistency::Strong;
-                if late && twins.history.is_none() && said.history_hours.is_none() {
-                    twins.history = Some(TwinHistory { hours: 1, since: self.context.clock.now() });
+                merge_history(twins, said, self.context.clock.now());
+                if let Some(said) = &said.indexes {
+                    twins.indexes = self.declared_indexes(&resource.name, said)?;
                 }
                 for one in &said.endpoints {
                     put(&mut twins.endpoints, endpoint(one)?, |a, b| a.name == b.name);
@@ -168,6 +163,18 @@ impl Resources {
                 return id_scope;
             }
         }
+    }
+}
+
+fn merge_history(twins: &mut Twins, said: &DeclaredTwins, now: Timestamp) {
+    if let Some(hours) = said.history_hours {
+        let since = twins.history.as_ref().map_or(now, |history| history.since);
+        twins.history = (hours > 0).then_some(TwinHistory { hours, since });
+    }
+    twins.consistency = said.consistency.unwrap_or(twins.consistency);
+    let late = twins.consistency != Consistency::Strong;
+    if late && twins.history.is_none() && said.history_hours.is_none() {
+        twins.history = Some(TwinHistory { hours: 1, since: now });
     }
 }
 

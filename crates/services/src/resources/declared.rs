@@ -306,6 +306,8 @@ pub struct DeclaredTwins {
     /// `strong`, which a new one has, or `eventual:10s`: its queries see what stood 10 seconds ago, out of its history, which
     /// is kept for an hour where nothing else is said.
     pub consistency: Option<Consistency>,
+    /// Properties that have an index from the start, all of them: `temperature`, `in.part:number`.
+    pub indexes: Option<Vec<String>>,
     /// Endpoints to make or change.
     pub endpoints: Vec<DeclaredEndpoint>,
     /// Event routes to make or change.

@@ -68,6 +68,36 @@ async fn a_second_start_finds_everything_as_it_was() {
 }
 
 #[tokio::test]
+async fn an_instance_declares_indexes_that_there_can_be() {
+    let world = World::new().await;
+    let declare = async |indexes: Value| {
+        let body = json!({ "name": "twins1", "indexes": indexes });
+        let declared = Declared::read(ResourceKind::Twins, None, body)?;
+        let changed = world.services.resources.change(&Caller::admin(), &declared, None).await?;
+        let Properties::Twins(twins) = changed.properties else { panic!() };
+        Ok::<_, Error>(twins.indexes)
+    };
+    let said = json!(["in.part:number", "Level", "Level"]);
+    assert_eq!(declare(said).await.unwrap(), ["Level", "in.part:number"]);
+    for bad in
+        ["", "$metadata", "a b", "a..b", "a.b.c.d.e", "Level:integer", "x'; DROP TABLE digital_twins; --"]
+    {
+        let error = declare(json!([bad])).await.unwrap_err();
+        assert!(error.message.contains("can have no index: name a property"), "{bad}: {}", error.message);
+    }
+    let many: Vec<String> = (0..5).map(|number| format!("p{number}")).collect();
+    let error = declare(json!(many)).await.unwrap_err();
+    assert_eq!(
+        error.message,
+        "these are 10 indexes, and one instance may have 8 (limits.property_indexes): a property without ':number' or \
+         ':text' has two"
+    );
+    // What is left out stays; an empty list declares none.
+    assert_eq!(declare(Value::Null).await.unwrap(), ["Level", "in.part:number"]);
+    assert_eq!(declare(json!([])).await.unwrap(), [""; 0]);
+}
+
+#[tokio::test]
 async fn what_was_deleted_does_not_come_back() {
     let world = World::new().await;
     let resources = &world.services.resources;

@@ -18,7 +18,7 @@
 //! |---|---|
 //! | `memory` | one instance's graph: nodes, edges, what they are found by |
 //! | `entry` | a twin and a relationship as they are held |
-//! | `index` | twins by the value of a property |
+//! | `index` | twins by the value of a property that was declared, or is asked for often |
 //! | `load` | building a graph from the store while it changes |
 
 use std::collections::{HashMap, HashSet};
@@ -28,9 +28,13 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockUpgradableReadGuard};
 use pollux_model::ResourceName;
 use pollux_model::digital_twin::{DigitalTwin, Relationship};
 use pollux_model::resource::ResourceKind;
+use pollux_store::property_indexes::IndexedProperty;
 use pollux_store::store::DynStore;
 use pollux_store::{Observer, Write};
 use tokio::sync::Notify;
+
+use super::indexes::declared;
+use crate::Context;
 
 mod entry;
 mod index;
@@ -61,11 +65,30 @@ struct Inner {
     settled: Notify,
     /// Properties that an index was missed on once.
     missed: Mutex<HashSet<(ResourceName, String)>>,
+    /// Knows which indexes instances declare. Does not keep the store open.
+    context: Weak<Context>,
 }
 
 impl Inner {
-    fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, held: RwLock::default(), settled: Notify::default(), missed: Mutex::default() })
+    fn new(most: usize, context: Weak<Context>) -> Arc<Self> {
+        let (held, settled, missed) = <(RwLock<Held>, Notify, Mutex<_>)>::default();
+        Arc::new(Self { most, held, settled, missed, context })
+    }
+
+    /// The properties that an instance declares an index on, as far as there are indexes in memory: directly in the twin.
+    fn declared(&self, instance: &ResourceName) -> Vec<String> {
+        let Some(context) = self.context.upgrade() else { return Vec::new() };
+        let Some(resource) = context.table.named(ResourceKind::Twins, instance) else { return Vec::new() };
+        let mut names: Vec<String> = declared::of(&resource).iter().filter_map(direct).collect();
+        names.dedup();
+        names
+    }
+}
+
+fn direct(property: &IndexedProperty) -> Option<String> {
+    match property.path() {
+        [name] => Some(name.clone()),
+        _ => None,
     }
 }
 
@@ -129,14 +152,20 @@ pub(super) enum Presence {
 }
 
 impl Graphs {
-    /// Of a store. Nothing is read before it is wanted.
-    pub(super) fn new(store: &DynStore, most: usize) -> Self {
-        let inner = Inner::new(most);
+    /// Nothing is read before it is wanted.
+    pub(super) fn new(context: &Arc<Context>) -> Self {
+        let most = context.limits.graph_memory;
+        let inner = Inner::new(most, Arc::downgrade(context));
         let observer: Weak<Inner> = Arc::downgrade(&inner);
-        if most > 0 && store.observe(observer) {
+        if most > 0 && context.store.observe(observer) {
             return Self { inner };
         }
-        Self { inner: Inner::new(0) }
+        Self { inner: Inner::new(0, Weak::new()) }
+    }
+
+    /// Whether graphs are held in memory.
+    pub(super) fn are_held(&self) -> bool {
+        self.inner.most > 0
     }
 
     /// Whether an instance's graph can be read. Where nobody has wanted it before, it is begun to be loaded.
@@ -212,6 +241,13 @@ impl Graphs {
         }
     }
 
+    /// Adopts the indexes that an instance declares, if its graph is whole; one that is read gets them in the end.
+    pub(super) fn declare(&self, instance: &ResourceName) {
+        for property in self.inner.declared(instance) {
+            self.adopt(instance, &property);
+        }
+    }
+
     /// Adopts an index on a property, if the graph is whole and there is room. Queries go on meanwhile, commits wait.
     pub(super) fn adopt(&self, instance: &ResourceName, property: &str) {
         let held = self.inner.held.upgradable_read();
@@ -221,9 +257,10 @@ impl Graphs {
         if all + index.bytes() > self.inner.most {
             return;
         }
+        let declared = self.inner.declared(instance);
         let mut held = RwLockUpgradableReadGuard::upgrade(held);
         if let Some(State::Whole(graph)) = held.instances.get_mut(instance) {
-            graph.adopt(property, index);
+            graph.adopt(property, index, &declared);
         }
     }
 }
@@ -280,7 +317,11 @@ impl Inner {
                     change.apply(&mut graph);
                 }
                 graph.stamp(load);
-                let fits = others - noted + graph.bytes() <= self.most;
+                let room = self.most.saturating_sub(others - noted);
+                let fits = graph.bytes() <= room;
+                if fits {
+                    graph.declare(&self.declared(instance), room);
+                }
                 Some(if fits { State::Whole(Box::new(graph)) } else { State::TooLarge })
             }
             Err(load::GivenUp::TooLarge) => Some(State::TooLarge),

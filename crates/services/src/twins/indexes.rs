@@ -1,6 +1,7 @@
-//! Indexes on properties in the store, adopted for what is asked often.
+//! Indexes on properties in the store: declared, or adopted for what is asked often.
 //!
 //! ```text
+//!   an instance declares them ─▶ made at once, in place of adopted ones if need be; they stay while they are declared
 //!   query ─▶ find ─┬─ there is an index ─▶ roots by value; that it was used is told now and then
 //!                  └─ there is none ─▶ all twins are read ─▶ many for few: missed ─(several times)─▶ adopt, one at a time
 //!   each hour: tend ─▶ those not used for long, of instances that are gone, or beyond the bounds are dropped
@@ -22,11 +23,12 @@ use pollux_query::PropertyPredicate;
 use pollux_store::Store;
 use pollux_store::property_indexes::{IndexedProperty, Made, MostIndexes, PropertyIndex, Values};
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::{Twins, refusal};
 
+pub(crate) mod declared;
 mod wanted;
 
 /// How long it is believed which indexes there are.
@@ -45,6 +47,8 @@ const REMEMBERED: usize = 1024;
 const IDLE: Duration = Duration::from_secs(24 * 3600);
 /// How long nothing is tried after one could not be made.
 const PAUSE: Duration = Duration::from_secs(600);
+/// When a declared one that could not be made is tried again: somebody else may have been making one.
+const AGAIN: Duration = Duration::from_secs(30);
 
 /// What is known of the store's indexes.
 #[derive(Debug, Default)]
@@ -182,23 +186,62 @@ impl Twins {
     /// queries miss. The store sees to it that one is made at a time.
     pub async fn run_indexing(self: Arc<Self>, shutdown: CancellationToken) {
         let mut tending = tokio::time::interval_at(Instant::now() + TENDING, TENDING);
+        let mut again = tokio::time::interval(AGAIN);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut resources, mut all_there) = (self.context.table.subscribe(), true);
+        resources.mark_changed();
         loop {
-            tokio::select! {
+            let wanted = tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = self.indexes.wanted.notified() => {}
+                () = self.indexes.wanted.notified() => self.indexes.counted.lock().wanted.take(),
+                changed = resources.changed() => if changed.is_ok() { None } else { return },
+                _ = again.tick(), if !all_there => None,
                 _ = tending.tick() => {
                     if let Err(error) = self.tend_indexes().await {
                         tracing::warn!(%error, "indexes on properties of twins are not tended");
                     }
-                    continue;
+                    None
                 }
-            }
-            let Some((instance, property)) = self.indexes.counted.lock().wanted.take() else { continue };
-            tokio::select! {
+            };
+            let work = async {
+                let Some((instance, property)) = wanted else { return self.declare_indexes().await };
+                let adopted = self.adopt_index(&instance, &property).await;
+                self.indexes.adopted(&instance, &property, adopted);
+                Ok(all_there)
+            };
+            all_there = tokio::select! {
                 () = shutdown.cancelled() => return,
-                adopted = self.adopt_index(&instance, &property) => self.indexes.adopted(&instance, &property, adopted),
-            }
+                done = work => done.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "declared indexes on properties of twins are not made");
+                    false
+                }),
+            };
+            again.reset();
         }
+    }
+
+    /// Makes the indexes that instances declare, as far as there is room, and says whether nothing is left to be tried
+    /// again soon.
+    ///
+    /// # Errors
+    /// [`pollux_model::ErrorCode::Unavailable`].
+    pub(super) async fn declare_indexes(&self) -> Result<bool> {
+        let all = self.context.table.all();
+        for resource in all.iter().filter(|one| one.kind() == ResourceKind::Twins) {
+            self.graphs.declare(&resource.name);
+        }
+        let declared = declared::all(&all);
+        if declared.is_empty() || self.graphs.are_held() || self.indexes.counted.lock().never {
+            return Ok(true);
+        }
+        let there = self.context.store.property_indexes().await.map_err(refusal::store)?;
+        let (known, mut all_there) = (declared::keys(&there), true);
+        for (instance, property) in declared.into_iter().filter(|one| !known.contains(one)) {
+            let made = self.make_index(&instance, &property, Duration::ZERO).await;
+            all_there &= !matches!(made, Ok(Made::Busy) | Err(_));
+            self.indexes.adopted(&instance, &property, made);
+        }
+        Ok(all_there)
     }
 
     /// Makes an index; where there is no room, in place of one that has not been used for a day.
@@ -210,6 +253,16 @@ impl Twins {
         instance: &ResourceName,
         property: &IndexedProperty,
     ) -> Result<Made> {
+        self.make_index(instance, property, IDLE).await
+    }
+
+    /// The same, in place of one that was not used for so long. A declared one gives way to none.
+    async fn make_index(
+        &self,
+        instance: &ResourceName,
+        property: &IndexedProperty,
+        idle: Duration,
+    ) -> Result<Made> {
         let (store, now) = (&self.context.store, self.context.clock.now());
         let most = self.most_indexes();
         let made = store.make_property_index(instance, property, most, now).await.map_err(refusal::store)?;
@@ -219,9 +272,12 @@ impl Twins {
         }
         let all = store.property_indexes().await.map_err(refusal::store)?;
         let crowded = all.iter().filter(|index| index.twins == *instance).count() >= most.of_instance;
-        let in_the_way = all.into_iter().filter(|index| !crowded || index.twins == *instance);
+        let declared = declared::all(&self.context.table.all());
+        let in_the_way = all.into_iter().filter(|index| {
+            !declared.contains(&declared::key(index)) && (!crowded || index.twins == *instance)
+        });
         let Some(least) = in_the_way.min_by_key(|index| self.used_last(index)) else { return Ok(made) };
-        if now.since(self.used_last(&least)) < IDLE {
+        if now.since(self.used_last(&least)) < idle {
             return Ok(made);
         }
         store.drop_property_index(&least).await.map_err(refusal::store)?;
@@ -242,14 +298,17 @@ impl Twins {
                 index.used = *used;
             }
         }
-        all.sort_by_key(|index| std::cmp::Reverse(index.used));
+        let declared = declared::all(&self.context.table.all());
+        let is_declared = |index: &PropertyIndex| declared.contains(&declared::key(index));
+        all.sort_by_key(|index| std::cmp::Reverse((is_declared(index), index.used)));
         let (most, mut kept) = (self.most_indexes(), HashMap::<ResourceName, usize>::new());
         let long = Duration::from_secs(self.context.limits.property_index_days.saturating_mul(86_400));
         for index in all {
             let gone = self.context.table.get(ResourceKind::Twins, &index.twins).is_err();
             let in_all: usize = kept.values().sum();
             let of_instance = kept.entry(index.twins.clone()).or_default();
-            let idle = now.since(index.used) >= if gone { IDLE.min(long) } else { long };
+            let cold = now.since(index.used) >= if gone { IDLE.min(long) } else { long };
+            let idle = cold && !is_declared(&index);
             if idle || *of_instance >= most.of_instance || in_all >= most.in_all {
                 tracing::info!(twins = %index.twins, property = %shown(&index.property), "an index is dropped");
                 store.drop_property_index(&index).await.map_err(refusal::store)?;
@@ -277,7 +336,7 @@ impl Indexes {
     fn adopted(&self, instance: &ResourceName, property: &IndexedProperty, made: Result<Made>) {
         let property = shown(property);
         match made {
-            Ok(Made::Ready) => tracing::info!(twins = %instance, %property, "an index was adopted"),
+            Ok(Made::Ready) => tracing::info!(twins = %instance, %property, "an index was made"),
             Ok(Made::Busy) => {}
             Ok(Made::Full) => {
                 tracing::info!(twins = %instance, %property, "an index would help, but there are as many as there may be");

@@ -107,6 +107,17 @@ impl World {
         Self { twins, clock, instance, admin: Caller::admin(), folder }
     }
 
+    /// The instance declares these indexes.
+    fn declare(&self, indexes: &[&str]) {
+        let context = &self.twins.context;
+        let mut resource =
+            Resource::clone(&context.table.get(resource::ResourceKind::Twins, &self.instance).unwrap());
+        if let Properties::Twins(twins) = &mut resource.properties {
+            twins.indexes = indexes.iter().map(ToString::to_string).collect();
+        }
+        context.table.replace(vec![resource]);
+    }
+
     /// The same after a restart.
     async fn again(self) -> Self {
         let Self { folder, twins, instance, .. } = self;

@@ -7,10 +7,12 @@ use pollux_model::device::{Device, Status};
 use pollux_model::enrollment::ReprovisionPolicy;
 use pollux_model::registration::{Registration, RegistrationStatus, Substatus};
 use pollux_model::resource::{Resource, ResourceKind};
+use pollux_services::Caller;
 use pollux_services::hub::{DeviceInput, TwinInput};
-use pollux_services::provisioning::Expect;
+use pollux_services::provisioning::{AuditAction, AuditQuery, Expect, RegisterRequest};
 use serde_json::{Value, json};
 
+use crate::audits::audited;
 use crate::registering::individual;
 use crate::webhook::{Behaviour, Hook};
 use crate::world::{World, declared};
@@ -74,22 +76,33 @@ async fn state_moves_or_starts_over_and_no_device_is_in_two_hubs() {
     }
 }
 
-/// Registers a device of an individual enrollment that gives it this hub and, where one is named, this id.
+/// A device of an individual enrollment that gives it this hub and, where one is named, this id.
+async fn admitted(
+    world: &World,
+    name: &str,
+    hub: &Resource,
+    device_id: Option<&str>,
+    policy: Option<ReprovisionPolicy>,
+) -> Caller {
+    let key = individual(world, name, |input| {
+        input.device_id = device_id.map(str::to_owned);
+        input.common.hubs = vec![hub.host_name.clone()];
+        input.common.reprovision = policy;
+    })
+    .await;
+    let token = world.device_token(name, &key);
+    world.services.provisioning.attest_by_token(&world.dps(), name, &token, None).await.unwrap()
+}
+
+/// It registers.
 async fn registered(
     world: &World,
     hub: &Resource,
     device_id: Option<&str>,
     policy: ReprovisionPolicy,
 ) -> Registration {
-    let key = individual(world, "dev", |input| {
-        input.device_id = device_id.map(str::to_owned);
-        input.common.hubs = vec![hub.host_name.clone()];
-        input.common.reprovision = Some(policy);
-    })
-    .await;
-    let token = world.device_token("dev", &key);
-    let caller = world.services.provisioning.attest_by_token(&world.dps(), "dev", &token, None).await;
-    world.register(&caller.unwrap(), "dev", None).await
+    let caller = admitted(world, "dev", hub, device_id, Some(policy)).await;
+    world.register(&caller, "dev", None).await
 }
 
 async fn set_tag(world: &World, hub: &Resource, id: &str, value: &str) {
@@ -143,6 +156,91 @@ async fn a_device_whose_record_was_deleted_leaves_the_hub_it_was_in() {
     let record = registered(&world, &south, None, ReprovisionPolicy::default()).await;
     assert_eq!(record.substatus, Some(Substatus::InitialAssignment));
     assert!(world.device("dev").await.is_some());
+}
+
+#[tokio::test]
+async fn an_id_that_two_entries_give_is_one_device() {
+    let (world, south) = two_hubs(linked()).await;
+    world.start();
+    let usual = Some(ReprovisionPolicy::default());
+    let older = admitted(&world, "m9a", &world.hub(), Some("m9x"), usual).await;
+    let newer = admitted(&world, "m9b", &south, Some("m9x"), usual).await;
+    world.register(&older, "m9a", None).await;
+    set_tag(&world, &world.hub(), "m9x", "work").await;
+    let places = async || {
+        let places = [in_hub(&world, &world.hub(), "m9x").await, in_hub(&world, &south, "m9x").await];
+        places.map(|device| device.map(|device| json!(device.twin.tags)))
+    };
+    // The hubs, the one it is in first; whoever registers last has it, as in one hub.
+    let work = Some(json!({ "at": "work" }));
+    for (who, caller, other, places_now) in
+        [("m9b", &newer, "m9a", [None, work.clone()]), ("m9a", &older, "m9b", [work.clone(), None])]
+    {
+        let record = world.register(caller, who, None).await;
+        assert_eq!(record.substatus, Some(Substatus::DeviceDataMigrated), "{:?}", record.failure);
+        assert_eq!(places().await, places_now, "{who}");
+        let told = world.record(other).await.unwrap();
+        assert_eq!((told.status, &told.assigned_hub), (RegistrationStatus::Unassigned, &None));
+        let failure = told.failure.unwrap();
+        assert!(failure.code == 409_000 && failure.message.contains(who), "{}", failure.message);
+        let of_device = AuditQuery { registration_id: Some(other.into()), ..AuditQuery::default() };
+        let notes = audited(&world, of_device, AuditAction::Displaced).await;
+        assert!(notes.last().unwrap().detail.as_ref().unwrap().contains(who), "{notes:?}");
+    }
+    // In the same hub it is not deleted.
+    let caller = admitted(&world, "m9d", &world.hub(), Some("m9x"), usual).await;
+    let record = world.register(&caller, "m9d", None).await;
+    assert_eq!((record.substatus, places().await), (Some(Substatus::InitialAssignment), [work, None]));
+    assert_eq!(world.record("m9a").await.unwrap().status, RegistrationStatus::Unassigned);
+    // That of another service, and one that was made by hand, are others' devices.
+    let mut input = DeviceInput::new("by-hand");
+    input.status = Some(Status::Enabled);
+    world.services.hub.create_device(&world.admin, &world.hub(), input).await.unwrap();
+    let caller = admitted(&world, "m9c", &south, Some("by-hand"), usual).await;
+    world.register(&caller, "m9c", None).await;
+    assert!(in_hub(&world, &world.hub(), "by-hand").await.is_some());
+}
+
+/// Neither finds the other's device when it looks, before it commits.
+#[tokio::test]
+async fn of_two_that_take_an_id_at_once_one_has_the_device() {
+    let (world, south) = two_hubs(linked()).await;
+    for round in 0..10 {
+        let (id, [a, b]) = (format!("x{round}"), ["a", "b"].map(|one| format!("{one}{round}")));
+        let usual = Some(ReprovisionPolicy::default());
+        let first = admitted(&world, &a, &world.hub(), Some(&id), usual).await;
+        let second = admitted(&world, &b, &south, Some(&id), usual).await;
+        tokio::join!(world.register(&first, &a, None), world.register(&second, &b, None));
+        world
+            .until(async || {
+                let here = in_hub(&world, &world.hub(), &id).await.is_some();
+                let there = in_hub(&world, &south, &id).await.is_some();
+                let records = [world.record(&a).await.unwrap(), world.record(&b).await.unwrap()];
+                let assigned = records.map(|record| record.status == RegistrationStatus::Assigned);
+                (here != there && assigned == [here, there]).then_some(())
+            })
+            .await;
+    }
+}
+
+/// Azure article "IoT Hub Device reprovisioning concepts", "Managing backwards compatibility".
+#[tokio::test]
+async fn an_old_device_stays_where_its_entry_does_not_say_otherwise() {
+    let (world, south) = two_hubs(linked()).await;
+    let register = async |hub: &Resource, policy: Option<ReprovisionPolicy>, request: RegisterRequest| {
+        let caller = admitted(&world, "old", hub, None, policy).await;
+        let record = world.register_as(&caller, "old", request).await;
+        record.assigned_hub.unwrap()
+    };
+    let new = RegisterRequest::default;
+    let old = || RegisterRequest { stays: true, ..RegisterRequest::default() };
+    let (hub, usual) = (world.hub(), Some(ReprovisionPolicy::default()));
+    let (north, south_host) = (hub.host_name.clone(), south.host_name.clone());
+    assert_eq!(register(&hub, None, old()).await, north, "the first time any device is assigned");
+    assert_eq!(register(&south, None, old()).await, north);
+    assert_eq!(register(&south, None, new()).await, south_host, "the device's version counts");
+    assert_eq!(register(&hub, usual, old()).await, north, "the entry's policy takes precedence");
+    assert_eq!(register(&south, None, RegisterRequest { force: true, ..old() }).await, south_host);
 }
 
 /// Azure article "IoT Hub Device reprovisioning concepts": "the updated device state information from that initial IoT hub

@@ -85,6 +85,7 @@ fn own(name: &str, properties: &Properties) -> Value {
             "historyHours": twins.history.as_ref().map_or(0, |history| history.hours),
             "consistency": twins.consistency,
             "historySince": twins.history.as_ref().map(|history| history.since),
+            "indexes": twins.indexes,
             "endpoints": twins.endpoints.iter().map(endpoint).collect::<Vec<_>>(),
             "eventRoutes": twins.event_routes.iter().map(event_route).collect::<Vec<_>>(),
         }),

@@ -29,7 +29,7 @@ use crate::http::rest::Parameters;
 use crate::http::target::Target;
 use crate::peer::Peer;
 use crate::provisioning_status;
-use crate::registering::{Tpm, signing_request};
+use crate::registering::{Tpm, is_before_reprovisioning, signing_request};
 
 /// Room for the keys of a TPM in a registration, in bytes.
 const TPM_ROOM: usize = 16 * 1024;
@@ -73,7 +73,8 @@ pub(super) async fn register(
     let storage_root_key = tpm.map(|tpm| tpm.storage_root()).transpose()?;
     let payload = payload.filter(|payload| !payload.is_null());
     let signing_request = csr.as_deref().map(signing_request).transpose()?;
-    let wanted = RegisterRequest { payload, force, storage_root_key, signing_request };
+    let stays = device.parameters.get("api-version").is_some_and(is_before_reprovisioning);
+    let wanted = RegisterRequest { payload, force, stays, storage_root_key, signing_request };
     let status = services.provisioning.register(&device.caller, &device.dps, wanted).await?;
     let mut response = accepted(services, &status);
     // Whatever the operation came to meanwhile, a registration is polled for.

@@ -57,6 +57,8 @@ async fn read(inner: &Inner, store: &Weak<dyn Store>, instance: &ResourceName) -
         }
         after = page.next;
         if after.is_none() {
+            // Here, where no commit waits for it; when the graph is put in its place, they are there.
+            graph.declare(&inner.declared(instance), inner.room());
             return Ok(graph);
         }
     }

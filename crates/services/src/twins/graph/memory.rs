@@ -10,7 +10,8 @@ use super::{Edge, Twin};
 
 /// No node, no edge.
 pub(crate) const NONE: u32 = u32::MAX;
-/// Properties that have an index at most; adopting another one drops the one that was adopted first.
+/// Properties that have an index at most, unless more are declared; adopting another one drops the one that was adopted
+/// first, of those that are not declared.
 const INDEXES: usize = 16;
 
 /// Twins and relationships by number, and what they are found by.
@@ -138,11 +139,27 @@ impl Graph {
         Some(index)
     }
 
-    pub(super) fn adopt(&mut self, property: &str, index: Index) {
+    pub(super) fn adopt(&mut self, property: &str, index: Index, declared: &[String]) {
+        let is_declared = |name: &str| declared.iter().any(|declared| declared == name);
         if self.indexes.len() >= INDEXES {
-            self.indexes.remove(0);
+            match self.indexes.iter().position(|(name, _)| !is_declared(name)) {
+                Some(first) => drop(self.indexes.remove(first)),
+                None if !is_declared(property) => return,
+                None => {}
+            }
         }
         self.indexes.push((property.into(), index));
+    }
+
+    /// Adopts all of these, as far as the whole graph then has room.
+    pub(super) fn declare(&mut self, declared: &[String], room: usize) {
+        for property in declared {
+            if let Some(index) = self.make_index(property)
+                && self.bytes() + index.bytes() <= room
+            {
+                self.adopt(property, index, declared);
+            }
+        }
     }
 
     pub(super) fn put_twin(&mut self, mut twin: Twin) {

@@ -52,6 +52,13 @@ fn store() -> (DynStore, tempfile::TempDir) {
     (Arc::new(store), folder)
 }
 
+fn observing(store: &DynStore) -> Graphs {
+    let inner = Inner::new(1 << 20, Weak::new());
+    let observer: Weak<Inner> = Arc::downgrade(&inner);
+    assert!(store.observe(observer));
+    Graphs { inner }
+}
+
 fn level(graphs: &Graphs, instance: &str, id: &str) -> Option<DigitalTwin> {
     let graph = graphs.read(&name(instance))?;
     graph.find(id)?.1.stored()
@@ -60,7 +67,7 @@ fn level(graphs: &Graphs, instance: &str, id: &str) -> Option<DigitalTwin> {
 #[tokio::test]
 async fn a_commit_is_in_the_graph_when_it_is_acknowledged() {
     let (store, _folder) = store();
-    let graphs = Graphs::new(&store, 1 << 20);
+    let graphs = observing(&store);
     store.commit(Batch::from(put("one", twin("a", 1)))).await.unwrap();
     assert!(graphs.read(&name("one")).is_none(), "nobody wanted it");
     assert_eq!(graphs.settled(&store, &name("one")).await, Presence::Whole);
@@ -97,7 +104,7 @@ async fn a_commit_is_in_the_graph_when_it_is_acknowledged() {
 #[tokio::test]
 async fn an_instance_that_is_deleted_takes_its_graph_with_it() {
     let (store, _folder) = store();
-    let graphs = Graphs::new(&store, 1 << 20);
+    let graphs = observing(&store);
     store.commit(Batch::from(put("one", twin("a", 1)))).await.unwrap();
     graphs.settled(&store, &name("one")).await;
     store.commit(Batch::new().with(put("one", twin("b", 1))).with(gone("one"))).await.unwrap();
@@ -110,7 +117,7 @@ async fn an_instance_that_is_deleted_takes_its_graph_with_it() {
 /// The load is held up by hand: what is told meanwhile is applied behind what it read, which is older.
 #[test]
 fn what_is_committed_while_a_graph_is_read_comes_behind_what_was_read() {
-    let inner = Inner::new(1 << 20);
+    let inner = Inner::new(1 << 20, Weak::new());
     let load = inner.begin(&name("one")).unwrap();
     assert!(inner.begin(&name("one")).is_none(), "one load at a time");
     let told = [put("one", twin("a", 2)), put("two", twin("x", 1)), put("one", twin("b", 1))];
@@ -127,7 +134,7 @@ fn what_is_committed_while_a_graph_is_read_comes_behind_what_was_read() {
 /// A load that began before its instance was deleted must not bring the old graph back.
 #[test]
 fn a_load_that_was_overtaken_leaves_nothing() {
-    let inner = Inner::new(1 << 20);
+    let inner = Inner::new(1 << 20, Weak::new());
     let load = inner.begin(&name("one")).unwrap();
     inner.committed(&mut [gone("one")].iter());
     let next = inner.begin(&name("one")).unwrap();
@@ -144,7 +151,7 @@ fn a_load_that_was_overtaken_leaves_nothing() {
 /// the graph is said to take is what it would take if it were made anew.
 #[test]
 fn a_twin_is_found_by_what_it_is_now() {
-    let inner = Inner::new(1 << 20);
+    let inner = Inner::new(1 << 20, Weak::new());
     let load = inner.begin(&name("one")).unwrap();
     inner.finish(&name("one"), load, Ok(Graph::default()));
     inner.committed(&mut [put("one", twin("a", 1)), put("one", twin("b", 1))].iter());
@@ -175,7 +182,7 @@ fn a_twin_is_found_by_what_it_is_now() {
     add_twin(&mut anew, &DigitalTwin { model: "dtmi:other;1".to_owned(), ..twin("a", 8) });
     add_twin(&mut anew, &DigitalTwin { document: json!({}), ..twin("b", 1) });
     let index = anew.make_index("Level").unwrap();
-    anew.adopt("Level", index);
+    anew.adopt("Level", index, &[]);
     assert_eq!(bytes, anew.bytes());
     assert_eq!(level(&graphs, "one", "b").unwrap().document, json!({}));
 }

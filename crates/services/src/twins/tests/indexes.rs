@@ -97,13 +97,15 @@ fn renamed(world: &World, name: &str) -> Write {
     Write::PutTwin { twins: world.instance.clone(), twin: Box::new(twin), expect: Expect::Any }
 }
 
+async fn names(world: &World) -> String {
+    let all = world.twins.context.store.property_indexes().await.unwrap();
+    let mut names: Vec<_> = all.iter().map(|index| index.property.path().join(".")).collect();
+    names.sort();
+    names.join(" ")
+}
+
 async fn unused_ones_are_dropped(world: &World) {
-    let names = async || {
-        let all = world.twins.context.store.property_indexes().await.unwrap();
-        let mut names: Vec<_> = all.iter().map(|index| index.property.path().join(".")).collect();
-        names.sort();
-        names.join(" ")
-    };
+    let names = async || names(world).await;
     world.twins.tend_indexes().await.unwrap();
     assert_eq!(names().await, "name number");
     // One that was not used for a day goes for one that is wanted; one that is in use stays.
@@ -120,6 +122,41 @@ async fn unused_ones_are_dropped(world: &World) {
     world.twins.tend_indexes().await.unwrap();
     assert_eq!(names().await, "");
     assert_eq!(explained(world, "T.number = 7").await.0, "all twins");
+}
+
+/// Made before anybody asks, in place of what was adopted; it stays, used or not, until it is declared no longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn declared_ones_are_made_at_once_and_stay() {
+    let Some(server) = pollux_testkit::Postgres::start() else { return };
+    let world = world(&server.create_database("declared")).await;
+    for name in ["same", "number"] {
+        let property = IndexedProperty::new(vec![name.into()], ValueKind::Number).unwrap();
+        assert_eq!(world.twins.adopt_index(&world.instance, &property).await.unwrap(), Made::Ready);
+        world.clock.advance(Duration::from_secs(60));
+    }
+    world.declare(&["in.part:number"]);
+    assert!(world.twins.declare_indexes().await.unwrap());
+    assert_eq!(names(&world).await, "in.part number", "the one that was used longest ago gave way");
+    assert_eq!(explained(&world, "T.in.part = 7").await, ("index on in.part".to_owned(), 1, 1));
+    // It gives way to none, however long nobody has used it.
+    world.clock.advance(30 * DAY);
+    world.twins.tend_indexes().await.unwrap();
+    assert_eq!(names(&world).await, "in.part");
+    world.declare(&["in.part:number", "name:text"]);
+    assert!(world.twins.declare_indexes().await.unwrap());
+    let number = IndexedProperty::new(vec!["number".into()], ValueKind::Number).unwrap();
+    world.clock.advance(2 * DAY);
+    assert_eq!(world.twins.adopt_index(&world.instance, &number).await.unwrap(), Made::Full);
+    assert_eq!(names(&world).await, "in.part name");
+    // Without a kind it has both.
+    world.declare(&["name"]);
+    assert!(world.twins.declare_indexes().await.unwrap());
+    assert_eq!(names(&world).await, "name name");
+    world.declare(&[]);
+    world.twins.tend_indexes().await.unwrap();
+    world.clock.advance(7 * DAY);
+    world.twins.tend_indexes().await.unwrap();
+    assert_eq!(names(&world).await, "");
 }
 
 /// What strangers ask for brings about no index that would not help, nor one more than there may be.

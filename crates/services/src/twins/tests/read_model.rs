@@ -62,6 +62,35 @@ async fn a_graph_that_does_not_fit_is_read_from_the_store() {
 }
 
 #[tokio::test]
+async fn a_declared_index_is_there_from_the_start_and_stays() {
+    let world = World::new().await;
+    floors(&world, 4).await;
+    world.declare(&["Level", "in.part:number"]);
+    world.remember().await;
+    let access = async || {
+        let text = "EXPLAIN SELECT T FROM DIGITALTWINS T WHERE T.Level = 2";
+        rows(&world, text, 10).await.unwrap()[0]["plan"][0]["access"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(access().await, "index on Level");
+    // More of those that are adopted than there may be: the first adopted goes, and none that is declared.
+    let there = |name: &str| world.twins.graphs.read(&world.instance).unwrap().index(name).is_some();
+    for number in 0..20 {
+        world.twins.graphs.adopt(&world.instance, &format!("p{number}"));
+    }
+    assert!(there("Level") && !there("p0") && there("p19"));
+    // Declared while the graph is whole; one that is no longer declared goes as others do.
+    world.declare(&["p0"]);
+    assert!(world.twins.declare_indexes().await.unwrap());
+    assert!(there("p0") && !there("Level"));
+    let many: Vec<String> = (0..18).map(|number| format!("p{number}")).collect();
+    world.declare(&many.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(world.twins.declare_indexes().await.unwrap());
+    world.twins.graphs.adopt(&world.instance, "Level");
+    assert!(many.iter().all(|name| there(name)) && !there("Level"));
+    assert_eq!(access().await, "all twins");
+}
+
+#[tokio::test]
 async fn every_change_is_in_memory_when_it_is_acknowledged() {
     let world = World::new().await;
     world.remember().await;

@@ -31,6 +31,14 @@ pub(super) enum InHub {
 }
 
 impl InHub {
+    /// This, unless nothing was done where the other was.
+    pub(super) const fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Before | Self::Gone, Self::Disabled | Self::Deleted) => other,
+            _ => self,
+        }
+    }
+
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Disabled => "disabled",

@@ -27,9 +27,16 @@ struct Found {
 }
 
 impl Found {
-    /// The devices that its registrations made.
-    fn made(&self) -> &[Value] {
-        self.explained["devices"].as_array().map(Vec::as_slice).unwrap_or_default()
+    /// The devices that its registrations made, by hub and id, and what they are; without the one that its record tells of.
+    fn made(&self) -> impl Iterator<Item = (&str, &str, &Value)> {
+        let made = self.explained["devices"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let made = made.iter().map(|made| {
+            let [host, device] = ["hub", "deviceId"].map(|name| made[name].as_str().unwrap_or_default());
+            (host, device, &made["status"])
+        });
+        made.filter(|(host, device, _)| {
+            self.place.as_ref().is_none_or(|(at, id)| !at.eq_ignore_ascii_case(host) || id != device)
+        })
     }
 
     /// The entry that would let the device in if its own were gone, told; none: nobody would.
@@ -84,8 +91,9 @@ pub(super) async fn run(work: &Work<'_>, id: &str) -> Result<()> {
     };
     let in_hub = match record {
         Some(record) => work.retire(record).await.with_context(|| format!("'{id}'"))?,
-        None => unrecorded(work, &found).await?,
+        None => InHub::Before,
     };
+    let in_hub = in_hub.or(unrecorded(work, &found).await?);
     let entry = if deletes && work.delete_entry(&path).await? { "deleted" } else { entry };
     work.finished(
         whom,
@@ -180,15 +188,11 @@ fn plan_in_hub(work: &Work<'_>, found: &Found, plan: &mut Plan) {
         }
         (Some((host, device)), None) => plan.step(format!("there is no device '{device}' in {host}")),
         (Some((host, device)), Some(now)) => plan.step(work.said_of_device(host, device, &now["status"])),
-        (None, _) => {
-            for made in found.made() {
-                let [host, device] = ["hub", "deviceId"].map(|name| made[name].as_str().unwrap_or_default());
-                plan.step(work.said_of_device(host, device, &made["status"]));
-            }
-            if plan.steps.len() == before {
-                plan.step("no registration of it made a device");
-            }
-        }
+        (None, _) if found.made().next().is_none() => plan.step("no registration of it made a device"),
+        (None, _) => {}
+    }
+    for (host, device, status) in found.made() {
+        plan.step(work.said_of_device(host, device, status));
     }
     if work.args.permanent && plan.steps[before..].iter().any(|step| step.starts_with(work.verb())) {
         plan.step("its digital twin is retired by the event that tells of the deletion");
@@ -236,15 +240,11 @@ async fn disabled_at_least(work: &Work<'_>, found: &Found, error: anyhow::Error)
     })
 }
 
-/// A device without a record: what its registrations made, in whichever hub that is.
+/// What its registrations made and no record tells of, in whichever hub that is.
 async fn unrecorded(work: &Work<'_>, found: &Found) -> Result<InHub> {
     let mut all = InHub::Before;
-    for made in found.made() {
-        let [host, device] = ["hub", "deviceId"].map(|name| made[name].as_str().unwrap_or_default());
-        match work.shut_out(host, device).await? {
-            InHub::Before | InHub::Gone => {}
-            done => all = done,
-        }
+    for (host, device, _) in found.made() {
+        all = work.shut_out(host, device).await?.or(all);
     }
     Ok(all)
 }
