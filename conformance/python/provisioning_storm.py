@@ -86,7 +86,8 @@ def register(numbers, key, counts):
     counts.put(counted)
 
 
-def worker(numbers, key, counts):
+def worker(numbers, keys, counts):
+    key = keys.get()
     threads = [
         threading.Thread(target=register, args=(numbers[at::THREADS], key, counts), daemon=True) for at in range(THREADS)
     ]
@@ -94,6 +95,17 @@ def worker(numbers, key, counts):
         thread.start()
     for thread in threads:
         thread.join()
+
+
+# Made while there is no thread yet: a process that is forked while another thread holds a lock (of OpenSSL, say) waits for it
+# for good. They begin when they are told the key.
+KEYS, COUNTS = multiprocessing.SimpleQueue(), multiprocessing.Queue()
+WORKERS = [
+    multiprocessing.Process(target=worker, args=(range(at, COUNT, PROCESSES), KEYS, COUNTS), daemon=True)
+    for at in range(PROCESSES)
+]
+for process in WORKERS:
+    process.start()
 
 
 def weather(stop, faults):
@@ -126,19 +138,15 @@ def _():
 
 @storm.case(f"{COUNT} devices register (seed {SEED})", needed=True)
 def _():
-    counts, stop, faults = multiprocessing.Queue(), threading.Event(), []
+    stop, faults = threading.Event(), []
     changing = threading.Thread(target=weather, args=(stop, faults), daemon=True)
     changing.start()
     started = time.monotonic()
-    workers = [
-        multiprocessing.Process(target=worker, args=(range(at, COUNT, PROCESSES), made["key"], counts), daemon=True)
-        for at in range(PROCESSES)
-    ]
-    for process in workers:
-        process.start()
-    told = [counts.get(timeout=DEADLINE) for _ in range(PROCESSES * THREADS)]
+    for _ in WORKERS:
+        KEYS.put(made["key"])
+    told = [COUNTS.get(timeout=DEADLINE) for _ in range(PROCESSES * THREADS)]
     took = time.monotonic() - started
-    for process in workers:
+    for process in WORKERS:
         process.join()
     stop.set()
     changing.join(30)
