@@ -89,8 +89,8 @@ pub struct Limits {
     /// Bytes that all twin graphs held in memory may take together (about 1.5 kB for a twin with its relationships); one
     /// that does not fit is read from the store by each query. 0: none is held.
     pub graph_memory: usize,
-    /// Indexes on properties of twins that one digital twins instance may have in a store of many nodes, adopted for what
-    /// its queries ask often: 8. Ours, as the next two: each costs every change of a twin. 0: none.
+    /// Indexes on properties of twins that one digital twins instance may declare, and have in a store of many nodes, which
+    /// also adopts them for what its queries ask often: 8. Ours, as the next two: each costs every change of a twin. 0: none.
     pub property_indexes: usize,
     /// Those of all instances: 32.
     pub property_indexes_in_all: usize,
