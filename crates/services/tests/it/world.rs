@@ -1,6 +1,7 @@
 //! All services with the resources of a first start: `dps1`, `hub1`, `events1`, `twins1`, `functions1`.
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use pollux_services::provisioning::{EnrollmentInput, GroupInput, RegisterRequest
 use pollux_services::resources::{Declared, ResourceTable};
 use pollux_services::{Caller, Context, Limits, Services};
 use pollux_store::functions::ConsumerKey;
-use pollux_store::sqlite::{SqliteOptions, SqliteStore};
+use pollux_store::sqlite::{OpenError, SqliteOptions, SqliteStore};
 use pollux_testkit::SeededRandom;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,17 @@ pub(crate) struct World {
     stop: CancellationToken,
     tasks: TaskTracker,
     folder: tempfile::TempDir,
+}
+
+/// Opens the store once nobody has it: a read on a blocking thread may outlive the services that asked for it.
+async fn open_store(path: &Path) -> SqliteStore {
+    for _ in 0..1_000_000 {
+        match SqliteStore::open(path, SqliteOptions::default()) {
+            Err(OpenError::InUse { .. }) => tokio::task::yield_now().await,
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("the store of the services before is held for good");
 }
 
 impl World {
@@ -62,7 +74,7 @@ impl World {
     ) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_700_000_000)));
-        let store = SqliteStore::open(&folder.path().join("state.db"), SqliteOptions::default()).unwrap();
+        let store = open_store(&folder.path().join("state.db")).await;
         let log =
             SegmentLog::open(&folder.path().join("log"), SegmentOptions::default(), clock.clone()).unwrap();
         let mut bounds = Limits::default();

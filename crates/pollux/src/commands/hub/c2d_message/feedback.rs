@@ -23,10 +23,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 The hub keeps feedback once for all who ask for it: what comes here is taken out of the queue, also what is not shown.
 
 Examples:
-  pollux hub c2d-message feedback                                      all, until nothing came for five minutes
+  pollux hub c2d-message feedback                     all, until none came for five minutes
   pollux hub c2d-message send -d thermostat-67 --ack full --mid m-1
-  pollux hub c2d-message feedback -d thermostat-67 --wait-on-msg m-1   until it is told what became of m-1
-  pollux hub c2d-message feedback --timeout 0                          until Ctrl+C"
+  pollux hub c2d-message feedback --wait-on-msg m-1   until it is known what became of m-1
+  pollux hub c2d-message feedback --timeout 0         until Ctrl+C"
 )]
 pub(crate) struct Feedback {
     /// Only of this device
