@@ -290,7 +290,7 @@ pub fn registration(id: &str, group: Option<&str>, status: RegistrationStatus) -
             started: moment(4),
             payload: Some(json!({"modelId": "dtmi:sample:Thermostat;1"})),
             force: true,
-            stays: true,
+            stays: false,
             certificate: None,
             storage_root_key: None,
             signing_request: None,
