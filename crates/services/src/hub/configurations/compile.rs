@@ -237,7 +237,7 @@ pub(super) fn target(condition: &str) -> Result<Target> {
         false => format!("SELECT * FROM devices WHERE {condition}"),
     };
     let query = pollux_query::devices::parse(&text)
-        .map_err(|error| invalid(format!("the target condition does not hold: {error}")))?;
+        .map_err(|error| invalid(format!("the target condition does not parse as '{text}': {error}")))?;
     let Some(filter) = query.filter() else {
         return Err(invalid("the target condition names no condition behind WHERE".to_owned()));
     };
