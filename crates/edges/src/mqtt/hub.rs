@@ -41,7 +41,8 @@ const TWIN_GET: &str = "$iothub/twin/GET/";
 const TWIN_REPORT: &str = "$iothub/twin/PATCH/properties/reported/";
 const METHOD_ANSWER: &str = "$iothub/methods/res/";
 /// What every device may subscribe to, beside its own messages from the cloud.
-const FILTERS: [&str; 3] = ["$iothub/twin/res/#", "$iothub/twin/PATCH/properties/desired/#", METHODS];
+const DESIRED: &str = "$iothub/twin/PATCH/properties/desired/#";
+const FILTERS: [&str; 3] = ["$iothub/twin/res/#", DESIRED, METHODS];
 const METHODS: &str = "$iothub/methods/POST/#";
 
 /// Who the device is, for all that it asks for.
@@ -104,6 +105,7 @@ impl HubSession {
         }
         if let Some(query) = message.topic.strip_prefix(TWIN_GET) {
             let rid = topic::request_id(query)?.to_owned();
+            self.link.0.reads();
             return Ok(twin::handle(Arc::clone(&self.own), rid, Request::Get));
         }
         if let Some(query) = message.topic.strip_prefix(TWIN_REPORT) {
@@ -160,18 +162,18 @@ impl Session for HubSession {
             .filter(|(filter, _)| self.subscribe(filter))
             .map(|(filter, granted)| (filter.into(), qos(granted)))
             .collect();
-        self.link.0.deliveries.listen(self.own.listens(&known));
+        self.link.0.subscribed(self.own.listens(&known), hears(&known));
         Some(known)
     }
 
     fn keep(&mut self, subscriptions: &Subscriptions) -> Option<BoxFuture<'static, Result<(), Close>>> {
-        let (own, deliveries) = (Arc::clone(&self.own), Arc::clone(&self.link.0.deliveries));
-        let listens = own.listens(subscriptions);
+        let (own, link) = (Arc::clone(&self.own), Arc::clone(&self.link.0));
+        let (listens, hears) = (own.listens(subscriptions), hears(subscriptions));
         let mut now: Vec<_> =
             subscriptions.iter().map(|(filter, qos)| (filter.to_string(), *qos as u8)).collect();
         now.sort();
         if own.clean || self.kept.as_ref() == Some(&now) {
-            deliveries.listen(listens);
+            link.subscribed(listens, hears);
             return None;
         }
         self.kept = Some(now.clone());
@@ -179,7 +181,7 @@ impl Session for HubSession {
             let kept = own.services.hub.keep_mqtt_session(&own.caller, &own.hub, &own.id, Some(now)).await;
             kept.map_err(|error| Close::because(format!("the session cannot be kept: {error}")))?;
             // The messages come behind the answer.
-            deliveries.listen(listens);
+            link.subscribed(listens, hears);
             Ok(())
         }))
     }
@@ -221,6 +223,11 @@ impl Session for HubSession {
             }
         }))
     }
+}
+
+/// Whether changes of desired properties are among what the device subscribed to.
+fn hears(subscriptions: &Subscriptions) -> bool {
+    subscriptions.iter().any(|(filter, _)| *filter == DESIRED)
 }
 
 impl Own {

@@ -184,6 +184,30 @@ async fn desired_properties_come_to_those_who_subscribed() {
     }
 }
 
+/// npm's azure-iot-device reads its twin before it subscribes.
+#[tokio::test]
+async fn what_changes_between_reading_and_subscribing_comes_with_the_subscription() {
+    let world = World::new().await;
+    let mut device = world.connected(&world.device("d1").await).await;
+    let hub = world.resource(ResourceKind::Hub);
+    let patch = async |value: serde_json::Value| {
+        let input = TwinInput { desired: value.as_object().cloned(), ..TwinInput::default() };
+        let services = &world.services;
+        services.hub.patch_twin(&Caller::admin(), &hub, &address("d1"), input, None).await.unwrap();
+    };
+    assert!(device.subscribe("$iothub/twin/res/#").await);
+    assert_eq!(device.ask("$iothub/twin/GET/?$rid=1", "").await.0, "$iothub/twin/res/200/?$rid=1");
+    patch(json!({"x": 1})).await;
+    patch(json!({"x": 2})).await;
+    assert!(device.subscribe("$iothub/methods/POST/#").await);
+    assert!(device.subscribe("$iothub/twin/PATCH/properties/desired/#").await);
+    patch(json!({"x": 3})).await;
+    for version in 2..=4 {
+        let topic = format!("$iothub/twin/PATCH/properties/desired/?$version={version}");
+        assert_eq!(device.message().await.0, topic);
+    }
+}
+
 #[tokio::test]
 async fn the_model_a_device_announces_is_kept() {
     let world = World::new().await;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use pollux_services::hub::cloud_to_device::Settle;
 use pollux_services::hub::{DeviceCommand, DeviceLink, MethodAnswer, MethodCall, MethodFailure, OpenMethods};
@@ -33,12 +34,59 @@ pub(super) struct HubLink {
     /// Whether the device listens to methods.
     listens: AtomicBool,
     open: OpenMethods,
+    desired: Mutex<Desired>,
 }
+
+/// Changes of desired properties to be kept for a device that has read its twin and not subscribed to them yet. The article
+/// "Understand and use device twins in IoT Hub" has devices subscribe first; npm's azure-iot-device reads first, and would never
+/// hear of what changes in between.
+#[derive(Debug, Default)]
+struct Desired {
+    subscribed: bool,
+    read: bool,
+    kept: Vec<Outbound>,
+}
+
+/// So many of them; with more it has to read again.
+const KEPT: usize = 16;
 
 impl HubLink {
     pub(super) fn new(mailbox: Arc<Mailbox>, own: Arc<Own>) -> Self {
         let deliveries = Deliveries::new(Arc::clone(&mailbox), own);
-        Self { mailbox, deliveries, listens: AtomicBool::default(), open: OpenMethods::default() }
+        let (listens, open, desired) = (AtomicBool::default(), OpenMethods::default(), Mutex::default());
+        Self { mailbox, deliveries, listens, open, desired }
+    }
+
+    /// The device reads its twin.
+    pub(super) fn reads(&self) {
+        let mut desired = self.desired.lock();
+        desired.read = !desired.subscribed;
+        desired.kept.clear();
+    }
+
+    /// Whether the device is subscribed to messages from the cloud, and to changes of desired properties, from now on. It gets
+    /// what it missed.
+    pub(super) fn subscribed(&self, messages: bool, changes: bool) {
+        self.deliveries.listen(messages);
+        let mut desired = self.desired.lock();
+        if desired.subscribed == changes {
+            return;
+        }
+        let missed = std::mem::take(&mut *desired).kept;
+        desired.subscribed = changes;
+        missed.into_iter().for_each(|message| self.mailbox.put(Command::Send(message)));
+    }
+
+    fn tell_desired(&self, message: Outbound) {
+        let mut desired = self.desired.lock();
+        if desired.subscribed || !desired.read {
+            return self.mailbox.put(Command::Send(message));
+        }
+        if desired.kept.len() >= KEPT {
+            *desired = Desired::default();
+        } else {
+            desired.kept.push(message);
+        }
     }
 
     /// Whether the device listens to methods from now on.
@@ -62,7 +110,7 @@ impl DeviceLink for HubLink {
     fn deliver(&self, command: DeviceCommand) {
         match command {
             DeviceCommand::Desired { patch, version } => {
-                self.mailbox.put(Command::Send(desired(patch, version)));
+                self.tell_desired(desired(patch, version));
             }
             DeviceCommand::MessageWaiting => self.deliveries.look(),
             DeviceCommand::Close { reason } => self.mailbox.put(Command::Close(Close::because(reason))),
