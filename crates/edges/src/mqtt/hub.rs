@@ -106,7 +106,7 @@ impl HubSession {
         if let Some(query) = message.topic.strip_prefix(TWIN_GET) {
             let rid = topic::request_id(query)?.to_owned();
             self.link.0.reads();
-            return Ok(twin::handle(Arc::clone(&self.own), rid, Request::Get));
+            return Ok(twin::handle(Arc::clone(&self.own), rid, Request::Get(Arc::clone(&self.link.0))));
         }
         if let Some(query) = message.topic.strip_prefix(TWIN_REPORT) {
             let rid = topic::request_id(query)?.to_owned();

@@ -43,8 +43,9 @@ pub(super) struct HubLink {
 #[derive(Debug, Default)]
 struct Desired {
     subscribed: bool,
-    read: bool,
-    kept: Vec<Outbound>,
+    /// The version that it was shown; 0 while it is read.
+    read: Option<u64>,
+    kept: Vec<(u64, Outbound)>,
 }
 
 /// So many of them; with more it has to read again.
@@ -60,8 +61,17 @@ impl HubLink {
     /// The device reads its twin.
     pub(super) fn reads(&self) {
         let mut desired = self.desired.lock();
-        desired.read = !desired.subscribed;
+        desired.read = (!desired.subscribed).then_some(0);
         desired.kept.clear();
+    }
+
+    /// It was shown this version of its desired properties: what led to it is no news.
+    pub(super) fn shown(&self, version: u64) {
+        let mut desired = self.desired.lock();
+        if let Some(read) = &mut desired.read {
+            *read = version;
+        }
+        desired.kept.retain(|(kept, _)| *kept > version);
     }
 
     /// Whether the device is subscribed to messages from the cloud, and to changes of desired properties, from now on. It gets
@@ -74,18 +84,20 @@ impl HubLink {
         }
         let missed = std::mem::take(&mut *desired).kept;
         desired.subscribed = changes;
-        missed.into_iter().for_each(|message| self.mailbox.put(Command::Send(message)));
+        missed.into_iter().for_each(|(_, message)| self.mailbox.put(Command::Send(message)));
     }
 
-    fn tell_desired(&self, message: Outbound) {
+    fn tell_desired(&self, version: u64, message: Outbound) {
         let mut desired = self.desired.lock();
-        if desired.subscribed || !desired.read {
-            return self.mailbox.put(Command::Send(message));
-        }
-        if desired.kept.len() >= KEPT {
-            *desired = Desired::default();
-        } else {
-            desired.kept.push(message);
+        match desired.read {
+            Some(read) if !desired.subscribed => {
+                if desired.kept.len() >= KEPT {
+                    *desired = Desired::default();
+                } else if version > read {
+                    desired.kept.push((version, message));
+                }
+            }
+            _ => self.mailbox.put(Command::Send(message)),
         }
     }
 
@@ -110,7 +122,7 @@ impl DeviceLink for HubLink {
     fn deliver(&self, command: DeviceCommand) {
         match command {
             DeviceCommand::Desired { patch, version } => {
-                self.tell_desired(desired(patch, version));
+                self.tell_desired(version, desired(patch, version));
             }
             DeviceCommand::MessageWaiting => self.deliveries.look(),
             DeviceCommand::Close { reason } => self.mailbox.put(Command::Close(Close::because(reason))),

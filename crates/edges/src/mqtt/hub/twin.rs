@@ -7,14 +7,15 @@ use pollux_model::{Error, Result};
 use serde_json::{Map, Value};
 
 use super::Own;
+use super::link::HubLink;
 use crate::mqtt::session::{Handling, Outbound};
 use crate::mqtt::status;
 
 /// What a device asks of its twin.
 #[derive(Debug)]
 pub(super) enum Request {
-    /// The whole of it.
-    Get,
+    /// The whole of it; the link is told what was shown.
+    Get(Arc<HubLink>),
     /// To merge this patch into the reported properties.
     Report(Bytes),
 }
@@ -23,7 +24,7 @@ pub(super) enum Request {
 pub(super) fn handle(own: Arc<Own>, rid: String, request: Request) -> Handling {
     Handling::Request(Box::pin(async move {
         let outcome = match request {
-            Request::Get => own.get().await,
+            Request::Get(link) => own.get(&link).await,
             Request::Report(body) => own.report(&body).await,
         };
         Ok(vec![own.answer(&rid, outcome)])
@@ -34,8 +35,9 @@ pub(super) fn handle(own: Arc<Own>, rid: String, request: Request) -> Handling {
 type Answer = (u16, Option<u64>, Bytes);
 
 impl Own {
-    async fn get(&self) -> Result<Answer> {
+    async fn get(&self, link: &HubLink) -> Result<Answer> {
         let twin = self.services.hub.own_twin(&self.caller, &self.hub, &self.id).await?;
+        link.shown(twin["desired"]["$version"].as_u64().unwrap_or_default());
         Ok((200, None, Bytes::from(twin.to_string())))
     }
 
