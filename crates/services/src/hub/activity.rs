@@ -133,6 +133,8 @@ impl Hub {
                 Ok(()) => GATHERED,
                 Err(error) => {
                     tracing::warn!(%error, "when devices were last heard of cannot be stored: it is tried again");
+                    // After the pause, whether or not anybody else is heard of.
+                    self.connections.noted.news.notify_one();
                     PAUSE
                 }
             };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use pollux_model::device::{Activity, Device};
 use pollux_model::resource::Resource;
-use pollux_model::{DeviceAddress, DeviceId, Result, Timestamp};
+use pollux_model::{DeviceAddress, DeviceId, Error, Result, Timestamp};
 
 use super::Hub;
 
@@ -51,10 +51,13 @@ impl Hub {
     pub async fn presences(&self, hub: &Resource, devices: &[Device]) -> Result<Presences> {
         let own = devices.iter().map(Device::address).filter(|id| id.module.is_none());
         let ids: Vec<DeviceId> = own.map(|id| id.device).collect();
-        let messages = self.context.store.count_messages(&hub.name, &ids).await?;
-        let since = self.connections.since_each(&hub.name, devices).await;
-        // After that: who has left in between has been noted.
-        let activities = self.activities(hub, devices).await?;
+        let counted = async { Ok(self.context.store.count_messages(&hub.name, &ids).await?) };
+        let heard = async {
+            let since = self.connections.since_each(&hub.name, devices).await;
+            // After that: who has left in between has been noted.
+            Ok::<_, Error>((since, self.activities(hub, devices).await?))
+        };
+        let (messages, (since, activities)) = tokio::try_join!(counted, heard)?;
         Ok(Presences { since, activities, messages })
     }
 }
