@@ -67,7 +67,7 @@ impl World {
         fs::write(&config, CONFIG)?;
         let binary = beside("pollux")?;
         if !binary.is_file() {
-            bail!("'{}' is not built: cargo build --release", binary.display());
+            bail!("'{}' is not built: cargo build --profile checked", binary.display());
         }
         let plan = |host: &Host| NodePlan {
             binary: binary.clone(),

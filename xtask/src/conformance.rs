@@ -1,4 +1,4 @@
-//! `cargo xtask conformance`: unmodified clients (Python, Node) against the release binary.
+//! `cargo xtask conformance`: unmodified clients (Python, Node) against the binary as the tests have it.
 //!
 //! Each scenario runs in a network, mount and process namespace of its own: its own loopback with ports 443, 8443 and 8883, its own
 //! hosts file, a fresh data folder, and the backends and nodes of the run's setup. Here: choosing scenarios, running them side by side,
@@ -97,7 +97,7 @@ pub(crate) fn tally(args: &Args) -> Result<Tally> {
 fn binary(args: &Args) -> Result<PathBuf> {
     match &args.binary {
         Some(binary) => binary.canonicalize().with_context(|| format!("there is no {}", binary.display())),
-        None => workspace::release_binary(),
+        None => workspace::build(&["pollux"]),
     }
 }
 
@@ -223,7 +223,9 @@ fn print(scenario: &Scenario, outcome: &Outcome, known: &Known, args: &Args) -> 
     for case in case::judge(&outcome.cases, &known) {
         match &case.verdict {
             Verdict::Passed => tally.passed += 1,
-            Verdict::Failed => tally.failed += 1,
+            Verdict::Failed => {
+                tally.fail(format!("{}: {} (on {})", scenario.name, case.name, args.setup), &case.detail);
+            }
             Verdict::Skipped => {
                 tally.skip(format!("{}: {} (on {})", scenario.name, case.name, args.setup), &case.detail);
             }

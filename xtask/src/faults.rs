@@ -1,4 +1,4 @@
-//! `cargo xtask faults`: nodes, networks and backends that fail under load. Builds the server and `pollux-faults` in release mode and runs
+//! `cargo xtask faults`: nodes, networks and backends that fail under load. Builds the server and `pollux-faults` and runs
 //! the latter in namespaces of its own; its last line, `N passed, N failed`, is what counts. The faults themselves are its business.
 
 use crate::conformance::prepare::{self, NAMESPACES};
@@ -6,7 +6,7 @@ use crate::conformance::setup::Setup;
 use crate::report::{Tally, count};
 use crate::run::Cmd;
 use crate::workspace;
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 /// The package whose binary makes the faults.
 const PACKAGE: &str = "pollux-faults";
@@ -44,9 +44,8 @@ pub(crate) fn tally(args: &Args) -> Result<Tally> {
         tally.skip("faults", reason);
         return Ok(tally);
     }
-    let build = ["build", "--release", "-p", "pollux", "-p", PACKAGE];
-    if !args.built && !Cmd::new("cargo").args(build).status()? {
-        bail!("`cargo {}` failed", build.join(" "));
+    if !args.built {
+        workspace::build(&["pollux", PACKAGE])?;
     }
     let program = workspace::binary(PACKAGE)?;
     let command = Cmd::new("unshare").args(NAMESPACES).args([program]).args(&args.rest);

@@ -27,7 +27,7 @@ enum Command {
     Test(test::Args),
     /// The rules of the house that lints cannot check.
     Tidy,
-    /// Real clients (Python, Node) against the release binary, each in a network namespace of its own.
+    /// Real clients (Python, Node) against the server, each in a network namespace of its own.
     Conformance(conformance::Args),
     /// Nodes, networks and backends that fail under load: what was acknowledged, lost and doubled, and how long it took to recover.
     Faults(faults::Args),

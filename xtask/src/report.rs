@@ -1,10 +1,15 @@
 //! Counting what passed, failed and was skipped, and the one line that CI's reader looks for.
 
+/// So much of what a failure said is repeated at the end.
+const SHOWN: usize = 600;
+
 /// Outcomes of a run, in cases.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) passed: usize,
     pub(crate) failed: usize,
+    /// Which failed, for the end of a long run: (what, what it said). Not each failure has to have a line.
+    pub(crate) wrong: Vec<(String, String)>,
     /// What did not run: (what, why).
     pub(crate) skipped: Vec<(String, String)>,
 }
@@ -13,6 +18,7 @@ impl Tally {
     pub(crate) fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
+        self.wrong.extend(other.wrong);
         self.skipped.extend(other.skipped);
     }
 
@@ -25,17 +31,29 @@ impl Tally {
         }
     }
 
+    /// Counts a failure and keeps what it said, its first [`SHOWN`] characters.
+    pub(crate) fn fail(&mut self, what: impl Into<String>, said: &str) {
+        self.failed += 1;
+        self.wrong.push((what.into(), said.chars().take(SHOWN).collect()));
+    }
+
     pub(crate) fn skip(&mut self, what: impl Into<String>, why: impl Into<String>) {
         self.skipped.push((what.into(), why.into()));
     }
 
-    /// Prints what was skipped and the summary line; returns whether the run counts as good.
+    /// Prints what was skipped, what failed and the summary line; returns whether the run counts as good.
     /// With `CI=true` a skip is a failure: CI must be able to run everything.
     pub(crate) fn conclude(&self) -> bool {
         if !self.skipped.is_empty() {
             println!("\nskipped:");
             for (what, why) in &self.skipped {
                 println!("  {what}: {why}");
+            }
+        }
+        if !self.wrong.is_empty() {
+            println!("\nfailed:");
+            for (what, said) in &self.wrong {
+                println!("  {what}: {said}");
             }
         }
         println!("\n{self}");

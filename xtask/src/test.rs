@@ -3,7 +3,8 @@
 use crate::conformance::{self, setup::Setup};
 use crate::report::{Tally, count};
 use crate::run::{Cmd, available};
-use crate::{faults, tidy, workspace};
+use crate::workspace::{self, PROFILE};
+use crate::{faults, tidy};
 use anyhow::Result;
 use pollux_testkit::deployment::program;
 
@@ -26,8 +27,17 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
         Ok(())
     });
     step("clippy", &mut tally, |tally| {
-        let clippy =
-            ["clippy", "--release", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
+        let clippy = [
+            "clippy",
+            "--profile",
+            PROFILE,
+            "--workspace",
+            "--all-targets",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ];
         tally.check(Cmd::new("cargo").args(clippy).status()?);
         Ok(())
     });
@@ -84,9 +94,13 @@ fn deployment_files(tally: &mut Tally) -> Result<()> {
 fn step(name: &str, tally: &mut Tally, run: impl FnOnce(&mut Tally) -> Result<()>) {
     println!("== {name}");
     let started = workspace::now();
+    let before = (tally.failed, tally.wrong.len());
     if let Err(error) = run(tally) {
         println!("{name}: {error:#}");
-        tally.failed += 1;
+        tally.fail(name, &format!("{error:#}"));
+    }
+    if tally.failed > before.0 && tally.wrong.len() == before.1 {
+        tally.wrong.push((name.to_owned(), format!("{} failed, as said above", tally.failed - before.0)));
     }
     println!("   {name}: {:.1} s", started.elapsed().as_secs_f64());
 }
@@ -104,7 +118,8 @@ fn tests(tally: &mut Tally) -> Result<()> {
         let nextest = [
             "nextest",
             "run",
-            "--release",
+            "--cargo-profile",
+            PROFILE,
             "--workspace",
             "--no-fail-fast",
             "--status-level",
@@ -117,7 +132,7 @@ fn tests(tally: &mut Tally) -> Result<()> {
         return Ok(());
     }
     let (good, stdout, stderr) = Cmd::new("cargo")
-        .args(["test", "--release", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"])
+        .args(["test", "--profile", PROFILE, "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"])
         .output()?;
     print!("{stdout}");
     if !good {
@@ -128,8 +143,9 @@ fn tests(tally: &mut Tally) -> Result<()> {
 }
 
 fn doc_tests(tally: &mut Tally) -> Result<()> {
-    let (good, stdout, stderr) =
-        Cmd::new("cargo").args(["test", "--release", "--workspace", "--doc", "--no-fail-fast"]).output()?;
+    let (good, stdout, stderr) = Cmd::new("cargo")
+        .args(["test", "--profile", PROFILE, "--workspace", "--doc", "--no-fail-fast"])
+        .output()?;
     if !good {
         print!("{stdout}");
         eprint!("{stderr}");
@@ -152,6 +168,13 @@ fn nextest_summary(log: &str) -> Option<Tally> {
     let counts = line.split("run:").nth(1)?;
     let bad = count(counts, "failed") + count(counts, "timed out") + count(counts, "exec failed");
     let mut tally = Tally { passed: count(counts, "passed"), failed: bad, ..Tally::default() };
+    let ended_badly =
+        |line: &&str| ["FAIL [", "TIMEOUT [", "SIG"].iter().any(|word| line.trim_start().starts_with(word));
+    let mut wrong: Vec<&str> =
+        log.lines().filter(ended_badly).filter_map(|line| line.split(") ").last()).collect();
+    wrong.sort_unstable();
+    wrong.dedup(); // once as it happened, once at the end
+    tally.wrong.extend(wrong.into_iter().map(|name| ("tests".to_owned(), name.to_owned())));
     for _ in 0..count(counts, "skipped") {
         tally.skip("a test", "marked #[ignore]");
     }
@@ -179,10 +202,14 @@ mod tests {
 
     #[test]
     fn reads_the_summary_of_nextest() {
-        let log =
-            "   Summary [   0.123s] 36 tests run: 33 passed (1 slow), 2 failed, 1 timed out, 4 skipped\n";
+        let log = "     TIMEOUT [ 360.032s] (1339/1339) pollux-services twins::tests::slow\n\
+                   \x20  Summary [   0.123s] 36 tests run: 33 passed (1 slow), 2 failed, 1 timed out, 4 skipped\n\
+                   \x20    TIMEOUT [ 360.032s] (1339/1339) pollux-services twins::tests::slow\n\
+                   \x20       FAIL [   0.011s] (  12/1339) pollux-edges::mqtt hub::fast\n";
         let tally = nextest_summary(log).expect("a summary line");
         assert_eq!((tally.passed, tally.failed, tally.skipped.len()), (33, 3, 4));
+        let names: Vec<&str> = tally.wrong.iter().map(|(_, name)| name.as_str()).collect();
+        assert_eq!(names, ["pollux-edges::mqtt hub::fast", "pollux-services twins::tests::slow"]);
         assert!(nextest_summary("error: could not compile").is_none());
     }
 

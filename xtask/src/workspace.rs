@@ -48,11 +48,15 @@ pub(crate) fn target() -> PathBuf {
     env("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// Builds `pollux` in release mode and returns the path of the binary.
-pub(crate) fn release_binary() -> Result<PathBuf> {
-    let built = crate::run::Cmd::new("cargo").args(["build", "--release", "-p", "pollux"]).status()?;
-    if !built {
-        bail!("`cargo build --release -p pollux` failed: there is no binary to test");
+/// The profile (`Cargo.toml`) of all that is tested, and of this program.
+pub(crate) const PROFILE: &str = "checked";
+
+/// Builds programs of these packages and returns the path of `pollux`.
+pub(crate) fn build(packages: &[&str]) -> Result<PathBuf> {
+    let mut build = vec!["build", "--profile", PROFILE];
+    packages.iter().for_each(|package| build.extend(["-p", package]));
+    if !crate::run::Cmd::new("cargo").args(&build).status()? {
+        bail!("`cargo {}` failed: there is no binary to test", build.join(" "));
     }
     binary("pollux")
 }
@@ -60,16 +64,17 @@ pub(crate) fn release_binary() -> Result<PathBuf> {
 /// Builds the programs that are tested together with the tests, which `cargo xtask test` has just built, and returns the path of
 /// `pollux`. Asked for without the tests cargo would compile half of it again: their dependencies switch on features of shared ones.
 pub(crate) fn tested_binary() -> Result<PathBuf> {
-    let build = ["build", "--release", "--workspace", "--bin", "pollux", "--bin", "pollux-faults", "--tests"];
-    if !crate::run::Cmd::new("cargo").args(build).status()? {
+    let programs = ["--workspace", "--bin", "pollux", "--bin", "pollux-faults", "--tests"];
+    let build = [["build", "--profile", PROFILE].as_slice(), &programs].concat();
+    if !crate::run::Cmd::new("cargo").args(&build).status()? {
         bail!("`cargo {}` failed: there is no binary to test", build.join(" "));
     }
     binary("pollux")
 }
 
-/// The path of a program that was built in release mode.
+/// The path of a program that was built with [`PROFILE`].
 pub(crate) fn binary(name: &str) -> Result<PathBuf> {
-    let path = target().join("release").join(name);
+    let path = target().join(PROFILE).join(name);
     path.canonicalize().with_context(|| format!("the build left no {}", path.display()))
 }
 
