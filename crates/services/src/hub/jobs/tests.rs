@@ -304,12 +304,12 @@ async fn a_job_goes_on_where_it_was() {
         let before = it.job("j").await.etag;
         tokio::select! {
             biased;
-            ended = it.begun("j").await.run() => ended.unwrap(),
+            _ = it.begun("j").await.run() => {}
             () = async { while it.job("j").await.etag == before { tokio::task::yield_now().await; } } => {}
         }
     }
-    if !it.job("j").await.status.is_over() {
-        it.begun("j").await.run().await.unwrap();
+    while !it.job("j").await.status.is_over() {
+        it.begun("j").await.run().await.ok(); // interrupted where a commit comes that one before had begun
     }
     let job = it.job("j").await;
     assert_eq!((job.status, job.statistics), (ScheduledJobStatus::Completed, counts(150, 0, 150)));
