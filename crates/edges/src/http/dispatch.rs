@@ -15,6 +15,7 @@ use pollux_services::hub::files::CONTAINER;
 use tower::Service as _;
 use uuid::Uuid;
 
+use super::rest::Parameters;
 use super::target::Target;
 use crate::peer::Peer;
 
@@ -221,8 +222,12 @@ fn place(path: &str) -> Place {
     }
 }
 
-/// Whether a digital twin is meant that is a device's: its hub takes shared access signatures, which no digital twins instance
-/// does, and has commands. By a bearer token alone the two cannot be told apart on a name that they share.
+/// The versions of hubs' API that have digital twins; digital twins instances have none of them (`api_version` of PyPI's
+/// azure-iot-hub and npm's azure-iothub, specification of the hub's service API).
+const HUB_VERSIONS: [&str; 4] = ["2019-07-01-preview", "2020-05-31-preview", "2020-09-30", "2021-04-12"];
+
+/// Whether a digital twin is meant that is a device's, on a name that hub and digital twins instance share: its hub takes shared
+/// access signatures, which no digital twins instance does, has commands, and has API versions of its own.
 fn is_of_device<B>(request: &Request<B>) -> bool {
     let is = |word: &str, wanted: &str| word.eq_ignore_ascii_case(wanted);
     let Some((twins, rest)) = request.uri().path().get(1..).and_then(|path| path.split_once('/')) else {
@@ -234,10 +239,12 @@ fn is_of_device<B>(request: &Request<B>) -> bool {
     let words: Vec<&str> = rest.split('/').collect();
     match words.as_slice() {
         [_] if [Method::GET, Method::PATCH].contains(request.method()) => {
-            request.headers().get(AUTHORIZATION).is_some_and(|value| {
+            let signed = request.headers().get(AUTHORIZATION).is_some_and(|value| {
                 let scheme = b"SharedAccessSignature";
                 value.as_bytes().get(..scheme.len()).is_some_and(|found| found.eq_ignore_ascii_case(scheme))
-            })
+            });
+            let version = || Parameters::of(request.uri()).get("api-version").map(str::to_ascii_lowercase);
+            signed || version().is_some_and(|version| HUB_VERSIONS.contains(&version.as_str()))
         }
         [_, commands, _] => is(commands, "commands"),
         [_, components, _, commands, _] => is(components, "components") && is(commands, "commands"),
