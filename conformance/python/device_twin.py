@@ -2,15 +2,18 @@
 # timeout: 60
 """Device twins: azure-iot-device on one side, azure-iot-hub on the other."""
 
+import json
 import queue
 import uuid
 
+import paho.mqtt.client as mqtt
 from azure.iot.device import IoTHubDeviceClient
 from azure.iot.hub import IoTHubRegistryManager
 from azure.iot.hub.models import QuerySpecification, Twin, TwinProperties
 
 from lib import Scenario, connections, equal, eventually, refuses
 from lib.rest import hub as hub_service
+from lib.sas import token
 
 DEVICE = f"twin-{uuid.uuid4().hex[:8]}"
 subject = connections()
@@ -63,6 +66,29 @@ def _():
     equal((reported["firmware"], reported["fan"]), ({"version": "1.2"}, True))
     equal(reported["$version"], 2)
     assert "$lastUpdated" in reported["$metadata"]
+
+
+@twins.case("a device that asks for metadata learns when each property was changed (paho-mqtt)")
+def _():
+    answers = queue.Queue()
+    client = mqtt.Client(client_id=f"{DEVICE}-m", clean_session=True)
+    other = registry.create_device_with_sas(f"{DEVICE}-m", "", "", "enabled")
+    patch = Twin(properties=TwinProperties(desired={"interval": 5}))
+    seen = registry.update_twin(f"{DEVICE}-m", patch, "*").properties.desired
+    key = other.authentication.symmetric_key.primary_key
+    client.username_pw_set(f"{hub['hostName']}/{DEVICE}-m/?api-version=2021-04-12", token(f"{hub['hostName']}/devices/{DEVICE}-m", key))
+    client.tls_set(ca_certs=subject["ca"])
+    client.on_subscribe = lambda *_: client.publish("$iothub/twin/GET/?$rid=1&$metadata=true")
+    client.on_connect = lambda *_: client.subscribe("$iothub/twin/res/#")
+    client.on_message = lambda _, __, message: answers.put((message.topic, json.loads(message.payload)))
+    client.connect(hub["hostName"], subject["ports"]["mqtt"][0])
+    client.loop_start()
+    topic, twin = answers.get(timeout=10)
+    client.loop_stop()
+    client.disconnect()
+    equal((topic, twin["desired"]), ("$iothub/twin/res/200/?$rid=1", seen))
+    assert twin["desired"]["$metadata"]["interval"]["$lastUpdated"], "the time of the change"
+    registry.delete_device(f"{DEVICE}-m")
 
 
 @twins.case("null removes a reported property")

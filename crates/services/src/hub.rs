@@ -58,7 +58,7 @@ pub use configurations::{ConfigurationCondition, ConfigurationInput, Measured, T
 pub use connections::{Connection, Connections, DeviceCommand, DeviceLink, Entering, OpenMethods};
 pub use create_device::{AuthenticationInput, DeviceInput};
 pub use create_module::ModuleInput;
-pub use device_twin::{properties_for_device, twin_document};
+pub use device_twin::{Show, properties_for_device, twin_document};
 pub use digital_twins::digital_twin_id;
 pub use edge_device::{Scopes, place};
 pub use files::{UploadEnd, UploadPlace};

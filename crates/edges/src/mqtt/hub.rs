@@ -4,7 +4,7 @@
 //! ```text
 //!   devices/{id}/messages/events/{bag}            ─▶ telemetry, acknowledged when durable
 //!   devices/{id}/messages/devicebound/{bag}       ◀─ a message from the cloud, completed when it is acknowledged
-//!   $iothub/twin/GET/?$rid=R                      ─▶ $iothub/twin/res/200/?$rid=R
+//!   $iothub/twin/GET/?$rid=R                      ─▶ $iothub/twin/res/200/?$rid=R; with &$metadata=true also $metadata
 //!   $iothub/twin/PATCH/properties/reported/?$rid=R ─▶ $iothub/twin/res/204/?$rid=R&$version=N
 //!   $iothub/twin/PATCH/properties/desired/?$version=N  ◀─ the service side changed desired properties
 //!   $iothub/methods/POST/{name}/?$rid=R           ◀─ the service side asks; $iothub/methods/res/{status}/?$rid=R answers
@@ -14,6 +14,7 @@
 //! nothing comes there, for it is an edge device that sends from outputs to inputs.
 
 mod deliveries;
+mod desired;
 mod devicebound;
 mod link;
 mod method;
@@ -26,9 +27,9 @@ use futures_util::future::BoxFuture;
 use pollux_model::resource::Resource;
 use pollux_model::{DeviceAddress, Result, Timestamp};
 use pollux_mqtt::{PacketId, QoS, Will};
-use pollux_services::hub::Connection;
 use pollux_services::hub::cloud_to_device::Settle;
 use pollux_services::hub::telemetry::Telemetry;
+use pollux_services::hub::{Connection, Show};
 use pollux_services::{Caller, Services};
 
 use super::mailbox::Mailbox;
@@ -105,8 +106,18 @@ impl HubSession {
         }
         if let Some(query) = message.topic.strip_prefix(TWIN_GET) {
             let rid = topic::request_id(query)?.to_owned();
+            let show =
+                if topic::value(query, "$metadata").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+                    Show::Metadata
+                } else {
+                    Show::Properties
+                };
             self.link.0.reads();
-            return Ok(twin::handle(Arc::clone(&self.own), rid, Request::Get(Arc::clone(&self.link.0))));
+            return Ok(twin::handle(
+                Arc::clone(&self.own),
+                rid,
+                Request::Get(Arc::clone(&self.link.0), show),
+            ));
         }
         if let Some(query) = message.topic.strip_prefix(TWIN_REPORT) {
             let rid = topic::request_id(query)?.to_owned();

@@ -150,6 +150,10 @@ async fn the_twin_is_read_and_reported_to_in_order() {
     }
     let (_, twin) = device.ask("$iothub/twin/GET/?$rid=2", "").await;
     assert_eq!(twin["reported"], json!({"last": 19, "$version": 21}));
+    for (query, shown) in [("$metadata=true", true), ("%24metadata=True", true), ("$metadata=false", false)] {
+        let (_, twin) = device.ask(&format!("$iothub/twin/GET/?$rid=3&{query}"), "").await;
+        assert_eq!(twin["reported"]["$metadata"]["last"]["$lastUpdated"].is_string(), shown, "{query}");
+    }
     for body in ["", "[]", "3", "{", r#"{"a.b":1}"#] {
         let (topic, error) = device.ask(&format!("{report}x"), body).await;
         assert_eq!(topic, "$iothub/twin/res/400/?$rid=x", "{body}");

@@ -9,6 +9,15 @@ use serde_json::{Map, Value, json};
 use super::{Hub, Operation, Presence, place};
 use crate::caller::{Caller, HubAction, Right};
 
+/// What a device asks to see of its twin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// Properties and their versions: what Azure shows to devices.
+    Properties,
+    /// And `$metadata`, as the service side sees it: when each property was changed, and by which version.
+    Metadata,
+}
+
 impl Hub {
     /// A device's or module's twin for the service side.
     pub async fn twin(&self, caller: &Caller, hub: &Resource, id: &DeviceAddress) -> Result<Value> {
@@ -19,12 +28,18 @@ impl Hub {
     }
 
     /// A device's or module's own view of its twin.
-    pub async fn own_twin(&self, caller: &Caller, hub: &Resource, id: &DeviceAddress) -> Result<Value> {
+    pub async fn own_twin(
+        &self,
+        caller: &Caller,
+        hub: &Resource,
+        id: &DeviceAddress,
+        show: Show,
+    ) -> Result<Value> {
         caller.require_device(&hub.name, id)?;
         self.throttle(hub, Operation::TwinRead, 1)?;
         let device = self.addressed(hub, id).await?;
         self.connections.active(&hub.name, id);
-        Ok(properties_for_device(&device))
+        Ok(properties_for_device(&device, show))
     }
 }
 
@@ -75,21 +90,23 @@ pub fn twin_document(device: &Device, Presence { connected, activity, messages }
     document
 }
 
-/// The twin as the device sees it: no tags, no metadata.
+/// The twin as the device sees it: no tags.
 #[must_use]
-pub fn properties_for_device(device: &Device) -> Value {
-    let plain = |side: &TwinCollection| {
-        let mut out = side.properties.clone();
-        out.insert("$version".into(), json!(side.version));
-        Value::Object(out)
-    };
-    json!({"desired": plain(&device.twin.desired), "reported": plain(&device.twin.reported)})
+pub fn properties_for_device(device: &Device, show: Show) -> Value {
+    let twin = &device.twin;
+    json!({ "desired": shown(&twin.desired, show), "reported": shown(&twin.reported, show) })
 }
 
 /// Properties with `$metadata` and `$version`.
-pub(super) fn side(side: &TwinCollection) -> Map<String, Value> {
-    let mut out = side.properties.clone();
-    out.insert("$metadata".into(), json!(side.metadata));
-    out.insert("$version".into(), json!(side.version));
+pub(super) fn side(collection: &TwinCollection) -> Map<String, Value> {
+    shown(collection, Show::Metadata)
+}
+
+fn shown(collection: &TwinCollection, show: Show) -> Map<String, Value> {
+    let mut out = collection.properties.clone();
+    if show == Show::Metadata {
+        out.insert("$metadata".into(), json!(collection.metadata));
+    }
+    out.insert("$version".into(), json!(collection.version));
     out
 }

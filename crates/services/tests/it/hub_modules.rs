@@ -8,7 +8,7 @@ use pollux_model::sas::{self, SasToken};
 use pollux_model::{ErrorCode, Key};
 use pollux_services::caller::Identity;
 use pollux_services::hub::telemetry::Telemetry;
-use pollux_services::hub::{AuthenticationInput, DeviceCommand, ModuleInput, TwinInput};
+use pollux_services::hub::{AuthenticationInput, DeviceCommand, ModuleInput, Show, TwinInput};
 use pollux_services::provisioning::Expect;
 use pollux_services::resources::CertificateHolder;
 use pollux_services::{Caller, Right};
@@ -139,7 +139,7 @@ async fn a_module_and_its_device_are_two() {
     // None may do what another may.
     let forbidden = |result: pollux_model::Result<Value>| result.unwrap_err().code == ErrorCode::Forbidden;
     for (caller, other) in [(&device, "d/m"), (&m, "d"), (&m, "d/n")] {
-        assert!(forbidden(service.own_twin(caller, &hub, &id(other)).await), "{other}");
+        assert!(forbidden(service.own_twin(caller, &hub, &id(other), Show::Properties).await), "{other}");
         let taken = service.telemetry(caller, &hub, &id(other), vec![Telemetry::default()]).await;
         assert_eq!(taken.refused.unwrap().code, ErrorCode::Forbidden);
     }
@@ -150,7 +150,7 @@ async fn a_module_and_its_device_are_two() {
     let twins = [(&device, "d"), (&m, "d/m"), (&n, "d/n")];
     let mut versions = Vec::new();
     for (caller, whose) in twins {
-        let twin = service.own_twin(caller, &hub, &id(whose)).await.unwrap();
+        let twin = service.own_twin(caller, &hub, &id(whose), Show::Properties).await.unwrap();
         versions.push([twin["desired"]["$version"].clone(), twin["reported"]["$version"].clone()]);
     }
     assert_eq!(json!(versions), json!([[1, 1], [1, 2], [2, 1]]));

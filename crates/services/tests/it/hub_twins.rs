@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pollux_model::{ErrorCode, Etag};
-use pollux_services::hub::{DeviceCommand, Removed, TwinInput};
+use pollux_services::hub::{DeviceCommand, Removed, Show, TwinInput};
 use serde_json::{Map, Value, json};
 
 use crate::hub::{Link, create, id};
@@ -224,13 +224,19 @@ async fn a_device_reads_and_reports_its_own_twin() {
     let reported = service.report(&caller, &hub, &id("d"), map(json!({ "fw": { "v": 1 } }))).await.unwrap();
     assert_eq!(reported, 2);
     service.report(&caller, &hub, &id("d"), map(json!({ "fw": { "v": null, "w": 2 } }))).await.unwrap();
-    let own = service.own_twin(&caller, &hub, &id("d")).await.unwrap();
+    let own = service.own_twin(&caller, &hub, &id("d"), Show::Properties).await.unwrap();
     assert_eq!(
         own,
         json!({ "desired": { "rate": 5, "$version": 2 }, "reported": { "fw": { "w": 2 }, "$version": 3 } })
     );
+    let whole = service.own_twin(&caller, &hub, &id("d"), Show::Metadata).await.unwrap();
+    let seen = service.twin(&world.admin, &hub, &id("d")).await.unwrap();
+    assert_eq!(whole, seen["properties"], "as the service side sees it, without tags");
     create(&world, "other").await;
-    assert_eq!(service.own_twin(&caller, &hub, &id("other")).await.unwrap_err().code, ErrorCode::Forbidden);
+    assert_eq!(
+        service.own_twin(&caller, &hub, &id("other"), Show::Metadata).await.unwrap_err().code,
+        ErrorCode::Forbidden
+    );
     let bad = service.report(&caller, &hub, &id("d"), map(json!({ "$version": 9 }))).await;
     assert_eq!(bad.unwrap_err().code, ErrorCode::InvalidArgument);
     service.announce_model(&caller, &hub, &id("d"), "dtmi:example:Thermostat;1").await.unwrap();

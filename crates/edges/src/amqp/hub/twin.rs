@@ -2,7 +2,7 @@
 //! (`amqp_twin_client.js` of npm's azure-iot-device-amqp, `AmqpsTwinSenderLinkHandler.java` of the SDK for Java).
 //!
 //! ```text
-//!   operation GET                                                  ─▶ status 200, the twin
+//!   operation GET                                                  ─▶ status 200, the twin; with metadata true also $metadata
 //!   operation PATCH, resource /properties/reported                 ─▶ status 204, version
 //!   operation PUT    ┐                                             ─▶ status 200; changes are told from here on
 //!   operation DELETE ┴ resource /notifications/twin/properties/desired ─▶ status 200; none are
@@ -20,6 +20,7 @@ use pollux_amqp::endpoint::{Delivery, DeliveryId, LinkId};
 use pollux_amqp::performative::DeliveryState;
 use pollux_amqp::{Annotations, Body, Message, Properties, Symbol, Value};
 use pollux_model::{Error, ErrorCode, Result, ids};
+use pollux_services::hub::Show;
 use serde_json::{Map, Value as Json};
 
 use super::telemetry::{body, malformed};
@@ -61,7 +62,7 @@ struct Asked {
 
 #[derive(Debug)]
 enum Request {
-    Get,
+    Get(Show),
     Report(Bytes),
     Subscribe(bool),
 }
@@ -89,8 +90,15 @@ impl Request {
         let said = |name| message.message_annotations.get(name).and_then(Value::as_str).unwrap_or_default();
         let (operation, resource) = (said("operation"), said("resource").trim_end_matches('/'));
         let is = |wanted: &str| resource.eq_ignore_ascii_case(wanted);
+        // What Azure does not have: see `docs/operations/hub.md`.
+        let metadata = match message.message_annotations.get("metadata") {
+            Some(Value::Bool(metadata)) => *metadata,
+            Some(value) => value.as_str().is_some_and(|text| text.eq_ignore_ascii_case("true")),
+            None => false,
+        };
+        let show = if metadata { Show::Metadata } else { Show::Properties };
         match operation.to_ascii_uppercase().as_str() {
-            "GET" if resource.is_empty() => Ok(Self::Get),
+            "GET" if resource.is_empty() => Ok(Self::Get(show)),
             "PATCH" if is(REPORTED) => Ok(Self::Report(body(message.body)?)),
             "PUT" if is(DESIRED) => Ok(Self::Subscribe(true)),
             "DELETE" if is(DESIRED) => Ok(Self::Subscribe(false)),
@@ -105,8 +113,8 @@ impl Request {
 
 async fn carried_out(own: &Own, request: Result<Request>) -> Result<Answer> {
     match request? {
-        Request::Get => {
-            let twin = own.services.hub.own_twin(&own.caller, &own.hub, &own.id).await?;
+        Request::Get(show) => {
+            let twin = own.services.hub.own_twin(&own.caller, &own.hub, &own.id, show).await?;
             Ok((200, None, Bytes::from(twin.to_string())))
         }
         Request::Report(body) => {

@@ -195,6 +195,15 @@ async fn the_twin_is_asked_and_told_of_in_order() {
     }
     peer.send(asking, &asked("GET", "", "7", " ")).await;
     assert_eq!(document(&peer.delivery().await)["reported"], json!({"a": 2, "$version": 3}));
+    for (wanted, shown) in
+        [(Value::Bool(true), true), (Value::from("true"), true), (Value::Bool(false), false)]
+    {
+        let mut request = asked("GET", "", "8", " ");
+        request.message_annotations.push(Symbol::from_static("metadata"), wanted);
+        peer.send(asking, &request).await;
+        let reported = document(&peer.delivery().await)["reported"].clone();
+        assert_eq!(reported["$metadata"]["a"]["$lastUpdated"].is_string(), shown);
+    }
     let desired = json!({"b": 1}).as_object().cloned();
     let input = TwinInput { desired, ..TwinInput::default() };
     let id = "dev-1";

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::Own;
 use super::deliveries::Deliveries;
+use super::desired::Desired;
 use crate::mqtt::mailbox::Mailbox;
 use crate::mqtt::session::{Close, Command, Outbound};
 
@@ -37,20 +38,6 @@ pub(super) struct HubLink {
     desired: Mutex<Desired>,
 }
 
-/// Changes of desired properties to be kept for a device that has read its twin and not subscribed to them yet. The article
-/// "Understand and use device twins in IoT Hub" has devices subscribe first; npm's azure-iot-device reads first, and would never
-/// hear of what changes in between.
-#[derive(Debug, Default)]
-struct Desired {
-    subscribed: bool,
-    /// The version that it was shown; 0 while it is read.
-    read: Option<u64>,
-    kept: Vec<(u64, Outbound)>,
-}
-
-/// So many of them; with more it has to read again.
-const KEPT: usize = 16;
-
 impl HubLink {
     pub(super) fn new(mailbox: Arc<Mailbox>, own: Arc<Own>) -> Self {
         let deliveries = Deliveries::new(Arc::clone(&mailbox), own);
@@ -60,18 +47,12 @@ impl HubLink {
 
     /// The device reads its twin.
     pub(super) fn reads(&self) {
-        let mut desired = self.desired.lock();
-        desired.read = (!desired.subscribed).then_some(0);
-        desired.kept.clear();
+        self.desired.lock().reads();
     }
 
-    /// It was shown this version of its desired properties: what led to it is no news.
+    /// It was shown this version of its desired properties.
     pub(super) fn shown(&self, version: u64) {
-        let mut desired = self.desired.lock();
-        if let Some(read) = &mut desired.read {
-            *read = version;
-        }
-        desired.kept.retain(|(kept, _)| *kept > version);
+        self.desired.lock().shown(version);
     }
 
     /// Whether the device is subscribed to messages from the cloud, and to changes of desired properties, from now on. It gets
@@ -79,25 +60,13 @@ impl HubLink {
     pub(super) fn subscribed(&self, messages: bool, changes: bool) {
         self.deliveries.listen(messages);
         let mut desired = self.desired.lock();
-        if desired.subscribed == changes {
-            return;
-        }
-        let missed = std::mem::take(&mut *desired).kept;
-        desired.subscribed = changes;
-        missed.into_iter().for_each(|(_, message)| self.mailbox.put(Command::Send(message)));
+        desired.subscribe(changes).for_each(|message| self.mailbox.put(Command::Send(message)));
     }
 
     fn tell_desired(&self, version: u64, message: Outbound) {
         let mut desired = self.desired.lock();
-        match desired.read {
-            Some(read) if !desired.subscribed => {
-                if desired.kept.len() >= KEPT {
-                    *desired = Desired::default();
-                } else if version > read {
-                    desired.kept.push((version, message));
-                }
-            }
-            _ => self.mailbox.put(Command::Send(message)),
+        if let Some(message) = desired.tell(version, message) {
+            self.mailbox.put(Command::Send(message));
         }
     }
 
@@ -122,7 +91,7 @@ impl DeviceLink for HubLink {
     fn deliver(&self, command: DeviceCommand) {
         match command {
             DeviceCommand::Desired { patch, version } => {
-                self.tell_desired(version, desired(patch, version));
+                self.tell_desired(version, change(patch, version));
             }
             DeviceCommand::MessageWaiting => self.deliveries.look(),
             DeviceCommand::Close { reason } => self.mailbox.put(Command::Close(Close::because(reason))),
@@ -142,7 +111,7 @@ impl DeviceLink for HubLink {
 }
 
 /// The patch with its version inside, as the SDKs read it.
-fn desired(mut patch: Value, version: u64) -> Outbound {
+fn change(mut patch: Value, version: u64) -> Outbound {
     if let Value::Object(patch) = &mut patch {
         patch.insert("$version".into(), version.into());
     }

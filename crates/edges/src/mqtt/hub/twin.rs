@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pollux_model::{Error, Result};
+use pollux_services::hub::Show;
 use serde_json::{Map, Value};
 
 use super::Own;
@@ -15,7 +16,7 @@ use crate::mqtt::status;
 #[derive(Debug)]
 pub(super) enum Request {
     /// The whole of it; the link is told what was shown.
-    Get(Arc<HubLink>),
+    Get(Arc<HubLink>, Show),
     /// To merge this patch into the reported properties.
     Report(Bytes),
 }
@@ -24,7 +25,7 @@ pub(super) enum Request {
 pub(super) fn handle(own: Arc<Own>, rid: String, request: Request) -> Handling {
     Handling::Request(Box::pin(async move {
         let outcome = match request {
-            Request::Get(link) => own.get(&link).await,
+            Request::Get(link, show) => own.get(&link, show).await,
             Request::Report(body) => own.report(&body).await,
         };
         Ok(vec![own.answer(&rid, outcome)])
@@ -35,8 +36,8 @@ pub(super) fn handle(own: Arc<Own>, rid: String, request: Request) -> Handling {
 type Answer = (u16, Option<u64>, Bytes);
 
 impl Own {
-    async fn get(&self, link: &HubLink) -> Result<Answer> {
-        let twin = self.services.hub.own_twin(&self.caller, &self.hub, &self.id).await?;
+    async fn get(&self, link: &HubLink, show: Show) -> Result<Answer> {
+        let twin = self.services.hub.own_twin(&self.caller, &self.hub, &self.id, show).await?;
         link.shown(twin["desired"]["$version"].as_u64().unwrap_or_default());
         Ok((200, None, Bytes::from(twin.to_string())))
     }
