@@ -60,13 +60,19 @@ impl<'a> UserName<'a> {
     }
 }
 
+/// What a query without its question mark begins with: documents of 2016, and npm's azure-iot-device-mqtt up to 1.2
+/// (`mqtt_base.js`), which names the client first.
+const UNMARKED: [&str; 2] = ["/api-version=", "/DeviceClientType="];
+
 /// Path and query. Values of the query may hold slashes, so the query is looked for first.
 fn split(text: &str) -> (&str, &str) {
     if let Some(split) = text.split_once("/?") {
         return split;
     }
-    match text.find("/api-version=") {
-        Some(at) => (&text[..at], &text[at + 1..]),
+    // Not before the second slash: a host and a device come first, whatever they are called.
+    let after = text.match_indices('/').nth(1).map_or(text.len(), |(at, _)| at);
+    match UNMARKED.iter().filter_map(|key| text[after..].find(key)).min() {
+        Some(at) => (&text[..after + at], &text[after + at + 1..]),
         None => (text, ""),
     }
 }
@@ -113,6 +119,13 @@ mod tests {
             UserName::parse("h/d/api-version=2016-11-14&DeviceClientType=c/1"),
             device("h", "d", None)
         );
+        for name in [
+            "h/d/DeviceClientType=azure-iot-device%2F1.1.17&api-version=2017-06-30",
+            "h/d/DeviceClientType=c",
+        ] {
+            assert_eq!(UserName::parse(name), device("h", "d", None), "{name}");
+        }
+        assert_eq!(UserName::parse("h/api-version=d"), device("h", "api-version=d", None));
         assert_eq!(UserName::parse("h:8883/d/?api-version=2018-06-30"), device("h:8883", "d", None));
         assert_eq!(UserName::parse("h/d"), device("h", "d", None));
         assert_eq!(UserName::parse("h/d/"), device("h", "d", None));
