@@ -13,7 +13,7 @@ use super::lines::{Block, Line};
 use super::{ItemFault, read};
 use crate::twins::Twins;
 use crate::twins::create_models::{add, invalid};
-use crate::twins::models::{first_of_each, limits};
+use crate::twins::models::{limits, outermost};
 
 /// The models of a file, as they are gathered.
 #[derive(Debug, Default)]
@@ -82,9 +82,10 @@ impl Twins {
         let bounds = &self.context.limits;
         let accepted =
             pollux_dtdl::Limits { max_version: bounds.dtdl_version, model_bytes: bounds.model, ..limits() };
-        let parsed = tokio::task::spawn_blocking(move || pollux_dtdl::parse(&documents, &accepted));
+        let parsed =
+            tokio::task::spawn_blocking(move || pollux_dtdl::parse(&outermost(documents), &accepted));
         let parsed = parsed.await.map_err(|_| Error::internal())?;
-        let parsed = first_of_each(parsed.map_err(|diagnostics| invalid(&diagnostics))?);
+        let parsed = parsed.map_err(|diagnostics| invalid(&diagnostics))?;
         let (name, now, most) = (resource.name.clone(), self.context.clock.now(), bounds.models);
         let made = Arc::new(Mutex::new(Made { faults, ..Made::default() }));
         let noted = Arc::clone(&made);

@@ -8,7 +8,7 @@ use serde_json::Map;
 
 use super::*;
 use crate::twins::difference;
-use crate::twins::models::{Models, first_of_each, limits};
+use crate::twins::models::{Models, limits};
 use crate::twins::twin_patch::{self, Stamp};
 
 /// Changed copies of each seed.
@@ -43,7 +43,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let documents = models();
-        let parsed = first_of_each(pollux_dtdl::parse(&documents, &limits()).unwrap());
+        let parsed = pollux_dtdl::parse(&documents, &limits()).unwrap();
         let set = ModelSet::new().with_limits(parsed, &limits()).unwrap();
         let stored = |document: &Value| {
             let id = document["@id"].as_str().unwrap().to_owned();
