@@ -116,10 +116,21 @@ def all_twins():
     return {twin["$dtId"]: twin for twin in client().query_twins("SELECT * FROM DIGITALTWINS")}
 
 
+# A model with another one inside, which is stored by itself as well.
+INNER = {"@id": "dtmi:test:Inner;1", "@type": "Interface", "contents": [{"@type": "Property", "name": "a", "schema": "double"}]}
+OUTER = {
+    "@id": "dtmi:test:Outer;1",
+    "@type": "Interface",
+    "@context": "dtmi:dtdl:context;2",
+    "contents": [{"@type": "Component", "name": "c", "schema": INNER}],
+}
+
+
 @crash.case("the server starts in an empty folder; models and a group are made", needed=True)
 def _():
     made["server"] = Server(WORK / "data")
     upload_models(client())
+    client().create_models([OUTER])
     made["key"] = group_key(group(name="crash"))
     made["devices"] = [[] for _ in range(WORKERS)]
 
@@ -192,6 +203,15 @@ def _():
         return True
 
     eventually(settled, 30, "the last telemetry of each device")
+
+
+@crash.case("models that were defined inside others are there as they were")
+def _():
+    twins = client()
+    equal({model.id for model in twins.list_models()} >= {INNER["@id"], OUTER["@id"]}, True)
+    document = {"$metadata": {"$model": OUTER["@id"]}, "c": {"$metadata": {}, "a": 1.5}}
+    equal(twins.upsert_digital_twin("outer", document)["c"]["a"], 1.5)
+    twins.delete_digital_twin("outer")
 
 
 @crash.case("after all that, a device still provisions, talks and is retired")
