@@ -111,7 +111,7 @@ def _():
 def _():
     Use("A", issuer.credential("IoT Hub Data Contributor")).registry.send_c2d_message(DEVICE, "hello")
     reader = Use("R", issuer.credential("IoT Hub Data Reader"))
-    refuses(lambda: reader.registry.send_c2d_message(DEVICE, "hello"))
+    refuses(lambda: reader.registry.send_c2d_message(DEVICE, "hello"), says="IoT Hub Data Contributor")
     twin = Use("A", issuer.credential("IoT Hub Data Contributor")).registry.get_twin(DEVICE)
     equal(twin.cloud_to_device_message_count, 1)
 

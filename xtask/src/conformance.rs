@@ -97,7 +97,7 @@ pub(crate) fn tally(args: &Args) -> Result<Tally> {
 fn binary(args: &Args) -> Result<PathBuf> {
     match &args.binary {
         Some(binary) => binary.canonicalize().with_context(|| format!("there is no {}", binary.display())),
-        None => workspace::build(&["pollux"]),
+        None => workspace::build(&["-p", "pollux"]),
     }
 }
 

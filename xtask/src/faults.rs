@@ -45,7 +45,7 @@ pub(crate) fn tally(args: &Args) -> Result<Tally> {
         return Ok(tally);
     }
     if !args.built {
-        workspace::build(&["pollux", PACKAGE])?;
+        workspace::build(&["-p", "pollux", "-p", PACKAGE])?;
     }
     let program = workspace::binary(PACKAGE)?;
     let command = Cmd::new("unshare").args(NAMESPACES).args([program]).args(&args.rest);

@@ -51,10 +51,9 @@ pub(crate) fn target() -> PathBuf {
 /// The profile (`Cargo.toml`) of all that is tested, and of this program.
 pub(crate) const PROFILE: &str = "checked";
 
-/// Builds programs of these packages and returns the path of `pollux`.
-pub(crate) fn build(packages: &[&str]) -> Result<PathBuf> {
-    let mut build = vec!["build", "--profile", PROFILE];
-    packages.iter().for_each(|package| build.extend(["-p", package]));
+/// Builds what these arguments of `cargo build` choose and returns the path of `pollux`.
+pub(crate) fn build(what: &[&str]) -> Result<PathBuf> {
+    let build = [["build", "--profile", PROFILE].as_slice(), what].concat();
     if !crate::run::Cmd::new("cargo").args(&build).status()? {
         bail!("`cargo {}` failed: there is no binary to test", build.join(" "));
     }
@@ -64,12 +63,7 @@ pub(crate) fn build(packages: &[&str]) -> Result<PathBuf> {
 /// Builds the programs that are tested together with the tests, which `cargo xtask test` has just built, and returns the path of
 /// `pollux`. Asked for without the tests cargo would compile half of it again: their dependencies switch on features of shared ones.
 pub(crate) fn tested_binary() -> Result<PathBuf> {
-    let programs = ["--workspace", "--bin", "pollux", "--bin", "pollux-faults", "--tests"];
-    let build = [["build", "--profile", PROFILE].as_slice(), &programs].concat();
-    if !crate::run::Cmd::new("cargo").args(&build).status()? {
-        bail!("`cargo {}` failed: there is no binary to test", build.join(" "));
-    }
-    binary("pollux")
+    build(&["--workspace", "--bin", "pollux", "--bin", "pollux-faults", "--tests"])
 }
 
 /// The path of a program that was built with [`PROFILE`].

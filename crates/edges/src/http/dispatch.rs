@@ -15,7 +15,6 @@ use pollux_services::hub::files::CONTAINER;
 use tower::Service as _;
 use uuid::Uuid;
 
-use super::rest::Parameters;
 use super::target::Target;
 use crate::peer::Peer;
 
@@ -243,13 +242,19 @@ fn is_of_device<B>(request: &Request<B>) -> bool {
                 let scheme = b"SharedAccessSignature";
                 value.as_bytes().get(..scheme.len()).is_some_and(|found| found.eq_ignore_ascii_case(scheme))
             });
-            let version = || Parameters::of(request.uri()).get("api-version").map(str::to_ascii_lowercase);
-            signed || version().is_some_and(|version| HUB_VERSIONS.contains(&version.as_str()))
+            signed || of_hub(request.uri().query().unwrap_or_default())
         }
         [_, commands, _] => is(commands, "commands"),
         [_, components, _, commands, _] => is(components, "components") && is(commands, "commands"),
         _ => false,
     }
+}
+
+/// Whether the API version is one of [`HUB_VERSIONS`].
+fn of_hub(query: &str) -> bool {
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+    let version = pairs.find(|(name, _)| name.eq_ignore_ascii_case("api-version"));
+    version.is_some_and(|(_, version)| HUB_VERSIONS.iter().any(|known| version.eq_ignore_ascii_case(known)))
 }
 
 /// The ID scope of `/0ne…/registrations/…`.

@@ -106,18 +106,11 @@ impl HubSession {
         }
         if let Some(query) = message.topic.strip_prefix(TWIN_GET) {
             let rid = topic::request_id(query)?.to_owned();
-            let show =
-                if topic::value(query, "$metadata").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-                    Show::Metadata
-                } else {
-                    Show::Properties
-                };
+            let wanted =
+                topic::value(query, "$metadata").is_some_and(|value| value.eq_ignore_ascii_case("true"));
             self.link.0.reads();
-            return Ok(twin::handle(
-                Arc::clone(&self.own),
-                rid,
-                Request::Get(Arc::clone(&self.link.0), show),
-            ));
+            let get = Request::Get(Arc::clone(&self.link.0), Show::metadata(wanted));
+            return Ok(twin::handle(Arc::clone(&self.own), rid, get));
         }
         if let Some(query) = message.topic.strip_prefix(TWIN_REPORT) {
             let rid = topic::request_id(query)?.to_owned();

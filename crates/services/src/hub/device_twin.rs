@@ -18,6 +18,14 @@ pub enum Show {
     Metadata,
 }
 
+impl Show {
+    /// What is shown to who asks for metadata, or does not.
+    #[must_use]
+    pub const fn metadata(wanted: bool) -> Self {
+        if wanted { Self::Metadata } else { Self::Properties }
+    }
+}
+
 impl Hub {
     /// A device's or module's twin for the service side.
     pub async fn twin(&self, caller: &Caller, hub: &Resource, id: &DeviceAddress) -> Result<Value> {

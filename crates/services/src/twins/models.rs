@@ -93,7 +93,7 @@ impl ModelCache {
         let _held = self.changing.lock().await;
         match instance {
             Some(instance) => self.doubt(instance),
-            None => self.instances.write().values_mut().for_each(|kept| kept.old = true),
+            None => self.instances.write().clear(),
         }
     }
 

@@ -58,7 +58,7 @@ fn text(nodes: &[Ipv4Addr]) -> String {
            timeout server 1h\n  \
            retries 3\n  \
            option redispatch 1\n  \
-           default-server inter 500ms fastinter 100ms downinter 100ms fall 2 rise 1\n",
+           default-server inter 200ms fastinter 100ms downinter 100ms fall 2 rise 1\n",
     );
     let leader = name("https", HTTPS[0]);
     for (index, (kind, port)) in HTTPS

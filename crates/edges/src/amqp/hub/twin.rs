@@ -90,15 +90,8 @@ impl Request {
         let said = |name| message.message_annotations.get(name).and_then(Value::as_str).unwrap_or_default();
         let (operation, resource) = (said("operation"), said("resource").trim_end_matches('/'));
         let is = |wanted: &str| resource.eq_ignore_ascii_case(wanted);
-        // What Azure does not have: see `docs/operations/hub.md`.
-        let metadata = match message.message_annotations.get("metadata") {
-            Some(Value::Bool(metadata)) => *metadata,
-            Some(value) => value.as_str().is_some_and(|text| text.eq_ignore_ascii_case("true")),
-            None => false,
-        };
-        let show = if metadata { Show::Metadata } else { Show::Properties };
         match operation.to_ascii_uppercase().as_str() {
-            "GET" if resource.is_empty() => Ok(Self::Get(show)),
+            "GET" if resource.is_empty() => Ok(Self::Get(Show::metadata(wants_metadata(&message)))),
             "PATCH" if is(REPORTED) => Ok(Self::Report(body(message.body)?)),
             "PUT" if is(DESIRED) => Ok(Self::Subscribe(true)),
             "DELETE" if is(DESIRED) => Ok(Self::Subscribe(false)),
@@ -109,6 +102,14 @@ impl Request {
             ))),
         }
     }
+}
+
+/// What Azure does not have: see `docs/operations/hub.md`.
+fn wants_metadata(message: &Message) -> bool {
+    message.message_annotations.get("metadata").is_some_and(|value| match value {
+        Value::Bool(wanted) => *wanted,
+        value => value.as_str().is_some_and(|text| text.eq_ignore_ascii_case("true")),
+    })
 }
 
 async fn carried_out(own: &Own, request: Result<Request>) -> Result<Answer> {

@@ -47,10 +47,13 @@ impl Desired {
     pub(super) fn tell(&mut self, version: u64, message: Outbound) -> Option<Outbound> {
         match self.read {
             Some(read) if !self.subscribed => {
-                if self.kept.len() >= KEPT {
-                    *self = Self::default();
-                } else if version > read {
+                if version <= read {
+                    return None; // it was shown that
+                }
+                if self.kept.len() < KEPT {
                     self.kept.push((version, message));
+                } else {
+                    *self = Self::default();
                 }
                 None
             }
@@ -118,10 +121,11 @@ mod tests {
     fn no_more_than_so_many_are_kept() {
         let mut desired = Desired::default();
         desired.reads();
-        desired.shown(0);
-        let most = KEPT as u64;
-        assert!(tell(&mut desired, 1..=most).is_empty());
-        assert_eq!(desired.kept.len(), KEPT);
+        desired.shown(1);
+        let most = KEPT as u64 + 1;
+        assert!(tell(&mut desired, 2..=most).is_empty());
+        assert!(tell(&mut desired, 1..=1).is_empty());
+        assert_eq!(desired.kept.len(), KEPT, "what it was shown takes nobody's place");
         assert!(tell(&mut desired, most + 1..=most + 1).is_empty());
         assert!(desired.kept.is_empty() && desired.read.is_none(), "a gap would be worse than none of them");
         assert_eq!(tell(&mut desired, most + 2..=most + 2).len(), 1, "the session drops it");
